@@ -1,0 +1,217 @@
+//! A client of HTTP/1.1 that costs little: it shares two cores with what it measures.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+
+const READ: usize = 64 * 1024;
+
+/// Bytes both ways.
+trait Io: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+/// Where something listens that speaks the engine's API.
+#[derive(Clone)]
+pub(super) enum Endpoint {
+    /// The engine itself.
+    Socket(PathBuf),
+    /// What stands before it, with a client certificate.
+    Tls(String, Arc<ClientConfig>),
+}
+
+/// A connection that is kept.
+pub(super) struct Connection {
+    io: Box<dyn Io>,
+    buffer: Vec<u8>,
+    /// What of the buffer was used already.
+    used: usize,
+    /// Bytes of a body that an answer keeps.
+    most: usize,
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Bytes of the body.
+    pub(super) length: u64,
+    /// The body's beginning.
+    pub(super) body: Vec<u8>,
+    /// Whether the connection is over.
+    pub(super) last: bool,
+}
+
+enum Length {
+    Fixed(u64),
+    Chunked,
+    UntilClose,
+}
+
+impl Connection {
+    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self> {
+        let io: Box<dyn Io> = match endpoint {
+            Endpoint::Socket(path) => Box::new(UnixStream::connect(path).await?),
+            Endpoint::Tls(address, config) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                let connector = TlsConnector::from(Arc::clone(config));
+                let name = ServerName::try_from("localhost")?;
+                Box::new(connector.connect(name, stream).await.context("the handshake failed")?)
+            }
+        };
+        Ok(Self { io, buffer: Vec::new(), used: 0, most: READ })
+    }
+
+    /// Keeps bodies whole, which costs time.
+    pub(super) fn keep_all(&mut self) {
+        self.most = usize::MAX;
+    }
+
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        self.io.write_all(bytes).await?;
+        Ok(self.io.flush().await?)
+    }
+
+    /// A request without a body, and all of its answer.
+    pub(super) async fn ask(&mut self, request: &[u8]) -> Result<Answer> {
+        self.send(request).await?;
+        self.answer().await
+    }
+
+    /// Reads an answer to its end.
+    pub(super) async fn answer(&mut self) -> Result<Answer> {
+        let (status, length, mut last) = self.head().await?;
+        let mut answer = Answer { status, length: 0, body: Vec::new(), last };
+        match length {
+            Length::Fixed(length) => self.take(length, &mut answer).await?,
+            Length::Chunked => loop {
+                let line = self.line().await?;
+                let size = std::str::from_utf8(&line).ok().map(str::trim_ascii);
+                let size = size.and_then(|size| u64::from_str_radix(size, 16).ok());
+                let size = size.context("a chunk without a size")?;
+                self.take(size, &mut answer).await?;
+                self.line().await?;
+                if size == 0 {
+                    break;
+                }
+            },
+            Length::UntilClose => {
+                last = true;
+                loop {
+                    let here = (self.buffer.len() - self.used) as u64;
+                    self.take(here, &mut answer).await?;
+                    if self.fill().await? == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        answer.last |= last;
+        Ok(answer)
+    }
+
+    /// Waits for the head of an answer and says its status.
+    pub(super) async fn status(&mut self) -> Result<u16> {
+        let (status, ..) = self.head().await?;
+        Ok(status)
+    }
+
+    async fn head(&mut self) -> Result<(u16, Length, bool)> {
+        let first = self.line().await?;
+        let code = first.get(9..12).and_then(|code| std::str::from_utf8(code).ok());
+        let status = code.and_then(|code| code.parse().ok()).context("no status")?;
+        let (mut length, mut last) = (Length::UntilClose, false);
+        loop {
+            let mut line = self.line().await?;
+            if line.is_empty() {
+                break;
+            }
+            line.make_ascii_lowercase();
+            if let Some(value) = line.strip_prefix(b"content-length:") {
+                let value = std::str::from_utf8(value.trim_ascii())?;
+                length = Length::Fixed(value.parse()?);
+            } else if line == b"transfer-encoding: chunked" {
+                length = Length::Chunked;
+            } else if line == b"connection: close" {
+                last = true;
+            }
+        }
+        if matches!(status, 204 | 304) {
+            length = Length::Fixed(0);
+        }
+        Ok((status, length, last))
+    }
+
+    /// A line without its end.
+    async fn line(&mut self) -> Result<Vec<u8>> {
+        let mut looked = 0;
+        loop {
+            let fresh = self.buffer.get(self.used..).unwrap_or_default();
+            let rest = fresh.get(looked..).unwrap_or_default();
+            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line = fresh.get(..looked + end).unwrap_or_default().trim_ascii_end().to_vec();
+                self.used += looked + end + 1;
+                return Ok(line);
+            }
+            looked = fresh.len();
+            if self.fill().await? == 0 {
+                bail!("the connection ended in an answer");
+            }
+        }
+    }
+
+    /// Reads over so many bytes of a body.
+    async fn take(&mut self, mut left: u64, answer: &mut Answer) -> Result<()> {
+        while left > 0 {
+            let fresh = self.buffer.get(self.used..).unwrap_or_default();
+            if fresh.is_empty() {
+                if self.fill().await? == 0 {
+                    bail!("the connection ended in a body");
+                }
+                continue;
+            }
+            let taken = usize::try_from(left).unwrap_or(fresh.len()).min(fresh.len());
+            let kept = taken.min(self.most.saturating_sub(answer.body.len()));
+            answer.body.extend_from_slice(fresh.get(..kept).unwrap_or_default());
+            self.used += taken;
+            left -= taken as u64;
+            answer.length += taken as u64;
+        }
+        Ok(())
+    }
+
+    async fn fill(&mut self) -> Result<usize> {
+        if self.used == self.buffer.len() {
+            self.buffer.clear();
+            self.used = 0;
+        }
+        self.buffer.reserve(READ);
+        Ok(self.io.read_buf(&mut self.buffer).await?)
+    }
+
+    /// An idle connection owns no buffer.
+    pub(super) fn rest(&mut self) {
+        self.buffer = Vec::new();
+        self.used = 0;
+    }
+}
+
+/// The head of a request without a body.
+pub(super) fn request(method: &str, target: &str) -> Vec<u8> {
+    format!("{method} {target} HTTP/1.1\r\nHost: docker\r\n\r\n").into_bytes()
+}
+
+/// A request with a body of JSON.
+pub(super) fn with_json(method: &str, target: &str, body: &str) -> Vec<u8> {
+    format!(
+        "{method} {target} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}

@@ -1,0 +1,116 @@
+//! Durable P-256 certificates per second, from an empty inventory and on top of a million; what a
+//! list of what expires soon costs there.
+//!
+//! Callers each wait for their certificate to be durable, inventory and audit written, before they
+//! ask for the next. Every certificate has a name of its own, and the names come in no order; lives are
+//! mixed as people order them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use sealock_authority::{
+    Authority, AuthorityError, CreateOptions, KeySource, KeyType, ListFilter, Order, Usages,
+};
+use sealock_core::audit::Actor;
+use sealock_core::{Clock, SubjectName, SystemClock};
+use sealock_store::{Journal, Keyring, NewProtection, SqliteStore, Store};
+
+use crate::Settings;
+use crate::measure::median;
+use crate::table::{Figure, Table};
+
+const CALLERS: u64 = 128;
+/// An hour, a day, a week, thirty and ninety days.
+const LIVES: [Duration; 5] = [
+    Duration::from_secs(3600),
+    Duration::from_secs(86_400),
+    Duration::from_secs(7 * 86_400),
+    Duration::from_secs(30 * 86_400),
+    Duration::from_secs(90 * 86_400),
+];
+
+pub(crate) fn run(settings: &Settings, table: &mut Table) -> Result<()> {
+    let (count, many) = if settings.quick { (500, 1000) } else { (50_000, 1_000_000) };
+    // On the disk: durable is the point.
+    let folder = tempfile::tempdir()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let database = folder.path().join("state.db");
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&database, Arc::clone(&clock))?);
+    let journal = Journal::open(store, clock)?;
+    let keyring = Keyring::create(&folder.path().join("keys"), &NewProtection::File)?;
+    let options = CreateOptions::new("bench.example".parse()?);
+    let authority =
+        Authority::create(journal, Arc::new(keyring), &options, &Actor::daemon("bench"))?;
+
+    let budget = Figure::PerSecond(5000.0);
+    let empty = issue(&authority, 0, count)?;
+    table.budget("issue P-256, empty inventory", Figure::rate(count, empty), budget);
+    issue(&authority, count, many - count)?;
+    let full = issue(&authority, many, count)?;
+    table.budget(format!("issue P-256, {many} certificates"), Figure::rate(count, full), budget);
+    let listing = list(&authority)?;
+    let budget = Figure::Milliseconds(100.0);
+    table.budget(format!("list --expiring of {many}"), Figure::time(listing), budget);
+    Ok(())
+}
+
+/// Issues the certificates from `first` on and says how long that took.
+fn issue(authority: &Authority, first: u64, count: u64) -> Result<Duration> {
+    let next = AtomicU64::new(first);
+    let started = Instant::now();
+    let work = || -> Result<(), AuthorityError> {
+        let actor = Actor::daemon("bench");
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= first + count {
+                return Ok(());
+            }
+            authority.issue(&order(number), &actor)?;
+        }
+    };
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS).map(|_| scope.spawn(work)).collect();
+        for caller in callers {
+            match caller.join() {
+                Ok(done) => done?,
+                Err(_) => bail!("a caller panicked"),
+            }
+        }
+        Ok(())
+    })?;
+    Ok(started.elapsed())
+}
+
+#[expect(clippy::expect_used, reason = "the names are made here, and are names")]
+fn order(number: u64) -> Order {
+    // An odd multiplier visits every value once.
+    let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let name = format!("service-{spread:016x}.bench.example");
+    let identity = format!("spiffe://bench.example/service/service-{spread:016x}");
+    Order {
+        names: vec![SubjectName::dns(&name).expect("a DNS name")],
+        name,
+        identity: Some(identity.parse().expect("an identity")),
+        usages: Usages::BOTH,
+        ttl: LIVES.iter().copied().nth((spread % 5) as usize).unwrap_or_default(),
+        key: KeySource::Generate(KeyType::P256),
+    }
+}
+
+/// What expires within a day and an hour, the soonest first.
+fn list(authority: &Authority) -> Result<Duration> {
+    let within = Some(Duration::from_secs(25 * 3600));
+    let filter = ListFilter { expiring_within: within, ..ListFilter::default() };
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let started = Instant::now();
+        let listed = authority.list(&filter)?;
+        times.push(started.elapsed());
+        if !listed.is_sorted_by_key(|certificate| certificate.not_after) {
+            bail!("the list is not sorted");
+        }
+    }
+    Ok(median(times))
+}

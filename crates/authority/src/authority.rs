@@ -1,0 +1,315 @@
+//! The authority itself: made once, opened at every start, shared by many threads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use sealock_core::audit::{Actor, Fact};
+use sealock_core::{SubjectName, Timestamp, TrustDomain};
+use sealock_store::{
+    Change, Committed, Condition, Journal, JournalError, Keyring, Store, Transaction,
+};
+
+use crate::chain::Chain;
+use crate::constraints::NameConstraints;
+use crate::crl;
+use crate::error::AuthorityError;
+use crate::inventory::{Inventory, IssuerId};
+use crate::key::{AuthorityKey, KeyType};
+use crate::make::{self, Made};
+use crate::signer::AuditSigner;
+use crate::state::{FORMAT, STATE, SignerRecord, State, key_name};
+
+/// How long a root lives: ten years.
+pub const ROOT_LIFE: Duration = Duration::from_secs(3650 * 86_400);
+/// How long an intermediate lives: a year, or what its root has left.
+pub const INTERMEDIATE_LIFE: Duration = Duration::from_secs(365 * 86_400);
+/// How far a certificate's beginning lies before its issue, for verifiers whose clock is behind.
+pub const BACKDATE: Duration = Duration::from_secs(60);
+/// How often a change is tried again when another one came in between.
+pub(crate) const ATTEMPTS: usize = 8;
+
+/// What a new authority is to be.
+#[derive(Debug, Clone)]
+pub struct CreateOptions {
+    /// The name under which all its identities live.
+    pub trust_domain: TrustDomain,
+    /// The kind of its own keys.
+    pub key_type: KeyType,
+    /// What its intermediates may certify. Permanent.
+    pub name_constraints: NameConstraints,
+    /// Under which URL its CRLs will be found; `/<issuer id>.crl` is appended for each issuer.
+    pub crl_url: Option<String>,
+}
+
+impl CreateOptions {
+    /// P-256 keys, no constraints, no CRL URL.
+    pub fn new(trust_domain: TrustDomain) -> Self {
+        Self {
+            trust_domain,
+            key_type: KeyType::default(),
+            name_constraints: NameConstraints::default(),
+            crl_url: None,
+        }
+    }
+}
+
+/// The private certificate authority.
+///
+/// Every method may be called from any thread. They sign and wait for the disk: from an async runtime,
+/// call them through `spawn_blocking` (or use [`Authority::issue_async`]).
+#[derive(Debug)]
+pub struct Authority {
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) inventory: Inventory,
+    /// What issuing needs, ready; replaced as a whole after a rotation.
+    pub(crate) loaded: ArcSwap<Loaded>,
+    /// Held while the authority's own state or a CRL changes. Issuing does not take it.
+    pub(crate) changing: Mutex<()>,
+}
+
+/// The state as read, and what is made from it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) state: State,
+    pub(crate) version: u64,
+    pub(crate) chain: Chain,
+    pub(crate) signer: Arc<AuditSigner>,
+}
+
+impl Authority {
+    /// Whether there is an authority in this store.
+    pub fn exists(store: &dyn Store) -> Result<bool, AuthorityError> {
+        Ok(store.get(STATE)?.is_some())
+    }
+
+    /// Makes the authority: root, intermediate, audit signer, first CRLs, in one commit. When there is
+    /// one already (also when another process has just made it), that one is opened and nothing changes;
+    /// one for another trust domain is an error.
+    pub fn create(
+        journal: Arc<Journal>,
+        keyring: Arc<Keyring>,
+        options: &CreateOptions,
+        actor: &Actor,
+    ) -> Result<Arc<Self>, AuthorityError> {
+        if let Some(url) = &options.crl_url {
+            check_crl_url(url)?;
+        }
+        if !Self::exists(journal.store().as_ref())? {
+            let change = new_authority(&journal, &keyring, options, actor)?;
+            match journal.commit_blocking(change) {
+                Ok(_) | Err(JournalError::Conflict(_)) => {}
+                Err(source) => {
+                    return Err(AuthorityError::Commit { what: "the new authority", source });
+                }
+            }
+        }
+        let opened = Self::open(journal, keyring)?;
+        let existing = opened.trust_domain();
+        if existing != options.trust_domain {
+            let asked = options.trust_domain.clone();
+            return Err(AuthorityError::OtherTrustDomain { existing, asked });
+        }
+        Ok(opened)
+    }
+
+    /// Opens the authority. From then on the journal's checkpoints are signed by it.
+    pub fn open(journal: Arc<Journal>, keyring: Arc<Keyring>) -> Result<Arc<Self>, AuthorityError> {
+        let store = Arc::clone(journal.store());
+        let loaded = load(store.as_ref(), &keyring)?;
+        journal.set_signer(Arc::clone(&loaded.signer) as _);
+        let authority = Self {
+            journal,
+            keyring,
+            inventory: Inventory::new(store),
+            loaded: ArcSwap::from_pointee(loaded),
+            changing: Mutex::new(()),
+        };
+        authority.settle_retired()?;
+        Ok(Arc::new(authority))
+    }
+
+    /// The name under which all identities live.
+    pub fn trust_domain(&self) -> TrustDomain {
+        self.loaded.load().state.trust_domain.clone()
+    }
+
+    /// Signs the checkpoints of the audit chain.
+    pub fn audit_signer(&self) -> Arc<AuditSigner> {
+        Arc::clone(&self.loaded.load().signer)
+    }
+
+    /// The roots to trust, as DER: the active one first, then old ones until the last leaf below them
+    /// has expired.
+    pub fn trust_bundle(&self) -> Vec<Vec<u8>> {
+        let loaded = self.loaded.load();
+        loaded.chain.roots(self.now()).into_iter().map(|root| root.der.to_vec()).collect()
+    }
+
+    /// The same as PEM, as `ca.crt` has it.
+    pub fn trust_bundle_pem(&self) -> String {
+        let loaded = self.loaded.load();
+        loaded.chain.roots(self.now()).iter().map(|root| &*root.pem).collect()
+    }
+
+    /// Checks a name against the constraints of every CA in the chain that leaves get now, as issuing
+    /// does.
+    pub fn check_name(&self, name: &SubjectName) -> Result<(), AuthorityError> {
+        self.loaded.load().chain.check_name(name)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.journal.clock().now()
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.journal.store().as_ref()
+    }
+
+    /// Reads the state again, after a commit said that it had changed.
+    pub(crate) fn reload(&self) -> Result<(), AuthorityError> {
+        let loaded = load(self.store(), &self.keyring)?;
+        self.journal.set_signer(Arc::clone(&loaded.signer) as _);
+        self.loaded.store(Arc::new(loaded));
+        Ok(())
+    }
+
+    pub(crate) fn commit(
+        &self,
+        what: &'static str,
+        change: Change,
+    ) -> Result<Committed, AuthorityError> {
+        self.journal
+            .commit_blocking(change)
+            .map_err(|source| AuthorityError::Commit { what, source })
+    }
+
+    /// The key of one of the authority's certificates, unsealed.
+    pub(crate) fn unseal(&self, id: IssuerId, title: &str) -> Result<AuthorityKey, AuthorityError> {
+        unseal(self.store(), &self.keyring, id, title)
+    }
+}
+
+impl AuthorityError {
+    /// The condition that failed, if that is what went wrong.
+    pub(crate) fn conflict(&self) -> Option<&Condition> {
+        match self {
+            Self::Commit { source: JournalError::Conflict(conflict), .. } => {
+                Some(&conflict.condition)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn unseal(
+    store: &dyn Store,
+    keyring: &Keyring,
+    id: IssuerId,
+    title: &str,
+) -> Result<AuthorityKey, AuthorityError> {
+    let name = key_name(id);
+    let corrupt = || AuthorityError::Corrupt { record: format!("the key of the {title}") };
+    let sealed = store.get(name.as_bytes())?.ok_or_else(corrupt)?;
+    let key = format!("key of the {title}");
+    let pkcs8 = keyring
+        .open_sealed(&name, &sealed.value)
+        .map_err(|source| AuthorityError::Unseal { key, source })?;
+    Ok(AuthorityKey::from_pkcs8(&pkcs8)?)
+}
+
+pub(crate) fn read_state(store: &dyn Store) -> Result<(State, u64), AuthorityError> {
+    let stored = store.get(STATE)?.ok_or(AuthorityError::Missing)?;
+    let corrupt = || AuthorityError::Corrupt { record: "the certificate authority".into() };
+    let state: State = serde_json::from_slice(&stored.value).map_err(|_| corrupt())?;
+    if state.format != FORMAT {
+        return Err(corrupt());
+    }
+    Ok((state, stored.version))
+}
+
+fn load(store: &dyn Store, keyring: &Keyring) -> Result<Loaded, AuthorityError> {
+    let (state, version) = read_state(store)?;
+    let key = unseal(store, keyring, state.intermediate, "intermediate")?;
+    let chain = Chain::new(&state, key)?;
+    let key = unseal(store, keyring, state.signer.id, "audit signer")?;
+    let signer = Arc::new(AuditSigner::new(key, &state.signer.der.0));
+    Ok(Loaded { state, version, chain, signer })
+}
+
+/// Everything of a new authority as one change.
+fn new_authority(
+    journal: &Journal,
+    keyring: &Keyring,
+    options: &CreateOptions,
+    actor: &Actor,
+) -> Result<Change, AuthorityError> {
+    let now = journal.clock().now();
+    let root = make::root(&options.trust_domain, options.key_type, 1, now, None)?;
+    let root_issuer = root.issuer()?;
+    let new = make::NewIntermediate {
+        trust_domain: &options.trust_domain,
+        key_type: options.key_type,
+        number: 1,
+        constraints: &options.name_constraints,
+        crl_url: options.crl_url.as_deref(),
+    };
+    let intermediate = make::intermediate(&new, &root.record, &root_issuer, now)?;
+    let signer = make::signer(&options.trust_domain, &root.record, &root_issuer, now)?;
+    let (root_crl, _) = crl::first(&root.record, &root_issuer, now, intermediate.record.not_after)?;
+    let (crl, _) =
+        crl::first(&intermediate.record, &intermediate.issuer()?, now, now.plus(crl::LIFE))?;
+    let fact = Fact::CaCreated {
+        trust_domain: options.trust_domain.to_string(),
+        root: root.record.serial.to_string(),
+        intermediate: intermediate.record.serial.to_string(),
+    };
+    let mut transaction = Transaction::new();
+    for made in [&root, &intermediate, &signer] {
+        transaction = seal(keyring, made, transaction)?;
+    }
+    let state = State {
+        format: FORMAT,
+        trust_domain: options.trust_domain.clone(),
+        created: now,
+        key_type: options.key_type,
+        crl_url: options.crl_url.clone(),
+        name_constraints: options.name_constraints.clone(),
+        root: root.record.id,
+        intermediate: intermediate.record.id,
+        issuers: vec![root.record, intermediate.record],
+        signer: SignerRecord { id: signer.record.id, der: signer.record.der },
+    };
+    let transaction = transaction
+        .create(STATE, serde_json::to_vec(&state)?)
+        .put(root_crl.key, root_crl.value)
+        .put(crl.key, crl.value);
+    Ok(Change::new(transaction, actor.event(now, fact)))
+}
+
+/// Adds the sealed key of something made to `transaction`.
+pub(crate) fn seal(
+    keyring: &Keyring,
+    made: &Made,
+    transaction: Transaction,
+) -> Result<Transaction, AuthorityError> {
+    let name = key_name(made.record.id);
+    let sealed = keyring
+        .seal(&name, made.pkcs8.expose())
+        .map_err(|source| AuthorityError::Seal { key: "new key".into(), source })?;
+    Ok(transaction.create(name.into_bytes(), sealed))
+}
+
+/// An http(s) URL of printable ASCII that something can be appended to.
+fn check_crl_url(url: &str) -> Result<(), AuthorityError> {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let good = rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with('/') && !rest.contains(['?', '#', '@'])
+    });
+    if good && url.len() <= 1024 && SubjectName::uri(url).is_ok() {
+        return Ok(());
+    }
+    Err(AuthorityError::CrlUrl(url.escape_default().take(80).collect()))
+}

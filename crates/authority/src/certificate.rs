@@ -1,0 +1,184 @@
+//! Certificates from parameters: root, intermediate, audit signer and leaf, after RFC 5280.
+//!
+//! Pure: no store, no clock. What goes in was linted and checked against the issuer's constraints; what
+//! comes out is DER. Every certificate has AKI (the root has none to name) and SKI; the CA bit is only in
+//! CA certificates; the SAN is critical when the subject is empty (rcgen does that).
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose,
+    PublicKeyData as _, SanType, SerialNumber,
+};
+use sealock_core::{SubjectName, Timestamp, TrustDomain};
+
+use crate::constraints::NameConstraints;
+use crate::key::{AuthorityKey, PublicKey};
+use crate::order::Usages;
+use crate::serial::Serial;
+
+/// `id-kp-documentSigning` (RFC 9336): the audit signer's only purpose.
+const DOCUMENT_SIGNING: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 36];
+const NAME_CONSTRAINTS: [u64; 4] = [2, 5, 29, 30];
+
+/// From when to when; both ends belong to it, in whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Validity {
+    pub(crate) not_before: Timestamp,
+    pub(crate) not_after: Timestamp,
+}
+
+/// What a leaf is made from.
+#[derive(Debug)]
+pub(crate) struct LeafPlan<'a> {
+    pub(crate) serial: Serial,
+    pub(crate) validity: Validity,
+    pub(crate) common_name: Option<&'a str>,
+    pub(crate) names: &'a [SubjectName],
+    pub(crate) usages: Usages,
+    pub(crate) public: &'a PublicKey,
+    pub(crate) crl_url: Option<&'a str>,
+}
+
+/// The kinds of certificate that the authority has for itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OwnKind<'a> {
+    /// Path length 1: intermediates, and nothing below those but leaves.
+    Root,
+    /// Path length 0.
+    Intermediate { number: u16, constraints: &'a NameConstraints },
+    /// Signs the checkpoints of the audit chain.
+    Signer,
+}
+
+/// What one of the authority's own certificates is made from.
+#[derive(Debug)]
+pub(crate) struct OwnPlan<'a> {
+    pub(crate) kind: OwnKind<'a>,
+    pub(crate) trust_domain: &'a TrustDomain,
+    pub(crate) serial: Serial,
+    pub(crate) validity: Validity,
+    pub(crate) crl_url: Option<&'a str>,
+}
+
+/// A leaf, signed.
+pub(crate) fn leaf(
+    plan: &LeafPlan<'_>,
+    issuer: &Issuer<'_, AuthorityKey>,
+) -> Result<Vec<u8>, rcgen::Error> {
+    let mut parameters =
+        basics(plan.serial, plan.validity, &plan.public.identifier(), plan.crl_url);
+    if let Some(name) = plan.common_name {
+        parameters.distinguished_name.push(DnType::CommonName, name);
+    }
+    parameters.subject_alt_names =
+        plan.names.iter().map(alternative_name).collect::<Result<_, _>>()?;
+    parameters.is_ca = IsCa::ExplicitNoCa;
+    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    // TLS 1.2 with RSA key exchange; a curve cannot do it, so its certificates must not say so.
+    if plan.usages.server && plan.public.enciphers() {
+        parameters.key_usages.push(KeyUsagePurpose::KeyEncipherment);
+    }
+    if plan.usages.server {
+        parameters.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+    }
+    if plan.usages.client {
+        parameters.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+    }
+    Ok(parameters.signed_by(plan.public, issuer)?.der().to_vec())
+}
+
+/// A self-signed root.
+pub(crate) fn root(plan: &OwnPlan<'_>, key: &AuthorityKey) -> Result<Vec<u8>, rcgen::Error> {
+    let mut parameters = own_parameters(plan, &key.identifier());
+    parameters.use_authority_key_identifier_extension = false;
+    Ok(parameters.self_signed(key)?.der().to_vec())
+}
+
+/// An intermediate, an audit signer, or a new root certified by an old one.
+pub(crate) fn own(
+    plan: &OwnPlan<'_>,
+    key: &AuthorityKey,
+    issuer: &Issuer<'_, AuthorityKey>,
+) -> Result<Vec<u8>, rcgen::Error> {
+    let parameters = own_parameters(plan, &key.identifier());
+    Ok(parameters.signed_by(key, issuer)?.der().to_vec())
+}
+
+fn own_parameters(plan: &OwnPlan<'_>, identifier: &[u8; 20]) -> CertificateParams {
+    let mut parameters = basics(plan.serial, plan.validity, identifier, plan.crl_url);
+    // `ub-organization-name` is 64; a trust domain may be longer, and its identities still say it whole.
+    let organization: String = plan.trust_domain.as_str().chars().take(64).collect();
+    parameters.distinguished_name.push(DnType::OrganizationName, organization);
+    let authority = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    match plan.kind {
+        OwnKind::Root => {
+            // The same for every root of a trust domain: a new root that an old one certifies is then
+            // self-issued and does not count towards the path length (RFC 4210 §4.4, RFC 5280 §4.2.1.9).
+            parameters.distinguished_name.push(DnType::CommonName, "Sealock Root CA");
+            parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+            parameters.key_usages = authority;
+        }
+        OwnKind::Intermediate { number, constraints } => {
+            let name = format!("Sealock Issuing CA {number}");
+            parameters.distinguished_name.push(DnType::CommonName, name);
+            parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            parameters.key_usages = authority;
+            if !constraints.is_empty() {
+                let value = constraints.to_der();
+                let mut extension = CustomExtension::from_oid_content(&NAME_CONSTRAINTS, value);
+                extension.set_criticality(true);
+                parameters.custom_extensions.push(extension);
+            }
+        }
+        OwnKind::Signer => {
+            parameters.distinguished_name.push(DnType::CommonName, "Sealock Audit Signer");
+            parameters.is_ca = IsCa::ExplicitNoCa;
+            parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            let purpose = ExtendedKeyUsagePurpose::Other(DOCUMENT_SIGNING.to_vec());
+            parameters.extended_key_usages = vec![purpose];
+        }
+    }
+    parameters
+}
+
+fn basics(
+    serial: Serial,
+    validity: Validity,
+    identifier: &[u8; 20],
+    crl_url: Option<&str>,
+) -> CertificateParams {
+    let mut parameters = CertificateParams::default();
+    parameters.not_before = validity.not_before.to_offset();
+    parameters.not_after = validity.not_after.to_offset();
+    parameters.serial_number = Some(SerialNumber::from_slice(serial.as_bytes()));
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.use_authority_key_identifier_extension = true;
+    parameters.key_identifier_method = KeyIdMethod::PreSpecified(identifier.to_vec());
+    parameters.crl_distribution_points =
+        crl_url.iter().map(|url| CrlDistributionPoint { uris: vec![(*url).to_owned()] }).collect();
+    parameters
+}
+
+fn alternative_name(name: &SubjectName) -> Result<SanType, rcgen::Error> {
+    Ok(match name {
+        SubjectName::Dns(name) => SanType::DnsName(name.as_str().try_into()?),
+        SubjectName::Ip(address) => SanType::IpAddress(*address),
+        SubjectName::Uri(uri) => SanType::URI(uri.as_str().try_into()?),
+        SubjectName::Email(address) => SanType::Rfc822Name(address.as_str().try_into()?),
+    })
+}
+
+/// The issuer that signs with `key` under the CA certificate `der`. Built once per CA, not per leaf.
+pub(crate) fn issuer(
+    der: &[u8],
+    key: AuthorityKey,
+) -> Result<Issuer<'static, AuthorityKey>, rcgen::Error> {
+    Issuer::from_ca_cert_der(&der.into(), key)
+}
+
+/// Whether `key` is the key of the certificate `der`.
+pub(crate) fn belongs(der: &[u8], key: &AuthorityKey) -> bool {
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
+    X509Certificate::from_der(der)
+        .is_ok_and(|(_, certificate)| certificate.public_key().raw == key.subject_public_key_info())
+}

@@ -1,0 +1,190 @@
+//! What can go wrong with the authority.
+
+use sealock_core::{SubjectName, Timestamp, TrustDomain};
+use sealock_store::{JournalError, KeyringError, StoreError};
+use thiserror::Error;
+
+use crate::constraints::{ConstraintError, Violation};
+use crate::csr::CsrError;
+use crate::key::KeyError;
+use crate::order::OrderError;
+use crate::serial::Serial;
+
+/// Why the authority did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum AuthorityError {
+    /// There is no authority in this state folder.
+    #[error("there is no certificate authority here yet")]
+    Missing,
+    /// There is one, for another trust domain.
+    #[error("there is a certificate authority already, for the trust domain {existing}")]
+    OtherTrustDomain {
+        /// Whose it is.
+        existing: TrustDomain,
+        /// What was asked for.
+        asked: TrustDomain,
+    },
+    /// The URL under which CRLs are to be found.
+    #[error("`{0}` cannot be a CRL distribution point: it must be an http or https URL")]
+    CrlUrl(String),
+    /// The store could not be read.
+    #[error("cannot read the state of the certificate authority")]
+    Read(#[from] StoreError),
+    /// The journal did not take the change; nothing of it is there.
+    #[error("cannot record {what}")]
+    Commit {
+        /// What was to be recorded.
+        what: &'static str,
+        /// Why not.
+        source: JournalError,
+    },
+    /// A record could not be written as JSON.
+    #[error("cannot write a record of the certificate authority")]
+    Encode(#[from] serde_json::Error),
+    /// A record in the store is not what was written there.
+    #[error("the record of {record} is damaged")]
+    Corrupt {
+        /// Which.
+        record: String,
+    },
+    /// A key did not open.
+    #[error("cannot open the sealed {key}")]
+    Unseal {
+        /// Whose key.
+        key: String,
+        /// Why.
+        source: KeyringError,
+    },
+    /// A key could not be sealed.
+    #[error("cannot seal the {key}")]
+    Seal {
+        /// Whose key.
+        key: String,
+        /// Why.
+        source: KeyringError,
+    },
+    /// A key could not be made or read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The random generator failed.
+    #[error("the system's random generator failed")]
+    Random,
+    /// A certificate or CRL could not be built.
+    #[error("cannot build {what}")]
+    Build {
+        /// What was to be built.
+        what: &'static str,
+        /// Why not.
+        source: rcgen::Error,
+    },
+    /// The order itself is wrong.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// A CA certificate has constraints that cannot be checked.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
+    /// The chain would make the certificate invalid.
+    #[error("{name} is outside the name constraints of {authority}: {violation}")]
+    NotPermitted {
+        /// The name.
+        name: SubjectName,
+        /// The CA certificate with the constraint.
+        authority: String,
+        /// How it disagrees.
+        violation: Violation,
+    },
+    /// The certificate would outlive its issuer.
+    #[error("a certificate until {asked} would outlive its issuer, which ends at {issuer_ends}")]
+    OutlivesIssuer {
+        /// The end asked for.
+        asked: Timestamp,
+        /// The issuer's end.
+        issuer_ends: Timestamp,
+    },
+    /// The issuer is not valid yet: the clock was set back.
+    #[error("the clock says {now}, but the issuing certificate is valid only from {not_before}")]
+    ClockBehind {
+        /// What the clock says.
+        now: Timestamp,
+        /// When the issuer begins.
+        not_before: Timestamp,
+    },
+    /// The issuer has ended.
+    #[error("the issuing certificate has expired at {0}")]
+    IssuerExpired(Timestamp),
+    /// A CSR was refused.
+    #[error(transparent)]
+    Csr(#[from] CsrError),
+    /// Nothing in the inventory.
+    #[error("there is no certificate `{0}` in the inventory")]
+    Unknown(String),
+    /// It cannot be renewed.
+    #[error("the certificate {0} is revoked and cannot be renewed")]
+    Revoked(Serial),
+    /// Another change of the authority came in between, again and again.
+    #[error("the certificate authority is being changed by another process")]
+    Contended,
+    /// The root key is not on this host.
+    #[error("the root key is not here")]
+    RootKeyAway,
+    /// A key file that is not this root's key.
+    #[error("the key is not the key of the root certificate {0}")]
+    WrongRootKey(Serial),
+    /// A key file that cannot be read.
+    #[error("the root key file is not one PEM block of PRIVATE KEY or ENCRYPTED PRIVATE KEY")]
+    RootKeyFile,
+    /// It is encrypted and no passphrase was given.
+    #[error("the root key file is encrypted and no passphrase was given")]
+    PassphraseMissing,
+    /// It does not decrypt.
+    #[error("the root key file does not open with this passphrase")]
+    PassphraseWrong,
+    /// It could not be encrypted.
+    #[error("cannot encrypt the root key")]
+    Encrypt,
+}
+
+impl AuthorityError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing => Some("make one with `sealock init`, or start `sealock up`".into()),
+            Self::OtherTrustDomain { existing, .. } => Some(format!(
+                "leave --trust-domain out or say {existing}; another authority needs another --state folder"
+            )),
+            Self::Read(error) => error.hint(),
+            Self::Commit { source, .. } => source.hint(),
+            Self::Unseal { source, .. } | Self::Seal { source, .. } => source.hint(),
+            Self::Corrupt { .. } => Some("restore the state folder from a backup".into()),
+            Self::NotPermitted { .. } => {
+                Some("ask for another name; constraints change only with a new authority".into())
+            }
+            Self::OutlivesIssuer { .. } => Some(
+                "ask for a shorter --ttl, or make a new intermediate with `sealock ca rotate`"
+                    .into(),
+            ),
+            Self::ClockBehind { .. } => Some(
+                "set the clock of this host right; if it is right now and was ahead before, make a new \
+                 intermediate with `sealock ca rotate`"
+                    .into(),
+            ),
+            Self::IssuerExpired(_) => {
+                Some("make a new intermediate with `sealock ca rotate`".into())
+            }
+            Self::Csr(error) => error.hint(),
+            Self::Unknown(_) => Some("see `sealock cert list`".into()),
+            Self::Revoked(_) => Some("issue a new certificate".into()),
+            Self::Contended => {
+                Some("stop the other process that uses this state folder, and try again".into())
+            }
+            Self::RootKeyAway => Some("give the exported key with --root-key FILE".into()),
+            Self::PassphraseMissing | Self::PassphraseWrong => {
+                Some("give the passphrase that it was exported with in --passphrase-file".into())
+            }
+            Self::Order(OrderError::ForeignIdentity { trust_domain, .. }) => {
+                Some(format!("identities here begin with spiffe://{trust_domain}/"))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Questions to the inventory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealock_core::{Identity, SubjectName, Timestamp};
+use sealock_store::{KeyRange, Operation, Store, Transaction};
+use serde::Serialize;
+
+use super::entry::{Entry, Note};
+use super::keys::{self, Expiring, Part, Place};
+use super::{IssuerId, Reason};
+use crate::error::AuthorityError;
+use crate::key::PublicKeyKind;
+use crate::order::Usages;
+use crate::serial::Serial;
+
+/// How many index entries are read at once.
+const PAGE: usize = 2048;
+/// What [`ListFilter::default`] lists at most.
+const DEFAULT_LIMIT: usize = 1000;
+
+/// How a certificate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertState {
+    /// In force, and the newest of its line.
+    Valid,
+    /// In force, but renewed by another.
+    Replaced,
+    /// Revoked, expired or not.
+    Revoked,
+    /// No longer in force.
+    Expired,
+}
+
+/// One line of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CertSummary {
+    /// Serial number.
+    pub serial: Serial,
+    /// What the inventory calls it.
+    pub name: String,
+    /// The identity, where it has one.
+    pub identity: Option<Identity>,
+    /// All names, the identity first.
+    pub names: Vec<SubjectName>,
+    /// Server, client or both.
+    pub usages: Usages,
+    /// The kind of its key.
+    #[serde(serialize_with = "as_text")]
+    pub key: PublicKeyKind,
+    /// Which intermediate signed it.
+    pub issuer: IssuerId,
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// From when it is valid.
+    pub not_before: Timestamp,
+    /// Until when.
+    pub not_after: Timestamp,
+    /// Who had it issued.
+    pub by: String,
+    /// How it stands at the time of the question.
+    pub state: CertState,
+    /// The certificate whose renewal it is.
+    pub replaces: Option<Serial>,
+    /// The certificate that renewed it last.
+    pub replaced_by: Option<Serial>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// Why it was revoked.
+    pub reason: Option<Reason>,
+}
+
+fn as_text<S: serde::Serializer>(key: &PublicKeyKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(key)
+}
+
+/// Everything about a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CertDetail {
+    /// As in a list.
+    #[serde(flatten)]
+    pub summary: CertSummary,
+    /// SHA-256 of the DER, in hex.
+    pub fingerprint: String,
+    /// The certificate.
+    pub pem: String,
+    /// The intermediates above it.
+    pub chain_pem: String,
+    /// The certificate.
+    #[serde(skip)]
+    pub der: Vec<u8>,
+}
+
+/// Which certificates to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListFilter {
+    /// Only those in force that expire within this time, soonest first. Unless `state` says otherwise,
+    /// without those that were replaced or revoked.
+    pub expiring_within: Option<Duration>,
+    /// Only those with this name in the inventory.
+    pub name: Option<String>,
+    /// Only those that stand like this.
+    pub state: Option<CertState>,
+    /// At most so many. Without `expiring_within` the newest come first.
+    pub limit: usize,
+}
+
+impl Default for ListFilter {
+    fn default() -> Self {
+        Self { expiring_within: None, name: None, state: None, limit: DEFAULT_LIMIT }
+    }
+}
+
+/// An entry as it was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) entry: Entry,
+    pub(crate) der: Vec<u8>,
+    pub(crate) version: u64,
+}
+
+/// The inventory in a store.
+#[derive(Debug, Clone)]
+pub(crate) struct Inventory(Arc<dyn Store>);
+
+impl Inventory {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self(store)
+    }
+
+    pub(crate) fn by_serial(&self, serial: Serial) -> Result<Option<Found>, AuthorityError> {
+        let Some(index) = self.0.get(&keys::serial(serial))? else { return Ok(None) };
+        let issued = keys::read_time(&index.value).ok_or_else(|| corrupt(serial))?;
+        self.at(Place { issued, serial }).map(Some)
+    }
+
+    /// The newest with this name.
+    pub(crate) fn by_name(&self, name: &str) -> Result<Option<Found>, AuthorityError> {
+        let range = KeyRange::prefix(&keys::names(name)).descending();
+        let newest = self.0.range(&range, 1)?;
+        let place = newest.first().and_then(|(key, _)| keys::tail(key));
+        place.map(|(issued, serial)| self.at(Place { issued, serial })).transpose()
+    }
+
+    fn at(&self, place: Place) -> Result<Found, AuthorityError> {
+        let stored = self.0.get(&keys::main(place))?.ok_or_else(|| corrupt(place.serial))?;
+        let (entry, der) =
+            Entry::read(place, &stored.value).ok_or_else(|| corrupt(place.serial))?;
+        Ok(Found { entry, der: der.to_vec(), version: stored.version })
+    }
+
+    pub(crate) fn list(
+        &self,
+        filter: &ListFilter,
+        now: Timestamp,
+    ) -> Result<Vec<CertSummary>, AuthorityError> {
+        match (filter.expiring_within, &filter.name) {
+            (Some(within), _) => self.expiring(filter, now, now.plus(within)),
+            (None, Some(name)) => self.scan(&keys::names(name), filter, now),
+            (None, None) => self.scan(keys::MAIN, filter, now),
+        }
+    }
+
+    /// Newest first, by a range whose keys end with time of issue and serial.
+    fn scan(
+        &self,
+        prefix: &[u8],
+        filter: &ListFilter,
+        now: Timestamp,
+    ) -> Result<Vec<CertSummary>, AuthorityError> {
+        let mut found = Vec::new();
+        let mut range = KeyRange::prefix(prefix).descending();
+        while found.len() < filter.limit {
+            // With a state to look for, most of what is read may be passed over.
+            let least = if filter.state.is_some() { 256 } else { 1 };
+            let wanted = (filter.limit - found.len()).clamp(least, PAGE);
+            let page = self.0.range(&range, wanted)?;
+            for (key, stored) in &page {
+                let (issued, serial) = keys::tail(key).ok_or_else(|| corrupt_key(key))?;
+                let place = Place { issued, serial };
+                // An index has no values of its own.
+                let entry = match Entry::read(place, &stored.value) {
+                    Some((entry, _)) => entry,
+                    None => self.at(place)?.entry,
+                };
+                let summary = summarise(entry, now);
+                if filter.state.is_none_or(|state| state == summary.state) {
+                    found.push(summary);
+                }
+            }
+            match page.last() {
+                Some((key, _)) if page.len() == wanted => range = range.after(key),
+                _ => break,
+            }
+        }
+        found.truncate(filter.limit);
+        Ok(found)
+    }
+
+    fn expiring(
+        &self,
+        filter: &ListFilter,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<CertSummary>, AuthorityError> {
+        let part = match filter.state {
+            None | Some(CertState::Valid) => Part::Current,
+            Some(CertState::Replaced | CertState::Revoked) => Part::Superseded,
+            Some(CertState::Expired) => return Ok(Vec::new()),
+        };
+        let mut found = Vec::new();
+        let after = Timestamp::from_millis(until.as_millis().saturating_add(1));
+        let (start, end) = (keys::expiry_from(part, now), keys::expiry_from(part, after));
+        let mut range = KeyRange::between(&start, &end);
+        while found.len() < filter.limit {
+            let least = if filter.name.is_some() { 256 } else { 1 };
+            let wanted = (filter.limit - found.len()).clamp(least, PAGE);
+            let page = self.0.range(&range, wanted)?;
+            for (key, stored) in &page {
+                let (_, serial) = keys::tail(key).ok_or_else(|| corrupt_key(key))?;
+                let index = Expiring::from_bytes(&stored.value).ok_or_else(|| corrupt(serial))?;
+                let entry = self.at(Place { issued: index.issued, serial })?.entry;
+                let named = filter.name.as_ref().is_none_or(|name| *name == entry.note.name);
+                let summary = summarise(entry, now);
+                if named && filter.state.is_none_or(|state| state == summary.state) {
+                    found.push(summary);
+                }
+            }
+            match page.last() {
+                Some((key, _)) if page.len() == wanted => range = range.after(key),
+                _ => break,
+            }
+        }
+        found.truncate(filter.limit);
+        Ok(found)
+    }
+
+    /// When the last certificate of the issuer with this number expires, if it has any.
+    pub(crate) fn last_expiry(&self, issuer: u16) -> Result<Option<Timestamp>, AuthorityError> {
+        let [current, superseded] = Part::BOTH.map(|part| self.last_expiry_in(part, issuer));
+        Ok(current?.max(superseded?))
+    }
+
+    fn last_expiry_in(&self, part: Part, issuer: u16) -> Result<Option<Timestamp>, AuthorityError> {
+        let mut range = KeyRange::prefix(&part.prefix()).descending();
+        loop {
+            let page = self.0.range(&range, PAGE)?;
+            for (key, stored) in &page {
+                let index = Expiring::from_bytes(&stored.value).ok_or_else(|| corrupt_key(key))?;
+                if index.issuer == issuer {
+                    return Ok(keys::tail(key).map(|(not_after, _)| not_after));
+                }
+            }
+            match page.last() {
+                Some((key, _)) if page.len() == PAGE => range = range.after(key),
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// What an issuer has revoked and had not expired at `since`: serial, when, why.
+    pub(crate) fn revoked_by(
+        &self,
+        issuer: IssuerId,
+        since: Timestamp,
+    ) -> Result<Vec<(Serial, Timestamp, Reason)>, AuthorityError> {
+        let prefix = keys::revoked_by(issuer);
+        let mut range = KeyRange::prefix(&prefix);
+        range.start.extend_from_slice(&keys::time(since));
+        let mut revoked = Vec::new();
+        loop {
+            let page = self.0.range(&range, PAGE)?;
+            for (key, stored) in &page {
+                let (_, serial) = keys::tail(key).ok_or_else(|| corrupt_key(key))?;
+                let (at, reason) =
+                    keys::read_revocation(&stored.value).ok_or_else(|| corrupt(serial))?;
+                revoked.push((serial, at, reason));
+            }
+            match page.last() {
+                Some((key, _)) if page.len() == PAGE => range = range.after(key),
+                _ => return Ok(revoked),
+            }
+        }
+    }
+
+    /// A transaction that removes up to `limit` certificates that had expired before `before`; `None`
+    /// when there are none.
+    pub(crate) fn prune(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Option<(Transaction, usize)>, AuthorityError> {
+        let mut page = Vec::new();
+        for part in Part::BOTH {
+            let range = KeyRange::between(&part.prefix(), &keys::expiry_from(part, before));
+            page.extend(self.0.range(&range, limit - page.len())?);
+        }
+        let mut operations: Vec<Operation> = Vec::with_capacity(page.len() * 5);
+        for (key, stored) in &page {
+            let (not_after, serial) = keys::tail(key).ok_or_else(|| corrupt_key(key))?;
+            let index = Expiring::from_bytes(&stored.value).ok_or_else(|| corrupt(serial))?;
+            let entry = self.at(Place { issued: index.issued, serial })?.entry;
+            operations.extend(entry.remove());
+            if entry.note.revoked.is_some() {
+                operations.push(Operation::delete(keys::revoked(entry.issuer, not_after, serial)));
+            }
+        }
+        let transaction = Transaction { conditions: Vec::new(), operations };
+        Ok((!page.is_empty()).then_some((transaction, page.len())))
+    }
+}
+
+pub(crate) fn summarise(entry: Entry, now: Timestamp) -> CertSummary {
+    let Note { name, by, replaces, replaced_by, revoked, .. } = entry.note;
+    let state = if revoked.is_some() {
+        CertState::Revoked
+    } else if now > entry.not_after {
+        CertState::Expired
+    } else if replaced_by.is_some() {
+        CertState::Replaced
+    } else {
+        CertState::Valid
+    };
+    CertSummary {
+        serial: entry.serial,
+        name,
+        identity: entry.identity,
+        names: entry.names,
+        usages: entry.usages,
+        key: entry.key,
+        issuer: entry.issuer,
+        issued: entry.issued,
+        not_before: entry.not_before,
+        not_after: entry.not_after,
+        by,
+        state,
+        replaces,
+        replaced_by,
+        revoked_at: revoked.map(|revocation| revocation.at),
+        reason: revoked.map(|revocation| revocation.reason),
+    }
+}
+
+fn corrupt(serial: Serial) -> AuthorityError {
+    AuthorityError::Corrupt { record: format!("certificate {serial}") }
+}
+
+fn corrupt_key(key: &[u8]) -> AuthorityError {
+    AuthorityError::Corrupt { record: format!("entry {}", key.escape_ascii()) }
+}

@@ -1,0 +1,279 @@
+//! Issuing and renewing.
+//!
+//! The way of an order: lint, constraints of the chain, key, signature, then one durable commit of the
+//! inventory's entries and the audit event; only then is the certificate handed out. The commit's
+//! conditions are that the serial is new and that the authority is still the one that signed, so a
+//! rotation in between makes the order start again under the new intermediate.
+
+use std::time::Duration;
+
+use sealock_core::audit::{Actor, Fact};
+use sealock_core::{SecretBytes, SubjectName, Timestamp};
+use sealock_store::{Change, Condition, JournalError, Transaction};
+
+use crate::authority::{ATTEMPTS, Authority, BACKDATE, Loaded};
+use crate::certificate::{self, LeafPlan, Validity};
+use crate::chain::Chain;
+use crate::error::AuthorityError;
+use crate::inventory::{Entry, Found, IssuerId, Note};
+use crate::issued::Issued;
+use crate::key::{KeyType, NewKey, PublicKey, PublicKeyKind};
+use crate::make::new_serial;
+use crate::order::{KeySource, Order, OrderError};
+use crate::pem;
+use crate::serial::Serial;
+use crate::state::STATE;
+
+/// What a renewal is to do differently than the certificate that it renews.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Renewal {
+    /// Another life; else as long as the old one was ordered for.
+    pub ttl: Option<Duration>,
+    /// Another key; else a new one of the same kind.
+    pub key: Option<KeySource>,
+    /// Other names; else the same.
+    pub names: Option<Vec<SubjectName>>,
+}
+
+/// An order that is signed and not yet recorded.
+struct Signed {
+    change: Change,
+    issued: Issued,
+}
+
+/// A key to certify, and the private half if it was made here.
+struct Key {
+    public: PublicKey,
+    private: Option<SecretBytes>,
+}
+
+impl Authority {
+    /// Issues a certificate. It is durable in the inventory and in the audit log when this returns.
+    pub fn issue(&self, order: &Order, actor: &Actor) -> Result<Issued, AuthorityError> {
+        self.attempt(|loaded| {
+            let signed = self.sign(loaded, order, None, actor)?;
+            self.commit("the certificate", signed.change)?;
+            Ok(signed.issued)
+        })
+    }
+
+    /// [`Authority::issue`] for async callers: signs on the polling thread (some tens of microseconds;
+    /// a tenth of a second and more for a new RSA key), then waits for the disk without blocking it.
+    pub async fn issue_async(
+        &self,
+        order: &Order,
+        actor: &Actor,
+    ) -> Result<Issued, AuthorityError> {
+        let what = "the certificate";
+        for attempt in 1.. {
+            let signed = {
+                let loaded = self.loaded.load_full();
+                self.sign(&loaded, order, None, actor)?
+            };
+            match self.journal.commit(signed.change).await {
+                Ok(_) => return Ok(signed.issued),
+                Err(source @ JournalError::Conflict(_)) if attempt < ATTEMPTS => {
+                    self.after_conflict(&AuthorityError::Commit { what, source })?;
+                }
+                Err(source) => return Err(AuthorityError::Commit { what, source }),
+            }
+        }
+        Err(AuthorityError::Contended)
+    }
+
+    /// Renews a certificate: a new serial and key, the same names, usages and life unless `renewal` says
+    /// otherwise. The old one stays valid until it expires; the inventory ties the two together. A
+    /// revoked one is not renewed, an expired one is.
+    pub fn renew(
+        &self,
+        serial: Serial,
+        renewal: &Renewal,
+        actor: &Actor,
+    ) -> Result<Issued, AuthorityError> {
+        self.attempt(|loaded| {
+            let old = self
+                .inventory
+                .by_serial(serial)?
+                .ok_or_else(|| AuthorityError::Unknown(serial.to_string()))?;
+            if old.entry.note.revoked.is_some() {
+                return Err(AuthorityError::Revoked(serial));
+            }
+            let order = renewed_order(&old.entry, renewal);
+            let signed = self.sign(loaded, &order, Some(&old), actor)?;
+            self.commit("the renewed certificate", signed.change)?;
+            Ok(signed.issued)
+        })
+    }
+
+    /// Runs `step`, again when its commit met another change.
+    fn attempt<T>(
+        &self,
+        step: impl Fn(&Loaded) -> Result<T, AuthorityError>,
+    ) -> Result<T, AuthorityError> {
+        for _ in 0..ATTEMPTS {
+            let loaded = self.loaded.load_full();
+            match step(&loaded) {
+                Err(error) if error.conflict().is_some() => self.after_conflict(&error)?,
+                outcome => return outcome,
+            }
+        }
+        Err(AuthorityError::Contended)
+    }
+
+    fn after_conflict(&self, error: &AuthorityError) -> Result<(), AuthorityError> {
+        if error.conflict().is_some_and(|condition| condition.key() == STATE) {
+            self.reload()?;
+        }
+        Ok(())
+    }
+
+    fn sign(
+        &self,
+        loaded: &Loaded,
+        order: &Order,
+        replaced: Option<&Found>,
+        actor: &Actor,
+    ) -> Result<Signed, AuthorityError> {
+        order.lint(&loaded.state.trust_domain)?;
+        let now = self.now();
+        let validity = validity(&loaded.chain, now, order.ttl)?;
+        let names = order.all_names();
+        for name in &names {
+            loaded.chain.check_name(name)?;
+        }
+        let key = key(&order.key)?;
+        if loaded.chain.is_own_key(IssuerId::of(&key.public.identifier())) {
+            return Err(OrderError::OwnKey.into());
+        }
+        let common_name = order.common_name().filter(|name| permitted_as_subject(loaded, name));
+        let serial = new_serial()?;
+        let plan = LeafPlan {
+            serial,
+            validity,
+            common_name: common_name.as_deref(),
+            names: &names,
+            usages: order.usages,
+            public: &key.public,
+            crl_url: loaded.chain.crl_url.as_deref(),
+        };
+        let der = certificate::leaf(&plan, &loaded.chain.issuer)
+            .map_err(|source| AuthorityError::Build { what: "the certificate", source })?;
+        let note = Note {
+            name: order.name.clone(),
+            by: actor.who.clone(),
+            issuer_number: loaded.chain.number,
+            replaces: replaced.map(|found| found.entry.serial),
+            replaced_by: None,
+            revoked: None,
+        };
+        let entry = Entry {
+            serial,
+            issuer: loaded.chain.id,
+            issued: now,
+            not_before: validity.not_before,
+            not_after: validity.not_after,
+            identity: order.identity.clone(),
+            names,
+            usages: order.usages,
+            key: key.public.kind(),
+            note,
+        };
+        let change = change(&entry, &der, loaded.version, replaced, actor)?;
+        let issued = Issued {
+            serial,
+            name: entry.note.name,
+            issuer: entry.issuer,
+            not_before: validity.not_before,
+            not_after: validity.not_after,
+            leaf_der: der,
+            intermediates: loaded.chain.intermediates(now),
+            roots: loaded.chain.roots(now),
+            key_pem: key.private,
+        };
+        Ok(Signed { change, issued })
+    }
+}
+
+/// The entries and the event of a new certificate.
+fn change(
+    entry: &Entry,
+    der: &[u8],
+    state_version: u64,
+    replaced: Option<&Found>,
+    actor: &Actor,
+) -> Result<Change, AuthorityError> {
+    let unchanged = Condition::Version { key: STATE.to_vec(), version: state_version };
+    let mut transaction = entry.create(der, Transaction::new().when(unchanged))?;
+    if let Some(old) = replaced {
+        let note = Note { replaced_by: Some(entry.serial), ..old.entry.note.clone() };
+        let now_replaced = old.entry.noted(note);
+        transaction = now_replaced.supersede(&old.der, old.version, transaction)?;
+    }
+    let not_after = entry.not_after.to_string();
+    let fact = match entry.note.replaces {
+        Some(replaces) => Fact::CertRenewed {
+            serial: entry.serial.to_string(),
+            replaces: replaces.to_string(),
+            name: entry.note.name.clone(),
+            not_after,
+        },
+        None => Fact::CertIssued {
+            serial: entry.serial.to_string(),
+            name: entry.note.name.clone(),
+            names: entry.names.iter().map(ToString::to_string).collect(),
+            not_after,
+        },
+    };
+    Ok(Change::new(transaction, actor.event(entry.issued, fact)))
+}
+
+fn key(source: &KeySource) -> Result<Key, AuthorityError> {
+    match source {
+        KeySource::PublicKey(public) => Ok(Key { public: public.clone(), private: None }),
+        KeySource::Generate(kind) => {
+            let NewKey { public, pkcs8 } = NewKey::generate(*kind)?;
+            let private = pem::encode_secret("PRIVATE KEY", pkcs8.expose());
+            Ok(Key { public, private: Some(private) })
+        }
+    }
+}
+
+/// From a little before now until `ttl` from now, within the issuer's own validity.
+fn validity(chain: &Chain, now: Timestamp, ttl: Duration) -> Result<Validity, AuthorityError> {
+    if now < chain.not_before {
+        return Err(AuthorityError::ClockBehind { now, not_before: chain.not_before });
+    }
+    if now > chain.not_after {
+        return Err(AuthorityError::IssuerExpired(chain.not_after));
+    }
+    let not_after = Timestamp::from_secs(now.plus(ttl).as_secs());
+    if not_after > chain.not_after {
+        let (asked, issuer_ends) = (not_after, chain.not_after);
+        return Err(AuthorityError::OutlivesIssuer { asked, issuer_ends });
+    }
+    let backdated = Timestamp::from_secs(now.minus(BACKDATE).as_secs());
+    Ok(Validity { not_before: backdated.max(chain.not_before), not_after })
+}
+
+/// Some verifiers hold a common name that reads as a DNS name against the DNS constraints when the
+/// certificate has no DNS name. Then it is left out.
+fn permitted_as_subject(loaded: &Loaded, common_name: &str) -> bool {
+    SubjectName::dns(common_name).map_or(true, |name| loaded.chain.check_name(&name).is_ok())
+}
+
+fn renewed_order(old: &Entry, renewal: &Renewal) -> Order {
+    let kind = match old.key {
+        PublicKeyKind::P256 => KeyType::P256,
+        PublicKeyKind::P384 => KeyType::P384,
+        PublicKeyKind::Ed25519 => KeyType::Ed25519,
+        PublicKeyKind::Rsa(_) => KeyType::Rsa3072,
+    };
+    Order {
+        name: old.note.name.clone(),
+        identity: old.identity.clone(),
+        names: renewal.names.clone().unwrap_or_else(|| old.names.clone()),
+        usages: old.usages,
+        ttl: renewal.ttl.unwrap_or_else(|| old.ttl()),
+        key: renewal.key.clone().unwrap_or(KeySource::Generate(kind)),
+    }
+}

@@ -1,0 +1,164 @@
+//! Questions to the authority.
+
+use sealock_core::{Timestamp, TrustDomain};
+use sealock_store::Protection;
+use serde::Serialize;
+
+use crate::authority::Authority;
+use crate::constraints::NameConstraints;
+use crate::error::AuthorityError;
+use crate::inventory::{CertDetail, CertSummary, Found, IssuerId, ListFilter, summarise};
+use crate::key::KeyType;
+use crate::pem;
+use crate::serial::Serial;
+use crate::state::{IssuerKind, IssuerRecord, State};
+
+/// One CA certificate of the authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IssuerInfo {
+    /// Its id.
+    pub id: IssuerId,
+    /// Root or intermediate.
+    pub kind: IssuerKind,
+    /// 1 for the first of its kind.
+    pub number: u16,
+    /// Serial number.
+    pub serial: Serial,
+    /// The kind of its key.
+    pub key_type: KeyType,
+    /// From when it is valid.
+    pub not_before: Timestamp,
+    /// Until when.
+    pub not_after: Timestamp,
+    /// SHA-256 of the DER, in hex.
+    pub fingerprint: String,
+    /// Whether it is the one that is used now.
+    pub active: bool,
+    /// Whether its key is on this host.
+    pub key_here: bool,
+    /// Since when it signs no more.
+    pub retired: Option<Timestamp>,
+    /// When the last leaf below it expires, once it has retired.
+    pub last_leaf: Option<Timestamp>,
+    /// The certificate.
+    pub pem: String,
+}
+
+/// The authority as `ca show` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CaInfo {
+    /// The name under which all identities live.
+    pub trust_domain: TrustDomain,
+    /// When it was made.
+    pub created: Timestamp,
+    /// `file` or `passphrase`.
+    #[serde(serialize_with = "as_text")]
+    pub key_protection: Protection,
+    /// Where CRLs are to be found, if anywhere.
+    pub crl_url: Option<String>,
+    /// What its intermediates may certify.
+    pub name_constraints: NameConstraints,
+    /// All CA certificates that may still be in use: the active ones first.
+    pub issuers: Vec<IssuerInfo>,
+    /// From when on the active intermediate should be replaced ([`Authority::maintain`] does it while
+    /// the root key is here).
+    pub rotation_due: Timestamp,
+    /// The audit signer's certificate.
+    pub audit_signer_pem: String,
+}
+
+fn as_text<S: serde::Serializer>(kind: &Protection, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(kind)
+}
+
+impl Authority {
+    /// The authority as it stands.
+    pub fn ca_info(&self) -> CaInfo {
+        let loaded = self.loaded.load();
+        let state = &loaded.state;
+        let now = self.now();
+        let mut issuers: Vec<IssuerInfo> = state
+            .issuers
+            .iter()
+            .rev()
+            .filter(|record| record.in_use(now))
+            .map(|record| issuer_info(state, record))
+            .collect();
+        issuers.sort_by_key(|issuer| (!issuer.active, issuer.kind == IssuerKind::Intermediate));
+        CaInfo {
+            trust_domain: state.trust_domain.clone(),
+            created: state.created,
+            key_protection: self.keyring.protection(),
+            crl_url: state.crl_url.clone(),
+            name_constraints: state.name_constraints.clone(),
+            issuers,
+            rotation_due: self.rotation_due(),
+            audit_signer_pem: pem::encode("CERTIFICATE", &state.signer.der.0),
+        }
+    }
+
+    /// The certificates that a filter lets through.
+    pub fn list(&self, filter: &ListFilter) -> Result<Vec<CertSummary>, AuthorityError> {
+        self.inventory.list(filter, self.now())
+    }
+
+    /// The newest certificate with this name, or the one with this serial number.
+    pub fn show(&self, name_or_serial: &str) -> Result<CertDetail, AuthorityError> {
+        let unknown = || {
+            let shown = name_or_serial.chars().take(80).flat_map(char::escape_default).collect();
+            AuthorityError::Unknown(shown)
+        };
+        let found = match self.inventory.by_name(name_or_serial)? {
+            Some(found) => found,
+            None => {
+                let serial: Serial = name_or_serial.parse().map_err(|_| unknown())?;
+                self.inventory.by_serial(serial)?.ok_or_else(unknown)?
+            }
+        };
+        Ok(self.detail(found))
+    }
+
+    /// The certificate with this serial number, and no other: a certificate may be *named* like the
+    /// serial number of another, which [`Authority::show`] would find first.
+    pub fn show_serial(&self, serial: Serial) -> Result<CertDetail, AuthorityError> {
+        let found = self.inventory.by_serial(serial)?;
+        let found = found.ok_or_else(|| AuthorityError::Unknown(serial.to_string()))?;
+        Ok(self.detail(found))
+    }
+
+    fn detail(&self, found: Found) -> CertDetail {
+        let loaded = self.loaded.load();
+        let issuer = loaded.state.issuer(found.entry.issuer);
+        let chain_pem = issuer.map(|ca| pem::encode("CERTIFICATE", &ca.der.0)).unwrap_or_default();
+        CertDetail {
+            summary: summarise(found.entry, self.now()),
+            fingerprint: fingerprint(&found.der),
+            pem: pem::encode("CERTIFICATE", &found.der),
+            chain_pem,
+            der: found.der,
+        }
+    }
+}
+
+fn issuer_info(state: &State, record: &IssuerRecord) -> IssuerInfo {
+    IssuerInfo {
+        id: record.id,
+        kind: record.kind,
+        number: record.number,
+        serial: record.serial,
+        key_type: record.key_type,
+        not_before: record.not_before,
+        not_after: record.not_after,
+        fingerprint: fingerprint(&record.der.0),
+        active: record.id == state.root || record.id == state.intermediate,
+        key_here: record.key_here,
+        retired: record.retired,
+        last_leaf: record.last_leaf,
+        pem: pem::encode("CERTIFICATE", &record.der.0),
+    }
+}
+
+fn fingerprint(der: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
+    data_encoding::HEXLOWER.encode(digest.as_ref())
+}

@@ -1,0 +1,321 @@
+//! New intermediates and new roots, with an overlap; and what has to be done now and then.
+//!
+//! # The overlap
+//!
+//! A retired intermediate signs no more leaves (an issue that was under way starts again under the new
+//! one), and its list of revocations is kept up until the last leaf below it has expired. A retired root
+//! stays in the trust bundle for as long. Those who got their bundle before a rotation of the root trust
+//! only the old one: for them the new root is also certified by the old one (RFC 4210 §4.4, "new with
+//! old"), and during the overlap that certificate stands in the chains that leaves are handed out with.
+//! All roots of a trust domain have one subject, so it is self-issued and does not count against the old
+//! root's path length (RFC 5280 §4.2.1.9). OpenSSL and rustls read it so. GnuTLS and Go count it all the
+//! same and need the new bundle at once, as everybody does when the old root's key was not at hand to make
+//! that certificate.
+//!
+//! When the last leaf has expired, the keys of the retired issuers are removed.
+
+use std::time::Duration;
+
+use rcgen::Issuer;
+use sealock_core::Timestamp;
+use sealock_core::audit::{Actor, Fact};
+use sealock_store::{Change, Transaction};
+
+use crate::authority::{Authority, read_state, seal};
+use crate::crl;
+use crate::error::AuthorityError;
+use crate::key::AuthorityKey;
+use crate::make::{self, Made, NewIntermediate};
+use crate::revoke::made_list;
+use crate::root_key::RootKeyFile;
+use crate::serial::Serial;
+use crate::state::{IssuerKind, IssuerRecord, STATE, SignerRecord, State, key_name};
+
+/// How long expired certificates stay in the inventory. The audit log keeps its record of them.
+pub const RETENTION: Duration = Duration::from_secs(90 * 86_400);
+/// How many expired certificates go in one commit.
+const PRUNE_AT_ONCE: usize = 500;
+/// How many commits of those one call of [`Authority::maintain`] makes.
+const PRUNES: usize = 40;
+
+/// What to make anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotate {
+    /// The issuing intermediate, under the same root.
+    Intermediate,
+    /// Root, intermediate and audit signer.
+    Root,
+}
+
+/// What a rotation has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotated {
+    /// The new intermediate's serial.
+    pub intermediate: Serial,
+    /// The new root's serial, if there is a new root.
+    pub root: Option<Serial>,
+    /// Whether the new root is certified by the old one, for those who trust only that.
+    pub bridged: bool,
+    /// When the last leaf of the old chain expires.
+    pub overlap_until: Option<Timestamp>,
+}
+
+/// What [`Authority::maintain`] has done and found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// A new intermediate, because the old one has less than a third of its life left.
+    pub rotated: Option<Rotated>,
+    /// The active intermediate should be replaced, but the root key is not here: a person has to do it.
+    pub rotation_needs_root_key: bool,
+    /// How many revocation lists were made anew.
+    pub crls: usize,
+    /// How many expired certificates left the inventory.
+    pub pruned: usize,
+    /// How many keys of retired issuers were removed.
+    pub keys_removed: usize,
+}
+
+impl Authority {
+    /// Makes a new intermediate, or a new root with all below it. The root key comes from the store, or
+    /// from `root_key` when it was exported; with `root_key` it is used once and not stored. A new root
+    /// needs no old key, but without it there is no bridge for those who trust only the old root.
+    pub fn rotate(
+        &self,
+        what: Rotate,
+        root_key: Option<&RootKeyFile<'_>>,
+        actor: &Actor,
+    ) -> Result<Rotated, AuthorityError> {
+        let changing = self.changing.lock();
+        let (state, version) = read_state(self.store())?;
+        let root = active(&state, state.root)?.clone();
+        let issuer = match root_key {
+            Some(file) => Some(file.issuer(&root)?),
+            None if root.key_here => Some(self.issuer_of(&root)?),
+            None => None,
+        };
+        let (change, mut rotated) = match what {
+            Rotate::Intermediate => {
+                let issuer = issuer.ok_or(AuthorityError::RootKeyAway)?;
+                self.new_intermediate(state, version, &root, &issuer, actor)?
+            }
+            Rotate::Root => self.new_root(state, version, &root, issuer.as_ref(), actor)?,
+        };
+        self.commit("the rotation", change)?;
+        self.reload()?;
+        drop(changing);
+        self.settle_retired()?;
+        let state = self.loaded.load().state.clone();
+        rotated.overlap_until = state.issuers.iter().rev().find_map(|issuer| issuer.last_leaf);
+        Ok(rotated)
+    }
+
+    fn new_intermediate(
+        &self,
+        mut state: State,
+        version: u64,
+        root: &IssuerRecord,
+        root_issuer: &Issuer<'_, AuthorityKey>,
+        actor: &Actor,
+    ) -> Result<(Change, Rotated), AuthorityError> {
+        let now = self.now();
+        let made = below(&state, root, root_issuer, now)?;
+        let serial = made.record.serial;
+        let transaction = self.add_intermediate(&made, now, Transaction::new())?;
+        // The root's own list has to last as long as what is below it: its key may be gone until then.
+        let previous = self.stored_crl(root.id)?;
+        let end = Some(made.record.not_after);
+        let (condition, put, list) =
+            crl::next(root.id, root_issuer, previous.as_ref(), now, &[], end)?;
+        let transaction = transaction.when(condition).with(put);
+        retire(&mut state, IssuerKind::Intermediate, now);
+        state.intermediate = made.record.id;
+        state.issuers.push(made.record);
+        let transaction = transaction.replace(STATE, version, serde_json::to_vec(&state)?);
+        let fact = Fact::CaRotated { what: "intermediate".into(), serial: serial.to_string() };
+        let events = vec![actor.event(now, fact), actor.event(now, made_list(&list))];
+        let rotated =
+            Rotated { intermediate: serial, root: None, bridged: false, overlap_until: None };
+        Ok((Change { transaction, events }, rotated))
+    }
+
+    fn new_root(
+        &self,
+        mut state: State,
+        version: u64,
+        old: &IssuerRecord,
+        old_issuer: Option<&Issuer<'_, AuthorityKey>>,
+        actor: &Actor,
+    ) -> Result<(Change, Rotated), AuthorityError> {
+        let now = self.now();
+        let number = state.next_number(IssuerKind::Root);
+        let bridge = old_issuer.map(|issuer| (old, issuer));
+        let root = make::root(&state.trust_domain, state.key_type, number, now, bridge)?;
+        let root_issuer = root.issuer()?;
+        let made = below(&state, &root.record, &root_issuer, now)?;
+        let signer = make::signer(&state.trust_domain, &root.record, &root_issuer, now)?;
+        let end = made.record.not_after;
+        let (root_crl, _) = crl::first(&root.record, &root_issuer, now, end)?;
+        let mut transaction = Transaction::new().put(root_crl.key, root_crl.value);
+        for new in [&root, &signer] {
+            transaction = seal(&self.keyring, new, transaction)?;
+        }
+        let transaction = self.add_intermediate(&made, now, transaction)?;
+        let rotated = Rotated {
+            intermediate: made.record.serial,
+            root: Some(root.record.serial),
+            bridged: root.record.bridge.is_some(),
+            overlap_until: None,
+        };
+        let fact = |what: &str, serial: Serial| Fact::CaRotated {
+            what: what.into(),
+            serial: serial.to_string(),
+        };
+        let events = vec![
+            actor.event(now, fact("root", root.record.serial)),
+            actor.event(now, fact("intermediate", made.record.serial)),
+        ];
+        retire(&mut state, IssuerKind::Intermediate, now);
+        retire(&mut state, IssuerKind::Root, now);
+        let transaction = transaction.delete(key_name(state.signer.id).into_bytes());
+        state.root = root.record.id;
+        state.intermediate = made.record.id;
+        state.signer = SignerRecord { id: signer.record.id, der: signer.record.der };
+        state.issuers.extend([root.record, made.record]);
+        let transaction = transaction.replace(STATE, version, serde_json::to_vec(&state)?);
+        Ok((Change { transaction, events }, rotated))
+    }
+
+    /// Adds a new intermediate's key and first revocation list.
+    fn add_intermediate(
+        &self,
+        made: &Made,
+        now: Timestamp,
+        transaction: Transaction,
+    ) -> Result<Transaction, AuthorityError> {
+        let (list, _) = crl::first(&made.record, &made.issuer()?, now, now.plus(crl::LIFE))?;
+        Ok(seal(&self.keyring, made, transaction)?.put(list.key, list.value))
+    }
+
+    /// Finds out when the last leaf of each retired issuer expires, once it can no longer change. Done
+    /// after a rotation, and at opening in case that rotation was cut short.
+    pub(crate) fn settle_retired(&self) -> Result<(), AuthorityError> {
+        let _changing = self.changing.lock();
+        let (mut state, version) = read_state(self.store())?;
+        let open = |issuer: &IssuerRecord| issuer.retired.is_some() && issuer.last_leaf.is_none();
+        if !state.issuers.iter().any(open) {
+            return Ok(());
+        }
+        for kind in [IssuerKind::Intermediate, IssuerKind::Root] {
+            let before = state.issuers.clone();
+            for issuer in
+                state.issuers.iter_mut().filter(|issuer| issuer.kind == kind && open(issuer))
+            {
+                let last = match kind {
+                    IssuerKind::Intermediate => self.inventory.last_expiry(issuer.number)?,
+                    IssuerKind::Root => before
+                        .iter()
+                        .filter(|below| below.parent == issuer.id && below.id != issuer.id)
+                        .filter_map(|below| below.last_leaf)
+                        .max(),
+                };
+                issuer.last_leaf = last.max(issuer.retired);
+            }
+        }
+        let value = serde_json::to_vec(&state)?;
+        let transaction = Transaction::new().replace(STATE, version, value);
+        self.commit("the end of the overlap", Change { transaction, events: Vec::new() })?;
+        self.reload()
+    }
+
+    /// From when on the active intermediate should be replaced: a third of its life before its end.
+    pub(crate) fn rotation_due(&self) -> Timestamp {
+        let loaded = self.loaded.load();
+        let (begin, end) = (loaded.chain.not_before, loaded.chain.not_after);
+        end.minus(end.since(begin) / 3)
+    }
+
+    /// What has to be done now and then (daily is enough; more often costs nothing): a new intermediate
+    /// when the active one has less than a third of its life left and the root key is here, revocation
+    /// lists that are about to run out, keys that nobody needs any more, certificates that expired
+    /// [`RETENTION`] ago.
+    pub fn maintain(&self, actor: &Actor) -> Result<Maintained, AuthorityError> {
+        let mut done = Maintained::default();
+        if self.now() >= self.rotation_due() {
+            match self.rotate(Rotate::Intermediate, None, actor) {
+                Ok(rotated) => done.rotated = Some(rotated),
+                Err(AuthorityError::RootKeyAway) => done.rotation_needs_root_key = true,
+                Err(error) => return Err(error),
+            }
+        }
+        done.keys_removed = self.remove_unneeded_keys()?;
+        let now = self.now();
+        let state = self.loaded.load().state.clone();
+        for issuer in state.issuers.iter().filter(|issuer| issuer.in_use(now)) {
+            done.crls += usize::from(self.refresh_crl(issuer.id, actor)?.is_some());
+        }
+        for _ in 0..PRUNES {
+            let before = now.minus(RETENTION);
+            let Some((transaction, count)) = self.inventory.prune(before, PRUNE_AT_ONCE)? else {
+                break;
+            };
+            self.commit("the pruning", Change { transaction, events: Vec::new() })?;
+            done.pruned += count;
+        }
+        Ok(done)
+    }
+
+    fn remove_unneeded_keys(&self) -> Result<usize, AuthorityError> {
+        let _changing = self.changing.lock();
+        let (mut state, version) = read_state(self.store())?;
+        let now = self.now();
+        let mut transaction = Transaction::new();
+        let mut count = 0;
+        for issuer in &mut state.issuers {
+            // A while longer than its leaves, for a list that is asked for late.
+            if issuer.key_here && !issuer.in_use(now.minus(crl::LIFE)) {
+                issuer.key_here = false;
+                transaction = transaction.delete(key_name(issuer.id).into_bytes());
+                count += 1;
+            }
+        }
+        if count > 0 {
+            let transaction = transaction.replace(STATE, version, serde_json::to_vec(&state)?);
+            self.commit("the removal of old keys", Change { transaction, events: Vec::new() })?;
+            self.reload()?;
+        }
+        Ok(count)
+    }
+}
+
+fn active(state: &State, id: crate::inventory::IssuerId) -> Result<&IssuerRecord, AuthorityError> {
+    state.issuer(id).ok_or_else(|| AuthorityError::Corrupt { record: "the active root".into() })
+}
+
+fn below(
+    state: &State,
+    root: &IssuerRecord,
+    root_issuer: &Issuer<'_, AuthorityKey>,
+    now: Timestamp,
+) -> Result<Made, AuthorityError> {
+    if now < root.not_before {
+        return Err(AuthorityError::ClockBehind { now, not_before: root.not_before });
+    }
+    if now > root.not_after {
+        return Err(AuthorityError::IssuerExpired(root.not_after));
+    }
+    let new = NewIntermediate {
+        trust_domain: &state.trust_domain,
+        key_type: state.key_type,
+        number: state.next_number(IssuerKind::Intermediate),
+        constraints: &state.name_constraints,
+        crl_url: state.crl_url.as_deref(),
+    };
+    make::intermediate(&new, root, root_issuer, now)
+}
+
+fn retire(state: &mut State, kind: IssuerKind, now: Timestamp) {
+    let current = state.issuers.iter_mut().filter(|issuer| issuer.kind == kind);
+    for issuer in current.filter(|issuer| issuer.retired.is_none()) {
+        issuer.retired = Some(now);
+    }
+}

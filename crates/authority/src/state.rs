@@ -1,0 +1,150 @@
+//! What the authority is: its own certificates and how they follow one another. One record, written as a
+//! whole, so that there is never half an authority.
+//!
+//! The record holds nothing secret. Keys are entries of their own, sealed by the keyring before they get
+//! to the store; the seal binds the entry's name, so two keys cannot be swapped.
+
+use sealock_core::{Timestamp, TrustDomain};
+use serde::{Deserialize, Serialize};
+
+use crate::constraints::NameConstraints;
+use crate::inventory::IssuerId;
+use crate::key::KeyType;
+use crate::serial::Serial;
+
+/// The record's place in the store.
+pub(crate) const STATE: &[u8] = b"ca/state";
+/// The layout that this program reads and writes.
+pub(crate) const FORMAT: u32 = 1;
+
+/// The authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) format: u32,
+    pub(crate) trust_domain: TrustDomain,
+    pub(crate) created: Timestamp,
+    pub(crate) key_type: KeyType,
+    #[serde(default)]
+    pub(crate) crl_url: Option<String>,
+    #[serde(default)]
+    pub(crate) name_constraints: NameConstraints,
+    /// The active root.
+    pub(crate) root: IssuerId,
+    /// The active intermediate.
+    pub(crate) intermediate: IssuerId,
+    /// All CA certificates that there ever were, oldest first.
+    pub(crate) issuers: Vec<IssuerRecord>,
+    pub(crate) signer: SignerRecord,
+}
+
+/// Root or intermediate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IssuerKind {
+    /// Self-signed, trusted by everybody who has the bundle.
+    Root,
+    /// Signs the leaves.
+    Intermediate,
+}
+
+/// One CA certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IssuerRecord {
+    pub(crate) id: IssuerId,
+    pub(crate) kind: IssuerKind,
+    /// 1 for the first of its kind.
+    pub(crate) number: u16,
+    /// The root above an intermediate; a root names itself.
+    pub(crate) parent: IssuerId,
+    pub(crate) serial: Serial,
+    pub(crate) key_type: KeyType,
+    pub(crate) not_before: Timestamp,
+    pub(crate) not_after: Timestamp,
+    pub(crate) der: Der,
+    /// A root certified by the root before it, for those who trust only that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bridge: Option<Der>,
+    /// Whether the sealed key is in the store.
+    pub(crate) key_here: bool,
+    /// Since when it signs no more certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retired: Option<Timestamp>,
+    /// When the last leaf below it expires; known some time after it retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_leaf: Option<Timestamp>,
+}
+
+impl IssuerRecord {
+    /// Whether leaves below it may still be in use.
+    pub(crate) fn in_use(&self, now: Timestamp) -> bool {
+        self.retired.is_none() || self.last_leaf.is_none_or(|last| now <= last)
+    }
+
+    /// What messages call it.
+    pub(crate) fn title(&self) -> String {
+        match self.kind {
+            IssuerKind::Root => format!("root {}", self.number),
+            IssuerKind::Intermediate => format!("intermediate {}", self.number),
+        }
+    }
+}
+
+/// The audit signer's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SignerRecord {
+    pub(crate) id: IssuerId,
+    pub(crate) der: Der,
+}
+
+/// DER; in JSON as base64.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Der(pub(crate) Vec<u8>);
+
+impl TryFrom<String> for Der {
+    type Error = data_encoding::DecodeError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        data_encoding::BASE64.decode(text.as_bytes()).map(Self)
+    }
+}
+
+impl From<Der> for String {
+    fn from(der: Der) -> Self {
+        data_encoding::BASE64.encode(&der.0)
+    }
+}
+
+impl State {
+    pub(crate) fn issuer(&self, id: IssuerId) -> Option<&IssuerRecord> {
+        self.issuers.iter().find(|issuer| issuer.id == id)
+    }
+
+    pub(crate) fn of_kind(&self, kind: IssuerKind) -> impl Iterator<Item = &IssuerRecord> {
+        self.issuers.iter().filter(move |issuer| issuer.kind == kind)
+    }
+
+    /// The number of the next of its kind.
+    pub(crate) fn next_number(&self, kind: IssuerKind) -> u16 {
+        self.of_kind(kind).map(|issuer| issuer.number).max().unwrap_or(0).saturating_add(1)
+    }
+
+    /// The roots to trust: the active one, then those whose leaves have not all expired, newest first.
+    pub(crate) fn trusted_roots(&self, now: Timestamp) -> impl Iterator<Item = &IssuerRecord> {
+        let active = self.issuer(self.root).into_iter();
+        let retired = self.issuers.iter().rev().filter(move |issuer| {
+            issuer.kind == IssuerKind::Root && issuer.id != self.root && issuer.in_use(now)
+        });
+        active.chain(retired)
+    }
+}
+
+/// The name of a key's entry, which is also what its seal binds.
+pub(crate) fn key_name(id: IssuerId) -> String {
+    format!("ca/key/{id}")
+}
+
+/// Where an issuer's CRL is.
+pub(crate) fn crl_key(id: IssuerId) -> Vec<u8> {
+    format!("ca/crl/{id}").into_bytes()
+}

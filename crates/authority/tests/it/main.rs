@@ -1,0 +1,18 @@
+//! The authority as its users and other people's verifiers see it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may fail in any way"
+)]
+
+mod common;
+mod gnutls;
+mod kill;
+mod life;
+mod openssl;
+mod pkilint;
+mod requests;
+mod tls;

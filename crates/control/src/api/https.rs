@@ -1,0 +1,138 @@
+//! HTTPS with mutual TLS by our own authority.
+//!
+//! The handshake proves that the client has the key of a certificate under one of our roots. Who it is, the
+//! inventory says: the very certificate (compared byte for byte) must be there, in force and not revoked,
+//! and its identity is the caller. That is looked up for every request, so a revocation also ends
+//! connections that are open.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+use sealock_authority::{CertState, Serial};
+use sealock_core::Timestamp;
+use sealock_net::tls::LiveServer;
+use sealock_net::{Limits, Shutdown, accept_loop, serve_http};
+use tokio::net::{TcpListener, TcpStream};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::routes::{Routes, blocking};
+use crate::caller::Caller;
+use crate::error::{ErrorCode, ServiceError};
+use crate::service::Service;
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct ApiListener {
+    listener: TcpListener,
+    /// Where it listens; with the port that was given to it.
+    pub address: SocketAddr,
+}
+
+/// Binds the address.
+pub async fn bind_api(address: SocketAddr) -> Result<ApiListener, ServiceError> {
+    let bound = TcpListener::bind(address).await;
+    let listener = bound.map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another program has the port: name another with --api ADDRESS:PORT, or --api off"
+            }
+            io::ErrorKind::PermissionDenied => "ports below 1024 need root",
+            _ => "name another address with --api ADDRESS:PORT, or --api off",
+        };
+        ServiceError::new(ErrorCode::Failed, format!("cannot listen on {address}"))
+            .caused_by(&error)
+            .hint(hint)
+    })?;
+    let address = listener.local_addr().unwrap_or(address);
+    Ok(ApiListener { listener, address })
+}
+
+/// Serves until the shutdown signal, then drains.
+pub async fn serve_api(
+    bound: ApiListener,
+    tls: Arc<LiveServer>,
+    service: Arc<Service>,
+    shutdown: Shutdown,
+) {
+    let limits = Limits::default();
+    let routes = Routes { service, shutdown: shutdown.clone() };
+    let end = shutdown.clone();
+    accept_loop("api", bound.listener, limits, shutdown, move |stream: TcpStream, peer| {
+        let (routes, end, tls) = (routes.clone(), end.clone(), Arc::clone(&tls));
+        async move {
+            let stream = match tls.accept(stream, limits.handshake).await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "handshake failed");
+                    return;
+                }
+            };
+            let chain = stream.get_ref().1.peer_certificates();
+            let leaf: Option<CertificateDer<'static>> =
+                chain.and_then(|chain| chain.first()).map(|leaf| leaf.clone().into_owned());
+            serve_http(stream, limits, end, |request| {
+                let (routes, leaf) = (routes.clone(), leaf.clone());
+                async move {
+                    let caller = caller(&routes.service, leaf).await;
+                    routes.answer(request, caller).await
+                }
+            })
+            .await;
+        }
+    })
+    .await;
+}
+
+async fn caller(
+    service: &Arc<Service>,
+    leaf: Option<CertificateDer<'static>>,
+) -> Result<Caller, ServiceError> {
+    let service = Arc::clone(service);
+    blocking(move || identified(&service, leaf).map(|found| found.caller)).await
+}
+
+/// Who has a certificate, and until when.
+pub(crate) struct Identified {
+    pub(crate) caller: Caller,
+    /// Hex.
+    pub(crate) serial: String,
+    pub(crate) not_after: Timestamp,
+}
+
+/// Who has this certificate, by the inventory. Blocking.
+pub(crate) fn identified(
+    service: &Service,
+    leaf: Option<CertificateDer<'static>>,
+) -> Result<Identified, ServiceError> {
+    let refused = |reason: &str| ServiceError::new(ErrorCode::Unauthenticated, reason);
+    let leaf = leaf.ok_or_else(|| {
+        refused("this needs a client certificate")
+            .hint("the administrator's is in identities/admin of the state folder")
+    })?;
+    let unknown = || refused("the client certificate is not known here");
+    let (_, parsed) = X509Certificate::from_der(&leaf).map_err(|_| unknown())?;
+    let serial = Serial::from_integer(parsed.raw_serial()).ok_or_else(unknown)?;
+    let authority = service.authority()?;
+    let found = authority.show_serial(serial).map_err(|_| unknown())?;
+    if found.der != leaf.as_ref() {
+        return Err(unknown());
+    }
+    match found.summary.state {
+        CertState::Valid | CertState::Replaced => {}
+        CertState::Revoked => return Err(refused("the client certificate is revoked")),
+        CertState::Expired => return Err(refused("the client certificate has expired")),
+    }
+    let identity =
+        found.summary.identity.ok_or_else(|| refused("the client certificate has no identity"))?;
+    if *identity.trust_domain() != authority.trust_domain() {
+        return Err(unknown());
+    }
+    let groups = service.groups_of(&identity)?;
+    Ok(Identified {
+        caller: Caller::identified(identity, groups),
+        serial: serial.to_string(),
+        not_after: found.summary.not_after,
+    })
+}

@@ -1,0 +1,32 @@
+//! The doors: `admin.sock` for this host, HTTPS for others. Both serve the same.
+//!
+//! | request | answer | who |
+//! | --- | --- | --- |
+//! | `POST /v1/call` | a [`Command`] as JSON gets a [`Reply`] as JSON | policy decides |
+//! | `GET /v1/audit/follow?after=N` | audit records as JSON lines, as they happen | policy decides |
+//! | `GET /metrics` | OpenMetrics text | policy decides (`Status::Read`) |
+//! | `GET /healthz` | that the daemon answers | everybody |
+//! | `GET /ca.crt` | the trust bundle, PEM | everybody |
+//! | `GET /crl/ISSUER.crl` | an issuer's revocation list, DER | everybody |
+//!
+//! Errors are `application/problem+json` (RFC 9457) with the fields of [`ServiceError`]. What everybody gets
+//! is what stands in every certificate's chain anyway.
+
+mod body;
+mod https;
+mod problem;
+mod routes;
+mod socket;
+
+pub(crate) use https::identified;
+pub use https::{ApiListener, bind_api, serve_api};
+pub use problem::{error_of, problem};
+pub use socket::{bind_socket, serve_socket};
+
+#[cfg(doc)]
+use crate::{Command, Reply, ServiceError};
+
+/// Where commands are posted to.
+pub(crate) const CALL: &str = "/v1/call";
+/// Where the audit log is followed.
+pub(crate) const FOLLOW: &str = "/v1/audit/follow";

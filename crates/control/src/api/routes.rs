@@ -1,0 +1,163 @@
+//! From a request to an answer, the same for both doors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use hyper::{Method, Request, Response, StatusCode};
+use sealock_authority::IssuerId;
+use sealock_core::policy::{Action, Resource};
+use sealock_net::{Incoming, Shutdown};
+
+use super::body::{self, OutBody};
+use super::{CALL, FOLLOW, problem};
+use crate::caller::{Caller, Door};
+use crate::error::{ErrorCode, ServiceError};
+use crate::service::{Service, new_request_id};
+
+/// An empty line says that a follower's connection is still good.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What a door needs to answer.
+#[derive(Debug, Clone)]
+pub(super) struct Routes {
+    pub(super) service: Arc<Service>,
+    pub(super) shutdown: Shutdown,
+}
+
+impl Routes {
+    /// Answers a request. `caller` is asked only where it matters who it is.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        caller: Result<Caller, ServiceError>,
+    ) -> Response<OutBody> {
+        let local = !matches!(&caller, Ok(Caller { door: Door::Api, .. }) | Err(_));
+        match self.route(request, caller).await {
+            Ok(response) => response,
+            Err(error) => problem(&error, local),
+        }
+    }
+
+    async fn route(
+        &self,
+        request: Request<Incoming>,
+        caller: Result<Caller, ServiceError>,
+    ) -> Result<Response<OutBody>, ServiceError> {
+        let path = request.uri().path().to_owned();
+        match (request.method(), path.as_str()) {
+            (&Method::POST, CALL) => self.call(request, &caller?).await,
+            (&Method::GET, FOLLOW) => self.follow(&request, &caller?).await,
+            (&Method::GET, "/metrics") => self.metrics(caller?).await,
+            (&Method::GET, "/healthz") => {
+                Ok(body::whole(StatusCode::OK, "application/json", r#"{"status":"ok"}"#))
+            }
+            (&Method::GET, "/ca.crt") => self.bundle().await,
+            (&Method::GET, path) if path.starts_with("/crl/") => self.crl(path).await,
+            (_, CALL | FOLLOW | "/metrics" | "/healthz" | "/ca.crt") => {
+                let mut response = problem(
+                    &ServiceError::new(ErrorCode::Usage, "that method is not for this path"),
+                    true,
+                );
+                *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+                Ok(response)
+            }
+            _ => Err(ServiceError::new(ErrorCode::NotFound, "there is nothing at this path")),
+        }
+    }
+
+    async fn call(
+        &self,
+        request: Request<Incoming>,
+        caller: &Caller,
+    ) -> Result<Response<OutBody>, ServiceError> {
+        let bytes = body::read(request.into_body()).await?;
+        let command = serde_json::from_slice(&bytes).map_err(|error| {
+            // serde repeats what it has read; keys and passphrases must not come back in an error.
+            let place = format!("line {}, column {}", error.line(), error.column());
+            ServiceError::new(ErrorCode::Usage, format!("the command cannot be read at {place}"))
+        })?;
+        let reply = self.service.handle(caller, command).await?;
+        let body = serde_json::to_vec(&reply)
+            .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+        Ok(body::whole(StatusCode::OK, "application/json", body))
+    }
+
+    async fn follow(
+        &self,
+        request: &Request<Incoming>,
+        caller: &Caller,
+    ) -> Result<Response<OutBody>, ServiceError> {
+        let query = request.uri().query().unwrap_or_default();
+        let after = query.split('&').find_map(|part| part.strip_prefix("after="));
+        let last = self.service.journal().last_seq();
+        let after = match after.map(str::parse) {
+            None => last,
+            Some(Ok(after)) => after,
+            Some(Err(_)) => {
+                return Err(ServiceError::new(ErrorCode::Usage, "`after` is not a number"));
+            }
+        };
+        let (service, who) = (Arc::clone(&self.service), caller.clone());
+        blocking(move || service.may_read_audit(&who, &new_request_id()?)).await?;
+        let records = self.service.journal().subscribe(after);
+        let lines = records
+            .take_while(|record| std::future::ready(record.is_ok()))
+            .filter_map(|record| {
+                std::future::ready(record.ok().and_then(|record| serde_json::to_vec(&record).ok()))
+            })
+            .map(|mut line| {
+                line.push(b'\n');
+                Bytes::from(line)
+            });
+        let beats = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(HEARTBEAT).await;
+            Some((Bytes::from_static(b"\n"), ()))
+        });
+        let shutdown = self.shutdown.clone();
+        let end = Box::pin(async move { shutdown.triggered().await });
+        let both = futures_util::stream::select(lines, Box::pin(beats)).take_until(end);
+        Ok(body::stream("application/jsonl", both))
+    }
+
+    async fn metrics(&self, caller: Caller) -> Result<Response<OutBody>, ServiceError> {
+        if !self.service.config().settings.api.metrics {
+            return Err(ServiceError::new(ErrorCode::NotFound, "metrics are switched off"));
+        }
+        let service = Arc::clone(&self.service);
+        let text = blocking(move || {
+            service.may(&caller, Action::StatusRead, Resource::Status)?;
+            service.render_metrics()
+        });
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        Ok(body::whole(StatusCode::OK, kind, text.await?))
+    }
+
+    async fn bundle(&self) -> Result<Response<OutBody>, ServiceError> {
+        let service = Arc::clone(&self.service);
+        let pem = blocking(move || Ok(service.authority()?.trust_bundle_pem())).await?;
+        Ok(body::whole(StatusCode::OK, "application/pem-certificate-chain", pem))
+    }
+
+    async fn crl(&self, path: &str) -> Result<Response<OutBody>, ServiceError> {
+        let unknown = || ServiceError::new(ErrorCode::NotFound, "there is no such list");
+        let issuer: IssuerId = path
+            .strip_prefix("/crl/")
+            .and_then(|name| name.strip_suffix(".crl"))
+            .and_then(|id| id.parse().ok())
+            .ok_or_else(unknown)?;
+        let service = Arc::clone(&self.service);
+        let crl = blocking(move || service.crl_der(issuer)).await?.ok_or_else(unknown)?;
+        Ok(body::whole(StatusCode::OK, "application/pkix-crl", crl))
+    }
+}
+
+/// Runs what reads the disk or signs away from the runtime's threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, ServiceError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(ServiceError::new(ErrorCode::Fault, format!("work ended unexpectedly: {error}")))
+    })
+}

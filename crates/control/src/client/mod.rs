@@ -1,0 +1,183 @@
+//! How commands reach the service: over `admin.sock` when a daemon runs, else in this process, under the
+//! state folder's lock. The same call, the same answer.
+
+mod wire;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+pub use wire::Follower;
+
+use crate::caller::Door;
+use crate::command::{Command, Reply};
+use crate::error::{ErrorCode, ServiceError};
+use crate::service::{Opening, Service, check_policy};
+use crate::state::{COMMAND_WAIT, Purpose, StateError};
+
+/// Between two looks for a daemon that is starting.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Where commands go.
+#[derive(Debug, Clone)]
+pub struct Client {
+    opening: Opening,
+    /// The service that [`Client::call_and_keep`] has left open in this process.
+    kept: Arc<Mutex<Option<Arc<Service>>>>,
+}
+
+impl Client {
+    /// A client of this state folder. Nothing is touched before the first call.
+    pub fn new(opening: Opening) -> Self {
+        Self { opening, kept: Arc::default() }
+    }
+
+    /// Whether a daemon answers at the socket.
+    pub async fn daemon_runs(&self) -> bool {
+        wire::connect(&self.opening.state.socket()).await.is_ok()
+    }
+
+    /// One command: to the daemon, else in this process. A socket that a killed daemon has left behind is as
+    /// if there were none.
+    pub async fn call(&self, command: Command) -> Result<Reply, ServiceError> {
+        let reply = self.call_and_keep(command).await;
+        self.let_go().await;
+        reply
+    }
+
+    /// As [`Client::call`], but a service that was opened in this process stays open for the next call: to
+    /// open it takes longer than most commands. It holds the state folder's lock, so [`Client::let_go`]
+    /// must follow soon.
+    pub async fn call_and_keep(&self, command: Command) -> Result<Reply, ServiceError> {
+        let kept = self.kept.lock().clone();
+        if let Some(service) = kept {
+            return handle(&service, &command).await;
+        }
+        let began = Instant::now();
+        loop {
+            match wire::connect(&self.opening.state.socket()).await {
+                Ok(stream) => return wire::call(stream, &command).await,
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(self.unreachable(&error)),
+            }
+            match self.in_process(&command).await {
+                // A daemon that is just starting has the lock before it has the socket, and one that is
+                // stopping has it longer.
+                Err(Unopened::Locked(StateError::InUse { purpose, .. }))
+                    if purpose == "up" && began.elapsed() < COMMAND_WAIT =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(Unopened::Locked(error)) => return Err(state_error(&error)),
+                Err(Unopened::Service(error)) => return Err(error),
+                Ok(reply) => return Ok(reply),
+            }
+        }
+    }
+
+    /// Closes what [`Client::call_and_keep`] has left open.
+    pub async fn let_go(&self) {
+        let kept = self.kept.lock().take();
+        if let Some(service) = kept {
+            // The journal's thread ends, and the lock goes, before the caller goes on.
+            let _ = tokio::task::spawn_blocking(move || drop(service)).await;
+        }
+    }
+
+    /// The audit records after number `after`, as they happen. Needs the daemon.
+    pub async fn follow(&self, after: u64) -> Result<Follower, ServiceError> {
+        match wire::connect(&self.opening.state.socket()).await {
+            Ok(stream) => wire::follow(stream, after).await,
+            Err(error) if is_absent(&error) => Err(ServiceError::new(
+                ErrorCode::Unavailable,
+                "no daemon runs on this state folder",
+            )
+            .hint("start it with `sealock up`")),
+            Err(error) => Err(self.unreachable(&error)),
+        }
+    }
+
+    async fn in_process(&self, command: &Command) -> Result<Reply, Unopened> {
+        if let Some(reply) = self.without_state(command)? {
+            return Ok(reply);
+        }
+        if !self.opening.state.exists() && !matches!(command, Command::Init(_)) {
+            let root = self.opening.state.root().display();
+            return Err(Unopened::Service(
+                ServiceError::new(
+                    ErrorCode::NotInitialised,
+                    format!("there is nothing in {root} yet"),
+                )
+                .hint("start with `sealock up`, or make only the authority with `sealock init`"),
+            ));
+        }
+        let opening = self.opening.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let lock = opening.state.open(Purpose::Command, COMMAND_WAIT);
+            let lock = lock.map_err(Unopened::Locked)?;
+            Service::open(opening, lock).map_err(Unopened::Service)
+        });
+        let service: Arc<Service> = opened.await.unwrap_or_else(|error| {
+            let text = format!("opening the state ended unexpectedly: {error}");
+            Err(Unopened::Service(ServiceError::new(ErrorCode::Fault, text)))
+        })?;
+        *self.kept.lock() = Some(Arc::clone(&service));
+        handle(&service, command).await.map_err(Unopened::Service)
+    }
+
+    /// What needs neither daemon nor state.
+    fn without_state(&self, command: &Command) -> Result<Option<Reply>, Unopened> {
+        match command {
+            Command::PolicySchema => {
+                let schema = sealock_core::policy::PolicySet::schema_text();
+                Ok(Some(Reply::Schema(schema.to_owned())))
+            }
+            Command::PolicyCheck { files } if !files.is_empty() => {
+                let checked = check_policy(files.clone()).map_err(Unopened::Service)?;
+                Ok(Some(Reply::PolicyChecked(checked)))
+            }
+            Command::ConfigCheck => Ok(Some(Reply::Settings(self.opening.config.in_force()))),
+            _ => Ok(None),
+        }
+    }
+
+    fn unreachable(&self, error: &io::Error) -> ServiceError {
+        let socket = self.opening.state.socket();
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => "run as root or as the owner of the state folder",
+            _ => "the daemon does not answer; restart it",
+        };
+        let message = format!("cannot reach the daemon at {}", socket.display());
+        ServiceError::new(ErrorCode::Unavailable, message).caused_by(error).hint(hint)
+    }
+}
+
+/// In this process, as the local administrator.
+async fn handle(service: &Arc<Service>, command: &Command) -> Result<Reply, ServiceError> {
+    let caller = service.local_caller(Door::Process)?;
+    service.handle(&caller, command.clone()).await
+}
+
+enum Unopened {
+    Locked(StateError),
+    Service(ServiceError),
+}
+
+/// Nobody listens: there is no socket, or nobody behind it.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::InvalidInput
+    )
+}
+
+/// A state folder that cannot be used.
+pub fn state_error(error: &StateError) -> ServiceError {
+    let code = match error {
+        StateError::InUse { .. } => ErrorCode::Conflict,
+        StateError::NoHome => ErrorCode::Usage,
+        _ => ErrorCode::State,
+    };
+    ServiceError::of(code, error).hint(error.hint())
+}

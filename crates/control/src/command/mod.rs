@@ -1,0 +1,443 @@
+//! What can be asked of Sealock, and what it answers: the same types over `admin.sock`, over HTTPS and
+//! in-process.
+//!
+//! A [`Command`] is data from outside until the service has parsed its texts; the caller is never part of
+//! it. Secret texts travel as [`SecretText`].
+
+mod reply;
+mod secret_text;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sealock_core::IdentityKind;
+use sealock_core::policy::{ContainerFacts, Grantee};
+use serde::{Deserialize, Serialize};
+
+pub use reply::{
+    Alarm, AuditPage, AuditReport, CaCertificate, CaReport, CertificateList, CertificateReport,
+    ContainerStatus, CrlReport, DeliveredStatus, EngineStatus, Files, InitReport, Membership,
+    PolicyCheck, PolicyExplained, PolicyStatus, PolicyUsed, Reply, SettingInForce, StatusReport,
+    TransferOpened,
+};
+pub use secret_text::SecretText;
+
+/// Algorithm of a private key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyType {
+    /// ECDSA on P-256.
+    #[default]
+    P256,
+    /// ECDSA on P-384.
+    P384,
+    /// Ed25519.
+    Ed25519,
+    /// RSA with 3,072 bits.
+    Rsa3072,
+}
+
+/// How the authority's keys are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyProtection {
+    /// A key file (0600): whoever copies the state folder has the authority.
+    #[default]
+    File,
+    /// Encrypted under a passphrase.
+    Passphrase,
+}
+
+/// What `ca rotate` replaces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RotateWhat {
+    /// The issuing intermediate.
+    #[default]
+    Intermediate,
+    /// The root.
+    Root,
+}
+
+/// What a certificate may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usages {
+    /// TLS server.
+    pub server: bool,
+    /// TLS client.
+    pub client: bool,
+}
+
+impl Default for Usages {
+    fn default() -> Self {
+        Self { server: true, client: true }
+    }
+}
+
+/// Reasons of RFC 5280 §5.3.1 that a person can give.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RevocationReason {
+    /// None given.
+    #[default]
+    Unspecified,
+    /// The private key is known to somebody else.
+    KeyCompromise,
+    /// The subject's name or affiliation changed.
+    AffiliationChanged,
+    /// Replaced by another certificate.
+    Superseded,
+    /// No longer needed.
+    CessationOfOperation,
+    /// The privilege it stood for was withdrawn.
+    PrivilegeWithdrawn,
+}
+
+/// The names that are asked for, as they were written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Names {
+    /// DNS names.
+    pub dns: Vec<String>,
+    /// IP addresses.
+    pub ip: Vec<String>,
+    /// URIs.
+    pub uri: Vec<String>,
+    /// E-mail addresses.
+    pub email: Vec<String>,
+}
+
+impl Names {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.dns.is_empty() && self.ip.is_empty() && self.uri.is_empty() && self.email.is_empty()
+    }
+}
+
+/// `init`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Init {
+    /// The trust domain, where the settings' is not meant.
+    pub trust_domain: Option<String>,
+    /// The algorithm of the authority's keys.
+    pub key_type: KeyType,
+    /// How the keys are kept. A passphrase is asked of whoever opened the service.
+    pub key_protection: KeyProtection,
+    /// Subtrees outside which the authority cannot issue, such as `dns:corp.example`.
+    pub permit: Vec<String>,
+    /// Subtrees in which the authority cannot issue.
+    pub exclude: Vec<String>,
+    /// Where clients find the CRL, where the settings' is not meant.
+    pub crl_url: Option<String>,
+}
+
+/// `cert issue`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Issue {
+    /// The name for the inventory; also its DNS name when no other name is given.
+    pub name: String,
+    /// The names.
+    pub names: Names,
+    /// Server, client or both.
+    pub usages: Usages,
+    /// Seconds; a day by default.
+    pub ttl: Option<u64>,
+    /// The algorithm of its key.
+    pub key_type: KeyType,
+}
+
+/// `cert sign`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sign {
+    /// The name for the inventory; else the CSR's common name or first DNS name.
+    pub name: Option<String>,
+    /// The CSR: PEM, or the DER in base64.
+    pub csr: String,
+    /// The names; those of the CSR when there is none.
+    pub names: Names,
+    /// Server, client or both.
+    pub usages: Usages,
+    /// Seconds; a day by default.
+    pub ttl: Option<u64>,
+}
+
+/// `cert list`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct List {
+    /// Only those that expire within so many seconds.
+    pub expiring: Option<u64>,
+    /// Only those of this name.
+    pub name: Option<String>,
+    /// Expired, replaced and revoked ones too.
+    pub all: bool,
+    /// At most so many; 1,000 by default.
+    pub limit: Option<usize>,
+}
+
+/// Files that are about to be sent into a container by the calling process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransferBegin {
+    /// The container as the caller's engine describes it.
+    pub container: ContainerFacts,
+    /// The absolute destination in the container.
+    pub path: String,
+    /// `direct`, `exec` or `url`.
+    pub carrier: String,
+    /// What happens afterwards: `signal:HUP`, `exec:CMD`, or nothing.
+    pub after: Option<String>,
+}
+
+/// A transfer that reached its end; its receipt was verified by the caller.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferFinish {
+    /// As it was opened.
+    pub transfer: String,
+    /// Hex SHA-256 of what was written.
+    pub sha256: String,
+    /// How many bytes.
+    pub bytes: u64,
+    /// How many files.
+    pub files: u64,
+    /// The carrier that was used in the end, where `auto` chose another.
+    #[serde(default)]
+    pub carrier: Option<String>,
+}
+
+/// Something that happened to an offer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "happened", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OfferEvent {
+    /// It was taken, and the receiver confirmed the digest.
+    Taken {
+        /// The reader's address.
+        peer: String,
+        /// Hex SHA-256 of what was taken.
+        sha256: String,
+    },
+    /// Somebody asked and got nothing.
+    Refused {
+        /// The reader's address.
+        peer: String,
+        /// Why.
+        reason: String,
+    },
+    /// Its time ran out, or it was withdrawn, before anybody took it.
+    Ended {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One operation. [`Command::name`] is its stable name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", content = "with", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// Make the authority and the administrator's identity. Done before: says so.
+    Init(Init),
+    /// Root, intermediate, key protection.
+    CaShow,
+    /// The trust bundle as PEM.
+    CaBundle,
+    /// A new intermediate or root.
+    CaRotate {
+        /// Which.
+        what: RotateWhat,
+        /// The root's key (PEM), where it has left this host.
+        #[serde(default)]
+        root_key: Option<SecretText>,
+        /// The passphrase under which it was exported.
+        #[serde(default)]
+        passphrase: Option<SecretText>,
+    },
+    /// The CRL.
+    CaCrl,
+    /// The root's private key. Writing it to a safe place is the caller's part; removing it here is
+    /// [`Command::CaRemoveRootKey`], once that is done.
+    CaExportRootKey {
+        /// Encrypt it under this.
+        #[serde(default)]
+        passphrase: Option<SecretText>,
+    },
+    /// Remove the root's private key from this host.
+    CaRemoveRootKey {
+        /// The exported file, read back from where it was written: it must hold the very key.
+        exported: SecretText,
+        /// The passphrase under which it was exported.
+        #[serde(default)]
+        passphrase: Option<SecretText>,
+    },
+    /// A certificate with a new key.
+    CertIssue(Issue),
+    /// A certificate for the key of a CSR.
+    CertSign(Sign),
+    /// The inventory.
+    CertList(List),
+    /// One certificate, by name (its newest) or serial number.
+    CertShow {
+        /// Name or serial number.
+        certificate: String,
+    },
+    /// The successor of a certificate: new key, same names.
+    CertRenew {
+        /// Name (its newest) or serial number.
+        certificate: String,
+        /// Seconds; as long as the old one by default.
+        #[serde(default)]
+        ttl: Option<u64>,
+    },
+    /// Revoke a certificate.
+    CertRevoke {
+        /// Serial number.
+        serial: String,
+        /// Why.
+        #[serde(default)]
+        reason: RevocationReason,
+    },
+    /// Ask whether files may be sent, and record that it begins.
+    TransferBegin(TransferBegin),
+    /// Record the receipt.
+    TransferFinish(TransferFinish),
+    /// Record that a transfer did not reach its end.
+    TransferFailed {
+        /// As it was opened.
+        transfer: String,
+        /// What went wrong.
+        error: String,
+    },
+    /// Ask whether files may be offered, and record the offer.
+    OfferBegin {
+        /// How many bytes.
+        bytes: u64,
+        /// How many seconds it stands.
+        ttl: u64,
+    },
+    /// Record what happened to an offer.
+    OfferEvent {
+        /// As it was opened.
+        transfer: String,
+        /// What.
+        event: OfferEvent,
+    },
+    /// What there is, what is due, what is wrong.
+    Status,
+    /// Records of the audit log.
+    AuditTail {
+        /// Those after this number; without it the newest.
+        #[serde(default)]
+        after: Option<u64>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Check the whole chain and its checkpoints.
+    AuditVerify,
+    /// Records byte for byte as they are chained, as JSON lines, page by page.
+    AuditExport {
+        /// Those from this number on.
+        from: u64,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Check these files (name, text), or the loaded folder when there is none.
+    PolicyCheck {
+        /// The files.
+        #[serde(default)]
+        files: BTreeMap<String, String>,
+    },
+    /// The Cedar schema.
+    PolicySchema,
+    /// Why a request was decided as it was.
+    PolicyExplain {
+        /// The request id.
+        request: String,
+    },
+    /// Read the policy folder again.
+    PolicyReload,
+    /// The files of the policy folder.
+    PolicyShow,
+    /// Put a preset into the policy folder. Done before: says so.
+    PolicyUse {
+        /// Its name.
+        preset: String,
+        /// For whom.
+        grantee: Grantee,
+        /// Also over a file that was changed since.
+        #[serde(default)]
+        force: bool,
+    },
+    /// Put somebody into a group. Somebody who is in it already stays.
+    GroupAdd {
+        /// What kind of principal.
+        kind: IdentityKind,
+        /// The last segment of the identity.
+        name: String,
+        /// The group.
+        group: String,
+    },
+    /// Take somebody out of a group that a command has put them into. Their connections to the gateway
+    /// are ended.
+    GroupRemove {
+        /// What kind of principal.
+        kind: IdentityKind,
+        /// The last segment of the identity.
+        name: String,
+        /// The group.
+        group: String,
+    },
+    /// Who is in which group.
+    GroupList {
+        /// Of this group only.
+        #[serde(default)]
+        group: Option<String>,
+    },
+    /// The settings in force.
+    ConfigCheck,
+}
+
+impl Command {
+    /// The stable name, such as `cert-issue`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "init",
+            Self::CaShow => "ca-show",
+            Self::CaBundle => "ca-bundle",
+            Self::CaRotate { .. } => "ca-rotate",
+            Self::CaCrl => "ca-crl",
+            Self::CaExportRootKey { .. } => "ca-export-root-key",
+            Self::CaRemoveRootKey { .. } => "ca-remove-root-key",
+            Self::CertIssue(_) => "cert-issue",
+            Self::CertSign(_) => "cert-sign",
+            Self::CertList(_) => "cert-list",
+            Self::CertShow { .. } => "cert-show",
+            Self::CertRenew { .. } => "cert-renew",
+            Self::CertRevoke { .. } => "cert-revoke",
+            Self::TransferBegin(_) => "transfer-begin",
+            Self::TransferFinish(_) => "transfer-finish",
+            Self::TransferFailed { .. } => "transfer-failed",
+            Self::OfferBegin { .. } => "offer-begin",
+            Self::OfferEvent { .. } => "offer-event",
+            Self::Status => "status",
+            Self::AuditTail { .. } => "audit-tail",
+            Self::AuditVerify => "audit-verify",
+            Self::AuditExport { .. } => "audit-export",
+            Self::PolicyCheck { .. } => "policy-check",
+            Self::PolicySchema => "policy-schema",
+            Self::PolicyExplain { .. } => "policy-explain",
+            Self::PolicyReload => "policy-reload",
+            Self::PolicyShow => "policy-show",
+            Self::PolicyUse { .. } => "policy-use",
+            Self::GroupAdd { .. } => "group-add",
+            Self::GroupRemove { .. } => "group-remove",
+            Self::GroupList { .. } => "group-list",
+            Self::ConfigCheck => "config-check",
+        }
+    }
+}
+
+/// The life of a certificate for which none is asked.
+pub const DEFAULT_LIFE: Duration = Duration::from_secs(86_400);

@@ -1,0 +1,192 @@
+//! Every setting there is. The reference of the settings is made from this list.
+
+use std::time::Duration;
+
+use sealock_core::policy::{Mode, Plane};
+use sealock_core::span::parse_span;
+use sealock_docker::gateway::Limit;
+
+use super::file::Value;
+use super::settings::{self, Settings, Workload};
+use crate::command::KeyType;
+
+/// One setting.
+#[derive(Debug)]
+pub struct Key {
+    /// In the file: `section.name`.
+    pub name: &'static str,
+    /// The default, as it is shown.
+    pub default: &'static str,
+    /// What it is for.
+    pub help: &'static str,
+    pub(super) apply: fn(&mut Settings, &Value) -> Result<(), String>,
+}
+
+impl Key {
+    /// The environment variable that sets it, such as `SEALOCK_API_LISTEN`.
+    pub fn variable(&self) -> String {
+        // Those that people type most are shorter.
+        match self.name {
+            "api.listen" => "SEALOCK_API".to_owned(),
+            "gateway.listen" => "SEALOCK_GATEWAY".to_owned(),
+            "docker.url" => "SEALOCK_DOCKER".to_owned(),
+            name => format!("SEALOCK_{}", name.replace('.', "_").to_ascii_uppercase()),
+        }
+    }
+}
+
+macro_rules! keys {
+    ($($name:literal, $default:literal, $help:literal, $apply:expr;)*) => {
+        /// All settings but the groups (`groups.NAME = ["human/alice"]`) and the limits of some
+        /// (`limits."service/runner".rate = 20`).
+        pub const KEYS: &[Key] = &[
+            $(Key { name: $name, default: $default, help: $help, apply: $apply },)*
+        ];
+    };
+}
+
+keys! {
+    "trust_domain", "HOSTNAME.sealock", "name under which all identities live, when the CA is made",
+    |settings, value| {
+        settings.trust_domain = Some(value.text()?.parse().map_err(|_| {
+            "must be lower-case letters, digits, `.`, `-` and `_`".to_owned()
+        })?);
+        Ok(())
+    };
+    "docker.url", "DOCKER_HOST, else unix:///var/run/docker.sock", "the Docker engine",
+    |settings, value| {
+        settings.engine.url = Some(value.text()?.to_owned());
+        Ok(())
+    };
+    "docker.tls", "DOCKER_CERT_PATH", "folder with ca.pem, cert.pem and key.pem for a tcp:// engine",
+    |settings, value| {
+        settings.engine.tls = Some(value.text()?.into());
+        Ok(())
+    };
+    "api.listen", "127.0.0.1:8443", "HTTPS address of the API (mutual TLS), or off",
+    |settings, value| {
+        settings.api.listen = value.text()?.parse()?;
+        Ok(())
+    };
+    "api.names", "", "more names in the API's certificate",
+    |settings, value| {
+        settings.api.names = settings::names(value)?;
+        Ok(())
+    };
+    "api.metrics", "true", "whether /metrics is served",
+    |settings, value| {
+        settings.api.metrics = value.truth()?;
+        Ok(())
+    };
+    "gateway.listen", "127.0.0.1:4242", "address of the Docker gateway (mutual TLS), or off",
+    |settings, value| {
+        settings.gateway.listen = value.text()?.parse()?;
+        Ok(())
+    };
+    "gateway.rate", "500", "requests of one identity in a second, or off",
+    |settings, value| limit(settings, Limit::Rate, value);
+    "gateway.burst", "1000", "requests of one identity at once, after a pause",
+    |settings, value| limit(settings, Limit::Burst, value);
+    "gateway.concurrent", "1000", "requests and streams of one identity under way, or off",
+    |settings, value| limit(settings, Limit::Concurrent, value);
+    "gateway.connections", "2000", "connections of one identity, or off",
+    |settings, value| limit(settings, Limit::Connections, value);
+    "gateway.names", "", "more names in the gateway's certificate",
+    |settings, value| {
+        settings.gateway.names = settings::names(value)?;
+        Ok(())
+    };
+    "gateway.socket", "RUN/docker/docker.sock", "the gateway's socket for containers, which are attested, or off; the default is there when gateway.listen is",
+    |settings, value| {
+        settings.gateway.socket = match value.text()? {
+            "" => return Err("must be a path or off".to_owned()),
+            "off" => Workload::Off,
+            path => Workload::At(path.into()),
+        };
+        Ok(())
+    };
+    "policy.folder", "STATE/policy", "folder of the Cedar rules",
+    |settings, value| {
+        settings.policy.folder = Some(value.text()?.into());
+        Ok(())
+    };
+    "policy.authority", "enforce", "mode of the authority: enforce, audit or learn",
+    |settings, value| mode(settings, Plane::Authority, value);
+    "policy.delivery", "enforce", "mode of the delivery: enforce, audit or learn",
+    |settings, value| mode(settings, Plane::Delivery, value);
+    "policy.docker", "enforce", "mode of the Docker gateway: enforce, audit or learn",
+    |settings, value| mode(settings, Plane::Docker, value);
+    "policy.control", "enforce", "mode of status, audit and policy: enforce, audit or learn",
+    |settings, value| mode(settings, Plane::Control, value);
+    "authority.crl_url", "", "where clients find the CRL; written into every certificate",
+    |settings, value| {
+        let url = value.text()?;
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err("must be an http:// or https:// URL".to_owned());
+        }
+        settings.authority.crl_url = Some(url.to_owned());
+        Ok(())
+    };
+    "authority.key_type", "p256", "algorithm of the CA's keys, when it is made",
+    |settings, value| {
+        settings.authority.key_type = match value.text()? {
+            "p256" => KeyType::P256,
+            "p384" => KeyType::P384,
+            "ed25519" => KeyType::Ed25519,
+            "rsa3072" => KeyType::Rsa3072,
+            _ => return Err("must be p256, p384, ed25519 or rsa3072".to_owned()),
+        };
+        Ok(())
+    };
+    "authority.longest_life", "398d", "longest life of a certificate",
+    |settings, value| {
+        settings.authority.longest_life = span(value)?;
+        Ok(())
+    };
+    "watch.enabled", "true", "whether certificates are delivered by labels",
+    |settings, value| {
+        settings.watch.enabled = value.truth()?;
+        Ok(())
+    };
+    "watch.grace", "30s", "how long a service has to serve a delivered certificate",
+    |settings, value| {
+        settings.watch.grace = span(value)?;
+        Ok(())
+    };
+    "watch.scope", "", "only containers with this value of the label sealock.scope; without, those without it",
+    |settings, value| {
+        let scope = value.text()?;
+        let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if scope.is_empty() || scope.len() > 64 || !scope.chars().all(good) {
+            return Err("must be 1 to 64 letters, digits, `.`, `_` and `-`".to_owned());
+        }
+        settings.watch.scope = Some(scope.to_owned());
+        Ok(())
+    };
+    "audit.checkpoint", "1h", "time between two signed checkpoints of the audit log",
+    |settings, value| {
+        settings.checkpoint = span(value)?;
+        Ok(())
+    };
+}
+
+fn limit(settings: &mut Settings, limit: Limit, value: &Value) -> Result<(), String> {
+    let most = settings::at_most(limit, value)?;
+    settings.gateway.limits.everybody.insert(limit, most);
+    Ok(())
+}
+
+fn span(value: &Value) -> Result<Duration, String> {
+    parse_span(value.text()?).map_err(|error| format!("must be a span: {error}"))
+}
+
+fn mode(settings: &mut Settings, plane: Plane, value: &Value) -> Result<(), String> {
+    let mode = match value.text()? {
+        "enforce" => Mode::Enforce,
+        "audit" => Mode::Audit,
+        "learn" => Mode::Learn,
+        _ => return Err("must be enforce, audit or learn".to_owned()),
+    };
+    settings.policy.modes = std::mem::take(&mut settings.policy.modes).with(plane, mode);
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! The settings: `sealock.toml` < environment (`SEALOCK_…`) < flags.
+//!
+//! Every setting is one line in [`keys`]; its key in the file is `section.name`, its variable
+//! `SEALOCK_SECTION_NAME`. An unknown key in the file is an error with a suggestion. The environment is
+//! read in one place, [`Environment::of_process`], and handed in from there.
+
+mod environment;
+mod error;
+mod file;
+mod keys;
+mod settings;
+mod suggest;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use environment::Environment;
+pub use error::ConfigError;
+pub use keys::{KEYS, Key};
+pub use settings::{
+    ApiSettings, AuthoritySettings, EngineSettings, GatewaySettings, Listen, PolicySettings,
+    Settings, WatchSettings, Workload,
+};
+
+use crate::command::SettingInForce;
+use file::Value;
+
+/// What was given on the command line, by key: (`api.listen`, `127.0.0.1:0`).
+pub type Flags = Vec<(&'static str, String)>;
+
+/// The settings in force, and where each comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The typed settings.
+    pub settings: Settings,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    in_force: Vec<SettingInForce>,
+}
+
+impl Config {
+    /// Reads the file that was named (which must exist), else the standard one where there is one:
+    /// `/etc/sealock/sealock.toml` for root, `$XDG_CONFIG_HOME/sealock/sealock.toml` for others.
+    pub fn load(
+        file: Option<&Path>,
+        environment: &Environment,
+        flags: &Flags,
+    ) -> Result<Self, ConfigError> {
+        let file = match file {
+            Some(path) => Some(path.to_owned()),
+            None => standard_file(environment).filter(|path| path.exists()),
+        };
+        let text = match &file {
+            Some(path) => Some((path.clone(), file::read(path)?)),
+            None => None,
+        };
+        let mut config = Self::from_parts(text.as_ref(), environment, flags)?;
+        config.file = file;
+        Ok(config)
+    }
+
+    /// The same from a text that was read already.
+    pub fn from_parts(
+        file: Option<&(PathBuf, String)>,
+        environment: &Environment,
+        flags: &Flags,
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self { settings: Settings::default(), file: None, in_force: Vec::new() };
+        if let Some((path, text)) = file {
+            for entry in file::entries(path, text)? {
+                let source = format!("{}:{}", path.display(), entry.line);
+                config.set(
+                    &entry.key,
+                    &entry.value,
+                    source,
+                    file.map(|(path, _)| path.as_path()),
+                )?;
+            }
+        }
+        for key in KEYS {
+            if let Some(text) = environment.get(&key.variable()) {
+                config.set(key.name, &Value::Text(text.to_owned()), key.variable(), None)?;
+            }
+        }
+        for (key, text) in flags {
+            config.set(key, &Value::Text(text.clone()), "flag".to_owned(), None)?;
+        }
+        Ok(config)
+    }
+
+    /// Every setting as it is in force.
+    pub fn in_force(&self) -> Vec<SettingInForce> {
+        let mut all: Vec<SettingInForce> = KEYS
+            .iter()
+            .filter(|key| !self.in_force.iter().any(|set| set.key == key.name))
+            .map(|key| SettingInForce {
+                key: key.name.to_owned(),
+                value: key.default.to_owned(),
+                source: "default".to_owned(),
+            })
+            .chain(self.in_force.iter().cloned())
+            .collect();
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        all
+    }
+
+    fn set(
+        &mut self,
+        key: &str,
+        value: &Value,
+        source: String,
+        file: Option<&Path>,
+    ) -> Result<(), ConfigError> {
+        let applied = match key.split_once('.') {
+            Some(("groups", group)) => settings::set_group(&mut self.settings, group, value),
+            Some(("limits", key)) => settings::set_limit(&mut self.settings, key, value),
+            _ => match KEYS.iter().find(|known| known.name == key) {
+                Some(known) => (known.apply)(&mut self.settings, value),
+                None => {
+                    let known = KEYS.iter().map(|known| known.name);
+                    return Err(ConfigError::UnknownKey {
+                        place: source,
+                        key: sealock_core::policy::plain(key),
+                        suggestion: suggest::nearest(key, known.chain(["groups.admin"])),
+                    });
+                }
+            },
+        };
+        applied.map_err(|reason| ConfigError::BadValue {
+            place: source.clone(),
+            key: key.to_owned(),
+            reason: sealock_core::policy::plain(&reason),
+        })?;
+        // Paths in the file are relative to the file.
+        if let Some(folder) = file.and_then(Path::parent) {
+            self.settings.resolve_paths(folder);
+        }
+        self.in_force.retain(|set| set.key != key);
+        let value = sealock_core::policy::plain(&value.to_string());
+        self.in_force.push(SettingInForce { key: key.to_owned(), value, source });
+        Ok(())
+    }
+}
+
+fn standard_file(environment: &Environment) -> Option<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Some("/etc/sealock/sealock.toml".into());
+    }
+    let absolute =
+        |name: &str| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder =
+        absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
+    folder.map(|folder| folder.join("sealock/sealock.toml"))
+}

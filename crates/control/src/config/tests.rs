@@ -1,0 +1,135 @@
+use std::collections::BTreeMap;
+
+use sealock_docker::gateway::{Limit, Most};
+
+use super::*;
+
+fn parts(text: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Config, ConfigError> {
+    let variables: BTreeMap<String, String> =
+        variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let file = (PathBuf::from("/etc/sealock/sealock.toml"), text.to_owned());
+    Config::from_parts(Some(&file), &Environment::from(variables), flags)
+}
+
+#[test]
+fn file_then_environment_then_flags() {
+    let text = "[api]\nlisten = \"127.0.0.1:1\"\n";
+    let listen = |config: Config| config.settings.api.listen.to_string();
+    let env = [("SEALOCK_API", "127.0.0.1:2")];
+    let flags = vec![("api.listen", "off".to_owned())];
+    assert_eq!(listen(parts(text, &[], &vec![]).unwrap()), "127.0.0.1:1");
+    assert_eq!(listen(parts(text, &env, &vec![]).unwrap()), "127.0.0.1:2");
+    let config = parts(text, &env, &flags).unwrap();
+    assert_eq!(config.settings.api.listen, Listen::Off);
+    let shown = config.in_force();
+    let api = shown.iter().find(|setting| setting.key == "api.listen").unwrap();
+    assert_eq!((api.value.as_str(), api.source.as_str()), ("off", "flag"));
+    assert_eq!(shown.len(), KEYS.len());
+}
+
+#[test]
+fn everything_can_be_set() {
+    let text = r#"
+        trust_domain = "corp.example"
+        docker.url = "tcp://engine:2376"
+        docker.tls = "tls"
+        api.names = ["sealock.corp.example", "10.0.0.1"]
+        api.metrics = false
+        gateway.names = ["gateway", "172.17.0.1"]
+        gateway.socket = "socket/docker.sock"
+        gateway.rate = 100
+        gateway.concurrent = "off"
+        policy = { folder = "rules", delivery = "audit" }
+        authority.crl_url = "http://crl.corp.example/ca.crl"
+        authority.key_type = "ed25519"
+        authority.longest_life = "90d"
+        watch = { enabled = false, grace = "5s", scope = "blue" }
+        audit.checkpoint = "10m"
+        groups.admin = ["human/alice", "host/ops1"]
+        limits."service/build.runner" = { rate = 20, connections = "5" }
+        limits."group/ci".burst = 7
+    "#;
+    let settings = parts(text, &[], &vec![]).unwrap().settings;
+    assert_eq!(settings.trust_domain.unwrap().as_str(), "corp.example");
+    assert_eq!(settings.policy.folder.as_deref(), Some(Path::new("/etc/sealock/rules")));
+    assert_eq!(settings.engine.tls.as_deref(), Some(Path::new("/etc/sealock/tls")));
+    assert_eq!(settings.gateway.names, ["gateway", "172.17.0.1"]);
+    let socket = Path::new("/etc/sealock/socket/docker.sock").to_owned();
+    assert_eq!(settings.gateway.socket, Workload::At(socket));
+    assert_eq!(settings.watch.grace.as_secs(), 5);
+    assert_eq!(settings.watch.scope.as_deref(), Some("blue"));
+    assert_eq!(settings.groups["admin"].len(), 2);
+    let most = |number: u32| Most::At(number.try_into().unwrap());
+    let limits = settings.gateway.limits;
+    assert_eq!(limits.everybody[&Limit::Rate], most(100));
+    assert_eq!(limits.everybody[&Limit::Concurrent], Most::Off);
+    assert_eq!(limits.everybody[&Limit::Connections], most(2000));
+    let runner = &limits.named["service/build.runner"];
+    assert_eq!((runner[&Limit::Rate], runner[&Limit::Connections]), (most(20), most(5)));
+    assert_eq!(limits.named["group/ci"][&Limit::Burst], most(7));
+}
+
+#[test]
+fn the_defaults_that_are_shown_are_the_defaults() {
+    for key in KEYS.iter().filter(|key| !key.default.contains(char::is_uppercase)) {
+        let mut settings = Settings::default();
+        if !key.default.is_empty() {
+            (key.apply)(&mut settings, &Value::Text(key.default.to_owned())).unwrap();
+        }
+        let Settings { policy, .. } = &settings;
+        assert_eq!(
+            policy.modes.of(sealock_core::policy::Plane::Control).clone(),
+            Default::default()
+        );
+        settings.policy.modes = Default::default();
+        assert_eq!(settings, Settings::default(), "{}", key.name);
+    }
+}
+
+#[test]
+fn unknown_keys_are_errors_with_a_suggestion() {
+    let error = parts("[api]\n\nlisten_on = \"x\"\n", &[], &vec![]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/etc/sealock/sealock.toml:3: there is no setting `api.listen_on`"
+    );
+    let error = parts("[polcy]\nfolder = \"x\"\n", &[], &vec![]).unwrap_err();
+    assert_eq!(error.hint(), "did you mean `policy.folder`?");
+    let error = parts("crl_url = \"x\"", &[], &vec![]).unwrap_err();
+    assert_eq!(error.hint(), "did you mean `authority.crl_url`?");
+}
+
+#[test]
+fn bad_values_name_their_place() {
+    for (text, expected) in [
+        ("api.listen = \"here\"", "sealock.toml:1: `api.listen` must be ADDRESS:PORT"),
+        ("watch.scope = \"a b\"", "must be 1 to 64 letters"),
+        ("\nwatch.grace = 5", "sealock.toml:2: `watch.grace` must be text"),
+        ("watch.grace = 1.5", "`watch.grace` must be text, a whole number"),
+        ("policy.authority = \"maybe\"", "must be enforce, audit or learn"),
+        ("api.names = [\"a b\"]", "no DNS name"),
+        ("gateway.names = [\"a b\"]", "no DNS name"),
+        ("gateway.socket = \"\"", "a path or off"),
+        ("groups.admin = [\"alice\"]", "which is not human/NAME"),
+        ("gateway.rate = 0", "must be a whole number from 1 on, or off"),
+        ("gateway.burst = \"off\"", "must be a whole number from 1 on"),
+        ("limits.\"service/x\".speed = 1", "there are rate, burst, concurrent and connections"),
+        ("limits.runner.rate = 1", "does not begin with human/NAME"),
+        ("limits.rate = 1", "does not begin with human/NAME"),
+        ("a = ", "sealock.toml:1:"),
+        ("\"\\u001b\" = 1", "there is no setting `\\u{1b}`"),
+    ] {
+        let error = parts(text, &[], &vec![]).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(!error.to_string().contains(char::is_control), "{error:?}");
+    }
+    let error = parts("", &[("SEALOCK_WATCH_GRACE", "soon")], &vec![]).unwrap_err();
+    assert!(error.to_string().starts_with("SEALOCK_WATCH_GRACE: "), "{error}");
+}
+
+#[test]
+fn a_named_file_must_exist() {
+    let missing = Path::new("/nonexistent/sealock.toml");
+    let error = Config::load(Some(missing), &Environment::default(), &vec![]).unwrap_err();
+    assert!(matches!(error, ConfigError::Read { .. }));
+}

@@ -1,0 +1,305 @@
+//! `up`, and `gateway` alone: makes what is missing, opens the doors, follows the engine, and keeps everything fresh.
+//!
+//! Everything that it does can be stopped at any moment, by SIGKILL too, and is done again by the next
+//! start; started again, it changes nothing. What cannot be had at the start and may come (the engine) is
+//! waited for; what is wrong (the port is taken, the state is damaged) is one clear error.
+
+mod chores;
+mod engine;
+mod engine_tls;
+mod gateway;
+mod notify;
+mod tls;
+mod watched;
+mod workload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use sealock_core::audit::{Actor, Fact};
+use sealock_net::Shutdown;
+use sealock_store::Change;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+pub use engine::engine_url;
+pub(crate) use gateway::Sessions;
+
+use crate::api::{ApiListener, bind_api, bind_socket, serve_api, serve_socket};
+use crate::client::state_error;
+use crate::command::{EngineStatus, Init, InitReport, PolicyStatus};
+use crate::config::Listen;
+use crate::error::{ErrorCode, ServiceError};
+use crate::service::{DaemonView, Opening, Service, Watched};
+use crate::state::{COMMAND_WAIT, Purpose};
+
+/// For what is under way when the daemon is told to stop.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// What was made and where it listens, for whoever started it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// What `init` made or found.
+    pub init: InitReport,
+    /// The admin socket.
+    pub socket: PathBuf,
+    /// The HTTPS address, with the port that was taken.
+    pub api: Option<String>,
+    /// The gateway's address, with the port that was taken.
+    #[serde(default)]
+    pub gateway: Option<String>,
+    /// The gateway's socket for containers.
+    #[serde(default)]
+    pub workload: Option<PathBuf>,
+    /// The engine, as far as it has answered yet.
+    pub engine: EngineStatus,
+    /// The policy in force.
+    pub policy: PolicyStatus,
+    /// The settings file that was read.
+    pub config: Option<PathBuf>,
+    /// How long the start took, in milliseconds.
+    pub milliseconds: u64,
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    service: Arc<Service>,
+    shutdown: Shutdown,
+    tasks: JoinSet<()>,
+    socket: PathBuf,
+    started: Started,
+}
+
+/// Starts the daemon on the current runtime. It serves when this returns.
+pub async fn up(opening: Opening) -> Result<Daemon, ServiceError> {
+    start(opening, Purpose::Up).await
+}
+
+/// The same with nothing but the gateway and the admin socket, and the API where its address is set: labels
+/// are not watched, whatever the settings say.
+pub async fn gateway(mut opening: Opening) -> Result<Daemon, ServiceError> {
+    let settings = &mut opening.config.settings;
+    if settings.gateway.listen == Listen::Off {
+        return Err(ServiceError::new(ErrorCode::Usage, "the gateway is to listen nowhere").hint(
+            "name its address with --listen ADDRESS:PORT, or by the setting gateway.listen",
+        ));
+    }
+    settings.watch.enabled = false;
+    start(opening, Purpose::Gateway).await
+}
+
+async fn start(opening: Opening, purpose: Purpose) -> Result<Daemon, ServiceError> {
+    let began = Instant::now();
+    let engine_url = engine_url(&opening)?;
+    let shutdown = Shutdown::default();
+    let (service, init, socket) = blocking(move || prepare(opening, purpose)).await?;
+    let settings = service.config().settings.clone();
+    let api = match settings.api.listen {
+        Listen::Off => None,
+        Listen::At(address) => Some(bind_api(address).await?),
+    };
+    let listener = bound(&socket)?;
+    let own = Arc::clone(&service);
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    blocking(move || record(&own, Fact::DaemonStarted { version })).await?;
+    let mut tasks = JoinSet::new();
+    let alarms = Arc::new(ArcSwap::from_pointee(Vec::new()));
+    let address = api.as_ref().map(|api| api.address.to_string());
+    let tls = match &api {
+        Some(api) => {
+            let (door, names) = (Arc::clone(&service), &settings.api.names);
+            Some(tls::ApiTls::new(door, "api", api.address, names).await?)
+        }
+        None => None,
+    };
+    let gateways = Gateways::open(&service, &engine_url).await?;
+    let gateway_address = gateways.door.as_ref().map(|door| door.address().to_string());
+    let workload_path = gateways.workload.as_ref().map(|workload| workload.path().to_owned());
+    let parts = engine::start(&service, &engine_url, &shutdown, &mut tasks).await?;
+    service.became_daemon(DaemonView {
+        since: service.journal().clock().now(),
+        api: address.clone(),
+        gateway: gateway_address.clone(),
+        workload: workload_path.clone(),
+        engine: Some(Arc::clone(&parts.status)),
+        watched: parts.watched.clone().map(|watched| watched as Arc<dyn Watched>),
+        alarms: Arc::clone(&alarms),
+    });
+    tasks.spawn(serve_socket(listener, Arc::clone(&service), shutdown.clone()));
+    serve_tls(api, tls.as_ref(), &service, &shutdown, &mut tasks);
+    let doors =
+        tls.into_iter().chain(gateways.door.as_ref().map(|door| door.tls.clone())).collect();
+    gateways.serve(&shutdown, &mut tasks);
+    chores::start(
+        chores::Chores { service: Arc::clone(&service), doors, watcher: parts.watched, alarms },
+        &shutdown,
+        &mut tasks,
+    );
+    let started = Started {
+        init,
+        socket: socket.clone(),
+        api: address,
+        gateway: gateway_address,
+        workload: workload_path,
+        engine: EngineStatus::clone(&parts.status.load()),
+        policy: service.policy().status(),
+        config: service.config().file.clone(),
+        milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    notify::tell(&service, "READY=1\nSTATUS=serving");
+    Ok(Daemon { service, shutdown, tasks, socket, started })
+}
+
+/// The gateway with its doors.
+#[derive(Default)]
+struct Gateways {
+    front: Option<gateway::Front>,
+    /// Over TLS.
+    door: Option<gateway::Door>,
+    /// For containers.
+    workload: Option<workload::Door>,
+}
+
+impl Gateways {
+    async fn open(
+        service: &Arc<Service>,
+        engine: &sealock_engine::EngineUrl,
+    ) -> Result<Self, ServiceError> {
+        let listen = service.config().settings.gateway.listen;
+        let socket = workload::wanted(service, engine)?;
+        if listen == Listen::Off && socket.is_none() {
+            return Ok(Self::default());
+        }
+        let front = gateway::Front::new(service, engine).await?;
+        let gateway = || Arc::clone(&front.gateway);
+        let door = match listen {
+            Listen::Off => None,
+            Listen::At(address) => {
+                Some(gateway::Door::open(service, address, engine, gateway()).await?)
+            }
+        };
+        let workload = match socket {
+            None => None,
+            Some(path) => Some(workload::Door::open(service, path, engine, gateway()).await?),
+        };
+        Ok(Self { front: Some(front), door, workload })
+    }
+
+    fn serve(self, shutdown: &Shutdown, tasks: &mut JoinSet<()>) {
+        if let Some(front) = self.front {
+            front.follow(shutdown, tasks);
+        }
+        if let Some(door) = self.door {
+            door.serve(shutdown, tasks);
+        }
+        if let Some(workload) = self.workload {
+            workload.serve(shutdown, tasks);
+        }
+    }
+}
+
+/// State, authority, policy, identities; blocking.
+fn prepare(
+    opening: Opening,
+    purpose: Purpose,
+) -> Result<(Arc<Service>, InitReport, PathBuf), ServiceError> {
+    let lock = opening.state.open(purpose, COMMAND_WAIT).map_err(|error| state_error(&error))?;
+    let socket = opening.state.prepare_run().map_err(|error| state_error(&error))?;
+    let service = Service::open(opening, lock)?;
+    let actor = Actor::daemon("start");
+    let key_type = service.config().settings.authority.key_type;
+    let key_protection = service.present_protection()?;
+    let init = service.initialise(&Init { key_type, key_protection, ..Init::default() }, &actor)?;
+    Ok((service, init, socket))
+}
+
+fn record(service: &Service, fact: Fact) -> Result<(), ServiceError> {
+    let event = Actor::daemon("daemon").event(service.journal().clock().now(), fact);
+    let committed = service.journal().commit_blocking(Change::event(event));
+    committed.map(|_| ()).map_err(|error| ServiceError::of(ErrorCode::State, &error))
+}
+
+fn bound(socket: &std::path::Path) -> Result<UnixListener, ServiceError> {
+    bind_socket(socket).map_err(|error| {
+        let text = format!("cannot listen at {}", socket.display());
+        ServiceError::new(ErrorCode::State, text).caused_by(&error)
+    })
+}
+
+fn serve_tls(
+    api: Option<ApiListener>,
+    tls: Option<&tls::ApiTls>,
+    service: &Arc<Service>,
+    shutdown: &Shutdown,
+    tasks: &mut JoinSet<()>,
+) {
+    if let (Some(api), Some(tls)) = (api, tls) {
+        tasks.spawn(serve_api(api, tls.server(), Arc::clone(service), shutdown.clone()));
+    }
+}
+
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, ServiceError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(ServiceError::new(ErrorCode::Fault, format!("work ended unexpectedly: {error}")))
+    })
+}
+
+impl Daemon {
+    /// What was made and where it listens.
+    pub fn started(&self) -> &Started {
+        &self.started
+    }
+
+    /// The service, for calls in this process.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Makes [`Daemon::run`] end.
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// Runs until SIGTERM, SIGINT or [`Daemon::shutdown`], then drains: what is under way is finished, new
+    /// requests are not taken. SIGHUP reads the policy folder again.
+    pub async fn run(mut self) -> Result<(), ServiceError> {
+        let failed = |error: std::io::Error| {
+            ServiceError::new(ErrorCode::Fault, "signals cannot be received").caused_by(&error)
+        };
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                () = self.shutdown.triggered() => break,
+                _ = hangup.recv() => chores::reload_policy(&self.service).await,
+            }
+        }
+        notify::tell(&self.service, "STOPPING=1");
+        self.shutdown.trigger();
+        let drained =
+            tokio::time::timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} });
+        if drained.await.is_err() {
+            tracing::warn!("some work was cut at the deadline");
+        }
+        self.tasks.shutdown().await;
+        let (service, socket) = (self.service, self.socket);
+        service.was_daemon();
+        blocking(move || {
+            let recorded = record(&service, Fact::DaemonStopped {});
+            // The lock is still held, so the socket is ours.
+            let _ = std::fs::remove_file(&socket);
+            recorded
+        })
+        .await
+    }
+}

@@ -1,0 +1,162 @@
+//! Opening and making the authority. It is opened when a command first needs it, so that commands which do
+//! not need it ask for no passphrase.
+
+use super::*;
+use sealock_authority::{CreateOptions, NameConstraints};
+use sealock_core::audit::Actor;
+use sealock_store::{NewProtection, Protection};
+
+use crate::command::{Init, KeyProtection};
+
+impl Service {
+    /// The trust domain: the authority's, else that of the settings, else the host's.
+    pub fn trust_domain(&self) -> TrustDomain {
+        if let Some(authority) = self.authority.load_full() {
+            return authority.trust_domain();
+        }
+        let configured = self.opening.config.settings.trust_domain.clone();
+        configured.unwrap_or_else(|| TrustDomain::for_host(&self.opening.hostname))
+    }
+
+    /// Whether `init` was done.
+    pub fn is_initialised(&self) -> Result<bool, ServiceError> {
+        Authority::exists(self.journal.store().as_ref())
+            .map_err(|error| convert::authority_error(&error))
+    }
+
+    /// The authority, opened now if it was not. Blocking; may ask for a passphrase.
+    pub fn authority(&self) -> Result<Arc<Authority>, ServiceError> {
+        if let Some(authority) = self.authority.load_full() {
+            return Ok(authority);
+        }
+        let _making = self.making.lock();
+        if let Some(authority) = self.authority.load_full() {
+            return Ok(authority);
+        }
+        if !self.is_initialised()? {
+            let missing = sealock_authority::AuthorityError::Missing;
+            return Err(convert::authority_error(&missing));
+        }
+        let keyring = self.open_keyring()?;
+        let authority = Authority::open(Arc::clone(&self.journal), Arc::new(keyring))
+            .map_err(|error| convert::authority_error(&error))?;
+        self.authority.store(Some(Arc::clone(&authority)));
+        Ok(authority)
+    }
+
+    fn open_keyring(&self) -> Result<Keyring, ServiceError> {
+        let keys = self.opening.state.keys();
+        let passphrase = match self.protection()? {
+            Some(Protection::Passphrase) => {
+                Some((self.opening.passphrases)(PassphraseFor::Existing)?)
+            }
+            _ => None,
+        };
+        Keyring::open(&keys, passphrase.as_ref()).map_err(|error| convert::keyring_error(&error))
+    }
+
+    /// Whether opening the authority would ask for a passphrase.
+    pub(super) fn needs_passphrase(&self) -> Result<bool, ServiceError> {
+        Ok(self.protection()? == Some(Protection::Passphrase))
+    }
+
+    /// The protection that keys have already, for a start that must not contradict it.
+    pub(crate) fn present_protection(&self) -> Result<KeyProtection, ServiceError> {
+        Ok(match self.protection()? {
+            Some(Protection::Passphrase) => KeyProtection::Passphrase,
+            Some(Protection::File) | None => KeyProtection::File,
+        })
+    }
+
+    /// Called when roots, policy or groups have changed; the daemon then looks after what depends on them.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Counts the changes of roots, policy and groups.
+    pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn protection(&self) -> Result<Option<Protection>, ServiceError> {
+        Keyring::protection_in(&self.opening.state.keys())
+            .map_err(|error| convert::keyring_error(&error))
+    }
+
+    /// Makes the authority, or opens the one that is there. Says whether it was made now.
+    pub(super) fn make_authority(
+        &self,
+        init: &Init,
+        actor: &Actor,
+    ) -> Result<(Arc<Authority>, bool), ServiceError> {
+        if self.is_initialised()? {
+            let authority = self.authority()?;
+            self.check_same(&authority, init)?;
+            return Ok((authority, false));
+        }
+        let options = self.create_options(init)?;
+        let _making = self.making.lock();
+        let keyring = self.make_keyring(init.key_protection)?;
+        let journal = Arc::clone(&self.journal);
+        let authority = Authority::create(journal, Arc::new(keyring), &options, actor)
+            .map_err(|error| convert::authority_error(&error))?;
+        self.authority.store(Some(Arc::clone(&authority)));
+        Ok((authority, true))
+    }
+
+    fn make_keyring(&self, protection: KeyProtection) -> Result<Keyring, ServiceError> {
+        let keys = self.opening.state.keys();
+        let made = match protection {
+            KeyProtection::File => Keyring::create(&keys, &NewProtection::File),
+            KeyProtection::Passphrase => {
+                // A keyring that an interrupted `init` left behind has its passphrase already.
+                let wanted = match self.protection()? {
+                    Some(_) => PassphraseFor::Existing,
+                    None => PassphraseFor::New,
+                };
+                let passphrase = (self.opening.passphrases)(wanted)?;
+                Keyring::create(&keys, &NewProtection::Passphrase(&passphrase))
+            }
+        };
+        made.map_err(|error| convert::keyring_error(&error))
+    }
+
+    fn create_options(&self, init: &Init) -> Result<CreateOptions, ServiceError> {
+        let usage =
+            |error: &(dyn std::error::Error + 'static)| ServiceError::of(ErrorCode::Usage, error);
+        let settings = &self.opening.config.settings;
+        let trust_domain = match &init.trust_domain {
+            Some(text) => text.parse::<TrustDomain>().map_err(|error| usage(&error))?,
+            None => self.trust_domain(),
+        };
+        let subtrees = |texts: &[String]| {
+            let parsed = texts.iter().map(|text| text.parse().map_err(
+                |error: sealock_authority::ConstraintError| usage(&error)
+                    .hint("subtrees are dns:corp.example, ip:10.0.0.0/8, email:corp.example or uri:corp.example"),
+            ));
+            parsed.collect::<Result<Vec<_>, _>>()
+        };
+        Ok(CreateOptions {
+            trust_domain,
+            key_type: convert::key_type(init.key_type),
+            name_constraints: NameConstraints {
+                permitted: subtrees(&init.permit)?,
+                excluded: subtrees(&init.exclude)?,
+            },
+            crl_url: init.crl_url.clone().or_else(|| settings.authority.crl_url.clone()),
+        })
+    }
+
+    /// `init` for an authority that is there: what cannot be changed must be what it is.
+    fn check_same(&self, authority: &Authority, init: &Init) -> Result<(), ServiceError> {
+        let existing = authority.trust_domain();
+        match &init.trust_domain {
+            Some(asked) if *asked != existing.to_string() => Err(ServiceError::new(
+                ErrorCode::Conflict,
+                format!("there is an authority for the trust domain {existing} already"),
+            )
+            .hint("leave --trust-domain out, or name another --state DIR")),
+            _ => Ok(()),
+        }
+    }
+}

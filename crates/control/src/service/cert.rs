@@ -1,0 +1,293 @@
+//! `cert …`.
+
+use std::time::Duration;
+
+use sealock_authority::{
+    Authority, AuthorityError, CertDetail, CertState, KeySource, ListFilter, Order, Renewal,
+    Serial, parse_csr,
+};
+use sealock_core::SubjectName;
+use sealock_core::audit::Actor;
+use sealock_core::policy::{Action, Resource};
+use sealock_core::span::format_span;
+use serde_json::{Value, json};
+
+use super::authorize::Asking;
+use super::names::{self, Ordered};
+use super::{Service, convert};
+use crate::caller::Caller;
+use crate::command::{
+    CertificateList, DEFAULT_LIFE, Issue, List, Reply, RevocationReason, Sign, Usages,
+};
+use crate::error::{ErrorCode, ServiceError};
+
+/// What `cert list` lists when nothing else is asked, and at most.
+const DEFAULT_LIST: usize = 1000;
+const LONGEST_LIST: usize = 1_000_000;
+
+/// What policy is told about an order.
+struct Circumstances<'a> {
+    name: &'a str,
+    life: Duration,
+    usages: Usages,
+    key_type: &'a str,
+}
+
+impl Circumstances<'_> {
+    fn context(&self) -> Vec<(&'static str, Value)> {
+        let usages = convert::usage_names(convert::usages(self.usages));
+        vec![
+            ("name", self.name.into()),
+            ("ttl", json!(i64::try_from(self.life.as_secs()).unwrap_or(i64::MAX))),
+            ("usages", usages.into()),
+            ("keyType", self.key_type.into()),
+        ]
+    }
+}
+
+impl Service {
+    pub(super) fn cert_issue(
+        &self,
+        caller: &Caller,
+        request: &str,
+        issue: &Issue,
+    ) -> Result<Reply, ServiceError> {
+        let authority = self.authority()?;
+        let ordered = names::for_issue(&authority, &issue.name, &issue.names)?;
+        let life = self.life(issue.ttl)?;
+        let kind = convert::key_type(issue.key_type);
+        let circumstances = Circumstances {
+            name: &issue.name,
+            life,
+            usages: issue.usages,
+            key_type: kind.as_str(),
+        };
+        let actor = self.ask_names(caller, request, Action::CertIssue, &ordered, &circumstances)?;
+        let all = ordered.all();
+        let order = Order {
+            name: issue.name.clone(),
+            identity: ordered.identity,
+            names: ordered.names,
+            usages: convert::usages(issue.usages),
+            ttl: life,
+            key: KeySource::Generate(kind),
+        };
+        self.sign(&authority, &order, all, &actor)
+    }
+
+    pub(super) fn cert_sign(
+        &self,
+        caller: &Caller,
+        request: &str,
+        sign: &Sign,
+    ) -> Result<Reply, ServiceError> {
+        let authority = self.authority()?;
+        let csr = parse_csr(&csr_bytes(&sign.csr)?)
+            .map_err(|error| ServiceError::of(ErrorCode::Usage, &error).maybe_hint(error.hint()))?;
+        let wanted =
+            if sign.names.is_empty() { csr.names.clone() } else { names::parse(&sign.names)? };
+        let ordered = names::with_identity(wanted)?;
+        let first_dns = ordered.names.iter().find(|name| matches!(name, SubjectName::Dns(_)));
+        let name = sign
+            .name
+            .clone()
+            .or_else(|| csr.common_name.clone().filter(|name| !name.contains(char::is_whitespace)))
+            .or_else(|| first_dns.map(ToString::to_string))
+            .or_else(|| ordered.identity.as_ref().map(|identity| identity.name().to_owned()))
+            .ok_or_else(|| {
+                ServiceError::new(ErrorCode::Usage, "the request names nobody")
+                    .hint("give a NAME, and names with --dns, --ip or --uri")
+            })?;
+        let life = self.life(sign.ttl)?;
+        let kind = csr.public_key.kind().to_string();
+        let circumstances =
+            Circumstances { name: &name, life, usages: sign.usages, key_type: &kind };
+        let actor = self.ask_names(caller, request, Action::CertSign, &ordered, &circumstances)?;
+        let all = ordered.all();
+        let order = Order {
+            name,
+            identity: ordered.identity,
+            names: ordered.names,
+            usages: convert::usages(sign.usages),
+            ttl: life,
+            key: KeySource::PublicKey(csr.public_key),
+        };
+        self.sign(&authority, &order, all, &actor)
+    }
+
+    fn ask_names(
+        &self,
+        caller: &Caller,
+        request: &str,
+        action: Action,
+        ordered: &Ordered,
+        circumstances: &Circumstances<'_>,
+    ) -> Result<Actor, ServiceError> {
+        let all = ordered.all();
+        if all.is_empty() {
+            return Err(ServiceError::new(ErrorCode::Usage, "the certificate would have no name")
+                .hint("give names with --dns, --ip or --uri"));
+        }
+        let resources = all.into_iter().map(Resource::Name).collect();
+        let asking = Asking::of(caller, request);
+        self.decide(&asking, action, resources, &circumstances.context())
+            .map(|granted| granted.actor)
+    }
+
+    fn sign(
+        &self,
+        authority: &Authority,
+        order: &Order,
+        names: Vec<SubjectName>,
+        actor: &Actor,
+    ) -> Result<Reply, ServiceError> {
+        let issued =
+            authority.issue(order, actor).map_err(|error| convert::authority_error(&error))?;
+        self.metrics.issued();
+        Ok(Reply::Files(Box::new(convert::files(&issued, names, None, &actor.request))))
+    }
+
+    fn life(&self, seconds: Option<u64>) -> Result<Duration, ServiceError> {
+        let longest = self.config().settings.authority.longest_life;
+        match seconds.map_or(DEFAULT_LIFE, Duration::from_secs) {
+            Duration::ZERO => Err(ServiceError::new(ErrorCode::Usage, "a life of zero seconds")),
+            life if life > longest => Err(ServiceError::new(
+                ErrorCode::Usage,
+                format!("a life of {} is too long", format_span(life)),
+            )
+            .hint(format!(
+                "the longest is {}; the setting is authority.longest_life",
+                format_span(longest)
+            ))),
+            life => Ok(life),
+        }
+    }
+
+    pub(super) fn cert_list(
+        &self,
+        caller: &Caller,
+        request: &str,
+        list: &List,
+    ) -> Result<Reply, ServiceError> {
+        self.authorize(caller, request, Action::CertRead, Resource::Authority, &[])?;
+        let limit = list.limit.unwrap_or(DEFAULT_LIST).clamp(1, LONGEST_LIST);
+        let filter = ListFilter {
+            expiring_within: list.expiring.map(Duration::from_secs),
+            name: list.name.clone(),
+            state: (!list.all).then_some(CertState::Valid),
+            limit: limit + 1,
+        };
+        let found =
+            self.authority()?.list(&filter).map_err(|error| convert::authority_error(&error))?;
+        let more = found.len() > limit;
+        let certificates = found.iter().take(limit).map(convert::certificate).collect();
+        Ok(Reply::Certificates(CertificateList { certificates, more }))
+    }
+
+    /// One certificate, once its reader may see it. To those who may not see the inventory, one that does
+    /// not exist is denied like one that does.
+    fn readable(
+        &self,
+        caller: &Caller,
+        request: &str,
+        found: Result<CertDetail, AuthorityError>,
+    ) -> Result<CertDetail, ServiceError> {
+        let resource = found.as_ref().map_or(Resource::Authority, resource);
+        self.authorize(caller, request, Action::CertRead, resource, &[])?;
+        found.map_err(|error| convert::authority_error(&error))
+    }
+
+    pub(super) fn cert_show(
+        &self,
+        caller: &Caller,
+        request: &str,
+        certificate: &str,
+    ) -> Result<Reply, ServiceError> {
+        let found = self.authority()?.show(certificate);
+        let found = self.readable(caller, request, found)?;
+        Ok(Reply::Certificate(Box::new(convert::detail(&found))))
+    }
+
+    pub(super) fn cert_renew(
+        &self,
+        caller: &Caller,
+        request: &str,
+        certificate: &str,
+        ttl: Option<u64>,
+    ) -> Result<Reply, ServiceError> {
+        let old = self.authority()?.show(certificate);
+        let old = self.readable(caller, request, old)?.summary;
+        let ttl = ttl.map(|seconds| self.life(Some(seconds))).transpose()?;
+        let life = ttl.unwrap_or_else(|| old.not_after.since(old.not_before));
+        let kind = old.key.to_string();
+        let usages = Usages { server: old.usages.server, client: old.usages.client };
+        let circumstances = Circumstances { name: &old.name, life, usages, key_type: &kind };
+        let resources = old.names.iter().cloned().map(Resource::Name).collect();
+        let asking = Asking::of(caller, request);
+        let granted =
+            self.decide(&asking, Action::CertRenew, resources, &circumstances.context())?;
+        let renewal = Renewal { ttl, ..Renewal::default() };
+        let issued = self
+            .authority()?
+            .renew(old.serial, &renewal, &granted.actor)
+            .map_err(|error| convert::authority_error(&error))?;
+        self.metrics.renewed();
+        let replaces = Some(old.serial.to_string());
+        Ok(Reply::Files(Box::new(convert::files(&issued, old.names, replaces, request))))
+    }
+
+    pub(super) fn cert_revoke(
+        &self,
+        caller: &Caller,
+        request: &str,
+        serial: &str,
+        reason: RevocationReason,
+    ) -> Result<Reply, ServiceError> {
+        let serial: Serial =
+            serial.parse().map_err(|error| ServiceError::of(ErrorCode::Usage, &error))?;
+        // By number alone: what policy is asked about must be what is revoked.
+        let found = self.authority()?.show_serial(serial);
+        let found = self.readable(caller, request, found)?;
+        let reason = convert::reason(reason);
+        let context = [("reason", Value::from(reason.as_str()))];
+        let granted =
+            self.authorize(caller, request, Action::CertRevoke, resource(&found), &context)?;
+        let outcome = self
+            .authority()?
+            .revoke(serial, reason, &granted.actor)
+            .map_err(|error| convert::authority_error(&error))?;
+        self.metrics.revoked(outcome.already);
+        self.sessions().cut(&outcome.certificate.serial.to_string());
+        Ok(Reply::Certificate(Box::new(convert::certificate(&outcome.certificate))))
+    }
+}
+
+impl Service {
+    /// Whether a certificate, by its serial in hex, is revoked.
+    pub(crate) fn is_revoked(&self, serial: &str) -> Result<bool, ServiceError> {
+        let serial: Serial =
+            serial.parse().map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+        let found = self.authority()?.show_serial(serial);
+        let found = found.map_err(|error| convert::authority_error(&error))?;
+        Ok(found.summary.state == CertState::Revoked)
+    }
+}
+
+fn resource(found: &CertDetail) -> Resource {
+    Resource::Certificate {
+        serial: found.summary.serial.to_string(),
+        name: found.summary.name.clone(),
+    }
+}
+
+/// A CSR in PEM, or in base64 of its DER.
+fn csr_bytes(text: &str) -> Result<Vec<u8>, ServiceError> {
+    if text.contains("-----BEGIN") {
+        return Ok(text.as_bytes().to_vec());
+    }
+    let compact: String = text.split_whitespace().collect();
+    data_encoding::BASE64.decode(compact.as_bytes()).map_err(|_| {
+        ServiceError::new(ErrorCode::Usage, "the request is neither PEM nor base64")
+            .hint("give it as `openssl req -new` writes it")
+    })
+}

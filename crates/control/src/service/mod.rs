@@ -1,0 +1,276 @@
+//! Every operation, implemented once: policy decision, then the act, then the audit record.
+//!
+//! State changes and their audit events are committed together by the planes; the event carries the
+//! decision. A denial is an event of its own, with the question, so that `policy explain` can answer it
+//! later. Reads are decided too, but only their denials are recorded.
+
+mod audit;
+mod authority;
+mod authorize;
+mod ca;
+mod cert;
+mod convert;
+mod folder;
+mod groups;
+mod identities;
+mod names;
+mod policy;
+mod request;
+mod source;
+mod status;
+mod transfer;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwapOption;
+use sealock_authority::Authority;
+use sealock_core::{Clock, SecretBytes, SystemClock, TrustDomain};
+use sealock_store::{Journal, Keyring, SqliteStore, Store};
+
+pub use authorize::Granted;
+pub use folder::PolicyFolder;
+pub use policy::check_policy;
+pub use request::new_request_id;
+pub use source::PolicySource;
+pub use status::{DaemonView, Watched};
+
+use crate::attest::Attester;
+use crate::caller::{Caller, Door};
+use crate::command::{Command, Reply};
+use crate::config::{Config, Environment};
+use crate::daemon::Sessions;
+use crate::error::{ErrorCode, ServiceError};
+use crate::metrics::Metrics;
+use crate::state::{Lock, StateFolder};
+
+/// What a passphrase is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassphraseFor {
+    /// To open the authority's keys.
+    Existing,
+    /// To protect new keys: asked for twice where a person types it.
+    New,
+}
+
+/// Where a passphrase comes from: a file, a systemd credential, a prompt.
+pub type Passphrases =
+    Arc<dyn Fn(PassphraseFor) -> Result<SecretBytes, ServiceError> + Send + Sync>;
+
+/// What a service is opened with.
+#[derive(Clone)]
+pub struct Opening {
+    /// The state folder.
+    pub state: StateFolder,
+    /// The settings.
+    pub config: Config,
+    /// The environment.
+    pub environment: Environment,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where passphrases come from.
+    pub passphrases: Passphrases,
+    /// The host's name, for the default trust domain and the API's certificate.
+    pub hostname: String,
+}
+
+impl std::fmt::Debug for Opening {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Opening").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl Opening {
+    /// With the machine's clock and name, and no source of passphrases.
+    pub fn new(state: StateFolder, config: Config, environment: Environment) -> Self {
+        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let passphrases: Passphrases = Arc::new(|_| {
+            Err(ServiceError::new(ErrorCode::Usage, "a passphrase is needed")
+                .hint("give --passphrase-file FILE"))
+        });
+        Self { state, config, environment, clock: Arc::new(SystemClock), passphrases, hostname }
+    }
+}
+
+/// Every operation. Holds the state folder's lock as long as it lives.
+pub struct Service {
+    opening: Opening,
+    journal: Arc<Journal>,
+    policy: PolicyFolder,
+    authority: ArcSwapOption<Authority>,
+    making: parking_lot::Mutex<()>,
+    denials: parking_lot::Mutex<authorize::DenialBudgets>,
+    daemon: ArcSwapOption<DaemonView>,
+    metrics: Metrics,
+    changes: tokio::sync::watch::Sender<u64>,
+    sessions: Sessions,
+    attester: OnceLock<Arc<Attester>>,
+    regrouped: AtomicU64,
+    _lock: Lock,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Service").field("opening", &self.opening).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Opens store, journal and policy of the state folder that `lock` is of. Blocking.
+    pub fn open(opening: Opening, lock: Lock) -> Result<Arc<Self>, ServiceError> {
+        let store = SqliteStore::open(&opening.state.database(), Arc::clone(&opening.clock))
+            .map_err(|error| convert::store_error(&error))?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let journal = Journal::open(store, Arc::clone(&opening.clock))
+            .map_err(|error| convert::journal_error(&error))?;
+        let settings = &opening.config.settings;
+        let folder = settings.policy.folder.clone().unwrap_or_else(|| opening.state.policy());
+        let policy = PolicyFolder::open(folder, settings.policy.modes.clone(), &journal)?;
+        Ok(Arc::new(Self {
+            policy,
+            journal,
+            authority: ArcSwapOption::empty(),
+            making: parking_lot::Mutex::new(()),
+            denials: parking_lot::Mutex::new(authorize::DenialBudgets::new(opening.clock.now())),
+            daemon: ArcSwapOption::empty(),
+            metrics: Metrics::new(),
+            changes: tokio::sync::watch::Sender::new(0),
+            sessions: Sessions::default(),
+            attester: OnceLock::new(),
+            regrouped: AtomicU64::new(0),
+            opening,
+            _lock: lock,
+        }))
+    }
+
+    /// One command of one caller.
+    pub async fn handle(
+        self: &Arc<Self>,
+        caller: &Caller,
+        command: Command,
+    ) -> Result<Reply, ServiceError> {
+        let request = new_request_id()?;
+        let name = command.name();
+        let this = Arc::clone(self);
+        let caller = caller.clone();
+        let id = request.clone();
+        // Signing, scrypt and the disk would hold up the runtime's threads.
+        let done = tokio::task::spawn_blocking(move || this.run(&caller, &id, command)).await;
+        let outcome = done.unwrap_or_else(|error| {
+            Err(ServiceError::new(ErrorCode::Fault, format!("{name} ended unexpectedly: {error}")))
+        });
+        self.metrics.command(name, outcome.as_ref().err().map(|error| error.code));
+        outcome.map_err(|error| error.in_request(&request))
+    }
+
+    fn run(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: &str,
+        command: Command,
+    ) -> Result<Reply, ServiceError> {
+        match command {
+            Command::Init(init) => self.init(caller, request, &init),
+            Command::CaShow => self.ca_show(caller, request),
+            Command::CaBundle => self.ca_bundle(caller, request),
+            Command::CaRotate { what, root_key, passphrase } => {
+                self.ca_rotate(caller, request, what, root_key, passphrase)
+            }
+            Command::CaCrl => self.ca_crl(caller, request),
+            Command::CaExportRootKey { passphrase } => {
+                self.ca_export_root_key(caller, request, passphrase)
+            }
+            Command::CaRemoveRootKey { exported, passphrase } => {
+                self.ca_remove_root_key(caller, request, exported, passphrase)
+            }
+            Command::CertIssue(issue) => self.cert_issue(caller, request, &issue),
+            Command::CertSign(sign) => self.cert_sign(caller, request, &sign),
+            Command::CertList(list) => self.cert_list(caller, request, &list),
+            Command::CertShow { certificate } => self.cert_show(caller, request, &certificate),
+            Command::CertRenew { certificate, ttl } => {
+                self.cert_renew(caller, request, &certificate, ttl)
+            }
+            Command::CertRevoke { serial, reason } => {
+                self.cert_revoke(caller, request, &serial, reason)
+            }
+            Command::TransferBegin(begin) => self.transfer_begin(caller, request, begin),
+            Command::TransferFinish(finish) => self.transfer_finish(caller, request, finish),
+            Command::TransferFailed { transfer, error } => {
+                self.transfer_failed(caller, request, &transfer, &error)
+            }
+            Command::OfferBegin { bytes, ttl } => self.offer_begin(caller, request, bytes, ttl),
+            Command::OfferEvent { transfer, event } => {
+                self.offer_event(caller, request, &transfer, event)
+            }
+            Command::Status => self.status(caller, request),
+            Command::AuditTail { after, limit } => self.audit_tail(caller, request, after, limit),
+            Command::AuditVerify => self.audit_verify(caller, request),
+            Command::AuditExport { from, limit } => self.audit_export(caller, request, from, limit),
+            Command::PolicyCheck { files } => self.policy_check(caller, request, files),
+            Command::PolicySchema => self.policy_schema(caller, request),
+            Command::PolicyExplain { request: asked } => {
+                self.policy_explain(caller, request, &asked)
+            }
+            Command::PolicyReload => self.policy_reload(caller, request),
+            Command::PolicyShow => self.policy_show(caller, request),
+            Command::PolicyUse { preset, grantee, force } => {
+                self.policy_use(caller, request, &preset, &grantee, force)
+            }
+            Command::GroupAdd { kind, name, group } => {
+                self.group_add(caller, request, kind, &name, &group)
+            }
+            Command::GroupRemove { kind, name, group } => {
+                self.group_remove(caller, request, kind, &name, &group)
+            }
+            Command::GroupList { group } => self.group_list(caller, request, group.as_deref()),
+            Command::ConfigCheck => self.config_check(caller, request),
+        }
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// The state folder.
+    pub fn state(&self) -> &StateFolder {
+        &self.opening.state
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.opening.config
+    }
+
+    /// What this service was opened with.
+    pub fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// The gateway's open connections.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Who tells containers apart, once there is a workload socket.
+    pub(crate) fn attester(&self) -> &OnceLock<Arc<Attester>> {
+        &self.attester
+    }
+
+    /// The figures.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The loaded policy and its folder.
+    pub fn policy(&self) -> &PolicyFolder {
+        &self.policy
+    }
+
+    /// The local caller of this process.
+    pub fn local_caller(&self, door: Door) -> Result<Caller, ServiceError> {
+        let uid = rustix::process::geteuid().as_raw();
+        Caller::local(uid, door, &self.trust_domain())
+            .ok_or_else(|| ServiceError::new(ErrorCode::Fault, "the administrator has no identity"))
+    }
+}

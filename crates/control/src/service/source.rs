@@ -1,0 +1,193 @@
+//! Certificates for labels: policy, then the authority. Labels request, policy grants.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sealock_authority::{
+    AuthorityError, Issued, KeySource, KeyType, Order, Renewal, Serial, Usages,
+};
+use sealock_core::audit::Actor;
+use sealock_core::policy::{Action, ContainerFacts, Principal, Question, Resource, plain};
+use sealock_core::{Identity, IdentityKind, SubjectName};
+use sealock_delivery::labels;
+use sealock_delivery::watcher::{
+    CertificateSource, DeliveredCertificate, Refusal, Trust, WantedCertificate,
+};
+use serde_json::{Value, json};
+
+use super::authorize::Asking;
+use super::{Authority, Service, convert};
+use crate::caller::Door;
+use crate::error::{ErrorCode, ServiceError};
+
+/// Policy and authority as the watcher's source of certificates.
+#[derive(Debug, Clone)]
+pub struct PolicySource(pub Arc<Service>);
+
+impl CertificateSource for PolicySource {
+    fn request(
+        &self,
+        wanted: WantedCertificate,
+    ) -> BoxFuture<'_, Result<DeliveredCertificate, Refusal>> {
+        let service = Arc::clone(&self.0);
+        async move {
+            let work = move || service.certificate_for_label(&wanted);
+            match tokio::task::spawn_blocking(work).await {
+                Ok(outcome) => outcome.map_err(|error| refusal(&error)),
+                Err(error) => Err(Refusal::Unavailable { reason: error.to_string(), hint: None }),
+            }
+        }
+        .boxed()
+    }
+
+    fn policy_epoch(&self) -> u64 {
+        // A refused container is asked for again when a group has changed, too.
+        self.0.policy.current().epoch().wrapping_add(self.0.regrouped() << 32)
+    }
+
+    fn trust(&self) -> Arc<Trust> {
+        // The daemon has opened the authority before there is a watcher.
+        let Ok(authority) = self.0.authority() else { return Arc::default() };
+        let anchors = authority.trust_bundle();
+        let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        anchors.iter().for_each(|anchor| digest.update(anchor));
+        let digest = data_encoding::HEXLOWER.encode(digest.finish().as_ref());
+        Arc::new(Trust { digest, anchors })
+    }
+}
+
+/// What can only change with policy, trust or labels, apart from what may be better in a moment: a clock
+/// that was set right, an intermediate that was made anew.
+fn refusal(error: &ServiceError) -> Refusal {
+    let causes =
+        error.causes.iter().fold(error.message.clone(), |text, cause| format!("{text}: {cause}"));
+    let (reason, hint) = (causes, error.hint.clone());
+    match error.code {
+        ErrorCode::Denied | ErrorCode::Usage => Refusal::Denied { reason, hint },
+        _ => Refusal::Unavailable { reason, hint },
+    }
+}
+
+impl Service {
+    fn certificate_for_label(
+        &self,
+        wanted: &WantedCertificate,
+    ) -> Result<DeliveredCertificate, ServiceError> {
+        let authority = self.authority()?;
+        let principal = self.container_principal(&wanted.container)?;
+        let who = principal.identity.to_string();
+        let asking = Asking {
+            who: &who,
+            principal: &principal,
+            via: Door::Label.as_str(),
+            request: &wanted.request,
+        };
+        let key_type = key_type(wanted.key_type);
+        let usages = Usages { server: wanted.usages.server, client: wanted.usages.client };
+        let context = [
+            ("name", Value::from(wanted.certificate.as_str())),
+            ("ttl", json!(i64::try_from(wanted.ttl.as_secs()).unwrap_or(i64::MAX))),
+            ("usages", convert::usage_names(usages).into()),
+            ("keyType", key_type.as_str().into()),
+        ];
+        let action = if wanted.replaces.is_some() { Action::CertRenew } else { Action::CertIssue };
+        let resources = wanted.names.iter().cloned().map(Resource::Name).collect();
+        let granted = self.decide(&asking, action, resources, &context)?;
+        let identity = self.own_identity(&authority, &principal, action);
+        let order = Order {
+            name: format!("{}/{}", wanted.container.name, wanted.certificate.as_str()),
+            identity,
+            names: wanted.names.clone(),
+            usages,
+            ttl: wanted.ttl,
+            key: KeySource::Generate(key_type),
+        };
+        let issued = self.renew_or_issue(&authority, wanted, &order, &granted.actor)?;
+        delivered(&issued)
+    }
+
+    /// The successor of what it replaces, where that can still be renewed; else a new certificate.
+    fn renew_or_issue(
+        &self,
+        authority: &Authority,
+        wanted: &WantedCertificate,
+        order: &Order,
+        actor: &Actor,
+    ) -> Result<Issued, ServiceError> {
+        let replaces: Option<Serial> = wanted.replaces.as_ref().and_then(|text| text.parse().ok());
+        if let Some(serial) = replaces {
+            let renewal = Renewal {
+                ttl: Some(order.ttl),
+                key: Some(order.key.clone()),
+                names: Some(order.names.clone()),
+            };
+            match authority.renew(serial, &renewal, actor) {
+                Ok(issued) => {
+                    self.metrics.renewed();
+                    return Ok(issued);
+                }
+                Err(AuthorityError::Unknown(_) | AuthorityError::Revoked(_)) => {}
+                Err(error) => return Err(convert::authority_error(&error)),
+            }
+        }
+        let issued =
+            authority.issue(order, actor).map_err(|error| convert::authority_error(&error))?;
+        self.metrics.issued();
+        Ok(issued)
+    }
+
+    /// A container is the service of its name, which the engine keeps unique. Its compose service is a
+    /// label: whoever may set one must not thereby choose an identity.
+    pub(crate) fn container_principal(
+        &self,
+        facts: &ContainerFacts,
+    ) -> Result<Principal, ServiceError> {
+        let short: String = facts.id.chars().take(12).collect();
+        let identity = Identity::new(&self.trust_domain(), IdentityKind::Service, &facts.name)
+            .or_else(|_| Identity::new(&self.trust_domain(), IdentityKind::Service, &short))
+            .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+        let mut principal = Principal::new(identity.clone()).of_container(facts.clone());
+        principal.groups = self.groups_of(&identity)?;
+        Ok(principal)
+    }
+
+    /// The container's identity, for its certificate: there where policy and constraints let it be. It was
+    /// not asked for, so its absence is no refusal.
+    fn own_identity(
+        &self,
+        authority: &Authority,
+        principal: &Principal,
+        action: Action,
+    ) -> Option<Identity> {
+        let name = SubjectName::Uri(principal.identity.to_string());
+        let question = Question::new(principal.clone(), action, Resource::Name(name.clone()))
+            .with("via", Door::Label.as_str());
+        let allowed = self.policy.current().decide(&question).allowed;
+        let possible = allowed && authority.check_name(&name).is_ok();
+        possible.then(|| principal.identity.clone())
+    }
+}
+
+fn delivered(issued: &Issued) -> Result<DeliveredCertificate, ServiceError> {
+    let tls_key = issued.tls_key().cloned().ok_or_else(|| {
+        ServiceError::new(ErrorCode::Fault, format!("{} has no key", plain(&issued.name)))
+    })?;
+    Ok(DeliveredCertificate {
+        serial: issued.serial.to_string(),
+        not_after: issued.not_after,
+        tls_crt: issued.tls_crt().into_bytes(),
+        tls_key,
+        ca_crt: issued.ca_crt().into_bytes(),
+        bundle_pem: issued.bundle_pem(),
+    })
+}
+
+const fn key_type(kind: labels::KeyType) -> KeyType {
+    match kind {
+        labels::KeyType::P256 => KeyType::P256,
+        labels::KeyType::P384 => KeyType::P384,
+        labels::KeyType::Ed25519 => KeyType::Ed25519,
+        labels::KeyType::Rsa3072 => KeyType::Rsa3072,
+    }
+}

@@ -1,0 +1,174 @@
+//! `status`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sealock_authority::{CertState, ListFilter};
+use sealock_core::Timestamp;
+use sealock_core::policy::{Action, ContainerFacts, Resource};
+
+use super::{Service, convert};
+use crate::caller::Caller;
+use crate::command::{
+    Alarm, CertificateReport, ContainerStatus, EngineStatus, Reply, StatusReport,
+};
+use crate::error::ServiceError;
+use crate::metrics::Moment;
+
+/// What `status` lists of what expires soon.
+const SOON: Duration = Duration::from_secs(7 * 86_400);
+const MOST_EXPIRING: usize = 20;
+
+/// What the daemon knows besides the state folder.
+pub trait Watched: Send + Sync {
+    /// Containers with certificate labels.
+    fn containers(&self) -> Vec<ContainerStatus>;
+    /// What needs a person.
+    fn alarms(&self) -> Vec<Alarm>;
+    /// What happened since the start, by name.
+    fn counts(&self) -> Vec<(&'static str, u64)>;
+    /// What is known of a running container.
+    fn facts_of(&self, id: &str) -> Option<ContainerFacts>;
+}
+
+/// The running daemon as `status` sees it.
+pub struct DaemonView {
+    /// Since when it runs.
+    pub since: Timestamp,
+    /// Where the API listens.
+    pub api: Option<String>,
+    /// Where the gateway listens.
+    pub gateway: Option<String>,
+    /// The gateway's socket for containers.
+    pub workload: Option<PathBuf>,
+    /// The engine.
+    pub engine: Option<Arc<ArcSwap<EngineStatus>>>,
+    /// Labelled certificates.
+    pub watched: Option<Arc<dyn Watched>>,
+    /// Alarms of the daemon itself, such as an intermediate that needs the root key.
+    pub alarms: Arc<ArcSwap<Vec<Alarm>>>,
+}
+
+impl std::fmt::Debug for DaemonView {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("DaemonView").field("since", &self.since).finish_non_exhaustive()
+    }
+}
+
+impl DaemonView {
+    /// What is known of a running container.
+    pub(super) fn facts_of(&self, id: &str) -> Option<ContainerFacts> {
+        self.watched.as_ref()?.facts_of(id)
+    }
+}
+
+impl Service {
+    /// Called by the daemon when it runs.
+    pub(crate) fn became_daemon(&self, view: DaemonView) {
+        self.daemon.store(Some(Arc::new(view)));
+    }
+
+    /// Called by the daemon when it has stopped. The view holds the watcher, which holds this service: kept
+    /// on, neither would ever be dropped, and the lock never given back.
+    pub(crate) fn was_daemon(&self) {
+        self.daemon.store(None);
+    }
+
+    pub(super) fn status(&self, caller: &Caller, request: &str) -> Result<Reply, ServiceError> {
+        self.authorize(caller, request, Action::StatusRead, Resource::Status, &[])?;
+        Ok(Reply::Status(Box::new(self.status_report()?)))
+    }
+
+    /// What there is, what is due, what is wrong.
+    pub(crate) fn status_report(&self) -> Result<StatusReport, ServiceError> {
+        let daemon = self.daemon.load_full();
+        let daemon = daemon.as_deref();
+        // Without a daemon the authority is only opened when that needs no passphrase.
+        let locked = self.authority.load().is_none() && self.needs_passphrase()?;
+        let initialised = self.is_initialised()?;
+        let (ca, expiring) = if initialised && !locked {
+            let authority = self.authority()?;
+            (Some(convert::ca_report(&authority.ca_info())), self.expiring()?)
+        } else {
+            (None, Vec::new())
+        };
+        let watched = daemon.and_then(|daemon| daemon.watched.as_ref());
+        let mut alarms = watched.map(|watched| watched.alarms()).unwrap_or_default();
+        if let Some(daemon) = daemon {
+            alarms.extend(daemon.alarms.load().iter().cloned());
+        }
+        let policy = self.policy.status();
+        let now = self.journal.clock().now();
+        alarms.extend(policy.rejected.iter().map(|reason| Alarm {
+            alarm: "policy-rejected".to_owned(),
+            subject: policy.folder.display().to_string(),
+            reason: reason.clone(),
+            hint: Some("correct the file; the policy before it is in force".to_owned()),
+            since: self.policy.rejected_since().unwrap_or(now),
+        }));
+        Ok(StatusReport {
+            daemon: daemon.is_some(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            since: daemon.map(|daemon| daemon.since),
+            now,
+            state: self.state().root().to_owned(),
+            api: daemon.and_then(|daemon| daemon.api.clone()),
+            gateway: daemon.and_then(|daemon| daemon.gateway.clone()),
+            workload: daemon.and_then(|daemon| daemon.workload.clone()),
+            ca,
+            engine: daemon
+                .and_then(|daemon| Some(EngineStatus::clone(&*daemon.engine.as_ref()?.load()))),
+            containers: watched.map(|watched| watched.containers()).unwrap_or_default(),
+            expiring,
+            alarms,
+            policy,
+            audit_seq: self.journal.last_seq(),
+        })
+    }
+
+    /// The figures of now as OpenMetrics text.
+    pub(crate) fn render_metrics(&self) -> Result<String, ServiceError> {
+        let report = self.status_report()?;
+        let seconds = |moment: Timestamp| moment.as_millis() as f64 / 1000.0;
+        let first = |list: &[crate::command::CaCertificate]| {
+            list.first().map(|certificate| seconds(certificate.not_after))
+        };
+        let ca = report.ca.as_ref();
+        let root = ca.and_then(|ca| first(&ca.roots)).map(|expiry| ("root", expiry));
+        let intermediate = ca.and_then(|ca| first(&ca.intermediates));
+        let delivered = report.containers.iter().flat_map(|container| &container.certificates);
+        let moment = Moment {
+            engine_up: report.engine.is_some_and(|engine| engine.up),
+            alarms: report.alarms.into_iter().map(|alarm| alarm.alarm).collect(),
+            ca_expiry: root
+                .into_iter()
+                .chain(intermediate.map(|expiry| ("intermediate", expiry)))
+                .collect(),
+            next_expiry: delivered.filter_map(|one| one.not_after).min().map(seconds),
+            watch: self
+                .daemon
+                .load()
+                .as_ref()
+                .and_then(|daemon| Some(daemon.watched.as_ref()?.counts()))
+                .unwrap_or_default(),
+            policy_epoch: report.policy.epoch,
+            audit_seq: report.audit_seq,
+        };
+        Ok(self.metrics.render(&moment))
+    }
+
+    fn expiring(&self) -> Result<Vec<CertificateReport>, ServiceError> {
+        let filter = ListFilter {
+            expiring_within: Some(SOON),
+            state: Some(CertState::Valid),
+            limit: MOST_EXPIRING,
+            ..ListFilter::default()
+        };
+        let found =
+            self.authority()?.list(&filter).map_err(|error| convert::authority_error(&error))?;
+        Ok(found.iter().map(convert::certificate).collect())
+    }
+}

@@ -1,0 +1,368 @@
+//! Every command is decided: a list that fails when one has no deny test.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sealock_control::command::{
+    Init, Issue, List, Names, OfferEvent, RotateWhat, SecretText, Sign, TransferBegin,
+    TransferFinish,
+};
+use sealock_control::{Command, ErrorCode, Reply, Service};
+use sealock_core::audit::Fact;
+use sealock_core::policy::ContainerFacts;
+use sealock_core::{IdentityKind, SecretBytes};
+
+use crate::scratch::{Scratch, call, issued, nobody, records};
+
+/// How a stranger is turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    /// Policy is asked and the denial is recorded.
+    Policy,
+    /// Only who began it may go on with it; to others it does not exist.
+    Owner,
+}
+
+/// Adding a command makes this fail to compile; giving it no sample below makes the test fail.
+fn guard(command: &Command) -> (usize, Guard) {
+    match command {
+        Command::Init(_) => (0, Guard::Policy),
+        Command::CaShow => (1, Guard::Policy),
+        Command::CaBundle => (2, Guard::Policy),
+        Command::CaRotate { .. } => (3, Guard::Policy),
+        Command::CaCrl => (4, Guard::Policy),
+        Command::CaExportRootKey { .. } => (5, Guard::Policy),
+        Command::CaRemoveRootKey { .. } => (6, Guard::Policy),
+        Command::CertIssue(_) => (7, Guard::Policy),
+        Command::CertSign(_) => (8, Guard::Policy),
+        Command::CertList(_) => (9, Guard::Policy),
+        Command::CertShow { .. } => (10, Guard::Policy),
+        Command::CertRenew { .. } => (11, Guard::Policy),
+        Command::CertRevoke { .. } => (12, Guard::Policy),
+        Command::TransferBegin(_) => (13, Guard::Policy),
+        Command::TransferFinish(_) => (14, Guard::Owner),
+        Command::TransferFailed { .. } => (15, Guard::Owner),
+        Command::OfferBegin { .. } => (16, Guard::Policy),
+        Command::OfferEvent { .. } => (17, Guard::Owner),
+        Command::Status => (18, Guard::Policy),
+        Command::AuditTail { .. } => (19, Guard::Policy),
+        Command::AuditVerify => (20, Guard::Policy),
+        Command::AuditExport { .. } => (21, Guard::Policy),
+        Command::PolicyCheck { .. } => (22, Guard::Policy),
+        Command::PolicySchema => (23, Guard::Policy),
+        Command::PolicyExplain { .. } => (24, Guard::Policy),
+        Command::PolicyReload => (25, Guard::Policy),
+        Command::ConfigCheck => (26, Guard::Policy),
+        Command::GroupAdd { .. } => (27, Guard::Policy),
+        Command::PolicyShow => (30, Guard::Policy),
+        Command::PolicyUse { .. } => (31, Guard::Policy),
+        Command::GroupRemove { .. } => (28, Guard::Policy),
+        Command::GroupList { .. } => (29, Guard::Policy),
+    }
+}
+
+const COMMANDS: usize = 32;
+
+/// One of each, in an order in which the administrator may do them all.
+async fn samples(service: &Arc<Service>) -> Vec<Command> {
+    let issued = issued(service, "web").await;
+    let Reply::RootKey(exported) =
+        call(service, Command::CaExportRootKey { passphrase: None }).await.unwrap()
+    else {
+        panic!("no root key")
+    };
+    let opened = |reply| match reply {
+        Reply::Opened(opened) => opened.transfer,
+        other => panic!("{other:?}"),
+    };
+    let begin = Command::TransferBegin(TransferBegin {
+        container: ContainerFacts { id: "ab".repeat(32), name: "web".into(), ..Default::default() },
+        path: "/etc/web".into(),
+        carrier: "direct".into(),
+        after: None,
+    });
+    let offer = Command::OfferBegin { bytes: 10, ttl: 60 };
+    let first = opened(call(service, begin.clone()).await.unwrap());
+    let second = opened(call(service, begin.clone()).await.unwrap());
+    let third = opened(call(service, offer.clone()).await.unwrap());
+    let refused = service.handle(&nobody(), Command::Status).await.unwrap_err();
+    let finish = TransferFinish {
+        transfer: first,
+        sha256: "0".repeat(64),
+        bytes: 1,
+        files: 1,
+        carrier: None,
+    };
+    vec![
+        Command::Init(Init::default()),
+        Command::CaShow,
+        Command::CaBundle,
+        Command::CaCrl,
+        Command::CertIssue(Issue { name: "db".into(), ..Issue::default() }),
+        Command::CertSign(Sign { csr: csr(), ..Sign::default() }),
+        Command::CertList(List::default()),
+        Command::CertShow { certificate: "web".into() },
+        Command::CertRenew { certificate: "web".into(), ttl: Some(3600) },
+        Command::CertRevoke { serial: issued.serial, reason: Default::default() },
+        begin,
+        Command::TransferFinish(finish),
+        Command::TransferFailed { transfer: second, error: "gone".into() },
+        offer,
+        Command::OfferEvent {
+            transfer: third,
+            event: OfferEvent::Taken { peer: "10.0.0.1".into(), sha256: "0".repeat(64) },
+        },
+        Command::Status,
+        Command::AuditTail { after: None, limit: 10 },
+        Command::AuditVerify,
+        Command::AuditExport { from: 1, limit: 10 },
+        Command::PolicyCheck { files: BTreeMap::new() },
+        Command::PolicySchema,
+        Command::PolicyExplain { request: refused.request.unwrap() },
+        Command::PolicyReload,
+        Command::PolicyShow,
+        Command::PolicyUse {
+            preset: "read-only".into(),
+            grantee: "human/alice".parse().unwrap(),
+            force: false,
+        },
+        Command::ConfigCheck,
+        group_add("alice", "operators"),
+        Command::GroupList { group: None },
+        group_remove("alice", "operators"),
+        Command::CaRotate { what: RotateWhat::Intermediate, root_key: None, passphrase: None },
+        Command::CaExportRootKey { passphrase: None },
+        Command::CaRemoveRootKey { exported, passphrase: None },
+    ]
+}
+
+fn group_add(name: &str, group: &str) -> Command {
+    Command::GroupAdd { kind: IdentityKind::Human, name: name.into(), group: group.into() }
+}
+
+fn group_remove(name: &str, group: &str) -> Command {
+    Command::GroupRemove { kind: IdentityKind::Human, name: name.into(), group: group.into() }
+}
+
+fn csr() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["signed.example".to_owned()]).unwrap();
+    params.serialize_request(&key).unwrap().pem().unwrap()
+}
+
+#[tokio::test]
+async fn every_command_is_denied_to_strangers_and_done_for_the_administrator() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    let samples = samples(&service).await;
+    let mut seen: Vec<usize> = samples.iter().map(|command| guard(command).0).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..COMMANDS).collect::<Vec<_>>(), "every command has a sample");
+
+    for command in &samples {
+        let before = records(&service).len();
+        let error = service.handle(&nobody(), command.clone()).await.unwrap_err();
+        let new = records(&service).split_off(before);
+        let name = command.name();
+        match guard(command).1 {
+            Guard::Policy => {
+                assert_eq!(error.code, ErrorCode::Denied, "{name}: {error:?}");
+                assert_eq!(new.len(), 1, "{name} does nothing but record the denial: {new:?}");
+                let event = &new[0].event;
+                assert!(matches!(event.fact, Fact::Denied { .. }), "{name}: {event:?}");
+                let decision = event.decision.as_ref().unwrap();
+                assert!(!decision.allowed && decision.question.is_some(), "{name}");
+                assert_eq!(Some(&event.request), error.request.as_ref(), "{name}");
+            }
+            Guard::Owner => {
+                assert_eq!(error.code, ErrorCode::NotFound, "{name}: {error:?}");
+                assert!(new.is_empty(), "{name}: {new:?}");
+            }
+        }
+    }
+    for command in samples {
+        let name = command.name();
+        let done = call(&service, command).await;
+        assert!(done.is_ok(), "{name}: {done:?}");
+    }
+    match call(&service, Command::AuditVerify).await.unwrap() {
+        Reply::AuditVerified(report) => assert!(report.intact, "{report:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn init_again_changes_nothing() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    let before = records(&service);
+    let key = std::fs::read(scratch.path().join("identities/admin/tls.key")).unwrap();
+    let Reply::Init(report) = call(&service, Command::Init(Init::default())).await.unwrap() else {
+        panic!("no report")
+    };
+    assert!(!report.created);
+    assert_eq!(records(&service), before);
+    assert_eq!(std::fs::read(scratch.path().join("identities/admin/tls.key")).unwrap(), key);
+    let other = Init { trust_domain: Some("other.example".into()), ..Init::default() };
+    let error = call(&service, Command::Init(other)).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Conflict);
+    assert!(error.hint.is_some());
+}
+
+#[tokio::test]
+async fn an_issued_certificate_carries_names_identity_and_decision() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    let files = issued(&service, "web.corp.example").await;
+    let names: Vec<String> = files.names.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["spiffe://test.sealock/service/web.corp.example", "web.corp.example"]);
+    assert!(files.tls_key.is_some() && files.tls_crt.matches("BEGIN CERTIFICATE").count() == 2);
+    let all = records(&service);
+    let event = &all.iter().find(|record| record.event.request == files.request).unwrap().event;
+    let decision = event.decision.as_ref().unwrap();
+    assert_eq!((decision.action.as_str(), decision.allowed), ("Cert::Issue", true));
+    assert_eq!(decision.rules, ["default.cedar#admin"]);
+    let secret = files.tls_key.unwrap();
+    assert!(!format!("{all:?}").contains("PRIVATE KEY"));
+    assert!(!format!("{secret:?}").contains("PRIVATE"));
+}
+
+#[tokio::test]
+async fn bad_requests_are_usage_errors_and_do_nothing() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    let before = records(&service).len();
+    let named = |names: Names| Issue { name: "web".into(), names, ..Issue::default() };
+    let dns = |name: &str| Names { dns: vec![name.to_owned()], ..Names::default() };
+    for (command, code) in [
+        (Command::CertIssue(named(dns("a b"))), ErrorCode::Usage),
+        (Command::CertIssue(Issue { name: "a b".into(), ..Issue::default() }), ErrorCode::Usage),
+        (Command::CertIssue(Issue { ttl: Some(0), ..named(dns("a")) }), ErrorCode::Usage),
+        (Command::CertIssue(Issue { ttl: Some(u64::MAX), ..named(dns("a")) }), ErrorCode::Usage),
+        (Command::CertSign(Sign { csr: "junk".into(), ..Sign::default() }), ErrorCode::Usage),
+        (Command::CertShow { certificate: "nothing".into() }, ErrorCode::NotFound),
+        (Command::CertRevoke { serial: "zz".into(), reason: Default::default() }, ErrorCode::Usage),
+        (Command::PolicyExplain { request: "\x1b".into() }, ErrorCode::NotFound),
+        (group_add("a/b", "operators"), ErrorCode::Usage),
+        (group_add("..", "operators"), ErrorCode::Usage),
+        (group_add("alice", ""), ErrorCode::Usage),
+        (group_add("alice", "a\x1bb"), ErrorCode::Usage),
+        (group_remove("alice", "a\x1bb"), ErrorCode::Usage),
+        (group_remove("alice", "operators"), ErrorCode::NotFound),
+    ] {
+        let name = command.name();
+        let error = call(&service, command).await.unwrap_err();
+        assert_eq!(error.code, code, "{name}: {error:?}");
+        assert!(!error.to_string().contains(char::is_control), "{error:?}");
+        assert!(error.request.is_some());
+    }
+    assert_eq!(records(&service).len(), before);
+}
+
+#[tokio::test]
+async fn the_root_key_goes_only_when_it_was_read_back() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    let junk = SecretText::new(SecretBytes::new(b"junk".to_vec())).unwrap();
+    let remove = |exported| Command::CaRemoveRootKey { exported, passphrase: None };
+    assert!(call(&service, remove(junk)).await.is_err());
+    let rotate =
+        || Command::CaRotate { what: RotateWhat::Intermediate, root_key: None, passphrase: None };
+    call(&service, rotate()).await.unwrap();
+    let export = Command::CaExportRootKey { passphrase: None };
+    let Reply::RootKey(key) = call(&service, export).await.unwrap() else { panic!("no key") };
+    call(&service, remove(key.clone())).await.unwrap();
+    let error = call(&service, rotate()).await.unwrap_err();
+    assert!(error.hint.unwrap().contains("--root-key"));
+    issued(&service, "still-works").await;
+    let with_key =
+        Command::CaRotate { what: RotateWhat::Intermediate, root_key: Some(key), passphrase: None };
+    call(&service, with_key).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_audit_log_pages_and_a_change_is_found() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    for number in 0..5 {
+        issued(&service, &format!("n{number}")).await;
+    }
+    let mut from = 1;
+    let mut lines = Vec::new();
+    loop {
+        let Reply::Audit(page) =
+            call(&service, Command::AuditExport { from, limit: 3 }).await.unwrap()
+        else {
+            panic!("no page")
+        };
+        lines.extend(page.lines);
+        let Some(next) = page.next else { break };
+        from = next;
+    }
+    let mut chain = sealock_core::audit::Chain::default();
+    for line in &lines {
+        chain.check(line.as_bytes()).unwrap();
+    }
+    assert_eq!(chain.seq(), service.journal().last_seq());
+    let Reply::Audit(tail) =
+        call(&service, Command::AuditTail { after: None, limit: 2 }).await.unwrap()
+    else {
+        panic!("no tail")
+    };
+    assert_eq!(tail.lines, lines[lines.len() - 2..]);
+}
+
+#[tokio::test]
+async fn a_certificate_cannot_be_named_like_a_serial_number() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    let victim = issued(&service, "victim").await;
+    let names = Names { dns: vec!["decoy.example".into()], ..Names::default() };
+    let decoy = Issue { name: victim.serial.clone(), names, ..Issue::default() };
+    let error = call(&service, Command::CertIssue(decoy)).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Usage);
+    let revoke = Command::CertRevoke { serial: victim.serial.clone(), reason: Default::default() };
+    let Reply::Certificate(revoked) = call(&service, revoke).await.unwrap() else {
+        panic!("nothing revoked")
+    };
+    assert_eq!((revoked.serial, revoked.name.as_str()), (victim.serial, "victim"));
+}
+
+#[tokio::test]
+async fn keys_under_a_passphrase_open_only_with_it() {
+    use sealock_control::command::KeyProtection;
+    use sealock_control::state::Purpose;
+    use sealock_control::{Opening, PassphraseFor, ServiceError};
+
+    let scratch = Scratch::new();
+    let with = |given: Option<&'static str>| {
+        let passphrases: sealock_control::Passphrases = Arc::new(move |_: PassphraseFor| {
+            let missing = || ServiceError::new(ErrorCode::Usage, "a passphrase is needed");
+            given.map(|text| SecretBytes::new(text.into())).ok_or_else(missing)
+        });
+        let opening = Opening { passphrases, ..scratch.opening() };
+        let lock = opening.state.open(Purpose::Command, std::time::Duration::from_secs(9)).unwrap();
+        Service::open(opening, lock).unwrap()
+    };
+    let init = Init { key_protection: KeyProtection::Passphrase, ..Init::default() };
+    let service = with(Some("correct horse"));
+    call(&service, Command::Init(init)).await.unwrap();
+    drop(service);
+
+    let service = with(Some("wrong"));
+    let error = call(&service, Command::CaShow).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::State, "{error:?}");
+    assert!(error.hint.is_some(), "{error:?}");
+    drop(service);
+
+    let service = with(None);
+    assert_eq!(call(&service, Command::CaShow).await.unwrap_err().code, ErrorCode::Usage);
+    let Reply::Status(status) = call(&service, Command::Status).await.unwrap() else {
+        panic!("no status")
+    };
+    assert_eq!(status.ca, None, "what can be told without the keys is told");
+    drop(service);
+
+    let service = with(Some("correct horse"));
+    issued(&service, "web").await;
+}

@@ -1,0 +1,82 @@
+//! Labels request, policy grants.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sealock_control::service::PolicySource;
+use sealock_core::SubjectName;
+use sealock_core::audit::Fact;
+use sealock_core::policy::ContainerFacts;
+use sealock_delivery::labels::{KeyType, Usages};
+use sealock_delivery::watcher::{CertificateSource, Refusal, WantedCertificate};
+
+use crate::scratch::{Scratch, records};
+
+fn wanted(names: &[&str]) -> WantedCertificate {
+    WantedCertificate {
+        container: ContainerFacts {
+            id: "ef".repeat(32),
+            name: "shop-api-1".into(),
+            own_names: BTreeSet::from(["shop-api-1".into(), "api".into()]),
+            ..ContainerFacts::default()
+        },
+        certificate: "web".parse().unwrap(),
+        names: names.iter().map(|name| SubjectName::dns(name).unwrap()).collect(),
+        usages: Usages { server: true, client: false },
+        ttl: Duration::from_secs(600),
+        key_type: KeyType::P256,
+        replaces: None,
+        request: "label-1".into(),
+    }
+}
+
+#[tokio::test]
+async fn own_names_are_granted_and_renewed() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    let source = PolicySource(service.clone());
+    let first = source.request(wanted(&["api", "shop-api-1"])).await.unwrap();
+    let text = String::from_utf8(first.tls_crt.clone()).unwrap();
+    assert_eq!(text.matches("BEGIN CERTIFICATE").count(), 2);
+    let renewal = WantedCertificate { replaces: Some(first.serial.clone()), ..wanted(&["api"]) };
+    let second = source.request(renewal).await.unwrap();
+    assert_ne!(first.serial, second.serial);
+    let facts: Vec<Fact> = records(&service).into_iter().map(|record| record.event.fact).collect();
+    assert!(facts.iter().any(|fact| matches!(fact,
+        Fact::CertRenewed { serial, replaces, .. }
+            if *serial == second.serial && *replaces == first.serial)));
+    assert_eq!(source.trust().anchors.len(), 1);
+    assert_eq!(source.policy_epoch(), 1);
+}
+
+#[tokio::test]
+async fn other_names_need_a_rule_which_is_named() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    let source = PolicySource(service.clone());
+    let refusal = source.request(wanted(&["api", "payroll.corp.example"])).await.unwrap_err();
+    let Refusal::Denied { reason, hint } = refusal else { panic!("{refusal:?}") };
+    assert!(reason.contains("payroll.corp.example"), "{reason}");
+    let hint = hint.unwrap();
+    assert!(hint.contains("sealock policy explain label-1"), "{hint}");
+    assert!(hint.contains("principal == Sealock::Service::\"shop-api-1\""), "{hint}");
+    assert!(hint.contains("resource == Sealock::DnsName::\"payroll.corp.example\""), "{hint}");
+    let last = records(&service).pop().unwrap();
+    assert_eq!(last.event.request, "label-1");
+    assert!(matches!(last.event.fact, Fact::Denied { .. }));
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_is_followed_by_a_new_one() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    let source = PolicySource(service.clone());
+    let first = source.request(wanted(&["api"])).await.unwrap();
+    let revoke = sealock_control::Command::CertRevoke {
+        serial: first.serial.clone(),
+        reason: Default::default(),
+    };
+    crate::scratch::call(&service, revoke).await.unwrap();
+    let renewal = WantedCertificate { replaces: Some(first.serial), ..wanted(&["api"]) };
+    source.request(renewal).await.unwrap();
+}

@@ -1,0 +1,20 @@
+//! The service layer, its doors and the daemon, on scratch state folders.
+
+#[cfg(test)]
+mod api;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod labels;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
+mod presets;
+#[cfg(test)]
+mod scratch;
+#[cfg(test)]
+mod transfers;

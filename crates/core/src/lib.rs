@@ -1,0 +1,18 @@
+//! What every plane of Sealock stands on: who somebody is ([`identity`]), whether they may
+//! ([`policy`]), what happened ([`audit`]), bytes nobody may see ([`secret`]), names as they stand in
+//! certificates ([`name`]), spans and the clock ([`clock`], [`span`]).
+//!
+//! Nothing here does I/O, reads the environment or needs an async runtime. Time is a parameter.
+
+pub mod audit;
+pub mod clock;
+pub mod identity;
+pub mod name;
+pub mod policy;
+pub mod secret;
+pub mod span;
+
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use identity::{Identity, IdentityKind, TrustDomain};
+pub use name::{DnsName, SubjectName};
+pub use secret::SecretBytes;

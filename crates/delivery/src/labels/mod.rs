@@ -1,0 +1,307 @@
+//! What the labels of a container ask for: `sealock.cert.<name>.<setting>`.
+//!
+//! A strict parser without I/O. An attacker controls every byte of every key and value: whoever may
+//! create a container sets its labels. So the parser bounds lengths and counts, accepts only what it
+//! can name a meaning for, and grants nothing: the result is a request, which policy decides.
+//!
+//! | setting | value | default |
+//! |---|---|---|
+//! | `dns` | DNS names, by commas | the container's own names ([`own_names`]) |
+//! | `ip` | IP addresses, by commas | none |
+//! | `usage` | `server`, `client`, by commas | `server,client` |
+//! | `ttl` | a span, 5 s to 398 days | `24h` |
+//! | `path` | a folder, absolute and normalised | `/run/sealock/certs/<name>` |
+//! | `owner` | `UID`, `UID:GID`, or names that the container knows | the container's root |
+//! | `mode` | octal, for the files that hold the key | `0400` |
+//! | `key-type` | `p256`, `p384`, `ed25519`, `rsa3072` | `p256` |
+//! | `layout` | `tls` or `docker`: what the files are called | `tls` |
+//! | `reload` | `signal:NAME` or `exec:COMMAND` (split like a shell, run without one) | none |
+//! | `verify` | `tls:PORT` or `tls:PORT/SNI` | none |
+//!
+//! A certificate exists by any one of its labels. A bad label refuses the certificate that it belongs
+//! to; the others of the container go on.
+
+mod after;
+mod error;
+mod layout;
+mod names;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sealock_core::DnsName;
+use sealock_transfer::landing::Owner;
+use serde::{Deserialize, Serialize};
+
+pub use after::{Endpoint, Reload, Signal};
+pub use error::{LabelError, LabelFault};
+pub use layout::Layout;
+pub use names::own_names;
+pub use value::{CertificatePath, KeyType, MAXIMUM_TTL, MINIMUM_TTL, Usages};
+
+/// What every label of this module begins with.
+pub const PREFIX: &str = "sealock.cert.";
+
+/// The settings, as they stand in a label after the certificate's name.
+pub const SETTINGS: [&str; 11] = [
+    "dns", "ip", "usage", "ttl", "path", "owner", "mode", "key-type", "layout", "reload", "verify",
+];
+
+/// How many certificates the labels of one container may ask for.
+pub const MAXIMUM_CERTIFICATES: usize = 32;
+const MAXIMUM_KEY: usize = 256;
+const MAXIMUM_VALUE: usize = 4096;
+const MAXIMUM_NAMES: usize = 100;
+
+/// The name of a certificate within its container: `a-z 0-9 - _ .`, at most 64 characters, a letter or
+/// digit at both ends (so that it can be a folder's name).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CertificateName(String);
+
+impl CertificateName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CertificateName {
+    type Err = LabelError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let good = !text.is_empty()
+            && text.len() <= 64
+            && text.chars().all(|c| alphanumeric(c) || "-_.".contains(c))
+            && text.starts_with(alphanumeric)
+            && text.ends_with(alphanumeric);
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(LabelError::CertificateName { text: error::shortened(text) })
+        }
+    }
+}
+
+impl fmt::Display for CertificateName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for CertificateName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for CertificateName {
+    type Error = LabelError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<CertificateName> for String {
+    fn from(name: CertificateName) -> Self {
+        name.0
+    }
+}
+
+/// One certificate that the labels of a container ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRequest {
+    /// Its name within the container.
+    pub name: CertificateName,
+    /// The DNS names asked for; `None` stands for the container's own names.
+    pub dns: Option<Vec<DnsName>>,
+    /// The IP addresses asked for.
+    pub ip: Vec<IpAddr>,
+    /// What it is for.
+    pub usages: Usages,
+    /// How long it is to live.
+    pub ttl: Duration,
+    /// The folder inside the container.
+    pub path: CertificatePath,
+    /// Who owns the files there; `None` is the container's root.
+    pub owner: Option<Owner>,
+    /// The mode of the files that hold the key.
+    pub mode: u32,
+    /// The kind of key.
+    pub key_type: KeyType,
+    /// What the files are called.
+    pub layout: Layout,
+    /// How the service is told of new content.
+    pub reload: Option<Reload>,
+    /// Where the service is to be seen serving it.
+    pub verify: Option<Endpoint>,
+}
+
+impl CertificateRequest {
+    /// A request with every setting at its default.
+    fn with_defaults(name: CertificateName) -> Self {
+        let path = CertificatePath::default_for(&name);
+        Self {
+            name,
+            dns: None,
+            ip: Vec::new(),
+            usages: Usages { server: true, client: true },
+            ttl: Duration::from_secs(86_400),
+            path,
+            owner: None,
+            mode: 0o400,
+            key_type: KeyType::P256,
+            layout: Layout::Tls,
+            reload: None,
+            verify: None,
+        }
+    }
+
+    fn apply(&mut self, setting: &str, text: &str) -> Result<(), LabelError> {
+        match setting {
+            "dns" => self.dns = Some(value::dns_names(text, MAXIMUM_NAMES)?),
+            "ip" => self.ip = value::addresses(text, MAXIMUM_NAMES)?,
+            "usage" => self.usages = text.parse()?,
+            "ttl" => self.ttl = value::ttl(text)?,
+            "path" => self.path = text.parse()?,
+            "owner" => self.owner = Some(value::owner(text)?),
+            "mode" => self.mode = value::mode(text)?,
+            "key-type" => self.key_type = text.parse()?,
+            "layout" => self.layout = text.parse()?,
+            "reload" => self.reload = Some(text.parse()?),
+            "verify" => self.verify = Some(text.parse()?),
+            other => return Err(error::unknown_setting(other)),
+        }
+        Ok(())
+    }
+}
+
+/// What the labels of one container come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ParsedLabels {
+    /// The certificates asked for in good form, by name.
+    pub requests: Vec<CertificateRequest>,
+    /// What could not be read, in the order of the labels.
+    pub faults: Vec<LabelFault>,
+}
+
+/// Reads the labels of a container. Labels of others are passed over.
+///
+/// The order of `labels` does not matter: the result is the same for any order.
+pub fn parse<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> ParsedLabels {
+    let labels: BTreeMap<&str, &str> = labels.into_iter().filter(|(key, _)| is_ours(key)).collect();
+    let mut faults = Vec::new();
+    let mut asked: BTreeMap<CertificateName, Option<CertificateRequest>> = BTreeMap::new();
+    for (key, text) in labels {
+        match split_key(key) {
+            Err(reason) => faults.push(LabelFault::new(None, key, reason)),
+            Ok((name, setting)) => {
+                let request = asked
+                    .entry(name.clone())
+                    .or_insert_with(|| Some(CertificateRequest::with_defaults(name.clone())));
+                if let Err(reason) = checked_apply(request, setting, text) {
+                    faults.push(LabelFault::new(Some(name), key, reason));
+                    *request = None;
+                }
+            }
+        }
+    }
+    let requests = asked.into_values().flatten().collect();
+    ParsedLabels { requests: without_clashes(requests, &mut faults), faults }
+}
+
+fn checked_apply(
+    request: &mut Option<CertificateRequest>,
+    setting: &str,
+    text: &str,
+) -> Result<(), LabelError> {
+    if text.len() > MAXIMUM_VALUE {
+        return Err(LabelError::TooLong { limit: MAXIMUM_VALUE });
+    }
+    match request {
+        Some(request) => request.apply(setting, text),
+        // Refused already; a second bad label of the same certificate is reported too.
+        None => {
+            let scratch = CertificateName("scratch".to_owned());
+            CertificateRequest::with_defaults(scratch).apply(setting, text)
+        }
+    }
+}
+
+/// Whether a label is one of ours, misspelt prefixes included: `sealock.certs.web.dns` would otherwise
+/// be passed over in silence.
+fn is_ours(key: &str) -> bool {
+    if key.starts_with(PREFIX) {
+        return true;
+    }
+    let second = key.strip_prefix("sealock.").and_then(|rest| rest.split('.').next());
+    second.is_some_and(|word| {
+        // One slip of the hand, no more: `sealock.test` is another word.
+        matches!(word, "certificate" | "certificates")
+            || (word.len() <= 16 && suggest::distance(word, "cert") == 1)
+    })
+}
+
+fn split_key(key: &str) -> Result<(CertificateName, &str), LabelError> {
+    if key.len() > MAXIMUM_KEY {
+        return Err(LabelError::TooLong { limit: MAXIMUM_KEY });
+    }
+    let rest = key.strip_prefix(PREFIX).ok_or(LabelError::Prefix)?;
+    let (name, setting) = rest.rsplit_once('.').ok_or(LabelError::NoSetting)?;
+    Ok((name.parse()?, setting))
+}
+
+/// Two certificates in one folder would replace each other for ever; the first by name keeps it.
+fn without_clashes(
+    requests: Vec<CertificateRequest>,
+    faults: &mut Vec<LabelFault>,
+) -> Vec<CertificateRequest> {
+    let mut kept: Vec<CertificateRequest> = Vec::new();
+    for request in requests {
+        let label = |setting: &str| format!("{PREFIX}{}.{setting}", request.name);
+        if let Some(first) = kept.iter().find(|first| first.path == request.path) {
+            let reason = LabelError::PathTaken { by: first.name.to_string() };
+            faults.push(LabelFault::new(Some(request.name.clone()), &label("path"), reason));
+        } else if kept.len() == MAXIMUM_CERTIFICATES {
+            let reason = LabelError::TooManyCertificates { limit: MAXIMUM_CERTIFICATES };
+            faults.push(LabelFault::new(Some(request.name.clone()), &label("*"), reason));
+        } else {
+            kept.push(request);
+        }
+    }
+    kept
+}
+
+/// The entry for fuzzing: any bytes as `key=value` lines; checks what must hold of every result.
+pub fn fuzz(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let pairs: Vec<(&str, &str)> =
+        text.lines().map(|line| line.split_once('=').unwrap_or((line, ""))).collect();
+    let parsed = parse(pairs.iter().copied());
+    let mut names: Vec<&CertificateName> = parsed.requests.iter().map(|one| &one.name).collect();
+    names.dedup();
+    assert_eq!(names.len(), parsed.requests.len(), "a certificate came out twice");
+    assert!(parsed.requests.len() <= MAXIMUM_CERTIFICATES, "more certificates than the limit");
+    for request in &parsed.requests {
+        assert!(request.path.as_str().starts_with('/'), "a relative path");
+        let parents = request.path.as_str().split('/').any(|part| part == ".." || part == ".");
+        assert!(!parents, "a path that is not normalised");
+        assert!(request.mode <= 0o777, "a mode beyond permissions");
+        assert!((MINIMUM_TTL..=MAXIMUM_TTL).contains(&request.ttl), "a ttl out of range");
+        let faulty = |fault: &LabelFault| fault.certificate.as_ref() == Some(&request.name);
+        assert!(!parsed.faults.iter().any(faulty), "a refused certificate was asked for");
+    }
+    let again = parse(pairs.iter().rev().copied());
+    let unique = pairs.iter().map(|(key, _)| key).collect::<std::collections::BTreeSet<_>>();
+    assert!(unique.len() != pairs.len() || again == parsed, "the order of labels mattered");
+    let _ = own_names(pairs.iter().map(|(_, text)| *text));
+}

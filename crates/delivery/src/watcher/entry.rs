@@ -1,0 +1,318 @@
+//! One labelled certificate of one container: what is wanted, what was delivered, what is next.
+//!
+//! [`Entry::step`] is the reconciler's heart: from labels, record and time it says what to do now, or
+//! until when nothing needs doing. It does no I/O and keeps no plan, so it does not matter at which
+//! moment the watcher was stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealock_core::{DnsName, SubjectName, Timestamp};
+use sealock_engine::Container;
+
+use super::record::{EntryKey, Record};
+use super::settings::WatcherSettings;
+use crate::labels::{CertificateRequest, Layout, PREFIX};
+
+/// What holds for all entries in one round.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct World<'a> {
+    pub(super) now: Timestamp,
+    pub(super) policy_epoch: u64,
+    pub(super) trust: &'a str,
+    /// When the trust bundle was seen to change.
+    pub(super) trust_changed: Timestamp,
+    pub(super) settings: &'a WatcherSettings,
+}
+
+impl World<'_> {
+    /// A moment that was set for soon. When it is far ahead the clock was set back: then it is now.
+    fn soon(&self, at: Option<Timestamp>) -> Option<Timestamp> {
+        let longest =
+            self.settings.retry_last.max(self.settings.look_again).max(self.settings.grace);
+        at.map(|at| if at > self.now.plus(longest) { self.now } else { at })
+    }
+}
+
+/// What the labels come to, with the container's own names filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) request: CertificateRequest,
+    /// The subject names; never empty.
+    pub(super) names: Vec<SubjectName>,
+    /// Of all that makes another certificate or other files necessary.
+    pub(super) digest: String,
+}
+
+impl Wanted {
+    /// `None` when there is no name at all.
+    pub(super) fn new(request: CertificateRequest, own: &[DnsName]) -> Option<Self> {
+        let dns = request.dns.as_deref().unwrap_or(own).iter().cloned().map(SubjectName::Dns);
+        let names: Vec<SubjectName> =
+            dns.chain(request.ip.iter().copied().map(SubjectName::Ip)).collect();
+        if names.is_empty() {
+            return None;
+        }
+        let mut text = format!(
+            "{names:?} {:?} {:?} {} {:?} {:o} {}",
+            request.usages,
+            request.ttl,
+            request.path,
+            request.owner,
+            request.mode,
+            request.key_type,
+        );
+        // What was delivered before there were layouts is still what is wanted.
+        if request.layout != Layout::Tls {
+            text.push_str(&format!(" {:?}", request.layout));
+        }
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+        Some(Self { request, names, digest: data_encoding::HEXLOWER.encode(digest.as_ref()) })
+    }
+}
+
+/// A text and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reason {
+    pub(super) text: String,
+    pub(super) hint: Option<String>,
+}
+
+/// A denial, with what it depended on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Denied {
+    pub(super) policy_epoch: u64,
+    pub(super) trust: String,
+    pub(super) reason: Reason,
+}
+
+/// Failures in a row.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) failures: u32,
+    /// Not before.
+    pub(super) next: Option<Timestamp>,
+    pub(super) last: Option<Reason>,
+}
+
+/// How far the proof is that the service serves what was delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// There is nothing to look at.
+    NotAsked,
+    /// Looked at again and again, until the grace time is over.
+    Pending { since: Timestamp, next: Timestamp, nudged: bool, last: Option<String> },
+    /// Seen.
+    Served { at: Timestamp },
+    /// Not seen within the grace time; looked at now and then, and often until `often_until`.
+    Missing { next: Timestamp, often_until: Timestamp, reason: String },
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Have a certificate issued and deliver it.
+    Deliver,
+    /// See whether the files are still there after a restart.
+    Check,
+    /// Tell the service.
+    Reload,
+    /// Look at what the service serves.
+    Look,
+    /// Nothing until then, or until something happens.
+    Wait(Option<Timestamp>),
+}
+
+/// One labelled certificate.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) key: EntryKey,
+    pub(super) container: Arc<Container>,
+    pub(super) wanted: Wanted,
+    pub(super) record: Option<Record>,
+    /// Something is under way for it.
+    pub(super) busy: bool,
+    /// A person wants it renewed now.
+    pub(super) forced: bool,
+    /// The container was seen not to hold what the record says.
+    pub(super) lost: bool,
+    /// The record is an earlier watcher's: what that one did last may be missing in it.
+    pub(super) unchecked: bool,
+    pub(super) denied: Option<Denied>,
+    pub(super) trouble: Trouble,
+    pub(super) reload_trouble: Trouble,
+    pub(super) proof: Proof,
+    /// When the container was seen to have stopped; `None` while it runs, or when nobody saw it.
+    pub(super) stopped_at: Option<Timestamp>,
+}
+
+impl Entry {
+    pub(super) fn new(
+        key: EntryKey,
+        container: Arc<Container>,
+        wanted: Wanted,
+        record: Option<Record>,
+        now: Timestamp,
+    ) -> Self {
+        let served = record.as_ref().and_then(|record| record.served_at);
+        let proof = match (&wanted.request.verify, &record, served) {
+            (None, _, _) | (_, None, _) => Proof::NotAsked,
+            (Some(_), Some(_), Some(at)) => Proof::Served { at },
+            (Some(_), Some(_), None) => pending(now, now),
+        };
+        let unchecked = record.is_some();
+        Self {
+            key,
+            container,
+            wanted,
+            record,
+            busy: false,
+            forced: false,
+            lost: false,
+            unchecked,
+            denied: None,
+            trouble: Trouble::default(),
+            reload_trouble: Trouble::default(),
+            proof,
+            stopped_at: None,
+        }
+    }
+
+    /// The container was seen again, running or not.
+    pub(super) fn follow(&mut self, container: Arc<Container>, now: Timestamp) {
+        let (was_running, life) = (self.running(), self.started_at().to_owned());
+        self.container = container;
+        if was_running && !self.running() {
+            self.stopped_at = Some(now);
+        }
+        if !self.running() {
+            return;
+        }
+        let down = self.stopped_at.take().map_or(Duration::ZERO, |stopped| now.since(stopped));
+        if self.started_at() != life {
+            // What failed in the last life may work at once in this one.
+            self.trouble.next = None;
+        }
+        // The grace time stands still while the container does.
+        match &mut self.proof {
+            Proof::Pending { since, .. } => *since = since.plus(down),
+            Proof::Missing { next, .. } => *next = now,
+            Proof::NotAsked | Proof::Served { .. } => {}
+        }
+    }
+
+    /// Whether something can be done in the container now.
+    pub(super) fn running(&self) -> bool {
+        self.container.running && !self.container.paused
+    }
+
+    /// The container's start, as text that is compared for sameness only.
+    pub(super) fn started_at(&self) -> &str {
+        self.container.started_at.as_ref().map_or("", |start| start.as_str())
+    }
+
+    /// How the container's certificate is called in audit and status.
+    pub(super) fn subject(&self) -> String {
+        format!("{}/{}", self.container.name, self.key.certificate)
+    }
+
+    /// The label that the certificate's names come from, for notices about them.
+    pub(super) fn names_label(&self) -> String {
+        let setting = match (&self.wanted.request.dns, self.wanted.request.ip.is_empty()) {
+            (Some(_), _) => ".dns",
+            (None, false) => ".ip",
+            (None, true) => "",
+        };
+        format!("{PREFIX}{}{setting}", self.key.certificate)
+    }
+
+    /// What is next.
+    pub(super) fn step(&self, world: &World<'_>) -> Step {
+        if self.busy || !self.running() {
+            return Step::Wait(None);
+        }
+        let mut wake = Wake { world, earliest: None };
+        if wake.due(self.deliver_at(world)) {
+            return Step::Deliver;
+        }
+        let Some(record) = self.record.as_ref().filter(|_| !self.lost) else {
+            return Step::Wait(wake.earliest);
+        };
+        if self.unchecked || record.started_at != self.started_at() {
+            // Before anything else in this life of the container or of the watcher: is what was
+            // recorded what is there?
+            return if wake.due(world.soon(self.trouble.next).or(Some(world.now))) {
+                Step::Check
+            } else {
+                Step::Wait(wake.earliest)
+            };
+        }
+        let retry = world.soon(self.reload_trouble.next);
+        let reload = world.soon(record.reload_due).map(|due| retry.map_or(due, |at| due.max(at)));
+        if wake.due(reload) {
+            return Step::Reload;
+        }
+        let look = match &self.proof {
+            Proof::Pending { next, .. } | Proof::Missing { next, .. } => Some(*next),
+            Proof::NotAsked | Proof::Served { .. } => None,
+        };
+        if wake.due(world.soon(look)) { Step::Look } else { Step::Wait(wake.earliest) }
+    }
+
+    /// When the next delivery is due; `None` while policy says no.
+    fn deliver_at(&self, world: &World<'_>) -> Option<Timestamp> {
+        let still = |denied: &Denied| {
+            denied.policy_epoch == world.policy_epoch && denied.trust == world.trust
+        };
+        if self.denied.as_ref().is_some_and(still) {
+            return None;
+        }
+        let needed = self.needed_at(world);
+        Some(world.soon(self.trouble.next).map_or(needed, |next| needed.max(next)))
+    }
+
+    pub(super) fn needed_at(&self, world: &World<'_>) -> Timestamp {
+        let Some(record) = &self.record else { return world.now };
+        // Delivered in the future: the clock was set back, and nobody would accept it now.
+        let ahead = record.delivered_at > world.now.plus(Duration::from_secs(300));
+        if self.forced || self.lost || ahead || record.wanted != self.wanted.digest {
+            return world.now;
+        }
+        if record.trust == world.trust {
+            record.renew_at
+        } else {
+            let spread = world.settings.trust_due(&self.key.text(), world.trust_changed);
+            record.renew_at.min(spread)
+        }
+    }
+
+    /// Whether the delivered certificate is in the last sixth of its life, or past it.
+    pub(super) fn expiring(&self, now: Timestamp) -> bool {
+        self.record.as_ref().is_some_and(|record| {
+            let life = record.not_after.since(record.delivered_at);
+            now >= record.not_after.minus(life / 6)
+        })
+    }
+}
+
+/// A service is looked at from `next` on; its grace time begins at `since`.
+pub(super) fn pending(since: Timestamp, next: Timestamp) -> Proof {
+    Proof::Pending { since, next, nudged: false, last: None }
+}
+
+/// The earliest of the moments that are not due yet.
+struct Wake<'a> {
+    world: &'a World<'a>,
+    earliest: Option<Timestamp>,
+}
+
+impl Wake<'_> {
+    fn due(&mut self, at: Option<Timestamp>) -> bool {
+        let Some(at) = at else { return false };
+        if at <= self.world.now {
+            return true;
+        }
+        self.earliest = Some(self.earliest.map_or(at, |earliest| earliest.min(at)));
+        false
+    }
+}

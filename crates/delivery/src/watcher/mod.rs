@@ -1,0 +1,200 @@
+//! The watcher: labelled certificates into running containers, renewed, and seen to be served.
+//!
+//! # The way of a certificate
+//!
+//! Labels are parsed ([`crate::labels`]), the source asks policy and issues, the site puts the files
+//! into the container as one versioned folder, the service is told if it may have loaded an earlier
+//! version, and a handshake must show the new serial within the grace time. Otherwise: an alarm.
+//!
+//! # Reconciling
+//!
+//! What is done is derived in every round from labels, delivery records, policy epoch, trust bundle and
+//! time ([`entry::Entry::step`]); events of the engine only make a round come sooner. So downtime of
+//! the watcher or of the engine, lost events and a SIGKILL at any moment come to the same: the next
+//! round does what is missing. A certificate that was issued and not delivered has left no key
+//! anywhere; it is followed by a new one.
+//!
+//! # What an attacker controls
+//!
+//! Whoever creates containers controls labels, names and aliases; whoever is inside one controls its
+//! files, what its commands print and what its port serves. Labels are requests, policy grants. What a
+//! container does can make its own certificate fail, never another's: tasks are bounded in number and
+//! time, and looks at services have places of their own.
+
+mod alarms;
+mod book;
+mod effects;
+mod engine_site;
+mod entry;
+mod outcome;
+mod ports;
+mod record;
+mod settings;
+mod settle;
+mod snapshot;
+mod status;
+mod task;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use sealock_core::{Clock, Timestamp};
+use sealock_store::{Journal, StoreError};
+use thiserror::Error;
+use tokio::sync::Notify;
+
+pub use book::container_facts;
+pub use engine_site::EngineSite;
+pub use ports::{
+    CertificateSource, Delivered, DeliveredCertificate, Held, Host, Parcel, ParcelFile, Refusal,
+    Site, SiteError, Trust, WantedCertificate,
+};
+pub use settings::{SCOPE_LABEL, WatcherSettings};
+pub use status::{Alarm, AlarmKind, CertificateState, CertificateStatus, Counters, VerifyState};
+
+use book::Book;
+use entry::World;
+use record::Remembered;
+
+/// What the watcher cannot do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WatcherError {
+    /// What was remembered cannot be read.
+    #[error("the delivery records cannot be read")]
+    Records(#[from] StoreError),
+    /// There is no such labelled certificate.
+    #[error("container {container} has no labelled certificate {certificate}")]
+    NoSuchCertificate {
+        /// The container as it was named.
+        container: String,
+        /// The certificate as it was named.
+        certificate: String,
+    },
+}
+
+/// What the watcher is made of.
+#[derive(Clone)]
+pub struct WatcherParts {
+    /// Policy and authority.
+    pub source: Arc<dyn CertificateSource>,
+    /// The engine.
+    pub host: Arc<dyn Host>,
+    /// What is done in containers.
+    pub site: Arc<dyn Site>,
+    /// State and audit.
+    pub journal: Arc<Journal>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Follows the engine and keeps labelled certificates delivered, renewed and served.
+pub struct Watcher {
+    parts: WatcherParts,
+    settings: WatcherSettings,
+    book: Mutex<Book>,
+    trust: Mutex<TrustSeen>,
+    wake: Notify,
+}
+
+/// The trust bundle of the last round, and when it changed.
+#[derive(Debug, Clone)]
+struct TrustSeen {
+    trust: Arc<Trust>,
+    changed: Timestamp,
+}
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Watcher").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Watcher {
+    /// A watcher that remembers what earlier ones delivered. It does nothing until it runs.
+    ///
+    /// # Errors
+    /// [`WatcherError::Records`].
+    pub fn new(parts: WatcherParts, settings: WatcherSettings) -> Result<Self, WatcherError> {
+        let remembered = Remembered::load(parts.journal.store().as_ref())?;
+        let trust = TrustSeen { trust: parts.source.trust(), changed: parts.clock.now() };
+        Ok(Self {
+            parts,
+            settings,
+            book: Mutex::new(Book::new(remembered)),
+            trust: Mutex::new(trust),
+            wake: Notify::new(),
+        })
+    }
+
+    /// Follows the engine until `shutdown` resolves; what is under way then gets a moment to end.
+    pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
+        task::Run::new(self).until(shutdown).await;
+    }
+
+    /// Makes the next round come now: after a policy reload, a rotation, or a change of the clock.
+    pub fn poke(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Has a certificate renewed now. The container is named by name, id or the beginning of its id.
+    ///
+    /// # Errors
+    /// [`WatcherError::NoSuchCertificate`].
+    pub fn renew_now(&self, container: &str, certificate: &str) -> Result<(), WatcherError> {
+        let mut book = self.book.lock();
+        let named = |entry: &entry::Entry| {
+            let id = &entry.key.container;
+            let by_id = container.len() >= 12 && id.starts_with(container);
+            (entry.container.name == container || by_id)
+                && entry.key.certificate.as_str() == certificate
+        };
+        let Some(entry) = book.entries.values_mut().find(|entry| named(entry)) else {
+            let (container, certificate) = (container.to_owned(), certificate.to_owned());
+            return Err(WatcherError::NoSuchCertificate { container, certificate });
+        };
+        entry.forced = true;
+        entry.denied = None;
+        entry.trouble.next = None;
+        drop(book);
+        self.poke();
+        Ok(())
+    }
+
+    /// What is asked for and where it stands, by container and certificate.
+    pub fn snapshot(&self) -> Vec<CertificateStatus> {
+        snapshot::of(&self.book.lock())
+    }
+
+    /// What needs a person.
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.book.lock().alarms.values().cloned().collect()
+    }
+
+    /// What happened since the start.
+    pub fn counters(&self) -> Counters {
+        self.book.lock().counters
+    }
+
+    fn trust_now(&self) -> TrustSeen {
+        let now = self.parts.source.trust();
+        let mut seen = self.trust.lock();
+        if seen.trust.digest != now.digest {
+            *seen = TrustSeen { trust: now, changed: self.parts.clock.now() };
+        }
+        seen.clone()
+    }
+
+    fn world<'a>(&'a self, trust: &'a TrustSeen) -> World<'a> {
+        World {
+            now: self.parts.clock.now(),
+            policy_epoch: self.parts.source.policy_epoch(),
+            trust: &trust.trust.digest,
+            trust_changed: trust.changed,
+            settings: &self.settings,
+        }
+    }
+}

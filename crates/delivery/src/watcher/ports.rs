@@ -1,0 +1,226 @@
+//! What the watcher needs of others, as small traits: `control` gives certificates, the engine and the
+//! carriers do the rest. Tests put fakes here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use sealock_core::policy::ContainerFacts;
+use sealock_core::{SecretBytes, SubjectName, Timestamp};
+use sealock_engine::{Container, EngineError, EngineEvent};
+use thiserror::Error;
+
+use sealock_transfer::landing::Owner;
+
+use crate::labels::{CertificateName, CertificatePath, KeyType, Layout, Reload, Usages};
+use crate::verify::{Question, Seen};
+
+/// A certificate that labels ask for; policy decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedCertificate {
+    /// The container, with its own names.
+    pub container: ContainerFacts,
+    /// The certificate's name within the container.
+    pub certificate: CertificateName,
+    /// The subject names; never empty.
+    pub names: Vec<SubjectName>,
+    /// What it is for.
+    pub usages: Usages,
+    /// How long it is to live.
+    pub ttl: Duration,
+    /// The kind of key.
+    pub key_type: KeyType,
+    /// The serial that it takes the place of, when this is a renewal.
+    pub replaces: Option<String>,
+    /// The request id, the same in all audit events of this delivery.
+    pub request: String,
+}
+
+/// A certificate that was issued, ready to be delivered. Its key exists nowhere else.
+#[derive(Debug, Clone)]
+pub struct DeliveredCertificate {
+    /// The serial in hex.
+    pub serial: String,
+    /// When it ends.
+    pub not_after: Timestamp,
+    /// Leaf, then intermediates (PEM).
+    pub tls_crt: Vec<u8>,
+    /// The private key (PEM).
+    pub tls_key: SecretBytes,
+    /// The roots to trust (PEM).
+    pub ca_crt: Vec<u8>,
+    /// Key, leaf, intermediates, root (PEM).
+    pub bundle_pem: SecretBytes,
+}
+
+/// Why no certificate was issued.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// Policy (or the authority's own constraints) says no. Asked again only when policy, trust or
+    /// labels change.
+    #[error("{reason}")]
+    Denied {
+        /// Why, for people.
+        reason: String,
+        /// What would allow it: a Cedar rule.
+        hint: Option<String>,
+    },
+    /// It could not be issued this time. Asked again after a while.
+    #[error("{reason}")]
+    Unavailable {
+        /// Why, for people.
+        reason: String,
+        /// What a person may do about it.
+        hint: Option<String>,
+    },
+}
+
+/// What certificates are checked against now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// Changes when the bundle does.
+    pub digest: String,
+    /// The roots, DER.
+    pub anchors: Vec<Vec<u8>>,
+}
+
+/// Where certificates come from: policy and authority, put together by `control`.
+pub trait CertificateSource: Send + Sync {
+    /// Asks policy, then the authority. What is returned is durable in the inventory.
+    fn request(
+        &self,
+        wanted: WantedCertificate,
+    ) -> BoxFuture<'_, Result<DeliveredCertificate, Refusal>>;
+
+    /// The epoch of the loaded policy. Cheap: it is asked in every round.
+    fn policy_epoch(&self) -> u64;
+
+    /// The trust bundle of now. Cheap: it is asked in every round.
+    fn trust(&self) -> Arc<Trust>;
+}
+
+/// The engine's view of its containers.
+pub trait Host: Send + Sync {
+    /// The ids of all running containers. One that cannot be inspected must not spoil it.
+    fn running(&self) -> BoxFuture<'_, Result<Vec<String>, EngineError>>;
+
+    /// One container, running or not.
+    fn inspect(&self, container: String) -> BoxFuture<'_, Result<Container, EngineError>>;
+
+    /// Events from `since` (nanoseconds since the epoch) and then on; ends with an error.
+    fn events(&self, since: Option<i64>) -> BoxStream<'static, Result<EngineEvent, EngineError>>;
+}
+
+/// One file of a [`Parcel`].
+#[derive(Debug, Clone)]
+pub struct ParcelFile {
+    /// Its name in the folder.
+    pub name: &'static str,
+    /// Its permissions.
+    pub mode: u32,
+    /// What is in it.
+    pub content: SecretBytes,
+}
+
+/// What is delivered into a container: a folder that changes as a whole.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    /// The folder inside the container.
+    pub path: CertificatePath,
+    /// Who owns it; the container's root when not given.
+    pub owner: Option<Owner>,
+    /// The files.
+    pub files: Vec<ParcelFile>,
+    /// The request id, the same in all audit events of this delivery.
+    pub request: String,
+}
+
+/// A parcel that has arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// Whether the content differs from what was there.
+    pub changed: bool,
+    /// Whether an earlier version was there, which a running process may have loaded.
+    pub replaced_previous: bool,
+    /// The digest of what is there now, hex.
+    pub sha256: String,
+}
+
+/// What a container holds at a certificate's path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// The content of its file.
+    Certificate(Vec<u8>),
+    /// No such file.
+    Nothing,
+    /// It cannot be seen from here.
+    Unknown,
+}
+
+/// Something that could not be done in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SiteError {
+    /// The container does not run any more; nobody's failure.
+    #[error("the container does not run any more")]
+    Gone,
+    /// The engine is away; nothing the certificate can do about it.
+    #[error("the engine is away")]
+    EngineAway,
+    /// It was tried and failed. As text, causes included: it goes to status and audit only.
+    #[error("{reason}")]
+    Failed {
+        /// What failed, for people.
+        reason: String,
+        /// What a person may do about it.
+        hint: Option<String>,
+    },
+}
+
+/// What is done in running containers.
+pub trait Site: Send + Sync {
+    /// Puts the parcel at its path, all of it or nothing.
+    fn deliver(
+        &self,
+        container: Arc<Container>,
+        parcel: Parcel,
+    ) -> BoxFuture<'_, Result<Delivered, SiteError>>;
+
+    /// Reads the certificate that the container has at `path`, and clears away what a killed delivery may
+    /// have left beside it.
+    fn held(
+        &self,
+        container: Arc<Container>,
+        path: CertificatePath,
+        layout: Layout,
+    ) -> BoxFuture<'_, Result<Held, SiteError>>;
+
+    /// Tells the service that its files changed.
+    fn reload(
+        &self,
+        container: Arc<Container>,
+        how: Reload,
+    ) -> BoxFuture<'_, Result<(), SiteError>>;
+
+    /// Looks at what the service serves.
+    fn look(
+        &self,
+        container: Arc<Container>,
+        question: Question,
+    ) -> BoxFuture<'_, Result<Seen, SiteError>>;
+}
+
+/// An error and its causes on one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let next = current.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = current.source();
+    }
+    text
+}

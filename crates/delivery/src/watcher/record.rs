@@ -1,0 +1,180 @@
+//! What the watcher remembers over restarts: delivery records, raised alarms, notices already given.
+//! No secret is among it.
+//!
+//! All of it can be lost or be older than the truth: then a certificate is issued and delivered once
+//! more, and nothing else happens.
+
+use std::collections::BTreeMap;
+
+use sealock_core::Timestamp;
+use sealock_store::{KeyRange, Operation, Store, StoreError};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::status::{Alarm, AlarmKind};
+use crate::labels::CertificateName;
+
+const RECORDS: &str = "delivery/record/";
+const ALARMS: &str = "delivery/alarm/";
+const NOTICES: &str = "delivery/notice/";
+const PAGE: usize = 1000;
+
+/// A certificate of a container.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct EntryKey {
+    /// The container's id.
+    pub(super) container: String,
+    /// The certificate's name.
+    pub(super) certificate: CertificateName,
+}
+
+impl EntryKey {
+    /// The key as one text, for jitter and store.
+    pub(super) fn text(&self) -> String {
+        format!("{}/{}", self.container, self.certificate)
+    }
+}
+
+/// What was delivered last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// The container's name then.
+    pub(super) container_name: String,
+    /// The container's start that it was delivered into; another one means that a tmpfs is empty again.
+    pub(super) started_at: String,
+    /// The serial.
+    pub(super) serial: String,
+    /// The digest of what was wanted then.
+    pub(super) wanted: String,
+    /// The digest of the trust bundle that was delivered along.
+    pub(super) trust: String,
+    /// The digest of the delivered files.
+    pub(super) sha256: String,
+    pub(super) delivered_at: Timestamp,
+    pub(super) not_after: Timestamp,
+    pub(super) renew_at: Timestamp,
+    /// When a handshake has shown the serial last.
+    pub(super) served_at: Option<Timestamp>,
+    /// A reload that is still to be done.
+    pub(super) reload_due: Option<Timestamp>,
+}
+
+impl Record {
+    pub(super) fn put(&self, key: &EntryKey) -> Option<Operation> {
+        put(format!("{RECORDS}{}", key.text()), self)
+    }
+
+    pub(super) fn delete(key: &EntryKey) -> Operation {
+        Operation::delete(format!("{RECORDS}{}", key.text()))
+    }
+}
+
+/// An alarm's place: the container's id (or `engine`) and the certificate's name (or nothing).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AlarmKey {
+    pub(super) container: String,
+    pub(super) certificate: String,
+    pub(super) kind: AlarmKind,
+}
+
+impl AlarmKey {
+    pub(super) fn of(key: &EntryKey, kind: AlarmKind) -> Self {
+        Self { container: key.container.clone(), certificate: key.certificate.to_string(), kind }
+    }
+
+    fn text(&self) -> String {
+        format!("{ALARMS}{}/{}/{}", self.container, self.certificate, self.kind)
+    }
+
+    pub(super) fn put(&self, alarm: &Alarm) -> Option<Operation> {
+        put(self.text(), alarm)
+    }
+
+    pub(super) fn delete(&self) -> Operation {
+        Operation::delete(self.text())
+    }
+}
+
+/// The label of a container that a notice was given about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NoticeKey {
+    pub(super) container: String,
+    pub(super) label: String,
+}
+
+impl NoticeKey {
+    fn text(&self) -> String {
+        format!("{NOTICES}{}/{}", self.container, self.label)
+    }
+
+    pub(super) fn put(&self, digest: &str) -> Option<Operation> {
+        put(self.text(), digest)
+    }
+
+    pub(super) fn delete(&self) -> Operation {
+        Operation::delete(self.text())
+    }
+}
+
+fn put(key: String, value: &(impl Serialize + ?Sized)) -> Option<Operation> {
+    // Plain structs of texts and numbers: serde_json cannot fail on them.
+    serde_json::to_vec(value).ok().map(|bytes| Operation::put(key, bytes))
+}
+
+/// Everything that was remembered.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    pub(super) records: BTreeMap<EntryKey, Record>,
+    pub(super) alarms: BTreeMap<AlarmKey, Alarm>,
+    pub(super) notices: BTreeMap<NoticeKey, String>,
+}
+
+impl Remembered {
+    /// Reads it. What cannot be understood is passed over: it is made again.
+    pub(super) fn load(store: &dyn Store) -> Result<Self, StoreError> {
+        let mut all = Self::default();
+        each(store, RECORDS, |rest, record| {
+            let (container, certificate) = rest.split_once('/')?;
+            let certificate = certificate.parse().ok()?;
+            all.records.insert(EntryKey { container: container.to_owned(), certificate }, record);
+            Some(())
+        })?;
+        each(store, ALARMS, |rest, alarm: Alarm| {
+            let mut parts = rest.splitn(3, '/');
+            let (container, certificate) = (parts.next()?.to_owned(), parts.next()?.to_owned());
+            let key = AlarmKey { container, certificate, kind: alarm.kind };
+            all.alarms.insert(key, alarm);
+            Some(())
+        })?;
+        each(store, NOTICES, |rest, digest| {
+            let (container, label) = rest.split_once('/')?;
+            let key = NoticeKey { container: container.to_owned(), label: label.to_owned() };
+            all.notices.insert(key, digest);
+            Some(())
+        })?;
+        Ok(all)
+    }
+}
+
+fn each<T: DeserializeOwned>(
+    store: &dyn Store,
+    prefix: &str,
+    mut keep: impl FnMut(&str, T) -> Option<()>,
+) -> Result<(), StoreError> {
+    let mut range = KeyRange::prefix(prefix.as_bytes());
+    loop {
+        let page = store.range(&range, PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        let (last, full) = (last.clone(), page.len() == PAGE);
+        for (key, entry) in page {
+            let rest = std::str::from_utf8(&key).ok().and_then(|key| key.strip_prefix(prefix));
+            let kept = rest.zip(serde_json::from_slice(&entry.value).ok());
+            if kept.and_then(|(rest, value)| keep(rest, value)).is_none() {
+                tracing::warn!(key = %String::from_utf8_lossy(&key), "record passed over");
+            }
+        }
+        if !full {
+            return Ok(());
+        }
+        range = range.after(&last);
+    }
+}

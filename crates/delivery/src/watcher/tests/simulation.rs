@@ -1,0 +1,295 @@
+//! A host in miniature: the book's steps are done at once to a model of containers, and time jumps to
+//! the next moment that the book names. No sleeping, no threads.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sealock_core::audit::Fact;
+use sealock_core::{SystemClock, Timestamp};
+use sealock_engine::Container;
+use sealock_store::{SqliteStore, Store};
+
+use super::super::book::Book;
+use super::super::effects::Effects;
+use super::super::entry::{Reason, Step, World};
+use super::super::outcome::{Arrived, Holds};
+use super::super::ports::{Delivered, SiteError};
+use super::super::record::{EntryKey, Remembered};
+use super::super::settings::WatcherSettings;
+use super::super::snapshot;
+use super::super::status::{Alarm, AlarmKind, CertificateStatus};
+use super::super::work::Done;
+use crate::verify::Seen;
+
+/// How a service and its surroundings behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Conduct {
+    /// Policy says no.
+    pub(super) denied: bool,
+    /// Nothing can be delivered.
+    pub(super) no_space: bool,
+    /// The process ignores its signal.
+    pub(super) deaf: bool,
+    /// The files are on a volume, not on tmpfs.
+    pub(super) keeps_files: bool,
+    /// The service reads its files only when told to, not at its start.
+    pub(super) starts_empty: bool,
+}
+
+/// What the model knows of a container.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Model {
+    pub(super) conduct: Conduct,
+    pub(super) files: BTreeMap<EntryKey, String>,
+    pub(super) served: Option<String>,
+    pub(super) signals: Vec<Timestamp>,
+    pub(super) deliveries: Vec<Timestamp>,
+    /// How often policy was asked.
+    pub(super) asked: u32,
+}
+
+pub(super) struct Simulation {
+    pub(super) book: Book,
+    pub(super) settings: WatcherSettings,
+    pub(super) now: Timestamp,
+    pub(super) policy_epoch: u64,
+    pub(super) trust: String,
+    pub(super) trust_changed: Timestamp,
+    pub(super) containers: BTreeMap<String, Container>,
+    pub(super) models: BTreeMap<String, Model>,
+    pub(super) facts: Vec<Fact>,
+    effects: Effects,
+    serial: u64,
+    store: SqliteStore,
+    _folder: tempfile::TempDir,
+}
+
+/// Longer than any test needs rounds within one moment.
+const ROUNDS: usize = 1000;
+
+impl Simulation {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = std::sync::Arc::new(SystemClock);
+        let store = SqliteStore::open(&folder.path().join("state.db"), clock).unwrap();
+        let now = Timestamp::from_secs(1_800_000_000);
+        let mut simulation = Self {
+            book: Book::default(),
+            settings: WatcherSettings::default(),
+            now,
+            policy_epoch: 1,
+            trust: "one".to_owned(),
+            trust_changed: now,
+            containers: BTreeMap::new(),
+            models: BTreeMap::new(),
+            facts: Vec::new(),
+            effects: Effects::default(),
+            serial: 0x10,
+            store,
+            _folder: folder,
+        };
+        simulation.resync();
+        simulation
+    }
+
+    pub(super) fn with<T>(&mut self, act: impl FnOnce(&mut Book, &World<'_>) -> T) -> T {
+        let world = World {
+            now: self.now,
+            policy_epoch: self.policy_epoch,
+            trust: &self.trust,
+            trust_changed: self.trust_changed,
+            settings: &self.settings,
+        };
+        act(&mut self.book, &world)
+    }
+
+    /// A container starts, or starts again.
+    pub(super) fn start(&mut self, container: Container) {
+        let id = container.id.clone();
+        let model = self.models.entry(id.clone()).or_default();
+        if !model.conduct.keeps_files {
+            model.files.clear();
+        }
+        let reads = !model.conduct.starts_empty;
+        model.served = model.files.values().next().cloned().filter(|_| reads);
+        self.containers.insert(id, container.clone());
+        self.with(|book, world| book.observe(container, world));
+    }
+
+    pub(super) fn restart(&mut self, id: &str) {
+        let mut container = self.containers[id].clone();
+        let at = self.now.plus(Duration::from_millis(1)).to_rfc3339();
+        container.started_at = sealock_engine::StartedAt::parse(&at);
+        container.running = true;
+        self.start(container);
+    }
+
+    pub(super) fn stop(&mut self, id: &str) {
+        self.containers.get_mut(id).unwrap().running = false;
+        self.book.stopped(id, self.now);
+    }
+
+    pub(super) fn destroy(&mut self, id: &str) {
+        self.containers.remove(id);
+        self.models.remove(id);
+        self.book.forget(id);
+    }
+
+    /// Something happens that the watcher does not see.
+    pub(super) fn keep_away(&mut self, happens: impl FnOnce(&mut Self)) {
+        self.keep();
+        let mut book = Book::default();
+        std::mem::swap(&mut book, &mut self.book);
+        happens(self);
+        self.book = book;
+    }
+
+    /// The watcher is killed and started again.
+    pub(super) fn restart_watcher(&mut self) {
+        self.keep();
+        self.store.commit(&self.effects.change().transaction).unwrap();
+        self.effects = Effects::default();
+        self.book = Book::new(Remembered::load(&self.store).unwrap());
+        self.trust_changed = self.now;
+        self.resync();
+    }
+
+    pub(super) fn resync(&mut self) {
+        let all: Vec<Container> = self.containers.values().cloned().collect();
+        self.with(|book, world| {
+            book.engine_up(world);
+            book.synced = true;
+            let mut missing = book.known();
+            for container in all {
+                missing.remove(&container.id);
+                book.observe(container, world);
+            }
+            for id in missing {
+                book.forget(&id);
+            }
+        });
+        self.turn();
+    }
+
+    /// Does all that is due at this moment; the next moment that something is.
+    pub(super) fn turn(&mut self) -> Option<Timestamp> {
+        for _ in 0..ROUNDS {
+            let (steps, next) = self.with(|book, world| book.due(world));
+            for (key, step) in &steps {
+                let done = self.perform(key, *step);
+                self.with(|book, world| book.settle(key, done, world));
+            }
+            self.with(|book, world| book.review_alarms(world));
+            self.keep();
+            if steps.is_empty() {
+                return next;
+            }
+        }
+        panic!("the watcher does not come to rest at {}", self.now);
+    }
+
+    fn keep(&mut self) {
+        let effects = std::mem::take(&mut self.book.effects);
+        self.facts.extend(effects.change().events.into_iter().map(|event| event.fact));
+        self.effects.append(effects);
+    }
+
+    /// Lets time pass, from one moment at which something is due to the next.
+    pub(super) fn pass(&mut self, span: Duration) {
+        let end = self.now.plus(span);
+        loop {
+            let next = self.turn();
+            let Some(next) = next.filter(|next| *next <= end) else { break };
+            assert!(next > self.now, "a moment that is over was named as the next");
+            self.now = next;
+        }
+        self.now = end;
+        self.turn();
+    }
+
+    fn perform(&mut self, key: &EntryKey, step: Step) -> Done {
+        let entry = &self.book.entries[key];
+        let started_at = entry.started_at().to_owned();
+        let wanted = entry.wanted.clone();
+        let model = self.models.get_mut(&key.container).unwrap();
+        match step {
+            Step::Wait(_) => panic!("nothing to do"),
+            Step::Deliver => {
+                model.asked += 1;
+                if model.conduct.denied {
+                    let reason = Reason { text: "no rule".into(), hint: Some("permit".into()) };
+                    let (policy_epoch, trust) = (self.policy_epoch, self.trust.clone());
+                    return Done::Denied { reason, policy_epoch, trust, request: "r".into() };
+                }
+                if model.conduct.no_space {
+                    let reason = "no space is left".to_owned();
+                    return Done::Failed(SiteError::Failed { reason, hint: None });
+                }
+                self.serial += 1;
+                let serial = format!("{:x}", self.serial);
+                let before = model.files.insert(key.clone(), serial.clone());
+                model.deliveries.push(self.now);
+                if before.is_none() && model.served.is_none() && !model.conduct.starts_empty {
+                    // A service that waits for its files.
+                    model.served = Some(serial.clone());
+                }
+                Done::Delivered(Arrived {
+                    asked_at: self.now,
+                    started_at,
+                    wanted: wanted.digest,
+                    trust: self.trust.clone(),
+                    serial,
+                    not_after: self.now.plus(wanted.request.ttl),
+                    delivered: Delivered {
+                        changed: true,
+                        replaced_previous: before.is_some(),
+                        sha256: "00".into(),
+                    },
+                    request: "r".into(),
+                })
+            }
+            Step::Check => {
+                let serial = model.files.get(key).cloned();
+                let holds = serial.map_or(Holds::Nothing, Holds::Serial);
+                Done::Checked { holds, started_at }
+            }
+            Step::Reload => {
+                model.signals.push(self.now);
+                if !model.conduct.deaf {
+                    model.served = model.files.get(key).cloned();
+                }
+                Done::Reloaded(Ok(()))
+            }
+            Step::Look => Done::Looked(match &model.served {
+                Some(serial) => Ok(Seen {
+                    serial: serial.clone(),
+                    chain: Ok(()),
+                    address: SocketAddr::from(([127, 0, 0, 1], 8443)),
+                }),
+                None => {
+                    let reason = "no connection".to_owned();
+                    Err(SiteError::Failed { reason, hint: None })
+                }
+            }),
+        }
+    }
+
+    pub(super) fn model(&mut self, id: &str) -> &mut Model {
+        self.models.get_mut(id).unwrap()
+    }
+
+    pub(super) fn status(&self) -> Vec<CertificateStatus> {
+        snapshot::of(&self.book)
+    }
+
+    pub(super) fn alarms(&self) -> Vec<(AlarmKind, String)> {
+        let named = |alarm: &Alarm| (alarm.kind, alarm.subject.clone());
+        self.book.alarms.values().map(named).collect()
+    }
+
+    /// How many facts there are of a kind.
+    pub(super) fn told(&self, wanted: impl Fn(&Fact) -> bool) -> usize {
+        self.facts.iter().filter(|fact| wanted(fact)).count()
+    }
+}

@@ -1,0 +1,127 @@
+//! Whatever happens to the containers, and in whatever order: once it is quiet, everything that runs is
+//! served what was delivered last, nothing is left of what is gone, and no alarm stays behind.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::super::status::{CertificateState, VerifyState};
+use super::fixture::{container, id, service};
+use super::simulation::{Conduct, Simulation};
+
+#[derive(Debug, Clone)]
+enum Happening {
+    Start(u64),
+    Restart(u64),
+    Stop(u64),
+    Destroy(u64),
+    Conduct(u64, bool, bool, bool, bool),
+    Pass(u32),
+    SetBack(u32),
+    Policy,
+    Trust,
+    Resync,
+    WatcherRestarts,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let which = 1_u64..4;
+    prop_oneof![
+        3 => which.clone().prop_map(Happening::Start),
+        2 => which.clone().prop_map(Happening::Restart),
+        1 => which.clone().prop_map(Happening::Stop),
+        1 => which.clone().prop_map(Happening::Destroy),
+        3 => (which, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>())
+            .prop_map(|(n, a, b, c, d)| Happening::Conduct(n, a, b, c, d)),
+        4 => (0_u32..2000).prop_map(Happening::Pass),
+        1 => (0_u32..100_000).prop_map(Happening::SetBack),
+        1 => Just(Happening::Policy),
+        1 => Just(Happening::Trust),
+        1 => Just(Happening::Resync),
+        1 => Just(Happening::WatcherRestarts),
+    ]
+}
+
+fn happen(host: &mut Simulation, happening: &Happening) {
+    let there = |host: &Simulation, number: u64| host.containers.contains_key(&id(number));
+    match *happening {
+        Happening::Start(number) if !there(host, number) => {
+            let mut new = container(number, &format!("web{number}"), &[], host.now);
+            new.labels = service("10m");
+            host.start(new);
+        }
+        Happening::Restart(number) if there(host, number) => host.restart(&id(number)),
+        Happening::Stop(number) if there(host, number) => host.stop(&id(number)),
+        Happening::Destroy(number) if there(host, number) => host.destroy(&id(number)),
+        Happening::Conduct(number, denied, no_space, deaf, keeps_files) if there(host, number) => {
+            let starts_empty = denied ^ deaf;
+            host.model(&id(number)).conduct =
+                Conduct { denied, no_space, deaf, keeps_files, starts_empty };
+        }
+        Happening::Pass(seconds) => host.pass(Duration::from_secs(seconds.into())),
+        Happening::SetBack(seconds) => {
+            host.now = host.now.minus(Duration::from_secs(seconds.into()));
+            host.turn();
+        }
+        Happening::Policy => host.policy_epoch += 1,
+        Happening::Trust => {
+            host.trust = format!("{}+", host.trust);
+            host.trust_changed = host.now;
+        }
+        Happening::Resync => host.resync(),
+        Happening::WatcherRestarts => host.restart_watcher(),
+        _ => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
+
+    #[test]
+    fn after_any_weather_everything_is_served(
+        happenings in prop::collection::vec(happening(), 0..40)
+    ) {
+        let mut host = Simulation::new();
+        for one in &happenings {
+            happen(&mut host, one);
+        }
+        for model in host.models.values_mut() {
+            let keeps_files = model.conduct.keeps_files;
+            model.conduct = Conduct { keeps_files, ..Conduct::default() };
+        }
+        host.policy_epoch += 1;
+        let before: usize = host.models.values().map(|model| model.deliveries.len()).sum();
+        host.resync();
+        // One life of a certificate: what is renewed is told, and what was missed is looked at again.
+        host.pass(Duration::from_secs(1200));
+        let pending = |host: &Simulation| {
+            host.status().iter().any(|one| {
+                one.state != CertificateState::Stopped
+                    && matches!(one.verify, VerifyState::Pending { .. })
+            })
+        };
+        // Those that were renewed a moment ago; the next renewal of each is minutes away.
+        for _ in 0..10 {
+            if pending(&host) {
+                host.pass(Duration::from_secs(5));
+            }
+        }
+
+        prop_assert_eq!(host.alarms(), []);
+        prop_assert_eq!(host.status().len(), host.containers.len());
+        for status in host.status() {
+            if !host.containers[&status.container_id].running {
+                prop_assert_eq!(status.state, CertificateState::Stopped);
+                continue;
+            }
+            prop_assert_eq!(status.state, CertificateState::Delivered, "{:?}", status);
+            prop_assert!(matches!(status.verify, VerifyState::Served { .. }), "{:?}", status);
+            prop_assert!(status.not_after > Some(host.now), "{:?}", status);
+            let model = host.models[&status.container_id].clone();
+            prop_assert_eq!(model.files.values().next(), status.serial.as_ref());
+        }
+        // Twenty minutes, lives of ten: one at once, then every six minutes and a bit.
+        let after: usize = host.models.values().map(|model| model.deliveries.len()).sum();
+        prop_assert!(after - before <= 5 * host.containers.len(), "{} deliveries", after - before);
+    }
+}

@@ -1,0 +1,13 @@
+//! The watcher with the real engine: labelled containers get certificates, renewed and seen served.
+
+// Named as tests so that clippy's rules for tests apply.
+#[cfg(test)]
+mod installation;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod proxy;
+#[cfg(test)]
+mod source;
+#[cfg(test)]
+mod stories;

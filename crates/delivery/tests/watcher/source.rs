@@ -1,0 +1,103 @@
+//! A certificate authority of a few lines, in the place of policy and authority.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber,
+};
+use sealock_core::{SecretBytes, SubjectName, Timestamp};
+use sealock_delivery::watcher::{
+    CertificateSource, DeliveredCertificate, Refusal, Trust, WantedCertificate,
+};
+
+/// Grants what the container's own names allow.
+pub(crate) struct Source {
+    issuer: Issuer<'static, KeyPair>,
+    root_pem: String,
+    trust: Arc<Trust>,
+    serial: AtomicU64,
+}
+
+impl Source {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(rcgen::DnType::CommonName, "test root");
+        let root = params.self_signed(&key).unwrap();
+        let trust = Trust { digest: "one".to_owned(), anchors: vec![root.der().to_vec()] };
+        Self {
+            issuer: Issuer::new(params, key),
+            root_pem: root.pem(),
+            trust: Arc::new(trust),
+            serial: AtomicU64::new(first_serial()),
+        }
+    }
+
+    fn issue(&self, wanted: &WantedCertificate) -> Result<DeliveredCertificate, Refusal> {
+        let own = &wanted.container.own_names;
+        if let Some(other) = wanted.names.iter().find(|name| !own.contains(&name.to_string())) {
+            return Err(Refusal::Denied {
+                reason: format!("{other} is not a name of its own"),
+                hint: Some(format!("permit … {other} …")),
+            });
+        }
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = wanted.names.iter().map(alternative).collect();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        let now = SystemTime::now();
+        params.not_before = (now - Duration::from_secs(60)).into();
+        params.not_after = (now + wanted.ttl).into();
+        let leaf = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let key = key.serialize_pem();
+        Ok(DeliveredCertificate {
+            serial: data_encoding::HEXUPPER.encode(&serial),
+            not_after: Timestamp::from_offset((now + wanted.ttl).into()),
+            tls_crt: leaf.clone().into_bytes(),
+            tls_key: SecretBytes::new(key.clone().into_bytes()),
+            ca_crt: self.root_pem.clone().into_bytes(),
+            bundle_pem: SecretBytes::new(format!("{key}{leaf}{}", self.root_pem).into_bytes()),
+        })
+    }
+}
+
+/// Another process has others.
+fn first_serial() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_nanos()).unwrap()
+}
+
+fn alternative(name: &SubjectName) -> SanType {
+    match name {
+        SubjectName::Dns(name) => SanType::DnsName(name.as_str().try_into().unwrap()),
+        SubjectName::Ip(address) => SanType::IpAddress(*address),
+        other => panic!("no {other} is asked for"),
+    }
+}
+
+impl CertificateSource for Source {
+    fn request(
+        &self,
+        wanted: WantedCertificate,
+    ) -> BoxFuture<'_, Result<DeliveredCertificate, Refusal>> {
+        async move { self.issue(&wanted) }.boxed()
+    }
+
+    fn policy_epoch(&self) -> u64 {
+        1
+    }
+
+    fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.trust)
+    }
+}

@@ -1,0 +1,258 @@
+//! One request: from its head to the engine's answer.
+
+use std::sync::Arc;
+
+use http_body_util::Either;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, UPGRADE};
+use hyper::{Method, Request, Response, StatusCode};
+use sealock_core::policy::Action;
+use sealock_net::Incoming;
+use sealock_net::proxy::{Answer, RequestBody, Tunnel, Upgrade, Upgraded, Upstream};
+
+use super::answer::{Body, Failure};
+use super::asks::asks;
+use super::content::{self, Content};
+use super::limits::Limiter;
+use super::lookup::Lookup;
+use super::mentions::{self, Mentions};
+use super::resources::{self, About};
+use super::shown::Lens;
+use super::view::View;
+use super::{Client, Guard, names, prune, stamped};
+use crate::route::{self, Hijack, Routed, Version};
+
+/// The engine behind a guard.
+#[derive(Debug)]
+pub struct Gateway<G> {
+    engine: Upstream,
+    lookup: Lookup,
+    guard: Arc<G>,
+    newest: Version,
+    limiter: Limiter,
+}
+
+impl<G: Guard> Gateway<G> {
+    /// `newest` is the newest version of the API that clients may speak.
+    pub fn new(engine: Upstream, guard: Arc<G>, newest: Version) -> Self {
+        Self {
+            lookup: Lookup::new(engine.clone()),
+            engine,
+            guard,
+            newest,
+            limiter: Limiter::default(),
+        }
+    }
+
+    /// Who decides.
+    pub fn guard(&self) -> &Arc<G> {
+        &self.guard
+    }
+
+    /// Who is here, and how much they ask for; the same for all doors.
+    pub(super) fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    /// Answers a request of this client.
+    pub(super) async fn answer(&self, client: &Client, request: Request<Incoming>) -> Answer<Body> {
+        match self.handle(client, request).await {
+            Ok(answer) => answer,
+            Err(failure) => failure.into(),
+        }
+    }
+
+    async fn handle(
+        &self,
+        client: &Client,
+        request: Request<Incoming>,
+    ) -> Result<Answer<Body>, Failure> {
+        // An absolute target keeps its scheme and host here, and is refused for them.
+        let target = request.uri().to_string();
+        let routed = route::parse(request.method().as_str(), target.as_bytes(), self.newest)
+            .map_err(|error| {
+                let status = StatusCode::from_u16(error.status());
+                Failure::new(status.unwrap_or(StatusCode::BAD_REQUEST), error.message())
+            })?;
+        let (head, body) = request.into_parts();
+        let id = self.guard.request_id().ok_or_else(|| {
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the system has no randomness")
+        })?;
+        if !self.guard.may_ever(client, routed.action()) {
+            self.refuse_unread(client, &id, routed).await?;
+            return Err(Failure::denied("no rule permits this"));
+        }
+        let mut content = content::read(&routed, &head.headers, body).await?;
+        let view = View::new(&*self.guard, client);
+        let lens = Lens::of(&view, &routed)?;
+        let (about, mut mentions) = self.look(&view, routed, lens, &mut content).await?;
+        stamped::stamp(&view, about.routed.action(), &mut content)?;
+        let asks = asks(&about.routed, &about.named, &mentions, &content);
+        self.guard.decide(client, &id, asks).await?;
+        for named in about.named.iter().chain(mentions.all().map(|named| &*named)) {
+            view.note(&id, named.hidden.as_ref().unwrap_or(&named.resource)).await;
+            // To everybody else the engine says itself that something is not there.
+            if !named.is_there && view.is_own() {
+                return Err(named.absent());
+            }
+        }
+        let source = about.named.first().map(|named| &named.resource);
+        names::are_free(&self.lookup, &view, &about.routed, content.name(), source).await?;
+        names::bounds_are_there(&self.lookup, &view, &about.routed).await?;
+        if view.is_stamped() {
+            self.make_volumes(&view, &mentions).await?;
+        }
+        let routed = prune::narrowed(&self.lookup, &view, about.routed).await?;
+        let import = stamped::import(&view, &routed)?;
+        let forwarded = forwarded(head.method, &routed, &head.headers, content, import)?;
+        match routed.route().hijack {
+            Hijack::Never => {
+                let response = self.engine.forward(forwarded).await?;
+                let facts = about.named.first().map(|named| &named.resource);
+                lens.show(&self.lookup, &self.guard, &view, facts, response)
+                    .await
+                    .map(Answer::Response)
+            }
+            hijack => self.hijack(forwarded, hijack, head.headers.get(UPGRADE)).await,
+        }
+    }
+
+    /// The denial of what no rule could permit: neither is its body read, nor the engine asked.
+    async fn refuse_unread(
+        &self,
+        client: &Client,
+        id: &str,
+        routed: Routed,
+    ) -> Result<(), Failure> {
+        let content = Content::unread(routed.action());
+        let about = resources::unasked(routed);
+        let asks = asks(&about.routed, &about.named, &Mentions::default(), &content);
+        Ok(self.guard.decide(client, id, asks).await?)
+    }
+
+    /// Finds out what the request is about, as far as it is there for the client.
+    async fn look(
+        &self,
+        view: &View<'_, G>,
+        routed: Routed,
+        lens: Lens,
+        content: &mut Content,
+    ) -> Result<(About, Mentions), Failure> {
+        let action = routed.action();
+        let is_known = !view.is_own()
+            && lens.is_clear()
+            && routed.route().hijack == Hijack::Never
+            && self.guard.permits(view.client, action, None)
+            && !self.guard.records(action);
+        if is_known {
+            return Ok((resources::unasked(routed), Mentions::default()));
+        }
+        let mut about = resources::about(&self.lookup, routed).await?;
+        let mut mentions = mentions::mentions(&self.lookup, view, action, content).await?;
+        for named in about.named.iter_mut().chain(mentions.all()) {
+            if named.is_there && !view.shows(&named.resource) {
+                named.hide();
+            }
+        }
+        Ok((about, mentions))
+    }
+
+    /// Volumes that the engine would make along with a container, with nobody's label.
+    async fn make_volumes(&self, view: &View<'_, G>, mentions: &Mentions) -> Result<(), Failure> {
+        let labels = stamped::own_labels(view);
+        for name in mentions.new_volumes() {
+            let made = self.lookup.make_volume(name, &labels).await?;
+            // Somebody else may have been quicker.
+            if made.owner.as_deref() != Some(view.me()) {
+                return Err(Failure::new(
+                    StatusCode::CONFLICT,
+                    format!("the volume {name} belongs to somebody else; choose another name"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The engine is always asked to upgrade, which every engine of today understands; the client gets a 101
+    /// if it has asked, and else the older 200 after which it just goes on.
+    async fn hijack(
+        &self,
+        mut request: Request<RequestBody>,
+        hijack: Hijack,
+        asked: Option<&HeaderValue>,
+    ) -> Result<Answer<Body>, Failure> {
+        let protocol = match (hijack, asked) {
+            (Hijack::Raw, _) => HeaderValue::from_static("tcp"),
+            (_, Some(asked)) => asked.clone(),
+            (_, None) => return Err(Failure::bad("this needs a connection that is upgraded")),
+        };
+        request.headers_mut().remove(UPGRADE);
+        match self.engine.upgrade(request, protocol).await? {
+            // An error, or an exec that was started to run on its own.
+            Upgrade::Refused(response) => Ok(Answer::Response(response.map(Either::Left))),
+            Upgrade::Switched(upgraded) => tunnel(*upgraded, asked.is_some()),
+        }
+    }
+}
+
+fn tunnel(upgraded: Upgraded, asked: bool) -> Result<Answer<Body>, Failure> {
+    let mut head = Response::new(());
+    *head.status_mut() = if asked { StatusCode::SWITCHING_PROTOCOLS } else { StatusCode::OK };
+    *head.headers_mut() = upgraded.head.headers().clone();
+    let tunnel = Tunnel::new(head, upgraded).map_err(|error| {
+        Failure::new(StatusCode::BAD_GATEWAY, format!("the Docker engine's answer: {error}"))
+    })?;
+    Ok(Answer::Tunnel(Box::new(tunnel)))
+}
+
+/// Headers that say something to the engine; all others end here.
+const PASSED: [&str; 13] = [
+    "accept",
+    "content-type",
+    "user-agent",
+    "x-registry-auth",
+    "x-registry-config",
+    "if-none-match",
+    "upgrade",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-protocol",
+    "sec-websocket-extensions",
+    "origin",
+    "expect",
+];
+
+/// BuildKit speaks with its client through headers of its own.
+const PASSED_PREFIX: &str = "x-docker-expose-session-";
+
+fn forwarded(
+    method: Method,
+    routed: &Routed,
+    headers: &HeaderMap,
+    content: Content,
+    import: Option<Vec<(String, String)>>,
+) -> Result<Request<RequestBody>, Failure> {
+    // A build and a commit say in their query what they want, and are stamped there.
+    let is_in_query =
+        matches!(routed.action(), Action::DockerImageBuild | Action::DockerImageCommit);
+    let target = match (import, content.query()) {
+        (Some(query), _) => routed.target_with(&query),
+        (None, Some(query)) if is_in_query => routed.target_with(query),
+        _ => routed.target(),
+    };
+    let is_json = content.is_json();
+    let mut request = Request::new(content.into_body());
+    *request.method_mut() = method;
+    // What the table writes is always a target.
+    *request.uri_mut() = target.parse().map_err(|_| Failure::bad("no such page"))?;
+    for (name, value) in headers {
+        if PASSED.contains(&name.as_str()) || name.as_str().starts_with(PASSED_PREFIX) {
+            request.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    // Where the client sent nothing, which says the same as the `{}` that is sent in its place.
+    if is_json && !request.headers().contains_key(CONTENT_TYPE) {
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+    }
+    Ok(request)
+}

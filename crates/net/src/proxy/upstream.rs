@@ -1,0 +1,294 @@
+//! A pooled HTTP/1.1 client to one server: the engine's socket, or a TCP address with or without TLS.
+//!
+//! A connection has no task of its own: whoever waits for an answer or reads its body drives it, in the
+//! task of the client's connection. So there is no hand-over between tasks, backpressure is that of the
+//! sockets, and an answer that nobody wants any more takes its connection with it.
+//!
+//! The server is trusted with what it is sent, but not to be well: it may be away, hang, die in the middle,
+//! or come back. No error here is final for the [`Upstream`].
+
+mod body;
+mod head;
+mod link;
+mod sending;
+mod stream;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Body;
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::http::StatusCode;
+use hyper::{Method, Request, Response};
+use parking_lot::Mutex;
+use thiserror::Error;
+
+pub use body::{RequestBody, UpstreamBody};
+pub(super) use head::fuzz as fuzz_head;
+use link::{Link, LinkError};
+pub(super) use stream::Stream;
+
+use super::headers;
+use crate::tls::LiveClient;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where a server is.
+#[derive(Debug, Clone)]
+pub enum Address {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// Host and port.
+    Tcp(String),
+    /// Host and port, over TLS: the server is authenticated, and we are where the settings have a
+    /// certificate.
+    Tls(String, Arc<LiveClient>),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(formatter, "unix://{}", path.display()),
+            Self::Tcp(address) | Self::Tls(address, _) => write!(formatter, "tcp://{address}"),
+        }
+    }
+}
+
+/// Why there is no answer of the server's.
+#[derive(Debug, Error)]
+pub enum UpstreamError {
+    /// Nobody listens there, or the TLS handshake fails: 503.
+    #[error("cannot reach {address}")]
+    Unreachable {
+        /// Where.
+        address: Address,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It did not accept the connection in time: 503.
+    #[error("{address} did not accept a connection within {} s", .deadline.as_secs_f32())]
+    Deadline {
+        /// Where.
+        address: Address,
+        /// How long we waited.
+        deadline: Duration,
+    },
+    /// It hung up before or in its answer, or what it answered is not HTTP: 502.
+    #[error("the connection to {address} broke")]
+    Broken {
+        /// Where.
+        address: Address,
+        /// How.
+        #[source]
+        source: BoxError,
+    },
+    /// The request's own body broke off, so the client is to blame, or gone: 400.
+    #[error("the body of the request broke off")]
+    Request(#[source] BoxError),
+}
+
+/// How to deal with a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamSettings {
+    /// For a connection to be accepted.
+    pub connect: Duration,
+    /// Connections kept for later while nobody needs them.
+    pub idle: usize,
+}
+
+impl Default for UpstreamSettings {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), idle: 64 }
+    }
+}
+
+/// A server that requests are forwarded to. Clones share its connections.
+#[derive(Clone)]
+pub struct Upstream(Arc<Pool>);
+
+#[expect(clippy::vec_box, reason = "a link moves between the pool and bodies, and is large")]
+struct Pool {
+    address: Address,
+    settings: UpstreamSettings,
+    /// The latest last: it is the most likely to be alive.
+    idle: Mutex<Vec<Box<Link>>>,
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Upstream").field(&self.0.address).finish()
+    }
+}
+
+/// A connection that has switched to another protocol.
+#[derive(Debug)]
+pub struct Upgraded {
+    /// The server's answer, 101. What concerns the connection is still in it.
+    pub head: Response<()>,
+    pub(super) stream: Stream,
+    /// What the server said right after its answer.
+    pub(super) read_ahead: Bytes,
+}
+
+/// What came of asking to upgrade.
+#[derive(Debug)]
+pub enum Upgrade {
+    /// The server switched.
+    Switched(Box<Upgraded>),
+    /// It answered like any other time: an error, for the most part.
+    Refused(Response<UpstreamBody>),
+}
+
+impl Upstream {
+    /// Connects when there is something to send.
+    pub fn new(address: Address, settings: UpstreamSettings) -> Self {
+        Self(Arc::new(Pool { address, settings, idle: Mutex::default() }))
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.0.address
+    }
+
+    /// Hangs up on the connections that nobody needs now: those to come are made anew, for instance with
+    /// other certificates. What is under way is not touched.
+    pub fn forget_idle(&self) {
+        let idle = std::mem::take(&mut *self.0.idle.lock());
+        drop(idle);
+    }
+
+    /// Forwards a request and gives the answer as soon as its head is there; the bodies stream both ways.
+    /// Its target is sent as it is. What concerns the client's connection is taken out of the headers, and
+    /// what concerns the server's out of the answer's.
+    ///
+    /// A connection from the pool may turn out dead. Then a request without a body is sent once more, on a
+    /// new one, if nothing of it was sent or it is a GET or HEAD.
+    pub async fn forward(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        prepare(&mut request);
+        if let Some(mut link) = self.0.take() {
+            let again = repeatable(&request);
+            let failure = match link.exchange(request).await {
+                Ok(response) => return self.answer(response, link),
+                Err(failure) => failure,
+            };
+            tracing::debug!(%failure, "a pooled connection was dead");
+            // Of any other request nobody knows what became of it.
+            let again = again.filter(|again| link.is_untouched() || is_safe(again));
+            request = again.ok_or_else(|| self.0.broken(failure))?;
+        }
+        let mut link = Link::connect(&self.0).await?;
+        match link.exchange(request).await {
+            Ok(response) => self.answer(response, link),
+            Err(failure) => Err(self.0.broken(failure)),
+        }
+    }
+
+    /// Asks to switch to `protocol`, on a connection of its own.
+    pub async fn upgrade(
+        &self,
+        mut request: Request<RequestBody>,
+        protocol: HeaderValue,
+    ) -> Result<Upgrade, UpstreamError> {
+        prepare(&mut request);
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        request.headers_mut().insert(UPGRADE, protocol);
+        let mut link = Link::connect(&self.0).await?;
+        let response = link.exchange(request).await.map_err(|failure| self.0.broken(failure))?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return self.answer(response, link).map(Upgrade::Refused);
+        }
+        let (stream, read_ahead) = link.into_stream();
+        Ok(Upgrade::Switched(Box::new(Upgraded { head: response, stream, read_ahead })))
+    }
+
+    fn answer(
+        &self,
+        mut response: Response<()>,
+        link: Box<Link>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(self.0.broken(LinkError::Unasked));
+        }
+        headers::strip_hop_by_hop(response.headers_mut());
+        let body = UpstreamBody::new(link, Arc::clone(&self.0));
+        Ok(response.map(|()| body))
+    }
+}
+
+impl Pool {
+    fn take(&self) -> Option<Box<Link>> {
+        loop {
+            let mut link = self.idle.lock().pop()?;
+            if link.is_reusable() {
+                return Some(link);
+            }
+        }
+    }
+
+    fn put(&self, link: Box<Link>) {
+        let link = link.rest();
+        let mut idle = self.idle.lock();
+        if idle.len() < self.settings.idle {
+            idle.push(link);
+        }
+    }
+
+    fn broken(&self, failure: LinkError) -> UpstreamError {
+        match failure {
+            LinkError::Request(source) => UpstreamError::Request(source),
+            failure => {
+                UpstreamError::Broken { address: self.address.clone(), source: failure.into() }
+            }
+        }
+    }
+}
+
+/// Leaves only what is between the client and the server, and says how the body is framed.
+fn prepare(request: &mut Request<RequestBody>) {
+    let length = request.body().size_hint().exact();
+    let usual = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+    let headers = request.headers_mut();
+    headers::strip_hop_by_hop(headers);
+    // We answered 100 ourselves, or will when the server begins to read.
+    headers.remove(EXPECT);
+    // The body knows its length better than a header that somebody may have forgotten.
+    headers.remove(CONTENT_LENGTH);
+    match length {
+        // A body that is always empty is not announced, but where it is usual.
+        Some(0) if !usual => {}
+        Some(length) => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        None => {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
+    if !headers.contains_key(HOST) {
+        headers.insert(HOST, HeaderValue::from_static("localhost"));
+    }
+}
+
+fn is_safe(request: &Request<RequestBody>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// The same request once more, if its body can be had twice.
+fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    if !request.body().is_end_stream() {
+        return None;
+    }
+    let mut again = Request::new(RequestBody::empty());
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.headers_mut() = request.headers().clone();
+    Some(again)
+}

@@ -1,0 +1,244 @@
+//! Arguments of `init`, `ca` and `cert`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use sealock_core::span::parse_span;
+
+/// Algorithm of a private key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyType {
+    /// ECDSA on NIST P-256
+    P256,
+    /// ECDSA on NIST P-384
+    P384,
+    /// Ed25519
+    Ed25519,
+    /// RSA with 3,072 bits
+    Rsa3072,
+}
+
+/// How the CA's keys are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyProtection {
+    /// A key file that only root can read (0600); whoever copies the state folder has the CA
+    File,
+    /// Encrypted under a passphrase (Argon2id)
+    Passphrase,
+}
+
+/// `sealock init`
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Name under which all identities live [default: HOSTNAME.sealock]
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) trust_domain: Option<String>,
+    /// Algorithm of the CA's keys
+    #[arg(long, value_enum, default_value = "p256")]
+    pub(crate) key_type: KeyType,
+    /// How the CA's keys are kept
+    #[arg(long, value_enum, default_value = "file")]
+    pub(crate) key_protection: KeyProtection,
+    /// Let the CA issue only below this name: dns:corp.example, ip:10.0.0.0/8, email:corp.example,
+    /// uri:corp.example (repeatable)
+    #[arg(long, value_name = "KIND:NAME")]
+    pub(crate) permit: Vec<String>,
+    /// Never let the CA issue below this name (repeatable)
+    #[arg(long, value_name = "KIND:NAME")]
+    pub(crate) exclude: Vec<String>,
+    /// Where clients find the revocation list; written into every certificate
+    #[arg(long, value_name = "URL")]
+    pub(crate) crl_url: Option<String>,
+}
+
+/// What is replaced by `ca rotate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RotateWhat {
+    /// The issuing intermediate; clients notice nothing
+    Intermediate,
+    /// The root; the trust bundle carries old and new until the last old certificate has expired
+    Root,
+}
+
+/// `sealock ca …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Show root, intermediate, key protection and what they are good for until
+    Show {
+        /// Print the certificates as PEM too
+        #[arg(long)]
+        pem: bool,
+    },
+    /// Print the trust bundle: every root that is to be trusted now
+    Bundle {
+        /// Write it to a file (0444) instead
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Make a new intermediate or root, with an overlap
+    Rotate {
+        /// What to replace
+        #[arg(value_enum, default_value = "intermediate")]
+        what: RotateWhat,
+        /// The root's private key, where it has left this host
+        #[arg(long, value_name = "FILE")]
+        root_key: Option<PathBuf>,
+        /// File with the passphrase under which the root's key was exported
+        #[arg(long, value_name = "FILE", requires = "root_key")]
+        root_key_passphrase_file: Option<PathBuf>,
+    },
+    /// Print the certificate revocation list as PEM
+    Crl {
+        /// Write it to a file: PEM, or DER when its name ends in .crl or .der
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Copy the root's private key off this host
+    ExportRootKey {
+        /// Where to (a new file, 0400)
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Encrypt it under the passphrase in this file (PKCS#8, PBES2)
+        #[arg(long, value_name = "FILE")]
+        encrypt_with: Option<PathBuf>,
+        /// Remove it here; from then on only a new intermediate needs it
+        #[arg(long)]
+        remove: bool,
+    },
+}
+
+/// What a certificate may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UsageArg {
+    /// TLS server (serverAuth)
+    Server,
+    /// TLS client (clientAuth)
+    Client,
+}
+
+/// Names and life, as `issue` and `sign` take them.
+#[derive(Debug, Args)]
+pub(crate) struct NamesArgs {
+    /// DNS names
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) dns: Vec<String>,
+    /// IP addresses
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) ip: Vec<IpAddr>,
+    /// URIs
+    #[arg(long, value_name = "URI", value_delimiter = ',')]
+    pub(crate) uri: Vec<String>,
+    /// E-mail addresses
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) email: Vec<String>,
+    /// Uses
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "server,client")]
+    pub(crate) usage: Vec<UsageArg>,
+    /// How long it lives (90s, 15m, 24h, 7d)
+    #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = parse_span)]
+    pub(crate) ttl: Duration,
+}
+
+/// `sealock cert issue`
+#[derive(Debug, Args)]
+pub(crate) struct IssueArgs {
+    /// Name of the service; also its DNS name when no other name is given
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) names: NamesArgs,
+    /// Algorithm of the certificate's key
+    #[arg(long, value_enum, default_value = "p256")]
+    pub(crate) key_type: KeyType,
+    /// Folder for tls.crt, tls.key, ca.crt and bundle.pem [default: ./NAME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `sealock cert sign`
+#[derive(Debug, Args)]
+pub(crate) struct CsrSign {
+    /// Name for the inventory [default: the CSR's common name or first DNS name]
+    pub(crate) name: Option<String>,
+    /// The request, PEM or DER (`-`: stdin); its key is used, its names are asked of policy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csr: PathBuf,
+    #[command(flatten)]
+    pub(crate) names: NamesArgs,
+    /// Folder for tls.crt and ca.crt [default: the certificate goes to stdout]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `sealock cert list`
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only those that expire within this span
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    pub(crate) expiring: Option<Duration>,
+    /// Only those of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Expired and revoked ones too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) limit: usize,
+}
+
+/// Reasons of RFC 5280 §5.3.1 that a person can give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReasonArg {
+    /// No reason given
+    Unspecified,
+    /// The private key is known to somebody else
+    KeyCompromise,
+    /// The subject's name or affiliation changed
+    AffiliationChanged,
+    /// Replaced by another certificate
+    Superseded,
+    /// No longer needed
+    CessationOfOperation,
+    /// The privilege it stood for was withdrawn
+    PrivilegeWithdrawn,
+}
+
+/// `sealock cert …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertCommand {
+    /// Issue a certificate with a new key
+    Issue(IssueArgs),
+    /// Issue a certificate for the key of a certificate signing request
+    Sign(CsrSign),
+    /// List certificates, those that expire first on top
+    List(ListArgs),
+    /// Show one certificate
+    Show {
+        /// Name (its newest certificate) or serial number
+        certificate: String,
+        /// Print it as PEM too
+        #[arg(long)]
+        pem: bool,
+    },
+    /// Issue its successor: new key, same names
+    Renew {
+        /// Name (its newest certificate) or serial number
+        certificate: String,
+        /// Folder for the files [default: ./NAME]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// How long the new one lives [default: as long as the old one]
+        #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+        ttl: Option<Duration>,
+    },
+    /// Revoke a certificate
+    Revoke {
+        /// Serial number
+        serial: String,
+        /// Why
+        #[arg(long, value_enum, default_value = "unspecified")]
+        reason: ReasonArg,
+    },
+}

@@ -1,0 +1,132 @@
+//! The command line as typed arguments. Help texts here are the source of the generated CLI reference.
+
+mod authority;
+mod delivery;
+mod docker;
+mod envelope;
+mod host;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use authority::{
+    CaCommand, CertCommand, CsrSign, InitArgs, IssueArgs, KeyProtection, KeyType, ListArgs,
+    NamesArgs, ReasonArg, RotateWhat, UsageArg,
+};
+pub(crate) use delivery::{CarrierArg, OfferArgs, ReceiveArgs, SendArgs};
+pub(crate) use docker::{
+    DockerCheckArgs, DockerClientArgs, DockerCommand, DockerSetupArgs, KindArg,
+};
+pub(crate) use envelope::{OpenArgs, SealArgs};
+pub(crate) use host::{
+    AuditCommand, ConfigCommand, DemoArgs, DemoServerArgs, GatewayArgs, GroupCommand, MemberArgs,
+    PolicyCommand, ReferenceArgs, StatusArgs, UpArgs,
+};
+
+/// Certificates, files and secrets for the containers of a Docker host: one identity, one policy,
+/// one audit log.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sealock",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Start with:  sealock up\n\
+                  Exit codes:  0 done, 1 refused or failed, 2 a fault of sealock itself, 64 usage."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// State folder [default: /var/lib/sealock as root, else ~/.local/state/sealock]
+    /// [env: SEALOCK_STATE]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Settings file [default: /etc/sealock/sealock.toml as root, else
+    /// ~/.config/sealock/sealock.toml; when it is there] [env: SEALOCK_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Docker engine: unix:///path, tcp://host:port [default: DOCKER_HOST, else the
+    /// local socket] [env: SEALOCK_DOCKER]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) docker: Option<String>,
+    /// File that holds the passphrase of the CA's keys (else a systemd credential, else a
+    /// prompt) [env: SEALOCK_PASSPHRASE_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on stderr (twice: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+/// One command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the daemon: makes what is missing, then guards the host until it is stopped
+    Up(UpArgs),
+    /// Start the Docker gateway alone: no labels, and no API unless it is asked for
+    Gateway(GatewayArgs),
+    /// Make the certificate authority and an admin identity, and nothing else
+    Init(InitArgs),
+    /// What there is, what is due, what is wrong
+    Status(StatusArgs),
+    /// The certificate authority itself
+    #[command(subcommand)]
+    Ca(CaCommand),
+    /// Certificates: issue, list, renew, revoke
+    #[command(subcommand)]
+    Cert(CertCommand),
+    /// Send files into a running container
+    Send(SendArgs),
+    /// Offer files once, to whoever holds the ticket
+    Offer(OfferArgs),
+    /// Take what a ticket offers
+    Receive(ReceiveArgs),
+    /// Encrypt to age recipients or SSH public keys
+    Seal(SealArgs),
+    /// Decrypt an age file
+    Open(OpenArgs),
+    /// Docker's daemon and clients: mutual TLS from our authority
+    #[command(subcommand)]
+    Docker(DockerCommand),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// The policy
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// The groups of the policy
+    #[command(subcommand)]
+    Group(GroupCommand),
+    /// The settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// See the whole thing work on this host's engine; removes all it made
+    Demo(DemoArgs),
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// The TLS server that runs inside the demo's containers
+    #[command(hide = true)]
+    DemoServer(DemoServerArgs),
+    /// Write the generated reference
+    #[command(hide = true)]
+    Reference(ReferenceArgs),
+}

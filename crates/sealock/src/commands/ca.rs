@@ -1,0 +1,144 @@
+//! `sealock ca …`
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use sealock_control::command::{self, CaCertificate, CaReport, Command, Reply, SecretText};
+
+use super::session::{Session, unexpected};
+use super::{files, passphrase};
+use crate::args::{CaCommand, RotateWhat};
+use crate::printer::{Failure, Printer};
+
+/// Runs one of the `ca` commands.
+pub(crate) fn run(command: CaCommand, session: &Session, printer: Printer) -> Result<(), Failure> {
+    match command {
+        CaCommand::Show { pem } => match session.call(Command::CaShow)? {
+            Reply::Ca(report) => printer.either(&*report, |report| text(report, pem)),
+            other => Err(unexpected(&other)),
+        },
+        CaCommand::Bundle { out } => match session.call(Command::CaBundle)? {
+            Reply::Bundle(pem) => hand_out(&pem, out.as_deref(), printer),
+            other => Err(unexpected(&other)),
+        },
+        CaCommand::Crl { out } => match session.call(Command::CaCrl)? {
+            Reply::Crl(report) => crl(&report.pem, out.as_deref(), printer),
+            other => Err(unexpected(&other)),
+        },
+        CaCommand::Rotate { what, root_key, root_key_passphrase_file } => {
+            let key = (root_key.as_deref(), root_key_passphrase_file.as_deref());
+            rotate(what, key, session, printer)
+        }
+        CaCommand::ExportRootKey { out, encrypt_with, remove } => {
+            export(&out, encrypt_with.as_deref(), remove, session, printer)
+        }
+    }
+}
+
+fn rotate(
+    what: RotateWhat,
+    (root_key, passphrase): (Option<&Path>, Option<&Path>),
+    session: &Session,
+    printer: Printer,
+) -> Result<(), Failure> {
+    let root_key = root_key.map(files::read_secret_text).transpose()?;
+    let passphrase = passphrase.map(passphrase_text).transpose()?;
+    let what = match what {
+        RotateWhat::Intermediate => command::RotateWhat::Intermediate,
+        RotateWhat::Root => command::RotateWhat::Root,
+    };
+    match session.call(Command::CaRotate { what, root_key, passphrase })? {
+        Reply::Ca(report) => printer.either(&*report, |report| text(report, false)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// The key is removed here only once the file has been read back and holds the very key.
+fn export(
+    out: &Path,
+    encrypt_with: Option<&Path>,
+    remove: bool,
+    session: &Session,
+    printer: Printer,
+) -> Result<(), Failure> {
+    let passphrase = encrypt_with.map(passphrase_text).transpose()?;
+    match session.call(Command::CaExportRootKey { passphrase: passphrase.clone() })? {
+        Reply::RootKey(key) => files::write_new(out, key.bytes().expose(), 0o400)?,
+        other => return Err(unexpected(&other)),
+    }
+    let how = if passphrase.is_some() { "encrypted" } else { "not encrypted" };
+    printer.note(format!("The root's private key is in {}, {how}.", out.display()));
+    if remove {
+        let exported = files::read_secret_text(out)?;
+        session.call(Command::CaRemoveRootKey { exported, passphrase })?;
+        printer.note("It is no longer on this host; only a new intermediate or root needs it.");
+    }
+    Ok(())
+}
+
+fn passphrase_text(path: &Path) -> Result<SecretText, Failure> {
+    SecretText::new(passphrase::from_file(path)?)
+        .ok_or_else(|| Failure::usage(format!("{} is not text", path.display())))
+}
+
+fn hand_out(pem: &str, out: Option<&Path>, printer: Printer) -> Result<(), Failure> {
+    match out {
+        Some(path) => files::write(path, pem.as_bytes(), 0o444),
+        None => printer.data(pem.as_bytes()),
+    }
+}
+
+fn crl(pem: &str, out: Option<&Path>, printer: Printer) -> Result<(), Failure> {
+    let der =
+        |path: &Path| path.extension().is_some_and(|ending| ending == "crl" || ending == "der");
+    match out {
+        Some(path) if der(path) => {
+            let lists = files::der_blocks(pem, "X509 CRL")?;
+            match lists.as_slice() {
+                [one] => files::write(path, one, 0o444),
+                _ => Err(Failure::usage(format!(
+                    "there are {} lists, one for each issuer",
+                    lists.len()
+                ))
+                .hint("DER holds one; write them as PEM, into a file that ends in .pem")),
+            }
+        }
+        out => hand_out(pem, out, printer),
+    }
+}
+
+/// The authority as text.
+pub(crate) fn text(report: &CaReport, pem: bool) -> String {
+    let mut text = format!("Trust domain   {}\n", report.trust_domain);
+    let _ =
+        writeln!(text, "Keys           {}, protected by {}", report.key_type, report.protection);
+    let root_key = if report.root_key_present { "on this host" } else { "elsewhere" };
+    let _ = writeln!(text, "Root key       {root_key}");
+    if let Some(url) = &report.crl_url {
+        let _ = writeln!(text, "CRL            {url}");
+    }
+    for constraint in &report.constraints {
+        let _ = writeln!(text, "Constraint     {constraint}");
+    }
+    for (kind, certificates) in [("Root", &report.roots), ("Intermediate", &report.intermediates)] {
+        for certificate in certificates {
+            describe(&mut text, kind, certificate, pem);
+        }
+    }
+    text
+}
+
+fn describe(text: &mut String, kind: &str, certificate: &CaCertificate, pem: bool) {
+    let _ = writeln!(
+        text,
+        "{kind:<14} {}\n  serial       {}\n  valid        {} to {}\n  SHA-256      {}",
+        certificate.subject,
+        certificate.serial,
+        certificate.not_before,
+        certificate.not_after,
+        certificate.fingerprint,
+    );
+    if pem {
+        text.push_str(&certificate.pem);
+    }
+}

@@ -1,0 +1,230 @@
+//! `sealock cert …`
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use sealock_control::command::{
+    self, CertificateList, CertificateReport, Command, Files, Reply, RevocationReason,
+};
+use sealock_core::clock::{Clock, SystemClock};
+use sealock_core::span::format_span;
+
+use super::files;
+use super::init::key_type;
+use super::session::{Session, unexpected};
+use crate::args::{CertCommand, CsrSign, IssueArgs, ListArgs, NamesArgs, ReasonArg, UsageArg};
+use crate::printer::{Failure, Printer, Table};
+
+/// Runs one of the `cert` commands.
+pub(crate) fn run(
+    command: CertCommand,
+    session: &Session,
+    printer: Printer,
+) -> Result<(), Failure> {
+    match command {
+        CertCommand::Issue(arguments) => issue(arguments, session, printer),
+        CertCommand::Sign(arguments) => sign(arguments, session, printer),
+        CertCommand::List(arguments) => list(arguments, session, printer),
+        CertCommand::Show { certificate, pem } => {
+            match session.call(Command::CertShow { certificate })? {
+                Reply::Certificate(report) => {
+                    printer.either(&*report, |report| detail(report, pem))
+                }
+                other => Err(unexpected(&other)),
+            }
+        }
+        CertCommand::Renew { certificate, out, ttl } => {
+            let ttl = ttl.map(|span| span.as_secs());
+            let answer = session.call(Command::CertRenew { certificate, ttl })?;
+            hand_over(answer, out, session, printer)
+        }
+        CertCommand::Revoke { serial, reason } => revoke(serial, reason, session, printer),
+    }
+}
+
+fn issue(arguments: IssueArgs, session: &Session, printer: Printer) -> Result<(), Failure> {
+    if let Some(out) = &arguments.out {
+        files::private_folder(out)?;
+    }
+    let wanted = command::Issue {
+        name: arguments.name,
+        names: names(&arguments.names),
+        usages: usages(&arguments.names),
+        ttl: Some(arguments.names.ttl.as_secs()),
+        key_type: key_type(arguments.key_type),
+    };
+    let answer = session.call(Command::CertIssue(wanted))?;
+    hand_over(answer, arguments.out, session, printer)
+}
+
+fn sign(arguments: CsrSign, session: &Session, printer: Printer) -> Result<(), Failure> {
+    let wanted = command::Sign {
+        name: arguments.name,
+        csr: files::read_pem_or_der(&arguments.csr, "CERTIFICATE REQUEST")?,
+        names: names(&arguments.names),
+        usages: usages(&arguments.names),
+        ttl: Some(arguments.names.ttl.as_secs()),
+    };
+    match session.call(Command::CertSign(wanted))? {
+        Reply::Files(made) => match arguments.out {
+            Some(folder) => write_files(&made, &folder, printer),
+            None => printer.either(&*made, |made| made.tls_crt.clone()),
+        },
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn names(asked: &NamesArgs) -> command::Names {
+    command::Names {
+        dns: asked.dns.clone(),
+        ip: asked.ip.iter().map(ToString::to_string).collect(),
+        uri: asked.uri.clone(),
+        email: asked.email.clone(),
+    }
+}
+
+fn usages(asked: &NamesArgs) -> command::Usages {
+    command::Usages {
+        server: asked.usage.contains(&UsageArg::Server),
+        client: asked.usage.contains(&UsageArg::Client),
+    }
+}
+
+fn hand_over(
+    answer: Reply,
+    out: Option<PathBuf>,
+    session: &Session,
+    printer: Printer,
+) -> Result<(), Failure> {
+    let made = match answer {
+        Reply::Files(made) => made,
+        other => return Err(unexpected(&other)),
+    };
+    let folder = out.unwrap_or_else(|| PathBuf::from(&made.name));
+    let written = write_files(&made, &folder, printer);
+    if written.is_err() {
+        // Its key exists nowhere now, so nobody can use it: take it out of the list of valid ones.
+        let reason = RevocationReason::CessationOfOperation;
+        let _ = session.call(Command::CertRevoke { serial: made.serial.clone(), reason });
+    }
+    written
+}
+
+fn write_files(made: &Files, folder: &Path, printer: Printer) -> Result<(), Failure> {
+    files::private_folder(folder)?;
+    if let Some(key) = &made.tls_key {
+        files::write(&folder.join("tls.key"), key.bytes().expose(), 0o400)?;
+    }
+    if let Some(bundle) = &made.bundle_pem {
+        files::write(&folder.join("bundle.pem"), bundle.bytes().expose(), 0o400)?;
+    }
+    files::write(&folder.join("ca.crt"), made.ca_crt.as_bytes(), 0o444)?;
+    files::write(&folder.join("tls.crt"), made.tls_crt.as_bytes(), 0o444)?;
+    let report = serde_json::json!({
+        "serial": made.serial, "name": made.name, "names": made.names, "folder": folder,
+        "not_before": made.not_before, "not_after": made.not_after, "replaces": made.replaces,
+    });
+    let left = made.not_after.since(SystemClock.now());
+    printer.either(&report, |_| {
+        let mut text = format!(
+            "{}  serial {}  valid {} (until {})\n",
+            made.name,
+            made.serial,
+            format_span(left),
+            made.not_after
+        );
+        for name in &made.names {
+            let _ = writeln!(text, "  {}:{name}", name.kind());
+        }
+        let _ = write!(text, "  in {}", folder.display());
+        text
+    })
+}
+
+fn list(arguments: ListArgs, session: &Session, printer: Printer) -> Result<(), Failure> {
+    let wanted = command::List {
+        expiring: arguments.expiring.map(|span| span.as_secs()),
+        name: arguments.name,
+        all: arguments.all,
+        limit: Some(arguments.limit),
+    };
+    match session.call(Command::CertList(wanted))? {
+        Reply::Certificates(found) => {
+            let more = found.more;
+            printer.either(&found, table)?;
+            if more {
+                printer.note("There are more; raise --limit.");
+            }
+            Ok(())
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn table(found: &CertificateList) -> String {
+    certificates(&found.certificates).unwrap_or_else(|| "No certificates.".to_owned())
+}
+
+/// Certificates as a table; `None` when there are none.
+pub(crate) fn certificates(found: &[CertificateReport]) -> Option<String> {
+    let now = SystemClock.now();
+    let mut table = Table::new(&["NAME", "STATE", "LEFT", "SERIAL", "NAMES"]);
+    for certificate in found {
+        let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
+        table.row([
+            certificate.name.clone(),
+            certificate.state.clone(),
+            format_span(certificate.not_after.since(now)),
+            certificate.serial.clone(),
+            names.join(" "),
+        ]);
+    }
+    (!table.is_empty()).then(|| table.render())
+}
+
+fn detail(report: &CertificateReport, pem: bool) -> String {
+    let mut text = format!("Name         {}\nState        {}\n", report.name, report.state);
+    let mut field = |heading: &str, value: Option<String>| {
+        if let Some(value) = value {
+            let _ = writeln!(text, "{heading:<12} {value}");
+        }
+    };
+    field("Serial", Some(report.serial.clone()));
+    field("Identity", report.identity.clone());
+    for name in &report.names {
+        field("Subject name", Some(format!("{}:{name}", name.kind())));
+    }
+    field("Usage", Some(report.usages.join(", ")));
+    field("Key", Some(report.key.clone()));
+    field("Valid", Some(format!("{} to {}", report.not_before, report.not_after)));
+    field("Issued by", Some(report.by.clone()));
+    field("Replaces", report.replaces.clone());
+    field("Replaced by", report.replaced_by.clone());
+    field("Revoked", report.revoked_at.map(|at| at.to_string()));
+    field("Reason", report.reason.clone());
+    field("SHA-256", report.fingerprint.clone());
+    if let (true, Some(certificates)) = (pem, &report.pem) {
+        text.push_str(certificates);
+    }
+    text
+}
+
+fn revoke(
+    serial: String,
+    reason: ReasonArg,
+    session: &Session,
+    printer: Printer,
+) -> Result<(), Failure> {
+    let reason = match reason {
+        ReasonArg::Unspecified => RevocationReason::Unspecified,
+        ReasonArg::KeyCompromise => RevocationReason::KeyCompromise,
+        ReasonArg::AffiliationChanged => RevocationReason::AffiliationChanged,
+        ReasonArg::Superseded => RevocationReason::Superseded,
+        ReasonArg::CessationOfOperation => RevocationReason::CessationOfOperation,
+        ReasonArg::PrivilegeWithdrawn => RevocationReason::PrivilegeWithdrawn,
+    };
+    session.call(Command::CertRevoke { serial: serial.clone(), reason })?;
+    printer.either(&serde_json::json!({ "serial": serial, "state": "revoked" }), |_| {
+        format!("{serial} is revoked; the revocation list (sealock ca crl) says so.")
+    })
+}

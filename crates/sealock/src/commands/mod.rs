@@ -1,0 +1,62 @@
+//! One module for each command: arguments in, a command to the service, its answer out.
+
+mod audit;
+mod ca;
+mod cert;
+mod docker;
+mod envelope;
+pub(crate) mod files;
+mod gateway;
+mod group;
+mod init;
+mod offer;
+mod passphrase;
+mod policy;
+mod reference;
+mod send;
+pub(crate) mod session;
+mod status;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::args::{Cli, Command, Global};
+use crate::demo;
+use crate::printer::{Failure, Printer};
+use session::Session;
+
+/// Runs one command.
+pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<ExitCode, Failure> {
+    let session = || Session::open(&global);
+    match command {
+        Command::Init(arguments) => init::run(arguments, &session()?, printer)?,
+        Command::Up(arguments) => up::run(arguments, &global, printer)?,
+        Command::Gateway(arguments) => gateway::run(arguments, &global, printer)?,
+        Command::Status(arguments) => return status::run(&arguments, &session()?, printer),
+        Command::Ca(command) => ca::run(command, &session()?, printer)?,
+        Command::Cert(command) => cert::run(command, &session()?, printer)?,
+        Command::Send(arguments) => send::run(&arguments, &session()?, printer)?,
+        Command::Offer(arguments) => offer::run(arguments, &session()?, printer)?,
+        Command::Receive(arguments) => offer::receive(&arguments, printer)?,
+        Command::Seal(arguments) => envelope::run_seal(&arguments, printer)?,
+        Command::Open(arguments) => envelope::run_open(&arguments, printer)?,
+        Command::Docker(command) => return docker::run(command, &global, printer),
+        Command::Audit(command) => audit::run(command, &session()?, printer)?,
+        Command::Policy(command) => policy::run(command, &session()?, printer)?,
+        Command::Group(command) => group::run(command, &session()?, printer)?,
+        Command::Config(command) => policy::config(command, &session()?, printer)?,
+        Command::Demo(arguments) => return demo::run(&arguments, &global, printer),
+        Command::DemoServer(arguments) => return demo::serve(&arguments, printer),
+        Command::Completions { shell } => completions(shell, printer)?,
+        Command::Reference(arguments) => reference::run(&arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn completions(shell: clap_complete::Shell, printer: Printer) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sealock", &mut script);
+    printer.data(&script)
+}

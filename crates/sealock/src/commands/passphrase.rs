@@ -1,0 +1,123 @@
+//! Where a passphrase comes from: a file, a systemd credential, or a prompt without echo. Never an
+//! argument and never the environment, which other processes can read.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use sealock_core::SecretBytes;
+use zeroize::Zeroizing;
+
+use crate::printer::Failure;
+
+/// The name of the systemd credential that is looked for.
+pub(crate) const CREDENTIAL: &str = "sealock-passphrase";
+
+/// No passphrase is longer, so a device or a wrong file is noticed.
+const LONGEST: u64 = 4096;
+
+/// What a new passphrase must have at least.
+const SHORTEST: usize = 8;
+
+/// Reads a passphrase from a file, without its line end.
+pub(crate) fn from_file(path: &Path) -> Result<SecretBytes, Failure> {
+    let failed = |error: &std::io::Error| {
+        Failure::refused(format!("cannot read the passphrase file {}", path.display()))
+            .caused_by(error)
+            .hint("name a readable file with --passphrase-file")
+    };
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(256));
+    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(Failure::usage(format!("{} is no passphrase: over 4 KiB", path.display())));
+    }
+    let passphrase = SecretBytes::from(bytes).trim_line_end();
+    if passphrase.is_empty() {
+        return Err(Failure::usage(format!("the passphrase in {} is empty", path.display())));
+    }
+    Ok(passphrase)
+}
+
+/// A passphrase that exists already: from the file, else the credential, else a prompt.
+pub(crate) fn existing(
+    file: Option<&Path>,
+    credentials: Option<&Path>,
+) -> Result<SecretBytes, Failure> {
+    match given(file, credentials) {
+        Some(path) => from_file(&path),
+        None => prompt("Passphrase of the CA's keys: "),
+    }
+}
+
+/// A new passphrase: from the file, else the credential, else asked for twice.
+pub(crate) fn new(file: Option<&Path>, credentials: Option<&Path>) -> Result<SecretBytes, Failure> {
+    let passphrase = match given(file, credentials) {
+        Some(path) => from_file(&path)?,
+        None => {
+            let first = prompt("New passphrase for the CA's keys: ")?;
+            if first != prompt("The same again: ")? {
+                return Err(Failure::usage("the two passphrases differ; nothing was made"));
+            }
+            first
+        }
+    };
+    if passphrase.len() < SHORTEST {
+        return Err(Failure::usage(format!("a new passphrase has at least {SHORTEST} bytes")));
+    }
+    Ok(passphrase)
+}
+
+fn given(file: Option<&Path>, credentials: Option<&Path>) -> Option<PathBuf> {
+    let credential = credentials.map(|folder| folder.join(CREDENTIAL));
+    file.map(Path::to_owned).or_else(|| credential.filter(|path| path.exists()))
+}
+
+/// Asks on the terminal, without showing what is typed.
+pub(crate) fn prompt(question: &str) -> Result<SecretBytes, Failure> {
+    let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|error| {
+        Failure::refused("a passphrase is needed and there is no terminal to ask on")
+            .caused_by(&error)
+            .hint("give --passphrase-file FILE, or the systemd credential sealock-passphrase")
+    })?;
+    let failed = |error: &dyn std::error::Error| {
+        Failure::refused(format!("cannot ask for the passphrase: {error}"))
+    };
+    let before = tcgetattr(&terminal).map_err(|error| failed(&error))?;
+    // Keys are read one by one and Ctrl-C is one of them: a signal would end us with the echo off.
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
+    tcsetattr(&terminal, OptionalActions::Flush, &silent).map_err(|error| failed(&error))?;
+    let answer = ask(&terminal, question);
+    tcsetattr(&terminal, OptionalActions::Flush, &before).map_err(|error| failed(&error))?;
+    match answer.map_err(|error| failed(&error))? {
+        Some(answer) if answer.is_empty() => Err(Failure::usage("no passphrase was typed")),
+        Some(answer) => Ok(answer),
+        None => Err(Failure::refused("cancelled")),
+    }
+}
+
+/// Reads a line key by key; `None` when it was cancelled by Ctrl-C or Ctrl-D.
+fn ask(mut terminal: &File, question: &str) -> std::io::Result<Option<SecretBytes>> {
+    terminal.write_all(question.as_bytes())?;
+    // Room for the longest line from the start, so that no copy stays behind when it grows.
+    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST as usize));
+    let mut key = Zeroizing::new([0u8; 1]);
+    let answer = loop {
+        if terminal.read(&mut *key)? == 0 {
+            break None;
+        }
+        let [key] = *key;
+        match key {
+            b'\r' | b'\n' => break Some(SecretBytes::from(std::mem::take(&mut line))),
+            0x03 | 0x04 => break None,
+            0x08 | 0x7f => drop(line.pop()),
+            0x15 => line.clear(),
+            other if (line.len() as u64) < LONGEST => line.push(other),
+            _ => {}
+        }
+    };
+    terminal.write_all(b"\n")?;
+    Ok(answer)
+}

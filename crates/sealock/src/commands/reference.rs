@@ -1,0 +1,158 @@
+//! The generated reference: command line, settings, policy schema; and man pages.
+//!
+//! Written from the same values that the program runs by, so it cannot say something else than the
+//! program does. `cargo xtask docs --check` holds the committed files against this.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use clap::{Arg, Command, CommandFactory};
+use sealock_control::config::KEYS;
+use sealock_core::policy::PolicySet;
+
+use super::files;
+use crate::args::{Cli, ReferenceArgs};
+use crate::printer::Failure;
+
+/// Writes all pages, and man pages when asked.
+pub(crate) fn run(arguments: &ReferenceArgs) -> Result<(), Failure> {
+    let failed = |error: &std::io::Error| {
+        Failure::refused(format!("cannot write into {}", arguments.out.display())).caused_by(error)
+    };
+    fs::create_dir_all(&arguments.out).map_err(|error| failed(&error))?;
+    let schema = PolicySet::schema_text();
+    let pages = [
+        ("cli.md", command_line()),
+        ("settings.md", settings()),
+        (
+            "policy-schema.md",
+            format!(
+                "# Policy schema\n\nPrinted by `sealock policy schema`.\n\n```cedarschema\n{}\n```\n",
+                schema.trim_end()
+            ),
+        ),
+    ];
+    for (name, text) in pages {
+        files::write(&arguments.out.join(name), text.as_bytes(), 0o644)?;
+    }
+    if let Some(folder) = &arguments.man {
+        man_pages(folder)?;
+    }
+    Ok(())
+}
+
+fn man_pages(folder: &Path) -> Result<(), Failure> {
+    let failed = |error: &std::io::Error| {
+        Failure::refused(format!("cannot write into {}", folder.display())).caused_by(error)
+    };
+    fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    clap_mangen::generate_to(Cli::command(), folder).map_err(|error| failed(&error))
+}
+
+fn command_line() -> String {
+    let mut cli = Cli::command();
+    cli.build();
+    let mut text = String::from(
+        "# Command line\n\nExit codes: 0 done, 1 refused or failed, 2 a fault of sealock itself, 64 usage. \
+         Data goes to stdout; errors go to stderr: one line, its causes, one hint. `--json` works \
+         everywhere, for errors too.\n\n## Global options\n\n",
+    );
+    options(&mut text, cli.get_arguments().filter(|argument| argument.is_global_set()));
+    for command in visible(&cli) {
+        describe(&mut text, command, "sealock", 2);
+    }
+    text
+}
+
+fn visible(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+}
+
+fn describe(text: &mut String, command: &Command, parent: &str, depth: usize) {
+    let name = format!("{parent} {}", command.get_name());
+    let _ = writeln!(text, "\n{} `{name}`\n", "#".repeat(depth));
+    if let Some(about) = command.get_about() {
+        let _ = writeln!(text, "{about}.\n");
+    }
+    let mut subcommands = visible(command).peekable();
+    if subcommands.peek().is_none() {
+        let mut usage = command.clone().bin_name(&name);
+        let usage = usage.render_usage().to_string();
+        let _ = writeln!(text, "```\n{}\n```\n", usage.trim_start_matches("Usage: ").trim());
+        options(text, command.get_arguments().filter(|argument| !argument.is_global_set()));
+        if let Some(after) = command.get_after_help() {
+            let _ = writeln!(text, "\n```text\n{}\n```", after.to_string().trim_end());
+        }
+    }
+    for sub in subcommands {
+        describe(text, sub, &name, depth + 1);
+    }
+}
+
+fn options<'a>(text: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
+    for argument in arguments.filter(|argument| !argument.is_hide_set()) {
+        if argument.get_id() == "help" || argument.get_id() == "version" {
+            continue;
+        }
+        let values: Vec<String> = argument
+            .get_possible_values()
+            .iter()
+            .filter(|value| !value.is_hide_set())
+            .map(|value| match value.get_help() {
+                Some(help) => format!("`{}` ({help})", value.get_name()),
+                None => format!("`{}`", value.get_name()),
+            })
+            .collect();
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        let _ = write!(text, "- `{}`: {help}", shape(argument));
+        if !values.is_empty() && argument.get_action().takes_values() {
+            let _ = write!(text, ". One of {}", values.join(", "));
+        }
+        if let [default] = argument.get_default_values()
+            && argument.get_action().takes_values()
+        {
+            let _ = write!(text, ". Default: `{}`", default.to_string_lossy());
+        }
+        text.push('\n');
+    }
+}
+
+fn shape(argument: &Arg) -> String {
+    let values = argument.get_value_names().unwrap_or_default();
+    let values = values.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
+    let takes = argument.get_action().takes_values();
+    let mut shape = match (argument.get_short(), argument.get_long()) {
+        (Some(short), Some(long)) => format!("-{short}, --{long}"),
+        (Some(short), None) => format!("-{short}"),
+        (None, Some(long)) => format!("--{long}"),
+        (None, None) => return values,
+    };
+    if takes {
+        let _ = write!(shape, " {values}");
+    }
+    shape
+}
+
+fn settings() -> String {
+    let mut text = String::from(
+        "# Settings\n\n`sealock.toml` < environment < flags. The file is `/etc/sealock/sealock.toml` for \
+         root, else `~/.config/sealock/sealock.toml`, or the one that `--config` names. An unknown key \
+         is an error. `sealock config check` shows what is in force and where it comes from.\n\n\
+         | key | environment | default | what for |\n| --- | --- | --- | --- |\n",
+    );
+    for key in KEYS {
+        let default = if key.default.is_empty() { "none" } else { key.default };
+        let _ =
+            writeln!(text, "| `{}` | `{}` | {default} | {} |", key.name, key.variable(), key.help);
+    }
+    text.push_str(
+        "\nGroups of principals, for policies: `[groups]` with entries such as \
+         `operators = [\"human/alice\", \"host/build\"]`.\n\n\
+         Limits of the gateway for one identity or the members of a group: `[limits.\"service/runner\"]` or \
+         `[limits.\"group/ci\"]` with `rate`, `burst`, `concurrent` and `connections`. An identity's own table \
+         counts before its groups' (the strictest of them), and those before `gateway.…`, limit by limit. \
+         `burst` counts only where it is set as near as `rate`; else it is twice the rate.\n",
+    );
+    text
+}

@@ -1,0 +1,156 @@
+//! `sealock status`
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use sealock_control::command::{Command, ContainerStatus, Reply, StatusReport};
+use sealock_core::Timestamp;
+use sealock_core::span::format_span;
+
+use super::cert::certificates;
+use super::session::{Session, unexpected};
+use crate::args::StatusArgs;
+use crate::printer::{Failure, Printer, Table, exit};
+
+/// Shows the status; with `--check` the exit code tells.
+pub(crate) fn run(
+    arguments: &StatusArgs,
+    session: &Session,
+    printer: Printer,
+) -> Result<ExitCode, Failure> {
+    let report = match session.call(Command::Status)? {
+        Reply::Status(report) => report,
+        other => return Err(unexpected(&other)),
+    };
+    printer.either(&*report, text)?;
+    let engine = report.engine.as_ref().is_some_and(|engine| engine.up);
+    let well = report.daemon && engine && report.alarms.is_empty();
+    Ok(if arguments.check && !well { ExitCode::from(exit::REFUSED) } else { ExitCode::SUCCESS })
+}
+
+fn text(report: &StatusReport) -> String {
+    let mut text = String::new();
+    let mut field = |heading: &str, value: String| {
+        let _ = writeln!(text, "{heading:<11} {value}");
+    };
+    field("Sealock", daemon(report));
+    field("Authority", authority(report));
+    field("Engine", engine(report));
+    field("Policy", policy(report));
+    field("Audit", format!("{} records", report.audit_seq));
+    if let Some(table) = deliveries(&report.containers, report.now) {
+        let _ = write!(text, "\n{table}");
+    }
+    for (container, certificate) in all(&report.containers) {
+        if let Some(reason) = &certificate.reason {
+            let _ = writeln!(text, "\n{}/{}: {reason}", container.name, certificate.name);
+            if let Some(hint) = &certificate.hint {
+                let _ = writeln!(text, "  hint: {}", hint.replace('\n', "\n        "));
+            }
+        }
+    }
+    if let Some(table) = certificates(&report.expiring) {
+        let _ = write!(text, "\nExpire within a week:\n{table}");
+    }
+    for alarm in &report.alarms {
+        let _ = writeln!(
+            text,
+            "\nALARM {} {}: {} (since {})",
+            alarm.alarm, alarm.subject, alarm.reason, alarm.since
+        );
+        if let Some(hint) = &alarm.hint {
+            let _ = writeln!(text, "  hint: {hint}");
+        }
+    }
+    clean(&text)
+}
+
+fn daemon(report: &StatusReport) -> String {
+    if !report.daemon {
+        return "not running (sealock up)".to_owned();
+    }
+    let since = report
+        .since
+        .map_or_else(String::new, |since| format!(", up {}", format_span(report.now.since(since))));
+    let api = report.api.as_ref().map_or_else(String::new, |api| format!(", https://{api}"));
+    let gateway =
+        report.gateway.as_ref().map_or_else(String::new, |gateway| format!(", tcp://{gateway}"));
+    format!("{} running as process {}{since}{api}{gateway}", report.version, report.pid)
+}
+
+fn authority(report: &StatusReport) -> String {
+    let Some(ca) = &report.ca else {
+        return "not made yet (sealock up, or sealock init)".to_owned();
+    };
+    let left = |until: Timestamp| format_span(until.since(report.now));
+    let root = ca.roots.first().map_or_else(String::new, |root| left(root.not_after));
+    let issuing =
+        ca.intermediates.first().map_or_else(String::new, |issuing| left(issuing.not_after));
+    format!("{}: root {root}, intermediate {issuing} left", ca.trust_domain)
+}
+
+fn engine(report: &StatusReport) -> String {
+    match &report.engine {
+        None => "not asked".to_owned(),
+        Some(engine) if engine.up => {
+            format!("{} at {}", engine.version.as_deref().unwrap_or("answers"), engine.url)
+        }
+        Some(engine) => {
+            format!("away ({}): {}", engine.url, engine.error.as_deref().unwrap_or("no answer"))
+        }
+    }
+}
+
+fn policy(report: &StatusReport) -> String {
+    let policy = &report.policy;
+    let mut text =
+        format!("{} rules (epoch {}) from {}", policy.rules, policy.epoch, policy.folder.display());
+    if let Some(rejected) = &policy.rejected {
+        let _ = write!(text, "\n            NOT in force: {rejected}");
+    }
+    text
+}
+
+fn all(
+    containers: &[ContainerStatus],
+) -> impl Iterator<Item = (&ContainerStatus, &sealock_control::command::DeliveredStatus)> {
+    containers.iter().flat_map(|container| {
+        container.certificates.iter().map(move |certificate| (container, certificate))
+    })
+}
+
+fn deliveries(containers: &[ContainerStatus], now: Timestamp) -> Option<String> {
+    let left = |until: Option<Timestamp>| {
+        until.map_or_else(|| "-".to_owned(), |until| format_span(until.since(now)))
+    };
+    let mut table = Table::new(&[
+        "CONTAINER",
+        "CERTIFICATE",
+        "STATE",
+        "EXPIRES IN",
+        "RENEWS IN",
+        "SERIAL",
+        "PATH",
+    ]);
+    for (container, certificate) in all(containers) {
+        table.row([
+            container.name.clone(),
+            certificate.name.clone(),
+            certificate.state.clone(),
+            left(certificate.not_after),
+            left(certificate.next_renewal),
+            certificate
+                .serial
+                .as_deref()
+                .map_or("-", |serial| serial.get(..12).unwrap_or(serial))
+                .to_owned(),
+            certificate.path.clone(),
+        ]);
+    }
+    (!table.is_empty()).then(|| table.render())
+}
+
+/// Container names, labels and reasons come from others.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,33 @@
+//! The binary `sealock`: reads the command line, runs one command, prints what came of it.
+
+mod args;
+mod commands;
+mod demo;
+mod printer;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::args::Cli;
+use crate::printer::{Printer, exit};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell when the terminal is gone.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(exit::USAGE),
+            };
+        }
+    };
+    let printer = Printer::new(cli.global.json, cli.global.quiet, cli.global.verbose > 0);
+    match commands::run(cli.global, cli.command, printer) {
+        Ok(code) => code,
+        Err(failure) => ExitCode::from(failure.print(printer.json())),
+    }
+}

@@ -1,0 +1,160 @@
+//! Guides whose commands are run as written: each `console` block is commands after `$ ` and what they print,
+//! where `…` is anything.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use sealock_testkit::docker::{Image, try_docker};
+
+use crate::support::{Daemon, Home, PATIENCE, text};
+
+/// A command and what it is said to print.
+#[derive(Debug, PartialEq)]
+struct Step {
+    command: String,
+    printed: String,
+}
+
+fn steps(guide: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let (mut inside, mut end_of_input) = (false, None);
+    for line in guide.lines() {
+        match (line, steps.last_mut()) {
+            ("```console", _) => inside = true,
+            ("```", _) => inside = false,
+            _ if !inside => {}
+            (line, Some(step)) if end_of_input.is_some() => {
+                step.command.push_str(&format!("\n{line}"));
+                end_of_input = end_of_input.filter(|end| *end != line);
+            }
+            (line, step) => match (line.strip_prefix("$ "), step) {
+                (Some(command), _) => {
+                    end_of_input = command.contains("<<'EOF'").then_some("EOF");
+                    steps.push(Step { command: command.to_owned(), printed: String::new() });
+                }
+                (None, Some(step)) => step.printed.push_str(&format!("{line}\n")),
+                (None, None) => assert_eq!(line, "", "output before any command"),
+            },
+        }
+    }
+    steps
+}
+
+/// Whether this was printed, with `…` for anything.
+fn is_as_said(said: &str, printed: &str) -> bool {
+    let (said, mut rest) = (said.trim(), printed.trim());
+    let mut pieces = said.split('…').peekable();
+    let Some(first) = pieces.next() else { return rest.is_empty() };
+    let Some(after) = rest.strip_prefix(first) else { return false };
+    rest = after;
+    if pieces.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(piece) = pieces.next() {
+        if pieces.peek().is_none() {
+            return rest.ends_with(piece);
+        }
+        let Some(at) = rest.find(piece) else { return false };
+        rest = &rest[at + piece.len()..];
+    }
+    true
+}
+
+#[test]
+fn a_guide_is_read_as_it_is_meant() {
+    let guide =
+        "text\n$ no\n```console\n$ cat <<'EOF'\n$ in\nEOF\n$ two\na…\n…\n```\n```\nb\n```\n";
+    let step = |command: &str, printed: &str| Step {
+        command: command.to_owned(),
+        printed: printed.to_owned(),
+    };
+    assert_eq!(steps(guide), [step("cat <<'EOF'\n$ in\nEOF", ""), step("two", "a…\n…\n")]);
+    for (said, printed, good) in [
+        ("a", "a\n", true),
+        ("", "", true),
+        ("", "a", false),
+        ("a", "ab", false),
+        ("…", "", true),
+        ("a…c", "abbc", true),
+        ("a…c", "abcd", false),
+        ("a\n…\n  c\n…", "a\nb\n  c\nd\n", true),
+        ("a\n…\n  c\n…", "a\nb\nd\n", false),
+    ] {
+        assert_eq!(is_as_said(said, printed), good, "{said:?} {printed:?}");
+    }
+}
+
+/// What the guide's containers are called here; removed at the end, whatever happens.
+struct Names([(&'static str, String); 3]);
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        for (_, name) in &self.0 {
+            let _ = try_docker(&["rm", "--force", "--volumes", name]);
+        }
+    }
+}
+
+/// A daemon whose gateway listens at the host's address on Docker's own bridge.
+fn up(home: &Home, image: &Image) -> (Daemon, String) {
+    let host = image.start(&[]).inspect("{{.NetworkSettings.Gateway}}");
+    let log = fs::File::create(home.path("daemon.log")).unwrap();
+    let mut command = home.command();
+    command.args(["up", "--api", "off", "--gateway", &format!("{host}:0")]);
+    let daemon = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+    let daemon = Daemon::of(daemon);
+    let address = sealock_testkit::wait::until("the gateway", PATIENCE, || {
+        let status = home.run(&["--json", "status"]);
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
+        Some(status["gateway"].as_str()?.to_owned())
+    });
+    (daemon, address)
+}
+
+#[test]
+fn docker_from_a_container_is_as_the_guide_says() {
+    let Some(image) = crate::gateway_socket::image() else { return };
+    let home = crate::gateway::home();
+    let (daemon, address) = up(&home, &image);
+    let names = Names(
+        ["manager", "stranger", "hello"]
+            .map(|name| (name, format!("{}-{name}", sealock_testkit::unique_name()))),
+    );
+    let state = home.state().display().to_string();
+    let program = home.path("sealock");
+    let script =
+        format!("#!/bin/sh\nexec {} --state {state} \"$@\"\n", env!("CARGO_BIN_EXE_sealock"));
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+
+    let guide =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/docker-from-a-container.md");
+    let labels = format!(
+        "$ docker run -d {} --label=sealock.test={} ",
+        home.scope_label(),
+        sealock_testkit::run_id()
+    );
+    let mut guide = fs::read_to_string(guide)
+        .unwrap()
+        .replace("$ docker run -d ", &labels)
+        .replace("/var/lib/sealock", &state)
+        .replace("/run/sealock/docker:", &format!("{state}/run/docker:"))
+        .replace("/run/sealock/docker/docker.sock", &format!("{state}/run/docker/docker.sock"))
+        .replace("docker:cli", image.name())
+        .replace("172.17.0.1:4242", &address);
+    for (name, here) in &names.0 {
+        guide = guide.replace(name, here);
+    }
+    let steps = steps(&guide);
+    assert!(steps.len() > 15, "{steps:?}");
+    let path = format!("{}:{}", home.path("").display(), std::env::var("PATH").unwrap());
+    for Step { command, printed } in steps {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec 2>&1\n{command}")]).env("PATH", &path);
+        let output = text(&shell.output().unwrap().stdout);
+        assert!(is_as_said(&printed, &output), "$ {command}\n{output}\n--- and not:\n{printed}");
+    }
+    assert_eq!(daemon.stop(), Some(0));
+}

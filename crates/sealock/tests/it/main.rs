@@ -1,0 +1,39 @@
+//! The binary as a user meets it: its output, its exit codes, real clients, a real engine.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod authority;
+mod demo;
+mod docker;
+#[path = "../../../docker/tests/check/dockerd.rs"]
+#[expect(clippy::panic, reason = "a test fails by panicking")]
+mod dockerd;
+mod envelope;
+mod gateway;
+mod gateway_alone;
+mod gateway_bollard;
+mod gateway_clients;
+mod gateway_containers;
+mod gateway_docker;
+mod gateway_escape;
+mod gateway_faults;
+mod gateway_limits;
+mod gateway_owner;
+mod gateway_redact;
+mod gateway_routes;
+mod gateway_socket;
+mod gateway_terminal;
+mod gateway_tls_engine;
+mod groups;
+mod guide;
+mod labels;
+mod life;
+mod offer;
+mod policy;
+mod policy_tools;
+mod promises;
+mod raw;
+mod send;
+mod support;
+mod terminal;
+mod usage;

@@ -1,0 +1,149 @@
+//! The programs by others that tests check us with.
+//!
+//! On Debian as root what is missing is installed. Elsewhere it is named, and the tests that need
+//! it say that they were skipped (see `sealock_testkit::clients`).
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::run;
+
+/// Program, Debian package, what tests use it for.
+const CLIENTS: &[(&str, &str, &str)] = &[
+    ("openssl", "openssl", "verifies chains, CRLs and handshakes"),
+    ("certtool", "gnutls-bin", "verifies chains with GnuTLS"),
+    ("curl", "curl", "talks to served certificates"),
+    ("busybox", "busybox-static", "is what scratch images are made of"),
+    ("age", "age", "opens what we seal, and the other way round"),
+    ("ssh-keygen", "openssh-client", "makes the keys of recipients"),
+    ("git", "git", "finds out whether the advisory database can be reached"),
+    ("docker", "docker-cli", "makes scratch images and containers"),
+    ("docker-compose", "docker-compose", "goes through the gateway"),
+];
+
+/// What comes from PyPI, in an environment of its own: the requirement, the program in it, what it is for.
+/// Debian has no linter of certificates, and an older docker-py only. `python-…` is Python itself by a name that
+/// only the right environment has.
+const PYTHON: &[(&str, &str, &str)] = &[
+    ("pkilint==0.13.3", "lint_pkix_cert", "lints certificates"),
+    ("docker==7.1.0", "python-with-docker", "docker-py goes through the gateway"),
+];
+
+/// Folders to put before `PATH`, and what is still missing.
+pub(crate) struct Ready {
+    pub(crate) path: Vec<PathBuf>,
+    pub(crate) missing: Vec<String>,
+}
+
+/// Installs what can be installed.
+pub(crate) fn ensure() -> Result<Ready> {
+    let mut packages: Vec<&str> = absent().map(|(_, package, _)| package).collect();
+    let cache = run::cache()?;
+    let folder = |requirement: &str| cache.join(requirement.replace("==", "-")).join("bin");
+    let lacks = |requirement: &str, program: &str| !folder(requirement).join(program).is_file();
+    if is_debian_root() {
+        let any = PYTHON.iter().any(|(requirement, program, _)| lacks(requirement, program));
+        if any && !python_makes_environments() {
+            packages.push("python3-venv");
+        }
+        if !packages.is_empty() {
+            apt(&packages)?;
+        }
+        for (requirement, program, _) in PYTHON {
+            if lacks(requirement, program)
+                && let Err(error) = install(requirement, program, &folder(requirement))
+            {
+                eprintln!("{requirement}: {error:#}");
+            }
+        }
+    }
+    let mut missing: Vec<String> =
+        absent().map(|(program, _, purpose)| format!("{program} ({purpose})")).collect();
+    let mut path = Vec::new();
+    for (requirement, program, purpose) in PYTHON {
+        if !lacks(requirement, program) {
+            path.push(folder(requirement));
+        } else if run::find(program).is_none() {
+            missing.push(format!("{requirement} ({purpose})"));
+        }
+    }
+    Ok(Ready { path, missing })
+}
+
+fn absent() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    CLIENTS.iter().copied().filter(|(program, package, _)| {
+        // Debian's ordinary busybox is dynamic: a scratch image of it does not start.
+        run::find(program).is_none() || *package == "busybox-static" && !is_static("/bin/busybox")
+    })
+}
+
+/// A static program has no interpreter; the loader's path would stand in its first page.
+fn is_static(program: &str) -> bool {
+    fs::read(program).is_ok_and(|bytes| {
+        !bytes
+            .iter()
+            .take(4096)
+            .copied()
+            .collect::<Vec<_>>()
+            .windows(6)
+            .any(|window| window == b"ld-lin")
+    })
+}
+
+fn is_debian_root() -> bool {
+    let root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    root && release
+        .lines()
+        .any(|line| line == "ID=debian" || line.starts_with("ID_LIKE=") && line.contains("debian"))
+}
+
+fn apt(packages: &[&str]) -> Result<()> {
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        run::to_end(&mut command)
+    };
+    apt(&["update", "-qq"])?;
+    for package in packages {
+        // One by one: a name that this release does not have must not keep the others away.
+        let name =
+            if *package == "docker-cli" && !has_package(package) { "docker.io" } else { package };
+        if let Err(error) = apt(&["install", "-y", "-qq", "--no-install-recommends", name]) {
+            eprintln!("{name}: {error:#}");
+        }
+    }
+    Ok(())
+}
+
+fn has_package(package: &str) -> bool {
+    Command::new("apt-cache")
+        .args(["policy", package])
+        .output()
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("Candidate: "))
+}
+
+fn python_makes_environments() -> bool {
+    Command::new("python3")
+        .args(["-c", "import ensurepip, venv"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+fn install(requirement: &str, program: &str, bin: &Path) -> Result<()> {
+    let folder = bin.parent().context("the folder of a virtual environment")?;
+    // What a broken run has left behind is not worth mending.
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    run::to_end(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    run::to_end(Command::new(bin.join("pip")).args(["install", "--quiet", requirement]))?;
+    if program.starts_with("python-") {
+        std::os::unix::fs::symlink("python3", bin.join(program))?;
+    }
+    Ok(())
+}
