@@ -107,6 +107,13 @@ impl Table {
     }
 
     /// Us against a figure of the design.
+    /// Us beside something that does less, to see what there is to be had: no budget.
+    pub(crate) fn beside(&mut self, what: impl Into<String>, ours: Figure, peer: (&str, Figure)) {
+        let ratio = ours.ratio(peer.1);
+        let peer = Some(Peer { name: peer.0.to_owned(), figure: peer.1, ratio });
+        self.push(Row { what: what.into(), ours, peer, budget: String::new(), met: true });
+    }
+
     pub(crate) fn budget(&mut self, what: impl Into<String>, ours: Figure, budget: Figure) {
         let less = matches!(budget, Figure::Milliseconds(_) | Figure::Megabytes(_));
         let sign = if less { '≤' } else { '≥' };
@@ -143,7 +150,11 @@ fn line(row: &Row) -> String {
         || (String::new(), String::new()),
         |peer| (format!("{} {}", peer.name, peer.figure.shown()), format!("{:.1}×", peer.ratio)),
     );
-    let met = if row.met { "met" } else { "**missed**" };
+    let met = match row.met {
+        _ if row.budget.is_empty() => "",
+        true => "met",
+        false => "**missed**",
+    };
     format!("| {} | {} | {peer} | {ratio} | {} | {met} |", row.what, row.ours.shown(), row.budget)
 }
 
@@ -171,10 +182,12 @@ mod tests {
         table.against("b", time(20), ("peer", time(10)), 1.0);
         table.budget("c", Figure::PerSecond(6000.0), Figure::PerSecond(5000.0));
         table.budget("d", time(30), time(20));
+        table.beside("e", time(30), ("raw", time(20)));
         let met: Vec<bool> = table.rows.iter().map(|row| row.met).collect();
-        assert_eq!(met, [true, false, true, false]);
+        assert_eq!(met, [true, false, true, false, true]);
         let text = table.to_markdown();
         assert!(text.contains("| a | 10 ms | peer 20 ms | 2.0× | ≥ 2× | met |"), "{text}");
         assert!(text.contains("| d | 30 ms |  |  | ≤ 20 ms | **missed** |"), "{text}");
+        assert!(text.contains("| e | 30 ms | raw 20 ms | 0.7× |  |  |"), "{text}");
     }
 }

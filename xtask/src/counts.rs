@@ -7,19 +7,22 @@ use std::ops::AddAssign;
 pub(crate) struct Counts {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
+    /// Of those that passed, how many did so only when they were tried again.
+    pub(crate) flaky: u64,
 }
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.flaky += other.flaky;
     }
 }
 
 /// From nextest's `Summary [ 1.2s] 12 tests run: 10 passed (1 slow), 1 failed, 1 timed out, 0 skipped`.
 pub(crate) fn from_nextest(line: &str) -> Option<Counts> {
     let (_, outcomes) = line.trim_start().strip_prefix("Summary [")?.split_once(" run: ")?;
-    let mut counts = Counts::default();
+    let mut counts = Counts { flaky: flaky(outcomes), ..Counts::default() };
     let mut depth = 0_u32;
     let outside_of_parentheses = outcomes.chars().filter(|character| match character {
         '(' => {
@@ -43,6 +46,13 @@ pub(crate) fn from_nextest(line: &str) -> Option<Counts> {
         }
     }
     Some(counts)
+}
+
+/// From `870 passed (2 slow, 1 flaky)`.
+fn flaky(outcomes: &str) -> u64 {
+    let words: Vec<&str> = outcomes.split([' ', '(', ')', ',']).collect();
+    let number = words.windows(2).find(|pair| pair.get(1) == Some(&"flaky"));
+    number.and_then(|pair| pair.first()?.parse().ok()).unwrap_or_default()
 }
 
 /// From `test result: ok. 3 passed; 0 failed; 0 ignored; …` of the standard harness.
@@ -79,7 +89,7 @@ mod tests {
     use super::*;
 
     fn counts(passed: u64, failed: u64) -> Option<Counts> {
-        Some(Counts { passed, failed })
+        Some(Counts { passed, failed, flaky: 0 })
     }
 
     #[test]
@@ -97,6 +107,8 @@ mod tests {
         for (line, expected) in cases {
             assert_eq!(from_nextest(line), expected, "{line}");
         }
+        let line = "Summary [ 9s] 9 tests run: 8 passed (3 slow, 2 flaky, 1 leaky), 1 failed";
+        assert_eq!(from_nextest(line), Some(Counts { passed: 8, failed: 1, flaky: 2 }));
     }
 
     #[test]

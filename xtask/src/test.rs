@@ -43,6 +43,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         eprintln!("error: in CI a skip is a failure");
         faults.push("skips".into());
     }
+    if counts.flaky > 0 {
+        println!("{} of them passed only when they were tried again", counts.flaky);
+    }
     println!("{} passed, {} failed", counts.passed, counts.failed);
     if !faults.is_empty() || counts.failed > 0 {
         // The counts stay the last line: no further message.

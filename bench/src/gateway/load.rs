@@ -1,5 +1,6 @@
 //! Small requests, many at once: how many a second, and how long the slowest wait.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -24,11 +25,13 @@ pub(super) async fn run(
     table: &mut Table,
     scene: &Scene,
     nginx: &Nginx,
+    engine: &Path,
 ) -> Result<()> {
-    let peers = [scene.gateway(), nginx.copied.clone(), nginx.tuned.clone()];
+    let socket = Endpoint::Socket(engine.to_owned());
+    let peers = [scene.gateway(), nginx.copied.clone(), nginx.tuned.clone(), socket];
     let (rounds, long) = if settings.quick { (1, 300) } else { (7, 1500) };
     for target in ["/_ping", "/containers/json"] {
-        let mut taken: [Vec<Round>; 3] = Default::default();
+        let mut taken: [Vec<Round>; 4] = Default::default();
         for round in 0..=rounds {
             for (peer, taken) in peers.iter().zip(&mut taken) {
                 let one = round_of(peer, target, Duration::from_millis(long)).await?;
@@ -37,12 +40,15 @@ pub(super) async fn run(
                 }
             }
         }
-        let [ours, copied, tuned] = taken.map(middle);
+        let [ours, copied, tuned, raw] = taken.map(middle);
         for (name, peer, least) in [("nginx, as copied", copied, 3.0), ("nginx, tuned", tuned, 1.0)]
         {
             let rate = |round: Round| Figure::PerSecond(round.rate);
             table.against(format!("`GET {target}`"), rate(ours), (name, rate(peer)), least);
         }
+        // All of it shares the processors: what the engine takes, nothing before it can give.
+        let rates = (Figure::PerSecond(ours.rate), Figure::PerSecond(raw.rate));
+        table.beside(format!("`GET {target}`"), rates.0, ("the bare socket", rates.1));
         for (name, peer) in [("nginx, as copied", copied), ("nginx, tuned", tuned)] {
             let p99 = |round: Round| Figure::time(round.p99);
             table.against(format!("`GET {target}`, p99"), p99(ours), (name, p99(peer)), 1.0);

@@ -32,7 +32,7 @@ pub(crate) fn run(settings: &Settings, table: &mut Table) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     {
         let nginx = scene.nginx(settings, &engine)?;
-        runtime.block_on(load::run(settings, table, &scene, &nginx))?;
+        runtime.block_on(load::run(settings, table, &scene, &nginx, &engine))?;
         runtime.block_on(bulk::run(settings, table, &scene, &nginx))?;
     }
     runtime.block_on(create::run(settings, table, &scene, &engine))?;

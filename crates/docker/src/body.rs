@@ -191,6 +191,11 @@ impl Asked {
         self.query.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Takes a parameter out of a query that is read with the body.
+    pub(crate) fn remove_query(&mut self, name: &str) {
+        self.query.retain(|(key, _)| key != name);
+    }
+
     /// The query to forward.
     pub fn query(&self) -> &[(String, String)] {
         &self.query

@@ -21,6 +21,7 @@
 
 mod answer;
 mod asks;
+mod building;
 mod content;
 mod guard;
 mod handle;

@@ -5,12 +5,14 @@
 //! whether the caller may, and what was decided on is what is forwarded. [`daemon`] and [`check`] set an engine's own
 //! TLS up and find out what an endpoint accepts.
 //!
-//! **What an attacker controls:** every byte of target, headers and body. `route`, `body` and `filters` are
-//! pure functions over them, fuzzed on their own; what they do not know is refused.
+//! **What an attacker controls:** every byte of target, headers and body. `route`, `body`, `filters`,
+//! [`dockerfile`] and [`context`] are pure functions over them, fuzzed on their own; what they do not know is refused.
 
 pub mod body;
 pub mod check;
+pub mod context;
 pub mod daemon;
+pub mod dockerfile;
 pub mod filters;
 pub mod gateway;
 pub mod route;

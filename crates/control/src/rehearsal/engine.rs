@@ -52,8 +52,8 @@ impl Engine {
                 tokio::spawn(async move {
                     let service = service_fn(|request: Request<Incoming>| {
                         let objects = Arc::clone(&objects);
-                        notes.hear(&request);
-                        async move { answer(&objects, request).await }
+                        let notes = Arc::clone(&notes);
+                        async move { answer(&objects, &notes, request).await }
                     });
                     let connection = hyper::server::conn::http1::Builder::new();
                     // Ends with the gateway's end of it.
@@ -79,26 +79,24 @@ impl Engine {
     }
 }
 
-impl Heard {
-    fn hear(&self, request: &Request<Incoming>) {
-        self.asked.store(true, Ordering::Relaxed);
-        let agent = request.headers().get(hyper::header::USER_AGENT);
-        if agent.is_some_and(|agent| agent.as_bytes() == USER_AGENT.as_bytes()) {
-            self.reached.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
 async fn answer(
     objects: &Objects,
+    heard: &Heard,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
-    let path = request.uri().path().to_owned();
-    let (status, body) = match looked_up(objects, request.method(), &path) {
+    heard.asked.store(true, Ordering::Relaxed);
+    let agent = request.headers().get(hyper::header::USER_AGENT);
+    let is_clients = agent.is_some_and(|agent| agent.as_bytes() == USER_AGENT.as_bytes());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let body = request.into_body().collect().await?.to_bytes();
+    // An engine does nothing before it has the whole of a request: what breaks off has not reached it.
+    if is_clients {
+        heard.reached.store(true, Ordering::Relaxed);
+    }
+    let (status, body) = match looked_up(objects, &method, &path) {
         Some(Some(found)) => (StatusCode::OK, found),
         Some(None) => (StatusCode::NOT_FOUND, json!({ "message": "not in the file" })),
-        None if *request.method() == Method::POST && path.ends_with("/create") => {
-            let body = request.into_body().collect().await?.to_bytes();
+        None if method == Method::POST && path.ends_with("/create") => {
             (StatusCode::CREATED, made(&body))
         }
         None => (StatusCode::OK, objects.list(&path)),

@@ -124,6 +124,9 @@ pub struct Case {
     body_file: Option<String>,
     #[serde(skip)]
     body_bytes: Option<Vec<u8>>,
+    /// Of a build: what stands in the context.
+    #[serde(default)]
+    dockerfile: Option<String>,
     #[serde(default)]
     action: Option<String>,
     #[serde(default)]
@@ -351,17 +354,22 @@ fn bytes(case: &Case, request: &str) -> Result<Vec<u8>, SuiteError> {
     if target.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(SuiteError::Wrong("a target has neither blanks nor control characters".into()));
     }
-    let body = match (&case.body, &case.body_bytes) {
-        (Some(_), Some(_)) => {
-            return Err(SuiteError::Wrong("a case has a body or a body-file, not both".into()));
+    let body = match (&case.body, &case.body_bytes, &case.dockerfile) {
+        (None, None, None) => None,
+        (Some(Value::String(text)), None, None) => Some(text.clone().into_bytes()),
+        (Some(json), None, None) => Some(json.to_string().into_bytes()),
+        (None, Some(bytes), None) => Some(bytes.clone()),
+        (None, None, Some(dockerfile)) => Some(context(dockerfile).map_err(wrong)?),
+        _ => {
+            return Err(SuiteError::Wrong(
+                "a case has one of body, body-file and dockerfile".to_owned(),
+            ));
         }
-        (Some(Value::String(text)), None) => Some(text.clone().into_bytes()),
-        (Some(json), None) => Some(json.to_string().into_bytes()),
-        (None, bytes) => bytes.clone(),
     };
     let mut head =
         format!("{method} {target} HTTP/1.1\r\nHost: docker\r\nUser-Agent: {USER_AGENT}\r\n");
-    let kind = case.content_type.as_deref().or(body.as_ref().map(|_| "application/json"));
+    let usual = if case.dockerfile.is_some() { "application/x-tar" } else { "application/json" };
+    let kind = case.content_type.as_deref().or(body.as_ref().map(|_| usual));
     if let Some(kind) = kind {
         if kind.chars().any(char::is_control) {
             return Err(SuiteError::Wrong("a content-type has no control characters".into()));
@@ -381,4 +389,14 @@ fn bytes(case: &Case, request: &str) -> Result<Vec<u8>, SuiteError> {
     let mut bytes = head.into_bytes();
     bytes.extend(body.unwrap_or_default());
     Ok(bytes)
+}
+
+/// The context of a build with nothing but this Dockerfile.
+fn context(dockerfile: &str) -> std::io::Result<Vec<u8>> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(dockerfile.len() as u64);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_data(&mut header, "Dockerfile", dockerfile.as_bytes())?;
+    archive.into_inner()
 }

@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 
-use super::question::Question;
+use super::action::Action;
+use super::question::{Principal, Question};
 use super::set::Decision;
 
 /// So that threads seldom wait for one another.
@@ -79,14 +80,69 @@ impl Shard {
     }
 }
 
+/// What the scopes of the rules say of somebody and an action.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Permitted {
+    /// It is permitted whatever it is about.
+    pub(super) all: bool,
+    /// It may be permitted on something.
+    pub(super) any: bool,
+}
+
+/// What was found out of principals.
+#[derive(Debug, Default)]
+pub(super) struct Known(RwLock<HashMap<Principal, HashMap<Action, Permitted>>>);
+
+impl Known {
+    /// Principals that are remembered; those of a host are a few.
+    const MOST: usize = 1024;
+
+    pub(super) fn get_or(
+        &self,
+        principal: &Principal,
+        action: Action,
+        find: impl FnOnce() -> Permitted,
+    ) -> Permitted {
+        {
+            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(found) = known.get(principal).and_then(|actions| actions.get(&action)) {
+                return *found;
+            }
+        }
+        let found = find();
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= Self::MOST && !known.contains_key(principal) {
+            known.clear();
+        }
+        known.entry(principal.clone()).or_default().insert(action, found);
+        found
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Action, PolicySet, Principal, Resource};
+    use crate::policy::{PolicySet, Resource};
 
     fn question(number: usize) -> Question {
         let who = Principal::new("spiffe://t.sealock/human/jo".parse().unwrap());
         Question::new(who, Action::StatusRead, Resource::Status).with("via", number.to_string())
+    }
+
+    #[test]
+    fn of_many_principals_the_last_are_remembered() {
+        let known = Known::default();
+        for number in 0..3 * Known::MOST {
+            let who = format!("spiffe://t.sealock/human/jo-{number}").parse().unwrap();
+            let who = Principal::new(who);
+            let is_odd = number % 2 == 1;
+            let find = || Permitted { all: is_odd, any: true };
+            assert_eq!(known.get_or(&who, Action::StatusRead, find).all, is_odd);
+            let again = || Permitted { all: !is_odd, any: false };
+            let found = known.get_or(&who, Action::StatusRead, again);
+            assert!(found.all == is_odd && found.any);
+        }
+        assert!(known.0.read().unwrap().len() <= Known::MOST);
     }
 
     #[test]

@@ -118,6 +118,11 @@ impl Vocabulary {
         self.groups.get(&action).cloned().unwrap_or_default()
     }
 
+    pub(super) fn is_in_group(&self, action: Action, group: &str) -> bool {
+        let groups = self.groups.get(&action).into_iter().flatten();
+        groups.map(EntityUid::id).any(|id| id.unescaped() == group)
+    }
+
     pub(super) fn uid(&self, kind: Kind, id: &str) -> Result<EntityUid, String> {
         let name = self.types.get(&kind).ok_or("unknown entity type")?;
         Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id)))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Plane};
-use super::cache::Decisions;
+use super::cache::{Decisions, Known, Permitted};
 use super::defaults::Defaults;
 use super::entities::{self, Vocabulary};
 use super::error::{PolicyError, Problem};
@@ -113,6 +113,7 @@ pub struct PolicySet {
     sha256: String,
     /// Shared by clones, which are the same set.
     taken: Arc<Decisions>,
+    known: Arc<Known>,
 }
 
 impl PolicySet {
@@ -144,6 +145,7 @@ impl PolicySet {
             epoch,
             sha256: digest(sources),
             taken: Arc::default(),
+            known: Arc::default(),
         })
     }
 
@@ -183,19 +185,26 @@ impl PolicySet {
 
     /// Whether an action is in a group of the schema, such as `DockerRead`.
     pub fn is_in_group(&self, action: Action, group: &str) -> bool {
-        self.words.groups(action).iter().any(|uid| uid.id().unescaped() == group)
+        self.words.is_in_group(action, group)
     }
 
     /// Whether a rule permits the action on everything, whatever the circumstances, and no rule could forbid
     /// it on anything: so that there is no need to ask for each of many things.
     pub fn permits_all(&self, principal: &Principal, action: Action) -> bool {
-        self.scopes.permit_all(&self.words, principal, action)
+        self.known.get_or(principal, action, || self.scopes(principal, action)).all
     }
 
     /// Whether a rule could permit the action on something, under some circumstances: if not, there is nothing to
     /// find out before it is denied.
     pub fn permits_any(&self, principal: &Principal, action: Action) -> bool {
-        self.scopes.permit_any(&self.words, principal, action)
+        self.known.get_or(principal, action, || self.scopes(principal, action)).any
+    }
+
+    fn scopes(&self, principal: &Principal, action: Action) -> Permitted {
+        Permitted {
+            all: self.scopes.permit_all(&self.words, principal, action),
+            any: self.scopes.permit_any(&self.words, principal, action),
+        }
     }
 
     /// The `@defaults` of all rules in whose scope somebody does something, the strictest of each kind.

@@ -27,7 +27,8 @@ pub struct Stamp {
 
 impl Asked {
     /// Puts the stamp on what is asked for. Labels go on containers, networks, volumes, services, builds
-    /// and commits; the rest on containers only, and is passed over elsewhere.
+    /// and commits; limits of memory and processor time on containers and the steps of builds; the rest on
+    /// containers only, and is passed over elsewhere: the classic builder knows nothing of it.
     ///
     /// The context follows the limits, so that a rule which wants one is content with the stamp's.
     /// `risks` and `labelKeys` stay what the caller asked for.
@@ -44,7 +45,44 @@ impl Asked {
         if self.action == Action::DockerContainerCreate {
             self.stamp_host(stamp);
         }
+        if self.action == Action::DockerImageBuild {
+            self.stamp_steps(stamp);
+        }
         Ok(())
+    }
+
+    /// The limits of each step of a build, in its query.
+    fn stamp_steps(&mut self, stamp: &Stamp) {
+        // Of processor time in a second; the kernel takes no period that is longer.
+        const PERIOD: i64 = 100_000;
+        const BILLION: i64 = 1_000_000_000;
+        let number = |this: &Self, name: &str| {
+            let (_, text) = this.query.iter().find(|(key, _)| key == name)?;
+            text.parse::<i64>().ok()
+        };
+        if let Some(limit) = stamp.memory {
+            if is_above(number(self, "memory"), limit) {
+                self.set_query("memory", &limit.to_string());
+            }
+            let memory = number(self, "memory").unwrap_or(limit);
+            let most_swap = memory.saturating_mul(2).min(limit.saturating_mul(2));
+            let swap = number(self, "memswap").unwrap_or(0);
+            if swap <= 0 || swap > most_swap || swap < memory {
+                self.set_query("memswap", &most_swap.to_string());
+            }
+            self.context.insert("memory".to_owned(), memory.into());
+        }
+        if let Some(limit) = stamp.nano_cpus {
+            let period = number(self, "cpuperiod").filter(|period| *period > 0).unwrap_or(PERIOD);
+            let given = number(self, "cpuquota").filter(|quota| *quota > 0);
+            let asked = given.map(|quota| quota.saturating_mul(BILLION) / period);
+            if is_above(asked, limit) {
+                let quota = limit.saturating_mul(PERIOD) / BILLION;
+                self.set_query("cpuperiod", &PERIOD.to_string());
+                // The kernel takes no less than a hundredth of the period.
+                self.set_query("cpuquota", &quota.max(PERIOD / 100).to_string());
+            }
+        }
     }
 
     fn stamp_labels(&mut self, labels: &BTreeMap<String, String>) -> Result<(), BodyError> {

@@ -23,6 +23,8 @@ pub(super) struct Content {
     asked: Option<Asked>,
     /// The body where it is passed on as it comes.
     stream: Option<RequestBody>,
+    /// The context of a build, which may be read on its way.
+    context: Option<Incoming>,
     /// Labels that the new container gets from its image.
     inherited: BTreeMap<String, String>,
     /// The circumstances of a body that was not read.
@@ -39,7 +41,7 @@ pub(super) struct Names {
 
 impl Content {
     fn new(asked: Option<Asked>, stream: Option<RequestBody>) -> Self {
-        Self { asked, stream, inherited: BTreeMap::new(), unread: BTreeMap::new() }
+        Self { asked, stream, context: None, inherited: BTreeMap::new(), unread: BTreeMap::new() }
     }
 
     /// The circumstances, for policy.
@@ -120,6 +122,28 @@ impl Content {
         }
     }
 
+    /// A parameter of a query that is read with the body; empty where it is not there.
+    pub(super) fn query_value(&self, name: &str) -> &str {
+        let pairs = self.asked.as_ref().map_or(&[][..], Asked::query);
+        pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// Takes a parameter out of such a query.
+    pub(super) fn remove_query(&mut self, name: &str) {
+        if let Some(asked) = &mut self.asked {
+            asked.remove_query(name);
+        }
+    }
+
+    /// The context of a build, as it comes. Something has to take its place.
+    pub(super) fn take_context(&mut self) -> Option<Incoming> {
+        self.context.take()
+    }
+
+    pub(super) fn set_stream(&mut self, stream: RequestBody) {
+        self.stream = Some(stream);
+    }
+
     /// A body that was not read: what is asked then is whether anything of the kind could be permitted.
     pub(super) fn unread(action: Action) -> Self {
         let empty =
@@ -182,12 +206,14 @@ impl Content {
 
     /// Whether the body that is forwarded was written by us.
     pub(super) fn is_json(&self) -> bool {
-        self.stream.is_none() && self.asked.as_ref().is_some_and(|asked| !asked.body().is_empty())
+        self.stream.is_none()
+            && self.context.is_none()
+            && self.asked.as_ref().is_some_and(|asked| !asked.body().is_empty())
     }
 
     /// The body that is forwarded.
     pub(super) fn into_body(self) -> RequestBody {
-        match (self.stream, self.asked) {
+        match (self.stream.or(self.context.map(RequestBody::from)), self.asked) {
             (Some(stream), _) => stream,
             (None, Some(asked)) => RequestBody::from(Bytes::from(asked.body())),
             (None, None) => RequestBody::empty(),
@@ -196,7 +222,11 @@ impl Content {
 }
 
 /// Adds texts to a set of the context, where the operation has that set.
-fn add(context: &mut BTreeMap<String, Value>, set: &str, texts: impl IntoIterator<Item = String>) {
+pub(super) fn add(
+    context: &mut BTreeMap<String, Value>,
+    set: &str,
+    texts: impl IntoIterator<Item = String>,
+) {
     let mut texts = texts.into_iter().peekable();
     if texts.peek().is_none() {
         return;
@@ -228,7 +258,7 @@ pub(super) async fn read(
         Some(BodyKind::Stream) if routed.action() == Action::DockerImageBuild => {
             refuse_forms(headers, true)?;
             let asked = asked(routed, &[], limits)?;
-            Ok(Content::new(Some(asked), Some(RequestBody::from(body))))
+            Ok(Content { context: Some(body), ..Content::new(Some(asked), None) })
         }
         Some(BodyKind::Stream) => {
             refuse_forms(headers, true)?;

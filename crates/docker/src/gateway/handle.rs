@@ -8,9 +8,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use sealock_core::policy::Action;
 use sealock_net::Incoming;
 use sealock_net::proxy::{Answer, RequestBody, Tunnel, Upgrade, Upgraded, Upstream};
+use tokio::sync::Semaphore;
 
 use super::answer::{Body, Failure};
 use super::asks::asks;
+use super::building;
 use super::content::{self, Content};
 use super::limits::Limiter;
 use super::lookup::Lookup;
@@ -29,6 +31,8 @@ pub struct Gateway<G> {
     guard: Arc<G>,
     newest: Version,
     limiter: Limiter,
+    /// For contexts of builds that are read.
+    building: Arc<Semaphore>,
 }
 
 impl<G: Guard> Gateway<G> {
@@ -40,6 +44,7 @@ impl<G: Guard> Gateway<G> {
             guard,
             newest,
             limiter: Limiter::default(),
+            building: Arc::new(Semaphore::new(building::MOST)),
         }
     }
 
@@ -73,6 +78,24 @@ impl<G: Guard> Gateway<G> {
                 let status = StatusCode::from_u16(error.status());
                 Failure::new(status.unwrap_or(StatusCode::BAD_REQUEST), error.message())
             })?;
+        let is_buildkit = is_buildkit(&routed);
+        let done = self.routed(client, routed, request).await;
+        done.map_err(|mut failure| {
+            if is_buildkit && failure.status == StatusCode::FORBIDDEN {
+                failure.message.push_str(
+                    "; BuildKit is for those who may do everything: build with DOCKER_BUILDKIT=0",
+                );
+            }
+            failure
+        })
+    }
+
+    async fn routed(
+        &self,
+        client: &Client,
+        routed: Routed,
+        request: Request<Incoming>,
+    ) -> Result<Answer<Body>, Failure> {
         let (head, body) = request.into_parts();
         let id = self.guard.request_id().ok_or_else(|| {
             Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the system has no randomness")
@@ -103,7 +126,14 @@ impl<G: Guard> Gateway<G> {
         }
         let routed = prune::narrowed(&self.lookup, &view, about.routed).await?;
         let import = stamped::import(&view, &routed)?;
+        let building =
+            building::begin(&self.lookup, &view, &routed, &mut content, &self.building).await?;
         let forwarded = forwarded(head.method, &routed, &head.headers, content, import)?;
+        if let Some(building) = building {
+            let engine = (&self.engine, &self.lookup);
+            let answer = building.run(engine, &self.guard, &view, &id, forwarded).await?;
+            return Ok(Answer::Response(answer));
+        }
         match routed.route().hijack {
             Hijack::Never => {
                 let response = self.engine.forward(forwarded).await?;
@@ -202,6 +232,15 @@ fn tunnel(upgraded: Upgraded, asked: bool) -> Result<Answer<Body>, Failure> {
         Failure::new(StatusCode::BAD_GATEWAY, format!("the Docker engine's answer: {error}"))
     })?;
     Ok(Answer::Tunnel(Box::new(tunnel)))
+}
+
+/// What docker's client begins a build with, unless it is told otherwise.
+fn is_buildkit(routed: &Routed) -> bool {
+    match routed.action() {
+        Action::DockerSession | Action::DockerGrpc => true,
+        Action::DockerImageBuild => routed.text("version") == Some("2"),
+        _ => false,
+    }
 }
 
 /// Headers that say something to the engine; all others end here.

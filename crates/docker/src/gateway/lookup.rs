@@ -45,6 +45,15 @@ pub(super) struct Volume {
     pub(super) options: BTreeMap<String, String>,
 }
 
+/// An image, and what it brings into a build.
+#[derive(Debug)]
+pub(super) struct Base {
+    pub(super) facts: ImageFacts,
+    pub(super) id: String,
+    /// Instructions that a build on it carries out first.
+    pub(super) on_build: Vec<String>,
+}
+
 impl Lookup {
     pub(super) fn new(engine: Upstream) -> Self {
         Self { engine, claims: Arc::default() }
@@ -139,6 +148,33 @@ impl Lookup {
             let id = image.take_id();
             (image.facts(name), id)
         }))
+    }
+
+    /// An image that a build is based on.
+    pub(super) async fn base(&self, name: &ImageName) -> Result<Option<Base>, Failure> {
+        let found: Option<Image> = self.get(&format!("/images/{name}/json")).await?;
+        Ok(found.map(|mut image| {
+            let (id, on_build) = (image.take_id(), image.take_on_build());
+            Base { facts: image.facts(name), id, on_build }
+        }))
+    }
+
+    /// Gives an image a name.
+    pub(super) async fn tag(&self, id: &str, name: &ImageName) -> Result<(), Failure> {
+        let (Some(repository), Some(tag)) = (name.repository(), name.tag()) else {
+            return Err(Failure::bad("an image is called by a name and a tag"));
+        };
+        let target = format!("/images/{id}/tag?repo={repository}&tag={tag}");
+        let mut request = Request::new(RequestBody::empty());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() =
+            target.parse().map_err(|_| Failure::bad("the name cannot be asked for"))?;
+        let response = self.engine.forward(request).await?;
+        if response.status() == StatusCode::CREATED {
+            return Ok(());
+        }
+        let status = response.status();
+        Err(Failure::new(StatusCode::BAD_GATEWAY, format!("the Docker engine answers {status}")))
     }
 
     /// Makes a volume of the local driver; one of that name that is there already stays as it is. Gives

@@ -80,24 +80,34 @@ async fn images<G: Guard>(
     });
     let given = routed.new_images().iter().map(|name| (name, false));
     for (name, is_pulled) in pulled.chain(given) {
-        let name = name.clone().or_latest();
-        if let Some(facts) = lookup.image(&name).await? {
-            // What nobody owns came from a registry, and may come from there again.
-            let is_free = is_pulled && facts.owner.is_none();
-            if !is_free && !view.owns(&Resource::DockerImage(facts)) {
-                return Err(taken(&name));
-            }
+        may_be_given(lookup, view, &name.clone().or_latest(), is_pulled).await?;
+    }
+    Ok(())
+}
+
+/// Whether an image may get this name.
+pub(super) async fn may_be_given<G: Guard>(
+    lookup: &Lookup,
+    view: &View<'_, G>,
+    name: &ImageName,
+    is_pulled: bool,
+) -> Result<(), Failure> {
+    if let Some(facts) = lookup.image(name).await? {
+        // What nobody owns came from a registry, and may come from there again.
+        let is_free = is_pulled && facts.owner.is_none();
+        if !is_free && !view.owns(&Resource::DockerImage(facts)) {
+            return Err(taken(name));
         }
-        // `cafe` would be found before the image whose id begins so.
-        let last = name.repository();
-        let last = last.as_deref().and_then(|path| path.strip_prefix("docker.io/library/"));
-        if let Some(id) = last.and_then(|path| ImageName::parse(path).ok())
-            && id.is_id()
-            && lookup.image(&id).await?.is_some()
-            && lookup.image(&name).await?.is_none()
-        {
-            return Err(taken(&name));
-        }
+    }
+    // `cafe` would be found before the image whose id begins so.
+    let last = name.repository();
+    let last = last.as_deref().and_then(|path| path.strip_prefix("docker.io/library/"));
+    if let Some(id) = last.and_then(|path| ImageName::parse(path).ok())
+        && id.is_id()
+        && lookup.image(&id).await?.is_some()
+        && lookup.image(name).await?.is_none()
+    {
+        return Err(taken(name));
     }
     Ok(())
 }

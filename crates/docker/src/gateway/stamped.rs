@@ -34,8 +34,14 @@ pub(super) fn stamp<G: Guard>(
         }
         _ => return Ok(()),
     };
-    let Defaults { mut labels, no_new_privileges, memory, pids, nano_cpus } =
-        view.guard().defaults(view.client, action);
+    let mut defaults = view.guard().defaults(view.client, action);
+    if action == Action::DockerImageBuild {
+        // Its steps are containers that nobody asks for one by one.
+        let labels = std::mem::take(&mut defaults.labels);
+        let steps = view.guard().defaults(view.client, Action::DockerContainerCreate);
+        defaults = Defaults { labels, ..defaults.and(&steps) };
+    }
+    let Defaults { mut labels, no_new_privileges, memory, pids, nano_cpus } = defaults;
     if view.is_stamped() {
         labels.insert(owner_label.to_owned(), view.me().to_owned());
         if owner_label == IMAGE_OWNER_LABEL {

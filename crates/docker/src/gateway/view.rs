@@ -37,6 +37,11 @@ impl<'a, G: Guard> View<'a, G> {
         self.sight == Sight::Own
     }
 
+    /// Whether policy would refuse things to them, and its mode lets them pass.
+    pub(super) fn is_watched(&self) -> bool {
+        self.sight == Sight::Watched
+    }
+
     /// Whether what they make is theirs. Also where they are only watched: what is learnt of them is about what
     /// they made.
     pub(super) fn is_stamped(&self) -> bool {

@@ -75,13 +75,6 @@ fn reaching_bodies(name: &str) -> Vec<String> {
 const MORE: &str = r#"
 permit (
   principal in Sealock::Group::"docker-ci",
-  action == Sealock::Action::"Docker::ImageBuild",
-  resource
-)
-when { context.risks.isEmpty() && context.unknownFields.isEmpty() };
-
-permit (
-  principal in Sealock::Group::"docker-ci",
   action in
     [Sealock::Action::"Docker::ImageLoad",
      Sealock::Action::"Docker::PluginPull",

@@ -12,6 +12,7 @@ mod envelope;
 mod gateway;
 mod gateway_alone;
 mod gateway_bollard;
+mod gateway_build;
 mod gateway_clients;
 mod gateway_containers;
 mod gateway_docker;

@@ -42,6 +42,9 @@ pub(super) struct ImageEntry {
     owner: Option<String>,
     #[serde(default)]
     labels: Labels,
+    /// Instructions that a build on it carries out.
+    #[serde(default)]
+    on_build: Vec<String>,
 }
 
 /// `[[network]]` and `[[volume]]`
@@ -62,7 +65,7 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Objects {
     containers: Vec<ContainerFacts>,
-    images: Vec<ImageFacts>,
+    images: Vec<(ImageFacts, Vec<String>)>,
     networks: Vec<ObjectFacts>,
     volumes: Vec<(ObjectFacts, Labels)>,
     /// Ids of commands, and of the containers they are in.
@@ -129,7 +132,7 @@ impl Objects {
         let mut facts = named_image(&entry.name)?;
         facts.labels = stamped(&entry.labels, IMAGE_OWNER_LABEL, owner.as_ref());
         facts.owner = owner;
-        self.images.push(facts);
+        self.images.push((facts, entry.on_build.clone()));
         Ok(())
     }
 
@@ -160,9 +163,9 @@ impl Objects {
         self.networks.iter().find(|facts| is_named(name, &facts.name, &facts.id))
     }
 
-    fn find_image(&self, name: &str) -> Option<&ImageFacts> {
+    fn find_image(&self, name: &str) -> Option<&(ImageFacts, Vec<String>)> {
         let wanted = named_image(name).ok()?;
-        self.images.iter().find(|facts| facts.reference == wanted.reference)
+        self.images.iter().find(|(facts, _)| facts.reference == wanted.reference)
     }
 
     /// As policy sees a container of that name, whether it is there or not; likewise below.
@@ -174,7 +177,7 @@ impl Objects {
 
     pub(super) fn image_facts(&self, name: &str) -> Result<Resource, SuiteError> {
         let facts = match self.find_image(name) {
-            Some(found) => found.clone(),
+            Some((found, _)) => found.clone(),
             None => named_image(name)?,
         };
         Ok(Resource::DockerImage(facts))
@@ -205,16 +208,16 @@ impl Objects {
 
     pub(crate) fn image(&self, name: &str) -> Option<Value> {
         let nothing = Labels::new();
-        let labels = match self.find_image(name) {
-            Some(facts) => &facts.labels,
-            None if name == any_image() => &nothing,
+        let (labels, on_build) = match self.find_image(name) {
+            Some((facts, on_build)) => (&facts.labels, on_build.as_slice()),
+            None if name == any_image() => (&nothing, [].as_slice()),
             None => return None,
         };
         Some(json!({
             "Id": format!("sha256:{}", made_up_id(name)),
             "RepoTags": [name],
             "RepoDigests": [],
-            "Config": { "Labels": labels },
+            "Config": { "Labels": labels, "OnBuild": on_build },
         }))
     }
 

@@ -155,6 +155,7 @@ pub(super) struct Image {
 #[serde(rename_all = "PascalCase")]
 struct ImageConfig {
     labels: Option<Labels>,
+    on_build: Option<Vec<String>>,
 }
 
 impl Image {
@@ -164,6 +165,11 @@ impl Image {
 
     pub(super) fn labels(&self) -> Option<&Labels> {
         self.config.as_ref()?.labels.as_ref()
+    }
+
+    pub(super) fn take_on_build(&mut self) -> Vec<String> {
+        let config = self.config.as_mut();
+        config.and_then(|config| config.on_build.take()).unwrap_or_default()
     }
 
     pub(super) fn facts(self, name: &ImageName) -> ImageFacts {

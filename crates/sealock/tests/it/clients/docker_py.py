@@ -73,7 +73,7 @@ say("info", client.info()["ServerVersion"], sorted(client.df()))
 
 # Runs
 say("run", client.containers.run(image, ["echo", "ran"], remove=True))
-say("run both", client.containers.run(image, ["sh", "-c", "echo out; echo err >&2"], remove=True, stderr=True))
+say("run both", client.containers.run(image, ["sh", "-c", "echo out; sleep 0.3; echo err >&2"], remove=True, stderr=True))
 fails("run fails", lambda: client.containers.run(image, ["false"], remove=True), ContainerError)
 fails("no image", lambda: client.containers.create("localhost:1/nothing"), ImageNotFound)
 say("streamed", b"".join(client.containers.run(image, ["sh", "-c", "echo 1; sleep 0.3; echo 2"], name=name + "-streamed", stream=True)))
