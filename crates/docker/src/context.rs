@@ -156,7 +156,8 @@ impl<'a, W: Write> Copy<'a, W> {
     /// Nothing is written through a link, and the way to the Dockerfile stays what it is.
     fn check_place(&mut self, parts: &[&[u8]], kind: EntryType) -> Result<(), ContextError> {
         let mut above = Vec::new();
-        for part in &parts[..parts.len() - 1] {
+        let (_, folders) = parts.split_last().ok_or(ContextError::Entry)?;
+        for part in folders {
             above.extend_from_slice(part);
             if self.links.contains(&above) {
                 return Err(ContextError::ThroughLink);

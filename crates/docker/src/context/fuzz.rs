@@ -20,21 +20,24 @@ pub fn fuzz(data: &[u8]) {
         return;
     }
     assert_eq!(handed, 1, "the Dockerfile is handed over once");
-    let mut found = 0;
     let mut archive = Archive::new(written.as_slice());
-    for entry in archive.entries().expect("what is written is an archive") {
-        let mut entry = entry.expect("what is written is whole");
-        let name = entry.path_bytes().into_owned();
-        assert!(!name.split(|byte| *byte == b'/').any(|part| part == b".."), "it leads out");
-        if name == b"sub" {
-            assert_eq!(entry.header().entry_type(), EntryType::Directory);
-        }
-        if name == b"sub/Dockerfile" {
+    let read = archive.entries().and_then(|entries| {
+        let mut found = 0;
+        for entry in entries {
+            let mut entry = entry?;
+            let name = entry.path_bytes().into_owned();
+            assert!(!name.split(|byte| *byte == b'/').any(|part| part == b".."), "it leads out");
+            if name == b"sub" {
+                assert_eq!(entry.header().entry_type(), EntryType::Directory);
+            }
             let mut content = Vec::new();
-            entry.read_to_end(&mut content).expect("what is written is whole");
-            assert_eq!(content, OURS, "another Dockerfile than was given");
-            found += 1;
+            entry.read_to_end(&mut content)?;
+            if name == b"sub/Dockerfile" {
+                assert_eq!(content, OURS, "another Dockerfile than was given");
+                found += 1;
+            }
         }
-    }
-    assert_eq!(found, 1, "one Dockerfile is written");
+        Ok(found)
+    });
+    assert!(read.as_ref().is_ok_and(|found| *found == 1), "one Dockerfile is written: {read:?}");
 }

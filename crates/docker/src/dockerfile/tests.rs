@@ -140,7 +140,8 @@ fn odd_white_space_hides_no_flag() {
 
 #[test]
 fn images_are_told_with_their_variables_filled_in() {
-    let cases: &[(&str, &[(&str, &str)], &[&str])] = &[
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: &[Case<'_>] = &[
         ("FROM scratch\n", &[], &[]),
         ("FROM scratch:1\n", &[], &["scratch:1"]),
         ("FROM a\nFROM b AS c\n", &[], &["a", "b"]),
