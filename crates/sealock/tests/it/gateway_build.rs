@@ -25,7 +25,7 @@ const BUILDS: &[&str] = &[
     "tar -C $D/context -cf - . | docker build --no-cache -t $N:tar - | told | tail -n 2 | told",
     "tar -C $D/context -czf - . | docker build --no-cache -t $N:gz - | told | tail -n 2 | told",
     "docker build --no-cache --compress -t $N:compressed $D/context | tail -n 2 | told",
-    "printf 'FROM %s\\n# a comment\\nRUN echo a \\\\\\n\\n  # another\\n  b > /c && \\\\\\n  cat /c\\n' $IMAGE | docker build --no-cache -t $N:lines - | told",
+    "printf 'FROM %s\\n# a comment\\nRUN echo a \\\\\\n  # another\\n  b > /c && \\\\\\n  cat /c\\n' $IMAGE | docker build --no-cache -t $N:lines - | told",
     "printf 'ARG V=none\\nFROM ${V}\\nRUN echo in $V-\\n' | docker build --no-cache --build-arg V=$IMAGE -t $N:arg - | grep '^in'",
     "printf 'FROM %s\\nCOPY name /n\\nRUN cat /n\\n' $IMAGE | docker build --no-cache -f - -t $N:stdin $D/context | grep '^of'",
     "mkdir -p $D/$N/sub; cp $D/context/name $D/$N; ln -s name $D/$N/link; ln $D/$N/name $D/$N/hard; chmod 751 $D/$N/name; printf 'ignored\\nsub/Dockerfile\\n' > $D/$N/.dockerignore; echo no > $D/$N/ignored; printf 'FROM %s\\nCOPY . /all\\nRUN find /all | sort; ls -l /all/link /all/name | cut -c 1-10; cat /all/hard\\n' $IMAGE > $D/$N/sub/Dockerfile; docker build --no-cache -f $D/$N/sub/Dockerfile -t $N:tree $D/$N | told",
