@@ -13,14 +13,17 @@
 mod error;
 mod fuzz;
 mod padded;
+mod pax;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
 use tar::{Archive, Builder, Entry, EntryType, Header};
@@ -33,6 +36,10 @@ use padded::{End, Padded};
 
 /// Symbolic links of one context, whose names are remembered.
 const MOST_LINKS: usize = 100_000;
+/// Bytes of their names, all together.
+const MOST_LINK_BYTES: usize = 8 << 20;
+/// Bytes of a header that says more of the entry after it.
+const LONGEST_HEADER: u64 = 256 << 10;
 /// Bytes of the path of an entry.
 const LONGEST_PATH: usize = 4096;
 /// Bytes that are looked at to tell a compressed archive.
@@ -103,16 +110,63 @@ fn is_compressed(start: &[u8]) -> bool {
 }
 
 struct Copy<'a, W: Write> {
-    out: Builder<W>,
+    out: Builder<Gate<W>>,
+    gate: Rc<Cell<bool>>,
     dockerfile: Vec<&'a [u8]>,
     said: &'a str,
     links: HashSet<Vec<u8>>,
+    /// Bytes of their names.
+    remembered: usize,
+}
+
+/// What lets bytes through until something goes wrong. A builder that is dropped writes the end of the archive all the
+/// same, and the engine would take what it has for whole.
+struct Gate<W> {
+    inner: W,
+    is_shut: Rc<Cell<bool>>,
+}
+
+/// Shuts the gate, also when something panics.
+struct Shut(Rc<Cell<bool>>);
+
+impl Drop for Shut {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
+impl<W: Write> Write for Gate<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.is_shut.get() {
+            true => Err(io::ErrorKind::BrokenPipe.into()),
+            false => self.inner.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// What headers before an entry say of it.
+#[derive(Default)]
+struct Extended {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    attributes: Vec<(String, Vec<u8>)>,
 }
 
 impl<'a, W: Write> Copy<'a, W> {
     fn new(out: W, path: &'a DockerfilePath) -> Self {
-        let dockerfile = path.0.split('/').map(str::as_bytes).collect();
-        Self { out: Builder::new(out), dockerfile, said: &path.0, links: HashSet::new() }
+        let gate = Rc::new(Cell::new(false));
+        Self {
+            out: Builder::new(Gate { inner: out, is_shut: Rc::clone(&gate) }),
+            gate,
+            dockerfile: path.0.split('/').map(str::as_bytes).collect(),
+            said: &path.0,
+            links: HashSet::new(),
+            remembered: 0,
+        }
     }
 
     fn run<R: Read>(
@@ -120,18 +174,28 @@ impl<'a, W: Write> Copy<'a, W> {
         context: R,
         replace: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>,
     ) -> Result<(), ContextError> {
+        // Dropped before the builder is.
+        let _shut = Shut(Rc::clone(&self.gate));
         let mut replace = Some(replace);
+        self.begin()?;
         let (context, end) = Padded::new(context);
         let mut archive = Archive::new(context);
-        for entry in archive.entries().map_err(ContextError::Read)? {
+        let mut extended = Extended::default();
+        for entry in archive.entries().map_err(ContextError::Read)?.raw(true) {
             let mut entry = entry.map_err(ContextError::Read)?;
-            let name = entry.path_bytes().into_owned();
+            if extended.take(&mut entry)? {
+                is_whole(&entry, &end)?;
+                continue;
+            }
+            let extended = std::mem::take(&mut extended);
+            let name = extended.path.unwrap_or_else(|| entry.path_bytes().into_owned());
             let parts = parts(&name)?;
             // The folder itself, and headers for all that follows, which mean nothing here.
             if parts.is_empty() || entry.header().entry_type() == EntryType::XGlobalHeader {
                 continue;
             }
-            self.check_place(&parts, entry.header().entry_type())?;
+            let kind = kind(entry.header(), &name);
+            self.check_place(&parts, kind)?;
             let path = parts.join(&b'/');
             if parts == self.dockerfile {
                 let replace = replace.take().ok_or(ContextError::TwoDockerfiles)?;
@@ -142,7 +206,8 @@ impl<'a, W: Write> Copy<'a, W> {
                 header.set_size(content.len() as u64);
                 self.write(header, &path, content.as_slice())?;
             } else {
-                self.entry(&mut entry, &path)?;
+                self.attributes(&extended.attributes)?;
+                self.entry(&mut entry, kind, &path, extended.link)?;
                 is_whole(&entry, &end)?;
             }
         }
@@ -151,6 +216,19 @@ impl<'a, W: Write> Copy<'a, W> {
         }
         let mut out = self.out.into_inner().map_err(ContextError::Write)?;
         out.flush().map_err(ContextError::Write)
+    }
+
+    /// The folder itself comes first. Otherwise what comes first would be a name that somebody chose, and the engine
+    /// looks at the first bytes for those of a compression.
+    fn begin(&mut self) -> Result<(), ContextError> {
+        let mut header = Header::new_gnu();
+        let name = header.as_mut_bytes().first_chunk_mut::<2>();
+        *name.ok_or(ContextError::Entry)? = *b"./";
+        header.set_entry_type(EntryType::Directory);
+        header.set_mode(0o755);
+        header.set_size(0);
+        header.set_cksum();
+        self.out.append(&header, io::empty()).map_err(ContextError::Write)
     }
 
     /// Nothing is written through a link, and the way to the Dockerfile stays what it is.
@@ -171,11 +249,14 @@ impl<'a, W: Write> Copy<'a, W> {
         if is_above && parts.len() < self.dockerfile.len() && kind != EntryType::Directory {
             return Err(ContextError::NotAFolder);
         }
-        if kind == EntryType::Symlink {
-            if self.links.len() == MOST_LINKS {
+        // A hard link to a symbolic one is a symbolic one.
+        if matches!(kind, EntryType::Symlink | EntryType::Link) {
+            let path = parts.join(&b'/');
+            self.remembered = self.remembered.saturating_add(path.len());
+            if self.links.len() == MOST_LINKS || self.remembered > MOST_LINK_BYTES {
                 return Err(ContextError::TooManyLinks { limit: MOST_LINKS });
             }
-            self.links.insert(parts.join(&b'/'));
+            self.links.insert(path);
         }
         Ok(())
     }
@@ -183,15 +264,15 @@ impl<'a, W: Write> Copy<'a, W> {
     fn entry<R: Read>(
         &mut self,
         entry: &mut Entry<'_, R>,
+        kind: EntryType,
         path: &[u8],
+        link: Option<Vec<u8>>,
     ) -> Result<(), ContextError> {
-        let kind = entry.header().entry_type();
         let mut header = copied(entry.header());
-        self.extensions(entry)?;
         match kind {
-            kind if is_file(kind) || kind == EntryType::GNUSparse => {
+            EntryType::Regular => {
                 header.set_entry_type(EntryType::Regular);
-                header.set_size(entry.size());
+                header.set_size(entry.header().entry_size().map_err(ContextError::Read)?);
                 self.write(header, path, entry)
             }
             EntryType::Directory => {
@@ -200,7 +281,8 @@ impl<'a, W: Write> Copy<'a, W> {
             }
             EntryType::Symlink | EntryType::Link => {
                 header.set_entry_type(kind);
-                let target = entry.link_name_bytes().ok_or(ContextError::Entry)?.into_owned();
+                let own = || entry.header().link_name_bytes().map(std::borrow::Cow::into_owned);
+                let target = link.or_else(own).ok_or(ContextError::Entry)?;
                 if target.is_empty() || target.len() > LONGEST_PATH || target.contains(&0) {
                     return Err(ContextError::Entry);
                 }
@@ -213,25 +295,12 @@ impl<'a, W: Write> Copy<'a, W> {
         }
     }
 
-    /// Capabilities of programs and the like.
-    fn extensions<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<(), ContextError> {
-        const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
-        let Some(found) = entry.pax_extensions().map_err(ContextError::Read)? else {
-            return Ok(());
-        };
-        let mut kept = Vec::new();
-        for extension in found {
-            let extension = extension.map_err(ContextError::Read)?;
-            if extension.key_bytes().starts_with(ATTRIBUTE) {
-                let key = extension.key().map_err(|_| ContextError::Entry)?;
-                kept.push((key.to_owned(), extension.value_bytes().to_vec()));
-            }
-        }
-        if kept.is_empty() {
+    fn attributes(&mut self, attributes: &[(String, Vec<u8>)]) -> Result<(), ContextError> {
+        if attributes.is_empty() {
             return Ok(());
         }
-        let kept = kept.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
-        self.out.append_pax_extensions(kept).map_err(ContextError::Write)
+        let all = attributes.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
+        self.out.append_pax_extensions(all).map_err(ContextError::Write)
     }
 
     fn write(
@@ -248,6 +317,50 @@ impl<'a, W: Write> Copy<'a, W> {
             None => written.map_err(ContextError::Write),
         }
     }
+}
+
+impl Extended {
+    /// Whether the entry is such a header, and not one that stands for itself.
+    fn take<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<bool, ContextError> {
+        let kind = entry.header().entry_type();
+        let place = match kind {
+            EntryType::GNULongName => &mut self.path,
+            EntryType::GNULongLink => &mut self.link,
+            EntryType::XHeader => {
+                let pax::Records { path, link, attributes } = pax::records(&small(entry)?)?;
+                for (place, value) in [(&mut self.path, path), (&mut self.link, link)] {
+                    if let Some(value) = value {
+                        set(place, value)?;
+                    }
+                }
+                self.attributes.extend(attributes);
+                return Ok(true);
+            }
+            _ => return Ok(false),
+        };
+        let mut name = small(entry)?;
+        while name.pop_if(|byte| *byte == 0).is_some() {}
+        set(place, name)?;
+        Ok(true)
+    }
+}
+
+/// Of two names for one entry, readers take this one or that.
+fn set(place: &mut Option<Vec<u8>>, name: Vec<u8>) -> Result<(), ContextError> {
+    match place.replace(name) {
+        Some(_) => Err(ContextError::Entry),
+        None => Ok(()),
+    }
+}
+
+/// The content of a header.
+fn small<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<u8>, ContextError> {
+    let mut content = Vec::new();
+    entry.take(LONGEST_HEADER + 1).read_to_end(&mut content).map_err(ContextError::Read)?;
+    if content.len() as u64 > LONGEST_HEADER {
+        return Err(ContextError::Entry);
+    }
+    Ok(content)
 }
 
 /// Tells whose failure one is: the reader's, or the writer's.
@@ -279,6 +392,15 @@ fn is_whole<R: Read>(entry: &Entry<'_, R>, end: &End) -> Result<(), ContextError
 
 const fn is_file(kind: EntryType) -> bool {
     matches!(kind, EntryType::Regular | EntryType::Continuous)
+}
+
+/// Old archives have folders as files whose names end in a slash.
+fn kind(header: &Header, name: &[u8]) -> EntryType {
+    match header.entry_type() {
+        kind if is_file(kind) && name.ends_with(b"/") => EntryType::Directory,
+        kind if is_file(kind) => EntryType::Regular,
+        kind => kind,
+    }
 }
 
 /// What is kept of a header: permissions, owner and time.

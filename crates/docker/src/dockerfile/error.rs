@@ -88,10 +88,12 @@ pub enum Fault {
     #[error("--from is to name a stage or an image")]
     CopyFrom,
     /// In the configuration of an image, of more than one line.
-    #[error("an ONBUILD instruction of the base image is more than one plain line")]
+    #[error("an ONBUILD instruction is more than one plain line")]
     OnBuild,
-    /// In an ONBUILD instruction of an image.
-    #[error("an ONBUILD instruction of the base image takes files from another image")]
+    /// In an ONBUILD instruction, of the file or of its base.
+    #[error(
+        "an ONBUILD instruction may not take files from another image, nor hold another FROM or ONBUILD"
+    )]
     OnBuildFrom,
 }
 

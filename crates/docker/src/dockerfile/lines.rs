@@ -104,6 +104,11 @@ fn has_heredoc(text: &str) -> bool {
         if before.ends_with('<') || after.starts_with("<<<") {
             return false;
         }
+        // Without a word after it, it begins nothing.
+        let word = after.trim_start_matches('<').trim_start_matches('-');
+        if word.is_empty() || word.starts_with(char::is_whitespace) {
+            return false;
+        }
         let before = before.trim_end_matches(|c: char| c.is_ascii_digit());
         before
             .chars()

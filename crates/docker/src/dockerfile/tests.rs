@@ -91,6 +91,8 @@ fn what_engines_read_in_different_ways_is_refused() {
         ("FROM a\nCOPY <<\"EOF\" /x\n", 2, Fault::Heredoc),
         ("FROM a\nRUN \"<<EOF\" cat\n", 2, Fault::Heredoc),
         ("FROM a\nONBUILD RUN cat <<EOF\n", 2, Fault::Heredoc),
+        ("FROM a AS b\nONBUILD COPY --from=c / /\nFROM b\n", 2, Fault::OnBuildFrom),
+        ("FROM a\nONBUILD ONBUILD RUN b\n", 2, Fault::OnBuildFrom),
         ("FROM a\nRUN --mount=type=bind,from=b,target=/b cat /b/c\n", 2, Fault::RunFlags),
         ("FROM a\nCOPY --fr\"om\"=b / /\n", 2, Fault::Flag),
         ("FROM a\nCOPY --from=\"b\" / /\n", 2, Fault::Flag),
@@ -161,11 +163,16 @@ fn images_are_told_with_their_variables_filled_in() {
         ("FROM b\nFROM a AS b\nFROM b\n", &[], &["b", "a"]),
         ("FROM a\nCOPY --from=1234567 / /\nADD --from=c / /\n", &[], &["a", "1234567", "c"]),
         ("FROM a\nCOPY --from=b --from=c / /\n", &[], &["a", "b", "c"]),
-        ("FROM a\nONBUILD COPY --from=c / /\n", &[], &["a"]),
+        ("FROM a\nONBUILD COPY c /\n", &[], &["a"]),
     ];
     for (text, arguments, expected) in cases {
         assert_eq!(&images(text, arguments), expected, "{text:?} {arguments:?}");
     }
+    let bomb: String = ('B'..='Z')
+        .map(|c| format!("ARG {c}=${}${}\n", (c as u8 - 1) as char, (c as u8 - 1) as char))
+        .collect();
+    let bomb = format!("ARG A={}\n{bomb}FROM $Z\n", "x".repeat(4000));
+    assert_eq!(fault(&bomb).1, Fault::ImageName);
     let many = format!("FROM a\n{}", "COPY --from=b / /\n".repeat(64));
     assert!(matches!(fault(&many), (65, Fault::TooManyImages { .. })));
 }
@@ -201,6 +208,7 @@ fn labels_of_ours_are_a_risk_however_they_are_written() {
         "LABEL $A=x",
         "LABEL a=b ${A}=c",
         "LABEL a=\"b\" 'sealock.x'=y",
+        "ONBUILD LABEL sealock.x=y",
     ];
     for line in ours {
         assert_eq!(risks(line), [Risk::SealockLabels], "{line}");
@@ -234,6 +242,8 @@ fn what_is_fetched_is_a_risk() {
         "ht${U} /x",
         "git@host:x /x",
         "\"ht\"tp://x /x",
+        "[\"https:\\u002f\\u002fx/\", \"/d\\ud800\"]",
+        "[\"a\", \"/x\"] more",
     ] {
         assert!(is_fetched(rest), "{rest}");
         assert_eq!(risks(&format!("ADD {rest}")), [Risk::BuildRemote], "{rest}");

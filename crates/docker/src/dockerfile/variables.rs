@@ -8,6 +8,9 @@ use super::words::words;
 /// What the caller gives for arguments; `None` where the file's own value stands.
 pub type BuildArguments = BTreeMap<String, Option<String>>;
 
+/// Bytes of a name with its variables filled in.
+const LONGEST: usize = 4096;
+
 /// The arguments that are declared so far. One whose value cannot be read here is known without it.
 #[derive(Debug, Default)]
 pub(super) struct Variables(BTreeMap<String, Result<String, Fault>>);
@@ -21,7 +24,8 @@ impl Variables {
                 None => (word, None),
             };
             let value = match (given.get(&name), own) {
-                (Some(Some(given)), _) => Ok(given.clone()),
+                (Some(Some(given)), _) if given.len() <= LONGEST => Ok(given.clone()),
+                (Some(Some(_)), _) => Err(Fault::ImageName),
                 (_, Some(own)) => self.expand(&own),
                 (_, None) => Ok(String::new()),
             };
@@ -56,6 +60,9 @@ impl Variables {
                 }
             };
             out.push_str(&value);
+            if out.len() > LONGEST {
+                return Err(Fault::ImageName);
+            }
             rest = left;
         }
         out.push_str(rest);

@@ -112,6 +112,13 @@ impl Reading {
                     self.wants.risks.insert(Risk::BuildRemote);
                 }
             }
+            // Of a base it is carried out at once, also of a stage of this very file.
+            Keyword::OnBuild => {
+                let triggered = Dockerfile::triggered(std::slice::from_ref(&instruction.rest));
+                let triggered = triggered.map_err(|error| error.fault)?;
+                self.wants.risks.extend(triggered.risks);
+                self.wants.label_keys.extend(triggered.label_keys);
+            }
             Keyword::Label => {
                 let (keys, is_risky) = words::label_keys(&instruction.rest);
                 self.wants.label_keys.extend(keys);

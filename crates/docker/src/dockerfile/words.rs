@@ -70,7 +70,12 @@ fn is_odd(rest: &str) -> bool {
 
 /// Whether a source of an `ADD` may be fetched from somewhere: it is a URL, or a variable may make it one.
 pub(super) fn is_fetched(rest: &str) -> bool {
-    let listed: Vec<String> = serde_json::from_str(rest).unwrap_or_default();
+    let listed: Vec<String> = match serde_json::from_str(rest) {
+        Ok(listed) => listed,
+        // The engine's reader takes more for a list than this one.
+        Err(_) if rest.trim_start().starts_with('[') => return true,
+        Err(_) => Vec::new(),
+    };
     let written = rest.split(|c: char| c.is_whitespace() || matches!(c, '[' | ',' | ']'));
     listed.iter().map(String::as_str).chain(written).any(|word| may_be_url(&bare(word)))
 }

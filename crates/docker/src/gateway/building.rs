@@ -103,11 +103,17 @@ pub(super) async fn begin<G: Guard>(
         content.remove_query("t");
     }
     let is_quiet = is_set(content.query_value("q"));
+    content.remove_query("q");
+    if is_quiet {
+        content.set_query("q", "1");
+    }
     Ok(Some(Building { held, arguments, context: content.context(), tags, is_quiet }))
 }
 
+/// As the engine reads it.
 fn is_set(value: &str) -> bool {
-    !matches!(value, "" | "0" | "no" | "false" | "none")
+    let value = value.trim().to_ascii_lowercase();
+    !matches!(value.as_str(), "" | "0" | "no" | "false" | "none")
 }
 
 /// Images whose layers may be used again, by their ids. As at the engine, what is not there says nothing.

@@ -282,10 +282,25 @@ fn failure(error: BodyError) -> Failure {
     Failure::new(status, error.to_string())
 }
 
+/// The type of a body, in small letters and without its parameters: the engine reads even one whose parameters it
+/// cannot read. `None` where there is none, or more than one, or one that nobody sends.
+pub(super) fn content_type(headers: &HeaderMap) -> Option<String> {
+    let mut all = headers.get_all(CONTENT_TYPE).iter();
+    let Some(kind) = all.next() else { return Some(String::new()) };
+    let kind = kind.to_str().ok().filter(|_| all.next().is_none())?;
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/+.-".contains(&byte);
+    kind.bytes().all(plain).then_some(kind)
+}
+
 /// dockerd lets the fields of a form take the place of the query's.
 fn refuse_forms(headers: &HeaderMap, is_archive: bool) -> Result<(), Failure> {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(kind) = content_type(headers) else {
+        return Err(Failure::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the type of the body cannot be read; send one Content-Type",
+        ));
+    };
     match kind.as_str() {
         "" | "application/json" | "text/plain" => Ok(()),
         other if is_archive && !other.contains("form") => Ok(()),

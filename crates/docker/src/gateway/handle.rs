@@ -243,10 +243,9 @@ fn is_buildkit(routed: &Routed) -> bool {
     }
 }
 
-/// Headers that say something to the engine; all others end here.
-const PASSED: [&str; 13] = [
+/// Headers that say something to the engine; all others end here. The type of the body is written anew.
+const PASSED: [&str; 12] = [
     "accept",
-    "content-type",
     "user-agent",
     "x-registry-auth",
     "x-registry-config",
@@ -283,6 +282,11 @@ fn forwarded(
     *request.method_mut() = method;
     // What the table writes is always a target.
     *request.uri_mut() = target.parse().map_err(|_| Failure::bad("no such page"))?;
+    let kind = content::content_type(headers).filter(|kind| !kind.contains("form"));
+    if let Some(kind) = kind.filter(|kind| !kind.is_empty()) {
+        let kind = HeaderValue::from_str(&kind).map_err(|_| Failure::bad("no such type"))?;
+        request.headers_mut().insert(CONTENT_TYPE, kind);
+    }
     for (name, value) in headers {
         if PASSED.contains(&name.as_str()) || name.as_str().starts_with(PASSED_PREFIX) {
             request.headers_mut().append(name.clone(), value.clone());

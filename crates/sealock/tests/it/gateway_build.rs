@@ -200,11 +200,11 @@ fn nothing_of_others_gets_into_a_build() {
     let id = docker(&["image", "inspect", "--format", "{{.Id}}", &theirs]).trim().to_owned();
     let short = id.trim_start_matches("sha256:")[..12].to_owned();
 
-    // Of bob's own, with an instruction that takes ann's files when somebody builds on it.
+    // Of nobody's, with an instruction that takes ann's files when somebody builds on it.
     let trap = format!("{}:trap", unique("t"));
     made.keep("image", &trap);
     let context = Context::new(&format!("FROM {base}\nONBUILD COPY --from={theirs} /secret /s\n"));
-    let (status, said) = sent(Some(&shop.bob), &format!("t={trap}"), &context.bytes());
+    let (status, said) = sent(None, &format!("t={trap}"), &context.bytes());
     assert!(status == "200" && said.contains("Successfully tagged"), "{status} {said}");
 
     let copied = |from: &str| format!("COPY --from={from} /secret /s\nRUN cat /s\n");
@@ -241,6 +241,12 @@ fn nothing_of_others_gets_into_a_build() {
         ),
         (format!("FROM {base}\nRUN --mount=from={theirs},target=/m cat /m/secret\n"), false),
         (format!("FROM {trap}\nRUN cat /s\n"), true),
+        (
+            format!(
+                "FROM {base} AS a\nONBUILD COPY --from={theirs} /secret /s\nFROM a\nRUN cat /s\n"
+            ),
+            true,
+        ),
     ];
     for (file, works) in &files {
         let context = Context::new(file).bytes();
@@ -277,6 +283,13 @@ fn nothing_of_others_gets_into_a_build() {
             true,
         ),
         (context().file("a/../Dockerfile", &evil), true),
+        (
+            context()
+                .entry(tar::EntryType::Symlink, "way", ".", "")
+                .entry(tar::EntryType::Link, "hard", "way", "")
+                .file("hard/Dockerfile", &evil),
+            false,
+        ),
     ];
     for (number, (archive, works)) in archives.into_iter().enumerate() {
         let archive = archive.bytes();
@@ -286,6 +299,22 @@ fn nothing_of_others_gets_into_a_build() {
             let (_, said) = sent(None, "nocache=1", &archive);
             assert!(said.contains(&secret), "archive {number} at the socket: {said}");
         }
+    }
+
+    // A form, whose fields the engine takes before those of the query, however its type is written.
+    let form = "application/x-www-form-urlencoded; a=\u{ff}";
+    let target = "/v1.41/build?nocache=1";
+    let (status, said) = shop.bob.post(target, form, "&remote=http%3A%2F%2F127.0.0.1%2F&x=");
+    assert_eq!(status, "415", "{said}");
+
+    // What a step prints is not the engine's word for what was built.
+    let named = format!("{}:1", unique("named"));
+    let file = format!("FROM {base}\nRUN echo {id}; exit 1\n");
+    for quiet in ["", "&q=1", "&q=True"] {
+        let query = format!("nocache=1&t={named}{quiet}");
+        let (_, said) = sent(Some(&shop.bob), &query, &Context::new(&file).bytes());
+        assert!(said.contains("non-zero code"), "{said}");
+        assert_eq!(docker(&["images", "--quiet", &named]), "", "{quiet}: {said}");
     }
 
     // What the engine fetches, it fetches as the host.

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
@@ -13,6 +14,7 @@ use sealock_net::Incoming;
 use sealock_net::proxy::RequestBody;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::context::{ContextError, DockerfilePath, copy_or_rewrite, rewrite};
 
@@ -22,6 +24,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 const PIECE: usize = 64 << 10;
 /// Pieces that wait for the engine.
 const WAITING: usize = 4;
+/// For which a client may send nothing of its context.
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// The Dockerfile that is held back, and the answer that is waited for. When this goes, so does the context.
 pub(super) struct Held {
@@ -97,10 +101,13 @@ struct Reader {
 impl Read for Reader {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         while self.left.is_empty() {
-            match self.runtime.block_on(self.body.frame()) {
-                Some(Ok(frame)) => self.left = frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => return Err(io::Error::other(error)),
-                None => return Ok(0),
+            // The connection has its own deadlines; the thread must not depend on them.
+            let frame = self.runtime.block_on(async { timeout(SILENCE, self.body.frame()).await });
+            match frame {
+                Ok(Some(Ok(frame))) => self.left = frame.into_data().unwrap_or_default(),
+                Ok(Some(Err(error))) => return Err(io::Error::other(error)),
+                Ok(None) => return Ok(0),
+                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
             }
         }
         let length = self.left.len().min(space.len());

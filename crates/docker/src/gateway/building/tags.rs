@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::stream::unfold;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use sealock_core::policy::Resource;
 use sealock_net::proxy::{UpstreamBody, UpstreamError};
 use serde::Deserialize;
 use serde_json::json;
@@ -16,8 +17,8 @@ use super::super::view::View;
 use super::super::{Client, Guard, names};
 use crate::route::image_name::ImageName;
 
-/// Bytes of a line that is looked at; the two that count are short.
-const LONGEST: usize = 64 << 10;
+/// Bytes of a line: the error of a step has the step in it twice, and each character may take six bytes.
+const LONGEST: usize = 4 << 20;
 
 type Piece = Result<Frame<Bytes>, UpstreamError>;
 
@@ -59,20 +60,25 @@ async fn step<G: Guard>(mut tagging: Tagging<G>) -> Option<(Piece, Tagging<G>)> 
             None => tagging.body = None,
         }
     }
-    let id = tagging.lines.built()?.to_owned();
     let name = tagging.tags.next()?;
+    if tagging.lines.failed {
+        return None;
+    }
     let shown = name.to_string();
     let shown = shown.strip_prefix("docker.io/").unwrap_or(&shown);
     let shown = shown.strip_prefix("library/").unwrap_or(shown);
-    let Tagging { lookup, guard, client, .. } = &tagging;
-    let tagged = tag(lookup, &**guard, client, (&id, &name)).await;
+    let Tagging { lookup, guard, client, lines, .. } = &tagging;
+    let tagged = match lines.id.clone() {
+        Some(id) => tag(lookup, &**guard, client, (&id, &name)).await,
+        None => Err(Failure::bad("the engine does not tell the id of the image")),
+    };
     let line = match tagged {
         Ok(()) if tagging.lines.is_quiet => None,
         Ok(()) => Some(json!({ "stream": format!("Successfully tagged {shown}\n") })),
         Err(Failure { message, .. }) => {
             // What failed once is not tried with the other names.
             tagging.lines.failed = true;
-            let message = format!("the image {id} is built, and not called {shown}: {message}");
+            let message = format!("the image is built, and not called {shown}: {message}");
             Some(json!({ "errorDetail": { "message": message }, "error": message }))
         }
     };
@@ -87,6 +93,12 @@ async fn tag<G: Guard>(
     (id, name): (&str, &ImageName),
 ) -> Result<(), Failure> {
     let view = View::new(guard, client);
+    // What was built carries its owner. An id of anything else is not the engine's word.
+    let built = ImageName::parse(id).map_err(|error| Failure::bad(error.to_string()))?;
+    let built = lookup.image(&built).await?.map(Resource::DockerImage);
+    if !built.is_some_and(|built| view.owns(&built)) {
+        return Err(Failure::bad("it is not there any more"));
+    }
     names::may_be_given(lookup, &view, name, false).await?;
     lookup.tag(id, name).await
 }
@@ -126,6 +138,8 @@ impl Lines {
                 self.begun.extend_from_slice(piece);
             }
             if piece.ends_with(b"\n") {
+                // Nobody knows whether it was an error.
+                self.failed = self.failed || self.is_long;
                 self.line();
                 self.begun.clear();
                 self.is_long = false;
@@ -141,11 +155,6 @@ impl Lines {
         if let Some(id) = id.as_deref().map(str::trim_end).filter(|id| is_id(id)) {
             self.id = Some(id.to_owned());
         }
-    }
-
-    /// The id of the image, where the build has come to its end.
-    fn built(&self) -> Option<&str> {
-        self.id.as_deref().filter(|_| !self.failed)
     }
 }
 
