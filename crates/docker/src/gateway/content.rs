@@ -283,14 +283,22 @@ fn failure(error: BodyError) -> Failure {
 }
 
 /// The type of a body, in small letters and without its parameters: the engine reads even one whose parameters it
-/// cannot read. `None` where there is none, or more than one, or one that nobody sends.
+/// cannot read. Of several it takes the first; here a form among them counts. `None` where one cannot be read.
 pub(super) fn content_type(headers: &HeaderMap) -> Option<String> {
-    let mut all = headers.get_all(CONTENT_TYPE).iter();
-    let Some(kind) = all.next() else { return Some(String::new()) };
-    let kind = kind.to_str().ok().filter(|_| all.next().is_none())?;
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/+.-".contains(&byte);
-    kind.bytes().all(plain).then_some(kind)
+    let mut first = None;
+    for kind in headers.get_all(CONTENT_TYPE) {
+        let kind = kind.to_str().ok()?;
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if !kind.bytes().all(plain) {
+            return None;
+        }
+        if kind.contains("form") {
+            return Some(kind);
+        }
+        first.get_or_insert(kind);
+    }
+    Some(first.unwrap_or_default())
 }
 
 /// dockerd lets the fields of a form take the place of the query's.
@@ -298,7 +306,7 @@ fn refuse_forms(headers: &HeaderMap, is_archive: bool) -> Result<(), Failure> {
     let Some(kind) = content_type(headers) else {
         return Err(Failure::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "the type of the body cannot be read; send one Content-Type",
+            "the type of the body (Content-Type) cannot be read",
         ));
     };
     match kind.as_str() {
@@ -320,5 +328,39 @@ async fn gather(body: Incoming, limits: Limits) -> Result<Bytes, Failure> {
             format!("a body of more than {} bytes is not read, and so not passed on", limits.bytes),
         )),
         Err(_) => Err(Failure::bad("the body of the request broke off")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_form_is_one_however_it_is_written() {
+        let read = |values: &[&[u8]]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_TYPE, HeaderValue::from_bytes(value).unwrap());
+            }
+            let refused = refuse_forms(&headers, true).is_err();
+            (content_type(&headers), refused)
+        };
+        let form = "application/x-www-form-urlencoded";
+        let is = |text: &str, refused| (Some(text.to_owned()), refused);
+        assert_eq!(read(&[]), is("", false));
+        assert_eq!(read(&[b"Application/X-Tar; a=b"]), is("application/x-tar", false));
+        // As bollard sends them with an import.
+        let two: [&[u8]; 2] = [b"application/json", b"application/x-tar"];
+        assert_eq!(read(&two), is("application/json", false));
+        assert_eq!(read(&[b"application/x-www-form-urlencoded"]), is(form, true));
+        assert_eq!(
+            read(&[b"application/json", b"Application/X-WWW-Form-Urlencoded"]),
+            is(form, true)
+        );
+        assert_eq!(read(&[b"application/x-www-form-urlencoded; a=\xff"]), (None, true));
+        assert_eq!(read(&[b"application/x-tar", b"\xff"]), (None, true));
+        assert_eq!(read(&[b"application/x www-form"]), (None, true));
     }
 }
