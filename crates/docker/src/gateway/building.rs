@@ -58,9 +58,11 @@ pub(super) async fn begin<G: Guard>(
     content: &mut Content,
     room: &Arc<Semaphore>,
 ) -> Result<Option<Building>, Failure> {
+    if routed.action() != Action::DockerImageBuild {
+        return Ok(None);
+    }
     let permits = |action| view.guard().permits(view.client, action, None);
-    let is_free = permits(Action::DockerImageBuild) && permits(Action::DockerImageRun);
-    if routed.action() != Action::DockerImageBuild || is_free && !view.is_own() {
+    if !view.is_own() && permits(Action::DockerImageBuild) && permits(Action::DockerImageRun) {
         return Ok(None);
     }
     if !content.query_value("remote").is_empty() {

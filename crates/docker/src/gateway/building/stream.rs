@@ -1,14 +1,14 @@
 //! A context on its way: read on a thread of its own, because archives are read and written there by blocking calls.
 
 use std::io::{self, BufWriter, Read, Write};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Frame};
+use futures_util::TryStreamExt;
+use futures_util::stream::poll_fn;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
 use parking_lot::Mutex;
 use sealock_net::Incoming;
 use sealock_net::proxy::RequestBody;
@@ -61,7 +61,7 @@ pub(super) fn read(
     is_lenient: bool,
     room: OwnedSemaphorePermit,
 ) -> (Held, RequestBody) {
-    let (pieces, arriving) = mpsc::channel(WAITING);
+    let (pieces, mut arriving) = mpsc::channel(WAITING);
     let (found, dockerfile) = oneshot::channel();
     let (answer, answered) = oneshot::channel::<Vec<u8>>();
     let fault = Arc::new(Mutex::new(None));
@@ -88,7 +88,8 @@ pub(super) fn read(
         }
     });
     let held = Held { dockerfile, answer: Some(answer), fault };
-    (held, RequestBody::new(Pieces(arriving)))
+    let pieces = poll_fn(move |cx| arriving.poll_recv(cx)).map_ok(Frame::data);
+    (held, RequestBody::new(StreamBody::new(pieces)))
 }
 
 /// The client's side.
@@ -128,19 +129,5 @@ impl Write for Writer {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-struct Pieces(mpsc::Receiver<Result<Bytes, BoxError>>);
-
-impl Body for Pieces {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 }

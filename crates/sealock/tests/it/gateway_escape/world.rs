@@ -104,6 +104,7 @@ impl World {
             .replace("$i", self.image.name())
             .replace("$c", self.mighty.id())
             .replace("$v", &self.volume.0)
+            .replace("$n", &self.volume.plain())
     }
 
     /// The body of a container that looks for the marker, with these members beside the image.
@@ -244,10 +245,15 @@ impl Volume {
         let _ = docker(&[&["volume", "create"], &options[..], &[&name]].concat());
         Self(name)
     }
+
+    /// Another one, which the engine makes when it is named.
+    fn plain(&self) -> String {
+        format!("{}-plain", self.0)
+    }
 }
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        let _ = try_docker(&["volume", "rm", "--force", &self.0]);
+        let _ = try_docker(&["volume", "rm", "--force", &self.0, &self.plain()]);
     }
 }
