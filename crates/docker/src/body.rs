@@ -16,6 +16,7 @@ mod error;
 mod fields;
 mod fuzz;
 pub mod json;
+mod pin;
 pub mod settings;
 mod shape;
 mod stamp;
@@ -31,6 +32,7 @@ use serde_json::Value as Attribute;
 pub(crate) use build::is_plain_change;
 pub use error::BodyError;
 pub use fuzz::fuzz;
+pub(crate) use pin::Pinned;
 pub(crate) use settings::is_ours;
 pub use settings::{HostMount, Risk, existing_volume};
 pub use stamp::Stamp;
@@ -127,15 +129,6 @@ pub fn kind(action: Action) -> Option<BodyKind> {
     }
 }
 
-/// What of a body is named by its id once it was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pinned {
-    /// Of a container that is to be made.
-    Image,
-    /// That is connected with a network, or disconnected.
-    Container,
-}
-
 /// What a request asks for, and what is to be forwarded for it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Asked {
@@ -167,17 +160,6 @@ impl Asked {
     /// The body to forward; empty where the operation has none.
     pub fn body(&self) -> Vec<u8> {
         self.body.as_ref().map(Value::emit).unwrap_or_default().into_bytes()
-    }
-
-    /// Names the image, or the container of a network's connection, by its id.
-    pub(crate) fn pin(&mut self, field: Pinned, id: &str) {
-        let key = match field {
-            Pinned::Image => "Image",
-            Pinned::Container => "Container",
-        };
-        if let Some(body) = &mut self.body {
-            body.set(key, Value::Text(id.to_owned()));
-        }
     }
 
     /// A number at the root of the body.

@@ -149,6 +149,15 @@ impl Value {
         self.get_mut(key)
     }
 
+    /// The object under a key, which is made where there is none, or null.
+    pub(super) fn object(&mut self, key: &str) -> Option<&mut Self> {
+        let there = self.entry(key, Self::Null)?;
+        if *there == Self::Null {
+            *there = Self::Object(Vec::new());
+        }
+        Some(there)
+    }
+
     pub(super) fn set(&mut self, key: &str, value: Self) {
         if let Some(there) = self.entry(key, Self::Null) {
             *there = value;

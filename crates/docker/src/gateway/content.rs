@@ -110,6 +110,20 @@ impl Content {
         }
     }
 
+    /// Says by its id which network a name in the body stands for.
+    pub(super) fn pin_network(&mut self, name: &str, id: &str) {
+        if let Some(asked) = &mut self.asked {
+            asked.pin_network(name, id);
+        }
+    }
+
+    /// Names by its id a container that the new one shares something with.
+    pub(super) fn pin_joined(&mut self, name: &str, id: &str) {
+        if let Some(asked) = &mut self.asked {
+            asked.pin_joined(name, id);
+        }
+    }
+
     /// A number at the root of the body.
     pub(super) fn number(&self, key: &str) -> Option<i64> {
         self.asked.as_ref()?.number(key)

@@ -105,6 +105,9 @@ pub trait Guard: Send + Sync + 'static {
     /// Whether an operation is recorded also where it is permitted.
     fn records(&self, action: Action) -> bool;
 
+    /// Something was read that [`Guard::permits`] on everything and that is not recorded: for the figures.
+    fn read_freely(&self, action: Action);
+
     /// How much of the engine there is for the client.
     fn sight(&self, client: &Client) -> Sight;
 

@@ -3,24 +3,26 @@
 use std::sync::Arc;
 
 use http_body_util::Either;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, UPGRADE};
-use hyper::{Method, Request, Response, StatusCode};
-use sealock_core::policy::Action;
+use hyper::body::Body as _;
+use hyper::header::{CONTENT_TYPE, HeaderValue, UPGRADE};
+use hyper::http::request::Parts;
+use hyper::{Request, Response, StatusCode};
+use sealock_core::policy::{Action, Resource};
 use sealock_net::Incoming;
 use sealock_net::proxy::{Answer, RequestBody, Tunnel, Upgrade, Upgraded, Upstream};
 use tokio::sync::Semaphore;
 
 use super::answer::{Body, Failure};
 use super::asks::asks;
-use super::building;
 use super::content::{self, Content};
 use super::limits::Limiter;
 use super::lookup::Lookup;
+use super::made::Decided;
 use super::mentions::{self, Mentions};
 use super::resources::{self, About};
 use super::shown::Lens;
 use super::view::View;
-use super::{Client, Guard, names, prune, stamped};
+use super::{Client, Guard, building, forwarded, names, prune, stamped};
 use crate::route::{self, Hijack, Routed, Version};
 
 /// The engine behind a guard.
@@ -97,6 +99,25 @@ impl<G: Guard> Gateway<G> {
         request: Request<Incoming>,
     ) -> Result<Answer<Body>, Failure> {
         let (head, body) = request.into_parts();
+        let view = View::new(&*self.guard, client);
+        if self.is_settled(&view, &routed, &head, &body)? {
+            self.guard.read_freely(routed.action());
+            let request = forwarded::bare(head.method, &routed, &head.headers)?;
+            return Ok(Answer::Response(self.engine.forward(request).await?.map(Either::Left)));
+        }
+        // In a box: what is settled does not carry about the room for all that may be to do.
+        Box::pin(self.weighed(view, routed, head, body)).await
+    }
+
+    /// The answer to a request of which something has to be found out, recorded or left out.
+    async fn weighed(
+        &self,
+        view: View<'_, G>,
+        routed: Routed,
+        head: Parts,
+        body: Incoming,
+    ) -> Result<Answer<Body>, Failure> {
+        let client = view.client;
         let id = self.guard.request_id().ok_or_else(|| {
             Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the system has no randomness")
         })?;
@@ -105,7 +126,6 @@ impl<G: Guard> Gateway<G> {
             return Err(Failure::denied("no rule permits this"));
         }
         let mut content = content::read(&routed, &head.headers, body).await?;
-        let view = View::new(&*self.guard, client);
         let lens = Lens::of(&view, &routed)?;
         let (about, mut mentions) = self.look(&view, routed, lens, &mut content).await?;
         stamped::stamp(&view, about.routed.action(), &mut content)?;
@@ -128,7 +148,8 @@ impl<G: Guard> Gateway<G> {
         let import = stamped::import(&view, &routed)?;
         let building =
             building::begin(&self.lookup, &view, &routed, &mut content, &self.building).await?;
-        let forwarded = forwarded(head.method, &routed, &head.headers, content, import)?;
+        let forwarded = forwarded::whole(head.method, &routed, &head.headers, content, import)?;
+        let decided = Decided::of(&view, routed.action(), &mentions);
         if let Some(building) = building {
             let engine = (&self.engine, &self.lookup);
             let answer = building.run(engine, &self.guard, &view, &id, forwarded).await?;
@@ -137,6 +158,10 @@ impl<G: Guard> Gateway<G> {
         match routed.route().hijack {
             Hijack::Never => {
                 let response = self.engine.forward(forwarded).await?;
+                if let (Some(decided), StatusCode::CREATED) = (decided, response.status()) {
+                    let answer = decided.holds(&self.lookup, &view, response).await?;
+                    return Ok(Answer::Response(answer));
+                }
                 let facts = about.named.first().map(|named| &named.resource);
                 lens.show(&self.lookup, &self.guard, &view, facts, response)
                     .await
@@ -144,6 +169,30 @@ impl<G: Guard> Gateway<G> {
             }
             hijack => self.hijack(forwarded, hijack, head.headers.get(UPGRADE)).await,
         }
+    }
+
+    /// Whether there is nothing to find out, nothing to record and nothing to leave out: a request without a body
+    /// that reads what the client may read whatever it is about.
+    fn is_settled(
+        &self,
+        view: &View<'_, G>,
+        routed: &Routed,
+        head: &Parts,
+        body: &Incoming,
+    ) -> Result<bool, Failure> {
+        let action = routed.action();
+        Ok(body.is_end_stream()
+            && !head.headers.contains_key(CONTENT_TYPE)
+            && !view.is_stamped()
+            && self.is_free(view, routed)
+            && !self.guard.records(action)
+            && Lens::of(view, routed)?.is_clear())
+    }
+
+    /// Whether the client may do this whatever it is about, and by an answer like any other.
+    fn is_free(&self, view: &View<'_, G>, routed: &Routed) -> bool {
+        routed.route().hijack == Hijack::Never
+            && self.guard.permits(view.client, routed.action(), None)
     }
 
     /// The denial of what no rule could permit: neither is its body read, nor the engine asked.
@@ -170,13 +219,19 @@ impl<G: Guard> Gateway<G> {
         let action = routed.action();
         let is_known = !view.is_own()
             && lens.is_clear()
-            && routed.route().hijack == Hijack::Never
-            && self.guard.permits(view.client, action, None)
+            && self.is_free(view, &routed)
             && !self.guard.records(action);
         if is_known {
             return Ok((resources::unasked(routed), Mentions::default()));
         }
         let mut about = resources::about(&self.lookup, routed).await?;
+        if let (Action::DockerNetworkConnect, Some(Resource::DockerNetwork(network))) =
+            (action, about.named.first().map(|named| &named.resource))
+            && view.is_own()
+            && !network.id.is_empty()
+        {
+            content.pin_network(&network.name, &network.id);
+        }
         let mut mentions = mentions::mentions(&self.lookup, view, action, content).await?;
         for named in about.named.iter_mut().chain(mentions.all()) {
             if named.is_there && !view.shows(&named.resource) {
@@ -241,61 +296,4 @@ fn is_buildkit(routed: &Routed) -> bool {
         Action::DockerImageBuild => routed.text("version") == Some("2"),
         _ => false,
     }
-}
-
-/// Headers that say something to the engine; all others end here. The type of the body is written anew.
-const PASSED: [&str; 12] = [
-    "accept",
-    "user-agent",
-    "x-registry-auth",
-    "x-registry-config",
-    "if-none-match",
-    "upgrade",
-    "sec-websocket-key",
-    "sec-websocket-version",
-    "sec-websocket-protocol",
-    "sec-websocket-extensions",
-    "origin",
-    "expect",
-];
-
-/// BuildKit speaks with its client through headers of its own.
-const PASSED_PREFIX: &str = "x-docker-expose-session-";
-
-fn forwarded(
-    method: Method,
-    routed: &Routed,
-    headers: &HeaderMap,
-    content: Content,
-    import: Option<Vec<(String, String)>>,
-) -> Result<Request<RequestBody>, Failure> {
-    // A build and a commit say in their query what they want, and are stamped there.
-    let is_in_query =
-        matches!(routed.action(), Action::DockerImageBuild | Action::DockerImageCommit);
-    let target = match (import, content.query()) {
-        (Some(query), _) => routed.target_with(&query),
-        (None, Some(query)) if is_in_query => routed.target_with(query),
-        _ => routed.target(),
-    };
-    let is_json = content.is_json();
-    let mut request = Request::new(content.into_body());
-    *request.method_mut() = method;
-    // What the table writes is always a target.
-    *request.uri_mut() = target.parse().map_err(|_| Failure::bad("no such page"))?;
-    let kind = content::content_type(headers).filter(|kind| !kind.contains("form"));
-    if let Some(kind) = kind.filter(|kind| !kind.is_empty()) {
-        let kind = HeaderValue::from_str(&kind).map_err(|_| Failure::bad("no such type"))?;
-        request.headers_mut().insert(CONTENT_TYPE, kind);
-    }
-    for (name, value) in headers {
-        if PASSED.contains(&name.as_str()) || name.as_str().starts_with(PASSED_PREFIX) {
-            request.headers_mut().append(name.clone(), value.clone());
-        }
-    }
-    // Where the client sent nothing, which says the same as the `{}` that is sent in its place.
-    if is_json && !request.headers().contains_key(CONTENT_TYPE) {
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(CONTENT_TYPE, json);
-    }
-    Ok(request)
 }

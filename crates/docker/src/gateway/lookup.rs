@@ -194,6 +194,20 @@ impl Lookup {
         made.map(NamedObject::volume_facts).ok_or_else(unreadable)
     }
 
+    /// Removes a container that was only just made, and what it alone has.
+    pub(super) async fn remove_container(&self, id: &Reference) -> Result<(), Failure> {
+        let mut request = Request::new(RequestBody::empty());
+        *request.method_mut() = Method::DELETE;
+        *request.uri_mut() = format!("/containers/{id}?force=1&v=1")
+            .parse()
+            .map_err(|_| Failure::bad("the name cannot be asked for"))?;
+        let status = self.engine.forward(request).await?.status();
+        if status.is_success() || status == StatusCode::NOT_FOUND {
+            return Ok(());
+        }
+        Err(Failure::new(StatusCode::BAD_GATEWAY, format!("the Docker engine answers {status}")))
+    }
+
     /// What the engine has at a target of ours.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,

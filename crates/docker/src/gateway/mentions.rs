@@ -24,6 +24,8 @@ const ID: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Mentions {
     pub(super) image: Option<Named>,
+    /// The image's id, where the body has a name that may be given to another.
+    pub(super) tagged: Option<String>,
     pub(super) networks: Vec<Named>,
     pub(super) containers: Vec<Named>,
     pub(super) volumes: Vec<Named>,
@@ -72,7 +74,13 @@ pub(super) async fn mentions<G: Guard>(
     if !(free && permits(Action::DockerNetworkConnect)) {
         for name in names.networks {
             not_a_prefix(view, &name)?;
-            mentions.networks.push(network(lookup, &reference(&name)?).await?);
+            let named = network(lookup, &reference(&name)?).await?;
+            if let (true, Resource::DockerNetwork(facts)) = (view.is_own(), &named.resource)
+                && named.is_there
+            {
+                content.pin_network(&name, &facts.id);
+            }
+            mentions.networks.push(named);
         }
     }
     if !free {
@@ -81,6 +89,10 @@ pub(super) async fn mentions<G: Guard>(
             match (&facts, action) {
                 (Some(facts), Action::DockerNetworkConnect | Action::DockerNetworkDisconnect) => {
                     content.pin(Pinned::Container, &facts.id);
+                }
+                (Some(facts), Action::DockerContainerCreate) if view.is_own() => {
+                    not_a_prefix(view, &name)?;
+                    content.pin_joined(&name, &facts.id);
                 }
                 _ => not_a_prefix(view, &name)?,
             }
@@ -97,7 +109,7 @@ pub(super) async fn mentions<G: Guard>(
         }
     }
     if !(free && permits(Action::DockerImageRun)) {
-        mentions.image = image(lookup, view, content).await?;
+        image(lookup, view, content, &mut mentions).await?;
     }
     Ok(mentions)
 }
@@ -130,8 +142,9 @@ async fn image<G: Guard>(
     lookup: &Lookup,
     view: &View<'_, G>,
     content: &mut Content,
-) -> Result<Option<Named>, Failure> {
-    let Some(said) = content.image().map(str::to_owned) else { return Ok(None) };
+    mentions: &mut Mentions,
+) -> Result<(), Failure> {
+    let Some(said) = content.image().map(str::to_owned) else { return Ok(()) };
     let name = ImageName::parse(&said)
         .map_err(|error| Failure::bad(format!("the image of the container: {error}")))?
         .or_latest();
@@ -139,6 +152,8 @@ async fn image<G: Guard>(
         // A name of hexadecimal digits may stand for another image by the time the engine reads it.
         if view.is_own() && ImageName::parse(&said).is_ok_and(|name| name.is_id()) {
             content.pin(Pinned::Image, &id);
+        } else {
+            mentions.tagged = Some(id);
         }
         let labels = facts.labels.clone();
         (Resource::DockerImage(facts), labels)
@@ -150,7 +165,8 @@ async fn image<G: Guard>(
     }
     let unknown = Resource::DockerImage(name.facts());
     let resource = found.map(|(resource, _)| resource);
-    Ok(Some(Named::new(resource, unknown, name.to_string())))
+    mentions.image = Some(Named::new(resource, unknown, name.to_string()));
+    Ok(())
 }
 
 /// The engine looks such a name up once more: it may be gone by then, and the beginning of another's id.

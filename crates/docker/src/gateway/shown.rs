@@ -66,8 +66,8 @@ impl Lens {
             view.needs_all(action)?;
         }
         let shows = |action| view.guard().permits(view.client, action, None);
-        let labels = shows(Action::DockerSeeLabels);
-        if !labels && routed.has_filters() {
+        let labels = || shows(Action::DockerSeeLabels);
+        if routed.has_filters() && !labels() {
             // Whoever may not see a label could guess its value by filters.
             let filters = routed.filters();
             if filters.keys().any(|key| key.starts_with("label")) {
@@ -77,12 +77,12 @@ impl Lens {
                 ));
             }
         }
-        let values = || labels && shows(Action::DockerSeeEnvironment);
+        let values = || labels() && shows(Action::DockerSeeEnvironment);
         let own = view.is_own();
         let lens = |applies: bool, lens: Self| if applies { lens } else { Self::Clear };
         Ok(match action {
-            Action::DockerContainerList => lens(own || !labels, Self::List(Kind::Containers)),
-            Action::DockerSystemDataUsage => lens(own || !labels, Self::List(Kind::Usage)),
+            Action::DockerContainerList => lens(own || !labels(), Self::List(Kind::Containers)),
+            Action::DockerSystemDataUsage => lens(own || !labels(), Self::List(Kind::Usage)),
             Action::DockerSystemEvents => lens(own || !values(), Self::Events),
             Action::DockerImageList => lens(own, Self::List(Kind::Images)),
             Action::DockerNetworkList => lens(own, Self::List(Kind::Networks)),

@@ -1,5 +1,7 @@
 //! Which of the engine's objects there are for a client: ownership.
 
+use std::sync::OnceLock;
+
 use sealock_core::policy::{Action, Resource};
 
 use super::answer::Failure;
@@ -23,13 +25,12 @@ pub(super) struct View<'a, G> {
     guard: &'a G,
     pub(super) client: &'a Client,
     sight: Sight,
-    me: String,
+    me: OnceLock<String>,
 }
 
 impl<'a, G: Guard> View<'a, G> {
     pub(super) fn new(guard: &'a G, client: &'a Client) -> Self {
-        let me = client.principal.identity.to_string();
-        Self { guard, client, sight: guard.sight(client), me }
+        Self { guard, client, sight: guard.sight(client), me: OnceLock::new() }
     }
 
     /// Whether they are held to their own objects.
@@ -50,7 +51,7 @@ impl<'a, G: Guard> View<'a, G> {
 
     /// The identity, as it stands in a stamp.
     pub(super) fn me(&self) -> &str {
-        &self.me
+        self.me.get_or_init(|| self.client.principal.identity.to_string())
     }
 
     pub(super) fn guard(&self) -> &'a G {
@@ -59,7 +60,7 @@ impl<'a, G: Guard> View<'a, G> {
 
     /// Whether they made it.
     pub(super) fn owns(&self, resource: &Resource) -> bool {
-        resource.owner() == Some(self.me.as_str())
+        resource.owner().is_some_and(|owner| owner == self.me())
     }
 
     /// Whether it is in their lists.

@@ -14,12 +14,14 @@ use super::{Parameter, Route, RouteError, Routed, table};
 pub fn parse(method: &str, target: &[u8], ceiling: Version) -> Result<Routed, RouteError> {
     let Target { segments, pairs } = Target::parse(target)?;
     let (version, segments) = version::split(&segments, ceiling)?;
-    let candidates: Vec<_> = table::all()
+    let routes = table::beginning_with(segments.first().map_or("", |word| word));
+    let candidates: Vec<_> = routes
+        .iter()
         .filter(|route| route.method == method)
-        .filter_map(|route| route.bind(segments).map(|names| (route, names)))
+        .filter_map(|route| route.bind(segments).map(|names| (*route, names)))
         .collect();
     if candidates.is_empty() {
-        return Err(unknown(segments));
+        return Err(unknown(routes, segments));
     }
     let (route, names) = one_of(candidates, &pairs)?;
     if version.is_some_and(|version| version < route.since) {
@@ -41,8 +43,9 @@ pub fn parse(method: &str, target: &[u8], ceiling: Version) -> Result<Routed, Ro
 }
 
 /// What there is at a path for which the method has nothing.
-fn unknown(segments: &[Cow<'_, str>]) -> RouteError {
-    let mut methods: Vec<&str> = table::all()
+fn unknown(routes: &[&Route], segments: &[Cow<'_, str>]) -> RouteError {
+    let mut methods: Vec<&str> = routes
+        .iter()
         .filter(|route| route.bind(segments).is_some())
         .map(|route| route.method)
         .collect();

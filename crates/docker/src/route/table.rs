@@ -9,6 +9,8 @@ mod images;
 mod swarm;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use sealock_core::policy::Action;
 
@@ -177,6 +179,19 @@ impl Route {
         }
         rest.is_empty().then_some(names)
     }
+}
+
+/// The routes whose path begins with this word: no pattern begins with a placeholder.
+pub(super) fn beginning_with(word: &str) -> &'static [&'static Route] {
+    static BY_WORD: LazyLock<HashMap<&str, Vec<&Route>>> = LazyLock::new(|| {
+        let mut by_word: HashMap<_, Vec<_>> = HashMap::new();
+        for route in all() {
+            let word = route.pattern.split('/').next().unwrap_or_default();
+            by_word.entry(word).or_default().push(route);
+        }
+        by_word
+    });
+    BY_WORD.get(word).map_or(&[], Vec::as_slice)
 }
 
 /// All routes.

@@ -7,6 +7,15 @@ use super::*;
 
 const EXEC: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+#[test]
+fn every_path_begins_with_a_word() {
+    for route in table::all() {
+        let word = route.pattern.split('/').next().unwrap();
+        assert!(!word.is_empty() && !word.starts_with('{'), "{}", route.pattern);
+        assert!(table::beginning_with(word).contains(&route), "{}", route.pattern);
+    }
+}
+
 fn route(method: &str, target: &str) -> Result<Routed, RouteError> {
     parse(method, target.as_bytes(), Version::NEWEST)
 }

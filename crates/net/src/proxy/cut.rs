@@ -4,22 +4,38 @@ use crate::Shutdown;
 
 /// Ends the connections that hold it, at once and in the middle of whatever they do; for an identity that
 /// was revoked. Given once, it stays given. Clones share it: one for each connection, or for all of a kind.
-#[derive(Debug, Clone, Default)]
-pub struct Cut(Shutdown);
+#[derive(Debug, Clone)]
+pub struct Cut(Option<Shutdown>);
+
+impl Default for Cut {
+    fn default() -> Self {
+        Self(Some(Shutdown::default()))
+    }
+}
 
 impl Cut {
+    /// One that is never given, and costs nothing.
+    pub const fn never() -> Self {
+        Self(None)
+    }
+
     /// Gives the signal.
     pub fn now(&self) {
-        self.0.trigger();
+        if let Some(signal) = &self.0 {
+            signal.trigger();
+        }
     }
 
     /// Whether it was given.
     pub fn is_given(&self) -> bool {
-        self.0.is_triggered()
+        self.0.as_ref().is_some_and(Shutdown::is_triggered)
     }
 
     /// Resolves when it is given.
     pub async fn given(&self) {
-        self.0.triggered().await;
+        match &self.0 {
+            Some(signal) => signal.triggered().await,
+            None => std::future::pending().await,
+        }
     }
 }

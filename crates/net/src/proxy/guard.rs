@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::framing::{self, Framing, Refusal};
 use super::turn::Turn;
@@ -36,6 +36,11 @@ pub(super) struct Guard<I> {
     refusal: Option<Refusal>,
     /// The deadline for more of a body.
     patience: Option<Pin<Box<Sleep>>>,
+    /// Since when a head is waited for.
+    waiting: Option<Instant>,
+    /// When to look whether that is too long. It is kept from one request to the next and may come too early:
+    /// setting a timer for each would cost more than all else here.
+    look: Option<Pin<Box<Sleep>>>,
 }
 
 /// What is left of a connection when hyper is done with it.
@@ -63,6 +68,8 @@ impl<I> Guard<I> {
             ended: false,
             refusal: None,
             patience: None,
+            waiting: None,
+            look: None,
         }
     }
 
@@ -240,6 +247,20 @@ impl<I: AsyncRead + Unpin> Guard<I> {
         Poll::Ready(Ok(()))
     }
 
+    /// Waits for a head no longer than allowed, from the end of the last answer on.
+    fn be_patient_for_a_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let since = *self.waiting.get_or_insert_with(Instant::now);
+        let deadline = since + self.limits.head;
+        let look = self.look.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        loop {
+            ready!(look.as_mut().poll(cx));
+            if Instant::now() >= deadline {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            look.as_mut().reset(deadline);
+        }
+    }
+
     /// hyper asks for more of a body only while somebody wants it, so this is the client's slowness.
     fn be_patient(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let limit: Duration = self.limits.body;
@@ -273,7 +294,14 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guard<I> {
         }
         match this.refusal {
             Some(refusal) => Poll::Ready(Err(refused(refusal))),
-            None if this.turn.is_idle() => this.next_head(cx, buffer),
+            None if this.turn.is_idle() => {
+                let read = this.next_head(cx, buffer);
+                if read.is_pending() {
+                    return this.be_patient_for_a_head(cx);
+                }
+                this.waiting = None;
+                read
+            }
             None => this.watch(cx, buffer),
         }
     }

@@ -22,6 +22,9 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 /// Removes them, and those that `Connection` names. `Host` and `Content-Length` stay though they be named:
 /// they are no options of a connection, and whoever names them wants two servers to disagree.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)

@@ -60,8 +60,13 @@ impl Outbox {
             *wrote = true;
             for part in [&mut self.front, &mut self.data, &mut self.back] {
                 let taken = left.min(part.len());
-                part.advance(taken);
                 left -= taken;
+                if taken < part.len() {
+                    part.advance(taken);
+                } else {
+                    // Its memory goes with it: the outbox of a quiet stream is kept.
+                    *part = Bytes::new();
+                }
             }
         }
         Poll::Ready(Ok(()))

@@ -20,7 +20,7 @@ use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::http::StatusCode;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Version};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -68,7 +68,7 @@ impl Default for Terms {
         Self {
             limits: Limits::default(),
             shutdown: Shutdown::default(),
-            cut: Cut::default(),
+            cut: Cut::never(),
             may_tunnel: |request| request.headers().contains_key(UPGRADE),
         }
     }
@@ -111,12 +111,18 @@ where
             Taken::Tunnel(tunnel) => return tunnel::run(left, *tunnel).await,
             Taken::Stream(response, last) => (response, last),
         };
-        let Some(left) = streaming::run(left, *response, last).await else { return };
+        let Some(left) = streaming::run(left, unboxed(response), last).await else { return };
         if last {
             return close::orderly(left.io).await;
         }
         (connection, ahead) = (left.io, left.ahead);
     }
+}
+
+/// Gives the box back at once, and not at the end of a stream that may last for days.
+#[expect(clippy::boxed_local, reason = "it is what this is for")]
+fn unboxed<T>(boxed: Box<T>) -> T {
+    *boxed
 }
 
 /// What a connection was taken from hyper for.
@@ -153,8 +159,8 @@ where
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head)
+        // The guard has the deadline.
+        .header_read_timeout(None)
         .max_buf_size(limits.head_bytes)
         .max_headers(limits.headers)
         .half_close(false);

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hyper::Response;
 use hyper::body::{Body, Frame};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use hyper::http::response::Parts;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::guard::{Left, MOST_AHEAD};
@@ -42,22 +43,26 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    let (mut parts, (early, body)) = response.into_parts();
-    headers::strip_hop_by_hop(&mut parts.headers);
-    parts.headers.remove(CONTENT_LENGTH);
-    parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    if last {
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    let head = headers::answer_head(parts.status, &parts.headers);
-    let mut streaming =
-        Streaming { early, body, outbox: Outbox::new(head), ended: false, unflushed: true };
+    let (parts, (early, body)) = response.into_parts();
+    let outbox = Outbox::new(head(parts, last));
+    let mut streaming = Streaming { early, body, outbox, ended: false, unflushed: true };
     match poll_fn(|cx| streaming.poll(cx, &mut left)).await {
         End::Whole => return Some(left),
         End::Gone => tracing::debug!("the client of a stream is gone"),
         End::Broken(error) => tracing::debug!(%error, "a stream broke off"),
     }
     None
+}
+
+/// The head as it goes out. What it was made of goes: its values hold the buffer that they were read into.
+fn head(mut parts: Parts, last: bool) -> Bytes {
+    headers::strip_hop_by_hop(&mut parts.headers);
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    if last {
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    headers::answer_head(parts.status, &parts.headers)
 }
 
 struct Streaming<B> {

@@ -175,18 +175,19 @@ impl Upstream {
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         prepare(&mut request);
         if let Some(mut link) = self.0.take() {
-            let again = repeatable(&request);
-            let failure = match link.exchange(request).await {
+            let is_bare = request.body().is_end_stream();
+            let failure = match link.exchange(&mut request).await {
                 Ok(response) => return self.answer(response, link),
                 Err(failure) => failure,
             };
             tracing::debug!(%failure, "a pooled connection was dead");
             // Of any other request nobody knows what became of it.
-            let again = again.filter(|again| link.is_untouched() || is_safe(again));
-            request = again.ok_or_else(|| self.0.broken(failure))?;
+            if !is_bare || !(link.is_untouched() || is_safe(&request)) {
+                return Err(self.0.broken(failure));
+            }
         }
         let mut link = Link::connect(&self.0).await?;
-        match link.exchange(request).await {
+        match link.exchange(&mut request).await {
             Ok(response) => self.answer(response, link),
             Err(failure) => Err(self.0.broken(failure)),
         }
@@ -202,7 +203,8 @@ impl Upstream {
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         request.headers_mut().insert(UPGRADE, protocol);
         let mut link = Link::connect(&self.0).await?;
-        let response = link.exchange(request).await.map_err(|failure| self.0.broken(failure))?;
+        let response =
+            link.exchange(&mut request).await.map_err(|failure| self.0.broken(failure))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return self.answer(response, link).map(Upgrade::Refused);
         }
@@ -279,16 +281,4 @@ fn prepare(request: &mut Request<RequestBody>) {
 
 fn is_safe(request: &Request<RequestBody>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
-}
-
-/// The same request once more, if its body can be had twice.
-fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    if !request.body().is_end_stream() {
-        return None;
-    }
-    let mut again = Request::new(RequestBody::empty());
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.headers_mut() = request.headers().clone();
-    Some(again)
 }

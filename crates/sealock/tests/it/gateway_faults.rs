@@ -136,6 +136,45 @@ fn slow_and_silent_peers_are_let_go() {
     assert_eq!(stage.daemon.stop(), Some(0));
 }
 
+/// Longer than the next piece of a body may take.
+const TOO_LONG: Duration = Duration::from_secs(125);
+/// Between two pieces of a body that comes slowly.
+const PAUSE: Duration = Duration::from_secs(25);
+
+#[test]
+fn a_body_may_be_slow_but_not_stand_still() {
+    let stage = Stage::new();
+    let before = stage.descriptors();
+    let create = b"POST /v1.41/containers/create?name=evil HTTP/1.1\r\nHost: docker\r\n\
+        Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"Image\":";
+    let mut still = [LOAD, create].map(|head| {
+        let mut client = stage.connect();
+        client.send(head);
+        client
+    });
+    still[0].send(b"10\r\nhalf");
+    let mut slow = stage.connect();
+    slow.send(LOAD);
+    let began = Instant::now();
+    while began.elapsed() < TOO_LONG {
+        slow.send(b"1\r\nx\r\n");
+        stage.ping();
+        std::thread::sleep(PAUSE);
+    }
+    for client in &mut still {
+        let answer = client.rest();
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+    stage.engine.await_heard("load broken off", 1);
+    slow.send(b"0\r\n\r\n");
+    assert!(slow.read_until("\r\n\r\n").starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(stage.engine.heard("load whole").len(), 1);
+    assert_eq!(stage.engine.heard("evil"), Vec::<String>::new());
+    drop((still, slow));
+    stage.await_descriptors(before);
+    assert_eq!(stage.daemon.stop(), Some(0));
+}
+
 #[test]
 fn half_open_peers_leave_nothing_behind() {
     let stage = Stage::new();

@@ -18,8 +18,8 @@ pub(crate) struct Shop {
     pub(crate) daemon: Daemon,
     pub(crate) ann: Client,
     pub(crate) bob: Client,
-    /// Ann's.
-    identity: String,
+    /// Ann's and Bob's.
+    pub(crate) identities: [String; 2],
 }
 
 impl Shop {
@@ -43,10 +43,11 @@ impl Shop {
             let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
             status["gateway"].is_string().then_some(())
         });
-        let identity = format!("spiffe://test.sealock/human/{ann}");
+        let identity = |name: &str| format!("spiffe://test.sealock/human/{name}");
+        let identities = [identity(&ann), identity(&bob)];
         let (ann, _) = Client::human(&home, &ann);
         let (bob, _) = Client::human(&home, &bob);
-        Self { home, daemon, ann, bob, identity }
+        Self { home, daemon, ann, bob, identities }
     }
 }
 
@@ -341,7 +342,7 @@ fn what_was_made_at_the_socket_is_not_there_and_an_image_cannot_claim_it() {
     let tag = format!("{}:claim", unique("i"));
     let mut made = Made::by(&shop.ann);
     made.keep("image", &tag);
-    let owner = &shop.identity;
+    let owner = &shop.identities[0];
     let file = format!("FROM {}\nLABEL sealock.owner={owner}\n", image.name());
     let out =
         fs::create_dir_all(shop.home.path("build")).map(|()| shop.home.path("build")).unwrap();
@@ -423,7 +424,7 @@ fn what_is_made_gets_policys_defaults_and_keeps_them() {
     let id = shop.ann.ok(&run(&name, image.name(), &["--pids-limit", "-1"])).trim().to_owned();
     let format = "{{.HostConfig.SecurityOpt}} {{.HostConfig.PidsLimit}} {{index .Config.Labels \"sealock.owner\"}}";
     let made_so = docker(&["inspect", "--format", format, &id]);
-    assert_eq!(made_so.trim(), format!("[no-new-privileges] 4096 {}", shop.identity));
+    assert_eq!(made_so.trim(), format!("[no-new-privileges] 4096 {}", shop.identities[0]));
     let said = shop.ann.refused(&["update", "--pids-limit", "5000", &name]);
     assert!(said.contains("policy's limit of pidsLimit is 4096"), "{said}");
     shop.ann.ok(&["update", "--pids-limit", "100", &name]);

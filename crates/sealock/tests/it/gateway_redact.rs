@@ -80,6 +80,60 @@ fn values_are_shown_only_as_rules_say() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
+/// Images have environments too, and so have the words of a command that an event tells.
+#[test]
+fn values_of_images_and_commands_are_shown_only_as_rules_say() {
+    if skip() {
+        return;
+    }
+    let home = with_rules();
+    let daemon = home.up();
+    let image = Image::busybox();
+    let box_ = image.start(&["--label", "open=1"]);
+    let tag = format!("{}:secret", sealock_testkit::unique_name());
+    let _ = docker(&["commit", "--change", "ENV PASSWORD=hunter2", box_.id(), &tag]);
+    let _removed = RemovedImage(tag.clone());
+    let built = format!("{}:built", sealock_testkit::unique_name());
+    let file = format!("FROM {}\nENV PASSWORD=hunter2\nARG TOKEN=hunter3\n", image.name());
+    let mut build = std::process::Command::new("docker");
+    build.args(["build", "--quiet", "--tag", &built, "-"]).env("DOCKER_BUILDKIT", "0");
+    build.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    let mut child = build.stderr(std::process::Stdio::null()).spawn().unwrap();
+    std::io::Write::write_all(child.stdin.as_mut().unwrap(), file.as_bytes()).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    let _removed_too = RemovedImage(built.clone());
+    let [reader, open] = ["reader", "open"].map(|name| Client::human(&home, name).0);
+
+    for words in [
+        vec!["image", "inspect", &tag],
+        vec!["image", "inspect", &built],
+        vec!["history", "--no-trunc", &built],
+    ] {
+        let seen = reader.ok(&words);
+        assert!(seen.contains("(redacted)") && !seen.contains("hunter"), "{words:?}: {seen}");
+        assert!(docker(&words).contains("hunter"), "{words:?}: there is something to hide");
+    }
+    let since = docker(&["info", "--format", "{{.SystemTime}}"]);
+    let since = format!("{}Z", since.split('.').next().unwrap().trim_end_matches('Z'));
+    let _ = docker(&["exec", box_.id(), "sh", "-c", "true hunter2"]);
+    let filter = format!("container={}", box_.id());
+    let words = ["events", "--since", &since, "--until", "0s", "--filter", &filter];
+    let seen = reader.ok(&words);
+    assert!(seen.contains("exec_start") && !seen.contains("hunter2"), "{seen}");
+    let seen = open.ok(&words);
+    assert!(seen.contains("exec_start: sh -c true hunter2"), "{seen}");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+/// An image that goes with the test.
+struct RemovedImage(String);
+
+impl Drop for RemovedImage {
+    fn drop(&mut self) {
+        let _ = sealock_testkit::docker::try_docker(&["image", "rm", "--force", &self.0]);
+    }
+}
+
 #[test]
 fn a_volume_gives_only_what_could_be_mounted_without_it() {
     if skip() {

@@ -20,6 +20,8 @@ mod gateway_escape;
 mod gateway_faults;
 mod gateway_limits;
 mod gateway_owner;
+mod gateway_protocols;
+mod gateway_races;
 mod gateway_redact;
 mod gateway_routes;
 mod gateway_socket;

@@ -15,6 +15,8 @@ use crate::proxy::headers::{answer_head, says_close};
 const MOST_BYTES: usize = 128 * 1024;
 /// Header fields of an answer.
 const MOST_HEADERS: usize = 256;
+/// So many a usual answer has.
+const USUAL_HEADERS: usize = 12;
 
 /// The answer is not HTTP, or has two readings.
 #[derive(Debug, Error)]
@@ -71,6 +73,7 @@ pub(super) fn read(buffer: &mut BytesMut, method: &Method) -> Result<Option<Head
     let mut response = Response::new(());
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    headers.reserve(USUAL_HEADERS);
     for line in lines.take_while(|line| !line.is_empty()) {
         if headers.len() >= MOST_HEADERS {
             return Err(NotHttp("it has too many headers"));

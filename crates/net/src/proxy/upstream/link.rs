@@ -18,9 +18,11 @@ use super::stream::Stream;
 use super::{Pool, RequestBody, UpstreamError};
 use crate::proxy::framing::{Chunk, Framing};
 
-/// Read at once: small at first, for answers are, and more when there is more.
-const FIRST_READ: usize = 4 * 1024;
+/// Read at once: little at first, for most answers are small, and more when there is more.
+const FIRST_READ: usize = 1024;
 const LATER_READ: usize = 64 * 1024;
+/// By so much more each time.
+const STEP: usize = 8;
 
 pub(super) struct Link {
     stream: Stream,
@@ -68,14 +70,15 @@ impl Link {
         }))
     }
 
-    /// Sends a request and waits for the head of its answer, which may come before all is sent.
+    /// Sends a request, of which the body is taken, and waits for the head of its answer, which may come
+    /// before all is sent.
     pub(super) async fn exchange(
         &mut self,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
     ) -> Result<Response<()>, LinkError> {
-        let method = request.method().clone();
         self.sending = Sending::new(request);
-        let head = poll_fn(|cx| self.poll_head(cx, &method)).await?;
+        let method = request.method();
+        let head = poll_fn(|cx| self.poll_head(cx, method)).await?;
         (self.length, self.keep_alive) = (head.length, head.keep_alive);
         Ok(head.response)
     }
@@ -122,7 +125,7 @@ impl Link {
         };
         let count = read.map_err(LinkError::Read)?;
         if count >= self.next_read {
-            self.next_read = LATER_READ;
+            self.next_read = LATER_READ.min(self.next_read * STEP);
         }
         Poll::Ready(Ok(count))
     }

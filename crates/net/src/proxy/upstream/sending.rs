@@ -46,11 +46,11 @@ impl Default for Sending {
 }
 
 impl Sending {
-    /// The head must have the framing that the body's size hint asks for.
-    pub(super) fn new(request: Request<RequestBody>) -> Self {
+    /// Takes the body out of the request. The head must have the framing that its size hint asks for.
+    pub(super) fn new(request: &mut Request<RequestBody>) -> Self {
         let mut front = Vec::with_capacity(512);
-        head::written(&request, &mut front);
-        let body = request.into_body();
+        head::written(request, &mut front);
+        let body = std::mem::replace(request.body_mut(), RequestBody::empty());
         let form = body.size_hint().exact().map_or(Form::Chunked, Form::Fixed);
         let body = (!body.is_end_stream()).then_some(body);
         Self { outbox: Outbox::new(front.into()), body, form, ..Self::default() }
