@@ -78,6 +78,20 @@ impl<I> Guard<I> {
         Left { io: self.io, ahead: self.ahead, refusal: self.refusal, whole }
     }
 
+    /// Waits for a head no longer than allowed, from the end of the last answer on.
+    fn be_patient_for_a_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let since = *self.waiting.get_or_insert_with(Instant::now);
+        let deadline = since + self.limits.head;
+        let look = self.look.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        loop {
+            ready!(look.as_mut().poll(cx));
+            if Instant::now() >= deadline {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            look.as_mut().reset(deadline);
+        }
+    }
+
     /// Drops `count` bytes from the front, and the buffer when nothing is left: idle connections own none.
     fn consume(&mut self, count: usize) {
         self.ahead.advance(count);
@@ -247,20 +261,6 @@ impl<I: AsyncRead + Unpin> Guard<I> {
         Poll::Ready(Ok(()))
     }
 
-    /// Waits for a head no longer than allowed, from the end of the last answer on.
-    fn be_patient_for_a_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let since = *self.waiting.get_or_insert_with(Instant::now);
-        let deadline = since + self.limits.head;
-        let look = self.look.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        loop {
-            ready!(look.as_mut().poll(cx));
-            if Instant::now() >= deadline {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            look.as_mut().reset(deadline);
-        }
-    }
-
     /// hyper asks for more of a body only while somebody wants it, so this is the client's slowness.
     fn be_patient(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let limit: Duration = self.limits.body;
@@ -340,6 +340,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
         let come = this.ended || !this.ahead.is_empty();
         if this.turn.flushed(come) {
             cx.waker().wake_by_ref();
+        } else if this.turn.is_idle() && this.waiting.is_none() {
+            // hyper does not ask for the next head before something comes. It cannot be too late already.
+            let _ = this.be_patient_for_a_head(cx);
         }
         Poll::Ready(Ok(()))
     }

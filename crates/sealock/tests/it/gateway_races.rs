@@ -121,7 +121,7 @@ fn a_tag_that_moves_runs_no_image_of_others() {
     made.keep("image", &tag);
     let _ = docker(&["tag", everybodys.name(), &tag]);
     let refused = shop.bob.refused(&["create", &anns_tag]);
-    assert!(refused.contains("No such image"), "{refused}");
+    assert!(refused.contains("not yours"), "{refused}");
 
     let (repository, version) = tag.split_once(':').unwrap();
     let point = |image: &str| {

@@ -116,6 +116,8 @@ fn values_of_images_and_commands_are_shown_only_as_rules_say() {
     let since = docker(&["info", "--format", "{{.SystemTime}}"]);
     let since = format!("{}Z", since.split('.').next().unwrap().trim_end_matches('Z'));
     let _ = docker(&["exec", box_.id(), "sh", "-c", "true hunter2"]);
+    // Events are kept by the second.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
     let filter = format!("container={}", box_.id());
     let words = ["events", "--since", &since, "--until", "0s", "--filter", &filter];
     let seen = reader.ok(&words);

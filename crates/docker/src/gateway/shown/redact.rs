@@ -43,11 +43,18 @@ fn walk(value: &mut Value, change: &dyn Fn(&str, &mut Value)) {
 }
 
 fn environment(key: &str, value: &mut Value) {
-    // The commands of a build have its arguments in them, and what it sets.
     if key == "CreatedBy" {
-        let command = value.as_str().unwrap_or_default();
-        if ["ENV", "ARG", "|"].iter().any(|word| command.contains(word)) {
+        if has_values(value) {
             *value = Value::String(REDACTED.to_owned());
+        }
+        return;
+    }
+    // An image has the container of its last step.
+    if key == "ContainerConfig" {
+        if let Some(Value::Array(words)) = value.get_mut("Cmd")
+            && words.iter().any(has_values)
+        {
+            *words = vec![Value::String(REDACTED.to_owned())];
         }
         return;
     }
@@ -61,6 +68,12 @@ fn environment(key: &str, value: &mut Value) {
         let name = item.as_str().and_then(|text| text.split('=').next()).unwrap_or_default();
         *item = Value::String(format!("{name}={REDACTED}"));
     }
+}
+
+/// The commands of a build have its arguments in them, and what it sets.
+fn has_values(command: &Value) -> bool {
+    let command = command.as_str().unwrap_or_default();
+    ["ENV", "ARG", "|"].iter().any(|word| command.contains(word))
 }
 
 fn labels(key: &str, value: &mut Value) {
@@ -83,6 +96,13 @@ mod tests {
             "Spec": { "ContainerSpec": { "Env": ["D=secret"] }, "Labels": null },
             "Labels": { "Env": "secret" }
         });
+        for words in
+            [json!(["/bin/sh", "-c", "#(nop) ", "ARG A=secret"]), json!(["|1", "A=secret", "sh"])]
+        {
+            let mut image = json!({ "ContainerConfig": { "Cmd": words, "Env": ["A=secret"] } });
+            walk(&mut image, &environment);
+            assert!(!image.to_string().contains("secret"), "{image}");
+        }
         walk(&mut value, &environment);
         assert_eq!(value["Config"]["Env"], json!(["A=(redacted)", "B=(redacted)", "C=(redacted)"]));
         assert_eq!(value["Spec"]["ContainerSpec"]["Env"], json!(["D=(redacted)"]));
