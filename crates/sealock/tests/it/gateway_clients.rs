@@ -117,7 +117,7 @@ fn docker_py_does_everything_that_it_can() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
-/// All but what the preset does not permit: loads, imports, fixed subnets, options of volumes.
+/// All but what the preset does not permit: images that are saved and loaded, fixed subnets, options of volumes.
 #[test]
 fn docker_py_does_the_same_for_a_runner() {
     if skip() || skip_without(&["python-with-docker"]) {

@@ -91,7 +91,7 @@ box = client.containers.run(
     nano_cpus=500_000_000,
     pids_limit=100,
     tmpfs={"/run": "size=1m"},
-    ulimits=[Ulimit(name="nofile", soft=64, hard=64)],
+    ulimits=[Ulimit(name="nofile", soft=64, hard=64)] * may_all,
     log_config=LogConfig(type="json-file", config={"max-size": "1m"}),
     mounts=[Mount("/data", name + "-data", type="volume")],
     extra_hosts={"other": "192.0.2.1"},
@@ -226,16 +226,19 @@ built, log = client.images.build(
 say("build", built.tags, built.labels["made"], client.containers.run(built, ["cat", "/built"], remove=True))
 bad = b"FROM %s\nRUN exit 6\n" % image.encode()
 fails("build fails", lambda: client.images.build(fileobj=io.BytesIO(bad), rm=True, forcerm=True), BuildError)
-saved = b"".join(built.save(named=True))
-say("save and load", [loaded.tags for loaded in client.images.load(saved)])
+if may_all:
+    saved = b"".join(built.save(named=True))
+    say("save and load", [loaded.tags for loaded in client.images.load(saved)])
 say("tag", built.tag(name, tag="tagged"), client.images.get(name + ":tagged").id == built.id)
 say("list", sorted(found.tags for found in client.images.list(name=name)), len(built.history()) > 1)
 if may_all:
     imported = api.import_image_from_data(archive(file=b"a"), repository=name, tag="imported")
     say("import", "status" in imported)
 fails("pull", lambda: client.images.pull("localhost:1/nothing", tag="x"), APIError)
-say("push", b"error" in client.images.push("localhost:1/nothing", tag="x").encode())
-fails("registry", lambda: client.images.get_registry_data("localhost:1/nothing"), APIError)
+if may_all:
+    # To a runner it is not found, as every image that is not there.
+    say("push", b"error" in client.images.push("localhost:1/nothing", tag="x").encode())
+    fails("registry", lambda: client.images.get_registry_data("localhost:1/nothing"), APIError)
 for tag in ["built", "tagged", "committed"] + ["imported"] * may_all:
     client.images.remove(name + ":" + tag, force=True)
 fails("removed", lambda: client.images.get(name + ":built"), ImageNotFound)
@@ -270,5 +273,6 @@ if may_all:
     fails("no swarm", lambda: client.nodes.list(), APIError)
     fails("no service", lambda: client.services.list(), APIError)
 fails("bad name", lambda: client.containers.create(image, name="a b"), APIError)
-fails("login", lambda: client.login("u", "p", registry="localhost:1", reauth=True), APIError)
+if may_all:
+    fails("login", lambda: client.login("u", "p", registry="localhost:1", reauth=True), APIError)
 client.close()
