@@ -114,7 +114,7 @@ mod tests {
             "NetworkingConfig":{"EndpointsConfig":{"back":null,"front":{"Aliases":["a"],"NetworkID":"x"}}}}"#;
         let back = r#"{"back":{"NetworkID":"id"},"front":{"Aliases":["a"]}}"#;
         assert_eq!(endpoints(both, "back"), back);
-        let front = r#"{"back":null,"front":{"Aliases":["a"],"NetworkID":"id"}}"#;
+        let front = r#"{"back":{},"front":{"Aliases":["a"],"NetworkID":"id"}}"#;
         assert_eq!(endpoints(both, "front"), front);
         // The engine looks at the endpoints alone.
         let other = r#"{"Image":"i","HostConfig":{"NetworkMode":"back"},"NetworkingConfig":{"EndpointsConfig":{"front":{}}}}"#;

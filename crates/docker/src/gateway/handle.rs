@@ -127,7 +127,12 @@ impl<G: Guard> Gateway<G> {
         }
         let mut content = content::read(&routed, &head.headers, body).await?;
         let lens = Lens::of(&view, &routed)?;
-        let (about, mut mentions) = self.look(&view, routed, lens, &mut content).await?;
+        let named = routed.clone();
+        let (container, looked) = tokio::join!(
+            names::taken_by(&self.lookup, &view, &named),
+            self.look(&view, routed, lens, &mut content)
+        );
+        let (about, mut mentions) = looked?;
         stamped::stamp(&view, about.routed.action(), &mut content)?;
         let asks = asks(&about.routed, &about.named, &mentions, &content);
         self.guard.decide(client, &id, asks).await?;
@@ -139,7 +144,8 @@ impl<G: Guard> Gateway<G> {
             }
         }
         let source = about.named.first().map(|named| &named.resource);
-        names::are_free(&self.lookup, &view, &about.routed, content.name(), source).await?;
+        let name = content.name();
+        names::are_free(&self.lookup, &view, &about.routed, name, source, container?).await?;
         names::bounds_are_there(&self.lookup, &view, &about.routed).await?;
         if view.is_stamped() {
             self.make_volumes(&view, &mentions).await?;

@@ -230,7 +230,11 @@ impl Lookup {
         match response.status() {
             status if status == wanted => {}
             // An id prefix that is not unique names nothing either.
-            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => return Ok(None),
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => {
+                // Read to its end, the connection can be used again.
+                let _ = Limited::new(response.into_body(), MOST).collect().await;
+                return Ok(None);
+            }
             status => {
                 return Err(Failure::new(
                     StatusCode::BAD_GATEWAY,

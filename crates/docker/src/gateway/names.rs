@@ -5,7 +5,7 @@
 //! of an id. So a name that is the prefix of another's id is taken.
 
 use hyper::StatusCode;
-use sealock_core::policy::{Action, Resource};
+use sealock_core::policy::{Action, ContainerFacts, Resource};
 
 use super::Guard;
 use super::answer::Failure;
@@ -14,13 +14,30 @@ use super::view::View;
 use crate::route::image_name::ImageName;
 use crate::route::{Object, Reference, Routed};
 
-/// Whether what the request makes may have its name; `in_body` is the name of a network or volume, `source` what gets another name.
+/// The container that a new one's name leads to now. It is asked for while the engine looks for what the request is
+/// about, and used when policy has permitted that.
+pub(super) async fn taken_by<G: Guard>(
+    lookup: &Lookup,
+    view: &View<'_, G>,
+    routed: &Routed,
+) -> Result<Option<ContainerFacts>, Failure> {
+    let names_container =
+        matches!(routed.action(), Action::DockerContainerCreate | Action::DockerContainerRename);
+    match reference(routed.text("name")) {
+        Some(reference) if names_container && view.is_own() => lookup.container(&reference).await,
+        _ => Ok(None),
+    }
+}
+
+/// Whether what the request makes may have its name; `in_body` is the name of a network or volume, `source` what gets
+/// another name, `container` what [`taken_by`] found.
 pub(super) async fn are_free<G: Guard>(
     lookup: &Lookup,
     view: &View<'_, G>,
     routed: &Routed,
     in_body: Option<&str>,
     source: Option<&Resource>,
+    container: Option<ContainerFacts>,
 ) -> Result<(), Failure> {
     if !view.is_own() {
         return Ok(());
@@ -29,9 +46,8 @@ pub(super) async fn are_free<G: Guard>(
     match (routed.action(), in_body) {
         (Action::DockerContainerCreate | Action::DockerContainerRename, _) => {
             let Some(reference) = reference(routed.text("name")) else { return Ok(()) };
-            let found = lookup.container(&reference).await?;
             // One of the same name the engine refuses itself.
-            let taken = found.is_some_and(|found| found.name != reference.as_str());
+            let taken = container.is_some_and(|found| found.name != reference.as_str());
             free(!taken, "container", reference.as_str())
         }
         (Action::DockerNetworkCreate, Some(name)) => {

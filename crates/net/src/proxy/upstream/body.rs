@@ -28,6 +28,14 @@ impl RequestBody {
         Self(Kind::Empty)
     }
 
+    /// Takes the body out, if it is here as a whole.
+    pub(super) fn take_whole(&mut self) -> Option<Bytes> {
+        let Kind::Full(bytes) = &mut self.0 else { return None };
+        let bytes = std::mem::take(bytes);
+        self.0 = Kind::Empty;
+        Some(bytes)
+    }
+
     /// Any other body.
     pub fn new<B>(body: B) -> Self
     where

@@ -50,10 +50,15 @@ impl Sending {
     pub(super) fn new(request: &mut Request<RequestBody>) -> Self {
         let mut front = Vec::with_capacity(512);
         head::written(request, &mut front);
-        let body = std::mem::replace(request.body_mut(), RequestBody::empty());
+        let mut body = std::mem::replace(request.body_mut(), RequestBody::empty());
+        let mut outbox = Outbox::new(front.into());
+        // With the head, in one write.
+        if let Some(whole) = body.take_whole() {
+            outbox.data(whole);
+        }
         let form = body.size_hint().exact().map_or(Form::Chunked, Form::Fixed);
         let body = (!body.is_end_stream()).then_some(body);
-        Self { outbox: Outbox::new(front.into()), body, form, ..Self::default() }
+        Self { outbox, body, form, ..Self::default() }
     }
 
     pub(super) const fn is_untouched(&self) -> bool {
