@@ -115,8 +115,16 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("commands", "Commands handled, by outcome", self.commands.clone());
-        registry.register("decisions", "Policy decisions", self.decisions.clone());
+        registry.register(
+            "commands",
+            "Commands handled, by command and outcome (done, or the code of the error)",
+            self.commands.clone(),
+        );
+        registry.register(
+            "decisions",
+            "Policy decisions, by action and decision (allow, deny)",
+            self.decisions.clone(),
+        );
         let limited = "Requests and connections over a limit of the gateway, by limit";
         registry.register("gateway_limited", limited, self.limited.clone());
         registry.register("certificates_issued", "Certificates issued", self.issued.clone());
@@ -129,14 +137,53 @@ impl Metrics {
         );
         let watch = "What happened to labelled certificates, by event";
         registry.register("watch_events", watch, self.watch.clone());
-        registry.register("alarms", "Standing alarms", self.alarms.clone());
-        registry.register("engine_up", "Whether the engine answers", self.engine_up.clone());
-        let expiry = "When a CA certificate expires, in seconds since the epoch";
+        registry.register("alarms", "Standing alarms, by alarm", self.alarms.clone());
+        registry.register(
+            "engine_up",
+            "Whether the engine answers: 1 or 0",
+            self.engine_up.clone(),
+        );
+        let expiry = "When a CA certificate expires, in seconds since the epoch, by certificate";
         registry.register("ca_not_after_seconds", expiry, self.ca_expiry.clone());
         let next = "When the next delivered certificate expires, in seconds since the epoch";
         registry.register("next_not_after_seconds", next, self.next_expiry.clone());
         registry.register("policy_epoch", "Number of the policy", self.policy_epoch.clone());
         registry.register("audit_records", "Records in the audit log", self.audit_seq.clone());
+    }
+
+    /// Name, kind and meaning of each figure, in the order of `/metrics`.
+    pub fn described() -> Vec<[String; 3]> {
+        // Of figures with labels nothing is said before there is one.
+        let metrics = Self::new();
+        metrics.command("status", None);
+        metrics.decision(Action::StatusRead, true);
+        metrics.limited("rate");
+        let text = metrics.render(&Moment {
+            alarms: vec![String::new()],
+            ca_expiry: vec![("root", 0.0)],
+            watch: vec![("delivered", 0)],
+            ..Moment::default()
+        });
+        let mut kinds = std::collections::BTreeMap::new();
+        let mut figures = Vec::new();
+        for line in text.lines() {
+            let mut words = line.splitn(4, ' ').skip(1);
+            let (Some(what), Some(name), Some(rest)) = (words.next(), words.next(), words.next())
+            else {
+                continue;
+            };
+            match what {
+                "TYPE" => drop(kinds.insert(name.to_owned(), rest.to_owned())),
+                "HELP" => figures.push((name.to_owned(), rest.trim_end_matches('.').to_owned())),
+                _ => {}
+            }
+        }
+        let described = figures.into_iter().map(|(name, meaning)| {
+            let kind = kinds.get(&name).cloned().unwrap_or_default();
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            [format!("{name}{suffix}"), kind, meaning]
+        });
+        described.collect()
     }
 
     /// A command was handled.

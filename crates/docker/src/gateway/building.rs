@@ -8,6 +8,7 @@
 //! A name for the image is given when it is there, and not by the engine: a build takes minutes, and the name may be
 //! somebody else's by then.
 
+mod room;
 mod stream;
 mod tags;
 
@@ -19,7 +20,6 @@ use hyper::{Request, Response, StatusCode};
 use sealock_core::policy::{Action, Resource};
 use sealock_net::proxy::{RequestBody, Upstream};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
 use super::answer::{Body, Failure};
 use super::content::{Content, add};
@@ -33,10 +33,8 @@ use crate::dockerfile::{BuildArguments, Dockerfile, Wanted, Wants};
 use crate::filters::{IMAGE_OWNER_LABEL, OWNER_LABEL};
 use crate::route::Routed;
 use crate::route::image_name::ImageName;
+pub(super) use room::Room;
 use stream::Held;
-
-/// Contexts that are read at the same time. Each has a thread while it comes.
-pub(super) const MOST: usize = 64;
 
 /// A build whose context is being read.
 pub(super) struct Building {
@@ -56,7 +54,7 @@ pub(super) async fn begin<G: Guard>(
     view: &View<'_, G>,
     routed: &Routed,
     content: &mut Content,
-    room: &Arc<Semaphore>,
+    room: &Arc<Room>,
 ) -> Result<Option<Building>, Failure> {
     if routed.action() != Action::DockerImageBuild {
         return Ok(None);
@@ -90,12 +88,7 @@ pub(super) async fn begin<G: Guard>(
     };
     cached(lookup, view, content).await?;
     let Some(context) = content.take_context() else { return Ok(None) };
-    let room = Arc::clone(room).try_acquire_owned().map_err(|_| {
-        Failure::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many builds are being sent; try again in a while",
-        )
-    })?;
+    let room = room.enter(&view.client.who)?;
     content.set_query("dockerfile", path.as_str());
     let (held, body) = stream::read(context, path, view.is_watched(), room);
     content.set_stream(body);

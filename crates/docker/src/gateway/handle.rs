@@ -10,10 +10,10 @@ use hyper::{Request, Response, StatusCode};
 use sealock_core::policy::{Action, Resource};
 use sealock_net::Incoming;
 use sealock_net::proxy::{Answer, RequestBody, Tunnel, Upgrade, Upgraded, Upstream};
-use tokio::sync::Semaphore;
 
 use super::answer::{Body, Failure};
 use super::asks::asks;
+use super::building::{self, Room};
 use super::content::{self, Content};
 use super::limits::Limiter;
 use super::lookup::Lookup;
@@ -22,7 +22,7 @@ use super::mentions::{self, Mentions};
 use super::resources::{self, About};
 use super::shown::Lens;
 use super::view::View;
-use super::{Client, Guard, building, forwarded, names, prune, stamped};
+use super::{Client, Guard, forwarded, names, prune, stamped};
 use crate::route::{self, Hijack, Routed, Version};
 
 /// The engine behind a guard.
@@ -34,7 +34,7 @@ pub struct Gateway<G> {
     newest: Version,
     limiter: Limiter,
     /// For contexts of builds that are read.
-    building: Arc<Semaphore>,
+    building: Arc<Room>,
 }
 
 impl<G: Guard> Gateway<G> {
@@ -46,7 +46,7 @@ impl<G: Guard> Gateway<G> {
             guard,
             newest,
             limiter: Limiter::default(),
-            building: Arc::new(Semaphore::new(building::MOST)),
+            building: Arc::default(),
         }
     }
 
@@ -85,7 +85,7 @@ impl<G: Guard> Gateway<G> {
         done.map_err(|mut failure| {
             if is_buildkit && failure.status == StatusCode::FORBIDDEN {
                 failure.message.push_str(
-                    "; BuildKit is for those who may do everything: build with DOCKER_BUILDKIT=0",
+                    "\nBuildKit is for those who may do everything: build with DOCKER_BUILDKIT=0",
                 );
             }
             failure

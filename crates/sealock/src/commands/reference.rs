@@ -9,7 +9,9 @@ use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
 use sealock_control::config::KEYS;
+use sealock_control::metrics::Metrics;
 use sealock_core::policy::PolicySet;
+use sealock_docker::body::settings::RISKS;
 
 use super::files;
 use crate::args::{Cli, ReferenceArgs};
@@ -25,6 +27,8 @@ pub(crate) fn run(arguments: &ReferenceArgs) -> Result<(), Failure> {
     let pages = [
         ("cli.md", command_line()),
         ("settings.md", settings()),
+        ("risks.md", risks()),
+        ("metrics.md", metrics()),
         (
             "policy-schema.md",
             format!(
@@ -40,6 +44,26 @@ pub(crate) fn run(arguments: &ReferenceArgs) -> Result<(), Failure> {
         man_pages(folder)?;
     }
     Ok(())
+}
+
+fn risks() -> String {
+    format!(
+        "# Risks\n\nWhat a request to the Docker API can ask for beyond a plain container. The gateway puts each into \
+         `context.risks` of the question to policy; a rule without `context.risks` permits all of them, and the \
+         presets want it empty. `sealock policy explain` names those of a denied request. Folders of the host are no \
+         risk: each is asked for as `Docker::Mount`.\n\n{RISKS}"
+    )
+}
+
+fn metrics() -> String {
+    let mut text = String::from(
+        "# Metrics\n\nOpenMetrics text at `/metrics` of the API, for a client that policy permits `Status::Read`; `api.metrics` switches it off.\n\n\
+         | metric | kind | what |\n|---|---|---|\n",
+    );
+    for [name, kind, what] in Metrics::described() {
+        let _ = writeln!(text, "| `{name}` | {kind} | {what} |");
+    }
+    text
 }
 
 fn man_pages(folder: &Path) -> Result<(), Failure> {

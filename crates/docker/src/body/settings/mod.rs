@@ -5,59 +5,7 @@
 //! container. Whatever the API knows and the table does not name is harmless and passes; whatever the API
 //! does not know is the risk `unknown-field`.
 //!
-//! | risk | what sets it | why |
-//! |---|---|---|
-//! | `annotations` | `Annotations` with any key | runtimes and their hooks act on them |
-//! | `build-outputs` | build: `outputs` | BuildKit writes elsewhere than into the image store |
-//! | `build-remote` | build: `remote` | the engine fetches a URL from its own network |
-//! | `buildkit` | build: `version=2` or `session` | the rest of the build is said in a session that no policy sees |
-//! | `cap-add` | `CapAdd` beyond the engine's default capabilities; `ALL` | most of them lead to the host |
-//! | `cgroup` | `Cgroup` | another container's cgroup |
-//! | `cgroup-parent` | `CgroupParent` | limits of another branch, or none |
-//! | `cgroupns-mode` | `CgroupnsMode` other than `private` | the host's cgroups become visible |
-//! | `cluster-volume` | volume: `ClusterVolumeSpec` | storage beyond this host |
-//! | `commit-changes` | commit: a change that is not of `CMD`, `ENTRYPOINT`, `ENV`, `EXPOSE`, `HEALTHCHECK`, `STOPSIGNAL`, `USER`, `VOLUME`, `WORKDIR` on one line | it can set labels by detours |
-//! | `container-id-file` | `ContainerIDFile` | a file on the host, for whoever writes it |
-//! | `cpu-realtime` | `CpuRealtimePeriod`, `CpuRealtimeRuntime` above 0 | real-time tasks starve the host |
-//! | `device-cgroup-rules` | `DeviceCgroupRules` | with `mknod` that is a device of the host |
-//! | `device-requests` | `DeviceRequests` | a driver hands out devices |
-//! | `devices` | `Devices` | devices of the host |
-//! | `endpoint-options` | `DriverOpts` of a network's endpoint | a driver's matter; sysctls among them |
-//! | `group-add` | `GroupAdd` | what belongs to a group of the host on a mount becomes readable |
-//! | `init-path` | `InitPath` | a program of the host is run |
-//! | `ipc-mode` | `IpcMode` other than `private`, `shareable`, `none` | the host's or another container's shared memory |
-//! | `isolation` | `Isolation` other than `default` | another kind of isolation |
-//! | `limits-lifted` | `MemorySwap` below 0; update: `PidsLimit` of 0 or less, `CpuQuota` below 0 | a limit that was set is gone |
-//! | `links` | `Links`, also of an endpoint | the environment of the linked container is handed in |
-//! | `log-config` | a log driver other than `json-file`, `local`, `none`; options that are not about size or tags | output is sent to an address or file of the host |
-//! | `masked-paths` | `MaskedPaths` or `ReadonlyPaths`, also empty | the default protection of `/proc` and `/sys` is replaced |
-//! | `mount-propagation` | propagation `shared`, `rshared` | mounts made inside appear on the host |
-//! | `mount-type` | a mount that is no `bind`, `volume` or `tmpfs` | nothing that is decided on |
-//! | `network-driver` | network: a driver other than `bridge`; an IPAM driver other than `default` | the host's interfaces, or a plugin |
-//! | `network-mode` | `NetworkMode` `host` or `container:…`, an endpoint in `host` | another network stack |
-//! | `network-options` | network: options other than MTU, inter-container traffic and masquerading; `Ingress`, `ConfigFrom`, `ConfigOnly`, a `Scope` other than `local` | bridges of the host, routing |
-//! | `network-subnet` | network: addresses in `IPAM` | a route on the host for addresses of the caller's choice |
-//! | `oom-kill-disable` | `OomKillDisable` | memory that cannot be taken back |
-//! | `oom-score` | `OomScoreAdj` below 0 | the host's own processes die first |
-//! | `pid-mode` | `PidMode` | processes of the host or of another container |
-//! | `privileged` | `Privileged`, also of an exec | root on the host |
-//! | `published-ports` | `PortBindings` with a binding, `PublishAllPorts`; service: `Ports` | a listening port of the host |
-//! | `relabel` | the options `z`, `Z` of a bind | SELinux labels of the host's files are changed |
-//! | `runtime` | `Runtime`, whatever it is | the default may be the strict one |
-//! | `sealock-labels` | a label that begins with `sealock.` | Sealock acts on it |
-//! | `security-opt` | `SecurityOpt` other than `no-new-privileges`; service: `Privileges` | seccomp, AppArmor and SELinux profiles |
-//! | `service-runtime` | service: `Runtime` other than `container`, `PluginSpec`, `NetworkAttachmentSpec` | a plugin with the rights of the host |
-//! | `storage-opt` | `StorageOpt` | options of the storage driver, quotas among them |
-//! | `swarm-secrets` | service: `Secrets`, `Configs` | whoever names a secret reads it |
-//! | `sysctls` | `Sysctls` | kernel settings |
-//! | `tmpfs-options` | options of a tmpfs beyond size, owner, mode and the usual flags | other kinds of mounts by the same call |
-//! | `ulimits` | `Ulimits` | limits above the engine's own |
-//! | `unknown-field` | a field or parameter that is not in the API 1.24 to 1.51 | nobody has looked at it |
-//! | `userns-mode` | `UsernsMode` | root inside is root outside |
-//! | `uts-mode` | `UTSMode` | the host's name can be changed |
-//! | `volume-driver` | a volume driver other than `local` | a plugin acts on the host |
-//! | `volume-options` | options of a volume other than those of a tmpfs | the local driver mounts what they say: folders, devices, overlays, NFS, CIFS |
-//! | `volumes-from` | `VolumesFrom` | the mounts of another container |
+//! The risks are in [`RISKS`].
 //!
 //! Folders of the host that are mounted are not risks: each is asked for as `Docker::Mount`, whichever
 //! field it came by. Paths are normalised as text. Symbolic links on the host are a matter of whoever
@@ -93,6 +41,9 @@ pub(super) use security::{has_no_new_privileges, security_options};
 pub(super) use service::service;
 
 use super::json::Value;
+
+/// What each risk is set by, and why it is one, as a table in Markdown.
+pub const RISKS: &str = include_str!("risks.md");
 
 /// Labels of one object, of which more are a risk and not looked at.
 const MANY_LABELS: usize = 1000;

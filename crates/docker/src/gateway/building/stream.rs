@@ -13,9 +13,10 @@ use parking_lot::Mutex;
 use sealock_net::Incoming;
 use sealock_net::proxy::RequestBody;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::room::Place;
 use crate::context::{ContextError, DockerfilePath, copy_or_rewrite, rewrite};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -59,7 +60,7 @@ pub(super) fn read(
     context: Incoming,
     path: DockerfilePath,
     is_lenient: bool,
-    room: OwnedSemaphorePermit,
+    room: Place,
 ) -> (Held, RequestBody) {
     let (pieces, mut arriving) = mpsc::channel(WAITING);
     let (found, dockerfile) = oneshot::channel();
