@@ -81,6 +81,10 @@ impl<I> Guard<I> {
     /// Waits for a head no longer than allowed, from the end of the last answer on.
     fn be_patient_for_a_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let since = *self.waiting.get_or_insert_with(Instant::now);
+        // It wakes this task when it is time, whatever it was set for.
+        if self.look.as_ref().is_some_and(|look| !look.is_elapsed()) {
+            return Poll::Pending;
+        }
         let deadline = since + self.limits.head;
         let look = self.look.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         loop {

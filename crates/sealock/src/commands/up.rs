@@ -1,6 +1,7 @@
 //! `sealock up`
 
 use std::fmt::Write as _;
+use std::num::NonZero;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sealock_control::ServiceError;
@@ -29,7 +30,9 @@ pub(super) fn serve(
     printer: Printer,
 ) -> Result<(), Failure> {
     allow_many_connections();
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors.max(FEWEST_WORKERS))
         .enable_all()
         .build()
         .map_err(|error| Failure::fault("cannot start the runtime").caused_by(&error))?;
@@ -41,6 +44,10 @@ pub(super) fn serve(
         Ok(())
     })
 }
+
+/// With one for each of two processors, a tenth of both stays idle under load: a worker that has just gone to sleep is
+/// not awake yet when there is work again (`cargo xtask bench gateway`).
+const FEWEST_WORKERS: usize = 4;
 
 /// Each stream through the gateway takes two descriptors. The usual soft limit of 1024 is there for programs that use
 /// `select`; what the administrator means is the hard one.
