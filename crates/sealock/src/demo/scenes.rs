@@ -109,8 +109,9 @@ async fn guarded(stage: &mut Stage, teller: &mut Teller, shop: &str) -> Result<(
     let (status, mounted) = gate.ask("POST", "/containers/create", &body).await?;
     check(status == 403, "a folder of the host was mounted")?;
     teller.tell("it asked for a container with /etc of this host, and was refused:")?;
-    let mounted = message(&mounted);
-    teller.printer.line(format!("      {}", mounted.lines().next().unwrap_or_default()))?;
+    for line in message(&mounted).lines() {
+        teller.printer.line(format!("      {line}"))?;
+    }
 
     let (status, hidden) = gate.ask("GET", &format!("/containers/{shop}/json"), "").await?;
     check(status == 404, "a container of somebody else is there for it")?;
