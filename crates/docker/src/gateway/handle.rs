@@ -163,11 +163,16 @@ impl<G: Guard> Gateway<G> {
         }
         match routed.route().hijack {
             Hijack::Never => {
-                let response = self.engine.forward(forwarded).await?;
-                if let (Some(decided), StatusCode::CREATED) = (decided, response.status()) {
-                    let answer = decided.holds(&self.lookup, &view, response).await?;
-                    return Ok(Answer::Response(answer));
-                }
+                let response = match decided {
+                    None => self.engine.forward(forwarded).await?,
+                    Some(decided) => {
+                        let engine = (&self.engine, &self.lookup);
+                        match decided.make(engine, &self.guard, client, forwarded).await? {
+                            Either::Left(response) => response,
+                            Either::Right(answer) => return Ok(Answer::Response(answer)),
+                        }
+                    }
+                };
                 let facts = about.named.first().map(|named| &named.resource);
                 lens.show(&self.lookup, &self.guard, &view, facts, response)
                     .await

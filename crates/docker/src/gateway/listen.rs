@@ -118,9 +118,7 @@ pub(super) async fn admitted<I, G>(
         }
         Err(over) => {
             guard.over(&client, &over).await;
-            // It must not keep its place for long.
-            let limits = Limits { head: TOLD_WITHIN, body: TOLD_WITHIN, ..terms.limits };
-            turn_away(stream, Terms { limits, ..terms }, || too_much(&over, true)).await;
+            turn_away(stream, terms, || too_much(&over)).await;
         }
     }
 }
@@ -147,7 +145,7 @@ async fn limited<G: Guard>(
         Ok(slot) => slot,
         Err(over) => {
             gateway.guard().over(&client, &over).await;
-            return holding(too_much(&over, false), None);
+            return holding(too_much(&over), None);
         }
     };
     holding(gateway.answer(&client, request).await, Some(slot))
@@ -161,25 +159,31 @@ fn holding(answer: Answer<Body>, slot: Option<Slot>) -> Answer<Held<Body, Slot>>
     }
 }
 
-fn too_much(over: &Over, last: bool) -> Answer<Body> {
+fn too_much(over: &Over) -> Answer<Body> {
     let mut answer = Failure::new(StatusCode::TOO_MANY_REQUESTS, over.to_string()).into();
     if let Answer::Response(response) = &mut answer {
         let headers = response.headers_mut();
         headers.insert(RETRY_AFTER, HeaderValue::from(over.retry_after()));
-        if last {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
     }
     answer
 }
 
-/// Every request gets the same answer, and nothing in it is looked at.
+/// The one request gets this answer, and nothing in it is looked at.
 pub(super) async fn turn_away<I, F>(stream: I, terms: Terms, answer: F)
 where
     I: AsyncRead + AsyncWrite + Unpin,
     F: Fn() -> Answer<Body>,
 {
-    proxy::serve(stream, terms, |_: Request<Incoming>| std::future::ready(answer())).await;
+    // It must not keep its place for long.
+    let limits = Limits { head: TOLD_WITHIN, body: TOLD_WITHIN, ..terms.limits };
+    let last = || {
+        let mut answer = answer();
+        if let Answer::Response(response) = &mut answer {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        std::future::ready(answer)
+    };
+    proxy::serve(stream, Terms { limits, ..terms }, |_: Request<Incoming>| last()).await;
 }
 
 /// Attached streams, also of clients that do not ask to upgrade.

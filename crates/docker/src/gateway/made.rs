@@ -3,23 +3,29 @@
 //! on it cannot change, for a container keeps its image and the engine removes no volume of a container's.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
+use futures_util::future::try_join_all;
+use http_body_util::{BodyExt, Either, Limited};
 use hyper::header::CONTENT_LENGTH;
-use hyper::{Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use sealock_core::policy::{Action, Resource};
-use sealock_net::proxy::UpstreamBody;
+use sealock_net::proxy::{RequestBody, Upstream, UpstreamBody};
 use serde::Deserialize;
 
-use super::Guard;
 use super::answer::{Body, Failure, whole};
 use super::lookup::Lookup;
 use super::mentions::Mentions;
 use super::view::View;
+use super::{Client, Guard};
 use crate::route::Reference;
 
 /// Bytes of the answer to a create: an id and warnings.
 const MOST: usize = 256 << 10;
+
+/// Between tries to remove a container.
+const PAUSES: [Duration; 5] = [Duration::from_millis(200); 5];
 
 /// What a container has to be made of.
 #[derive(Debug)]
@@ -57,8 +63,33 @@ impl Decided {
         (this.image.is_some() || !this.volumes.is_empty()).then_some(this)
     }
 
-    /// The answer to a create. A container that was made of something else is removed again.
-    pub(super) async fn holds<G: Guard>(
+    /// Makes the container. What is not made is answered by the engine; one that was made of something else is
+    /// removed again.
+    ///
+    /// On a task of its own: whoever hangs up meanwhile does not keep it from being looked at.
+    pub(super) async fn make<G: Guard>(
+        self,
+        (engine, lookup): (&Upstream, &Lookup),
+        guard: &Arc<G>,
+        client: &Client,
+        request: Request<RequestBody>,
+    ) -> Result<Either<Response<UpstreamBody>, Response<Body>>, Failure> {
+        let (engine, lookup) = (engine.clone(), lookup.clone());
+        let (guard, client) = (Arc::clone(guard), client.clone());
+        let making = tokio::spawn(async move {
+            let response = engine.forward(request).await?;
+            if response.status() != StatusCode::CREATED {
+                return Ok(Either::Left(response));
+            }
+            let view = View::new(&*guard, &client);
+            self.held(&lookup, &view, response).await.map(Either::Right)
+        });
+        making.await.unwrap_or_else(|_| {
+            Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "making the container failed"))
+        })
+    }
+
+    async fn held<G: Guard>(
         &self,
         lookup: &Lookup,
         view: &View<'_, G>,
@@ -85,7 +116,7 @@ impl Decided {
             ),
             Err(failure) => failure,
         };
-        lookup.remove_container(&id).await?;
+        remove(lookup, &id).await;
         Err(failure)
     }
 
@@ -103,13 +134,29 @@ impl Decided {
                 return Ok(Some("the image".to_owned()));
             }
         }
-        for name in &self.volumes {
-            let Ok(reference) = Reference::parse(name) else { continue };
-            let found = lookup.volume(&reference).await?;
+        let references = self.volumes.iter().filter_map(|name| Reference::parse(name).ok());
+        let looks = references.map(|name| async move {
+            let found = lookup.volume(&name).await?;
+            Ok::<_, Failure>((name, found))
+        });
+        for (name, found) in try_join_all(looks).await? {
             if found.is_some_and(|found| !view.shows(&Resource::DockerVolume(found.facts))) {
                 return Ok(Some(format!("the volume {name}")));
             }
         }
         Ok(None)
+    }
+}
+
+/// Tries it for a while: an engine may be busy with the container.
+async fn remove(lookup: &Lookup, id: &Reference) {
+    for pause in PAUSES {
+        match lookup.remove_container(id).await {
+            Ok(()) => return,
+            Err(Failure { message, .. }) => {
+                tracing::error!(container = %id, message, "a container was made of something else, and cannot be removed");
+            }
+        }
+        tokio::time::sleep(pause).await;
     }
 }

@@ -4,13 +4,14 @@
 //! and nothing of it is interpreted before its time.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::framing::{self, Framing, Refusal};
@@ -88,7 +89,8 @@ impl<I> Guard<I> {
         let deadline = since + self.limits.head;
         let look = self.look.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         loop {
-            ready!(look.as_mut().poll(cx));
+            // Whatever the task has done before: with its budget used up, it would not be set at all.
+            ready!(pin!(unconstrained(look.as_mut())).poll(cx));
             if Instant::now() >= deadline {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use sealock_testkit::docker::{Image, call, docker, try_docker};
 use serde_json::Value;
@@ -106,6 +107,7 @@ fn a_container_whose_name_changes_hands_stays_its_owners() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one tag that moves, and two ways to wait for it")]
 fn a_tag_that_moves_runs_no_image_of_others() {
     if skip() {
         return;
@@ -159,6 +161,37 @@ fn a_tag_that_moves_runs_no_image_of_others() {
     );
     assert!(created > 10 && turned_away > 10 && swaps > 10, "{created}, {turned_away}, {swaps}");
     assert_eq!(stolen, 0, "of {created} containers so many have Ann's image");
+    // Nor does one that nobody waits for.
+    let label = unique("left");
+    let body = format!(r#"{{"Image":"{tag}","Cmd":["true"],"Labels":{{"left":"{label}"}}}}"#);
+    let filter = format!("label=left={label}");
+    let left = || docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]);
+    meanwhile(
+        || {
+            point(&anns);
+            point(everybodys.id());
+        },
+        || {
+            for number in 0..TRIES / 2 {
+                let mut connection = Connection::of(&shop.bob);
+                let path = "/v1.41/containers/create";
+                connection.send("POST", path, "application/json", body.as_bytes());
+                thread::sleep(Duration::from_micros(number as u64 % 20 * 1000));
+            }
+        },
+    );
+    thread::sleep(Duration::from_secs(3));
+    let left = left();
+    let images: Vec<String> = left
+        .lines()
+        .map(|id| {
+            let (_, shown) = call("GET", &format!("/v1.41/containers/{id}/json"), b"");
+            let _ = call("DELETE", &format!("/v1.41/containers/{id}"), b"");
+            serde_json::from_str::<Value>(&shown).unwrap()["Image"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert!(images.len() > 10, "nothing was left: {}", images.len());
+    assert!(!images.contains(&anns), "a container that nobody waited for has Ann's image");
     assert_eq!(shop.daemon.stop(), Some(0));
 }
 

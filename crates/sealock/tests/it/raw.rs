@@ -24,6 +24,15 @@ impl Connection {
         self.0
     }
 
+    /// A request with a body.
+    pub(crate) fn send(&mut self, method: &str, path: &str, kind: &str, body: &[u8]) {
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: d\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        self.0.write_all(&[head.as_bytes(), body].concat()).unwrap();
+    }
+
     /// Status and body of the answer to a request with a body.
     pub(crate) fn ask(
         &mut self,
@@ -32,11 +41,7 @@ impl Connection {
         kind: &str,
         body: &[u8],
     ) -> (u16, Vec<u8>) {
-        let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: d\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
-        );
-        self.0.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        self.send(method, path, kind, body);
         let head = self.read_head().unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
