@@ -32,6 +32,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("sealock-docker", &["sealock-core", "sealock-net", "sealock-engine"]),
+    ("sealock-secrets", &["sealock-core", "sealock-store"]),
+    // Starts commands and is PID 1 in containers: no store, no runtime.
+    ("sealock-injector", &["sealock-core"]),
     (
         "sealock-control",
         &[
@@ -43,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sealock-authority",
             "sealock-delivery",
             "sealock-docker",
+            "sealock-secrets",
             "sealock-receiver",
         ],
     ),
@@ -57,6 +61,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sealock-authority",
             "sealock-delivery",
             "sealock-docker",
+            "sealock-secrets",
+            "sealock-injector",
             "sealock-control",
             "sealock-receiver",
         ],

@@ -170,6 +170,30 @@ pub enum Fact {
     /// Somebody asked the gateway for more than their limits allow, and was turned away; at most one record in
     /// a minute for each of them.
     LimitReached { limit: String, most: u32 },
+    /// A secret's value was read.
+    SecretRead { secret: String, version: u64 },
+    /// A secret has a new value.
+    SecretWritten { secret: String, version: u64, bytes: u64, expires: String },
+    /// A version of a secret was deleted; it can be had back.
+    SecretDeleted { secret: String, version: u64 },
+    /// A deletion was taken back.
+    SecretUndeleted { secret: String, version: u64 },
+    /// Versions of a secret were destroyed; `version` 0 stands for all of them.
+    SecretPurged { secret: String, version: u64 },
+    /// The vault has a new key; this many values were put under it.
+    VaultKeyRotated { key: u64, values: u64 },
+    /// The vault was exported, sealed to these recipients.
+    VaultExported { secrets: u64, values: u64, recipients: Vec<String> },
+    /// Secrets of a backup were taken in.
+    VaultImported { secrets: u64, values: u64 },
+    /// A labelled secret was put into a container.
+    SecretDelivered {
+        secret: String,
+        version: u64,
+        container: String,
+        path: String,
+        reload: String,
+    },
     /// The daemon started.
     DaemonStarted { version: String },
     /// The daemon stopped in order.

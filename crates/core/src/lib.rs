@@ -1,6 +1,6 @@
 //! What every plane of Sealock stands on: who somebody is ([`identity`]), whether they may
 //! ([`policy`]), what happened ([`audit`]), bytes nobody may see ([`secret`]), names as they stand in
-//! certificates ([`name`]), spans and the clock ([`clock`], [`span`]).
+//! certificates ([`name`]) and in the vault ([`secret_name`]), spans and the clock ([`clock`], [`span`]).
 //!
 //! Nothing here does I/O, reads the environment or needs an async runtime. Time is a parameter.
 
@@ -10,9 +10,11 @@ pub mod identity;
 pub mod name;
 pub mod policy;
 pub mod secret;
+pub mod secret_name;
 pub mod span;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use identity::{Identity, IdentityKind, TrustDomain};
 pub use name::{DnsName, SubjectName};
 pub use secret::SecretBytes;
+pub use secret_name::{SecretName, SecretNameError};

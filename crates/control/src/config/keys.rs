@@ -116,6 +116,8 @@ keys! {
     |settings, value| mode(settings, Plane::Delivery, value);
     "policy.docker", "enforce", "mode of the Docker gateway: enforce, audit or learn",
     |settings, value| mode(settings, Plane::Docker, value);
+    "policy.secrets", "enforce", "mode of the vault: enforce, audit or learn",
+    |settings, value| mode(settings, Plane::Secrets, value);
     "policy.control", "enforce", "mode of status, audit and policy: enforce, audit or learn",
     |settings, value| mode(settings, Plane::Control, value);
     "authority.crl_url", "", "where clients find the CRL; written into every certificate",

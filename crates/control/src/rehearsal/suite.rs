@@ -162,6 +162,8 @@ enum About {
     Network(String),
     Volume(String),
     HostPath(String),
+    Secret(String),
+    Vault,
     Object { kind: String, name: String },
     Dns(String),
     Ip(String),
@@ -309,6 +311,8 @@ impl Suite {
             About::Network(name) => objects.network_facts(name),
             About::Volume(name) => objects.volume_facts(name),
             About::HostPath(path) => Resource::HostPath(path.clone()),
+            About::Secret(name) => Resource::Secret(name.parse().map_err(wrong)?),
+            About::Vault => Resource::Vault,
             About::Object { kind, name } => {
                 Resource::DockerObject { kind: kind.clone(), name: name.clone() }
             }

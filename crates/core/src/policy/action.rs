@@ -17,6 +17,8 @@ pub enum Plane {
     Delivery,
     /// The engine's API.
     Docker,
+    /// The vault.
+    Secrets,
     /// Status, audit and the policy itself.
     Control,
 }
@@ -65,6 +67,18 @@ actions! {
     TransferOffer = "Transfer::Offer", Delivery;
     /// Take what was offered.
     TransferReceive = "Transfer::Receive", Delivery;
+    /// Read a secret's value.
+    SecretRead = "Secret::Read", Secrets;
+    /// See that a secret is there, and its versions without their values.
+    SecretList = "Secret::List", Secrets;
+    /// Give a secret a new value.
+    SecretWrite = "Secret::Write", Secrets;
+    /// Delete a version of a secret, or take that back.
+    SecretDelete = "Secret::Delete", Secrets;
+    /// Destroy versions of a secret for good.
+    SecretPurge = "Secret::Purge", Secrets;
+    /// Replace the vault's key, export the vault, or import into it.
+    VaultManage = "Vault::Manage", Secrets;
     /// See the state of the daemon.
     StatusRead = "Status::Read", Control;
     /// Read, verify and export the audit log.

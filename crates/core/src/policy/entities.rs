@@ -61,6 +61,8 @@ kinds!(
     DockerVolume,
     DockerObject,
     HostPath,
+    Secret,
+    Vault,
     Offer,
     Authority,
     Audit,
@@ -152,6 +154,8 @@ pub(super) fn resource_kind(resource: &Resource) -> Kind {
         Resource::DockerVolume(_) => Kind::DockerVolume,
         Resource::DockerObject { .. } => Kind::DockerObject,
         Resource::HostPath(_) => Kind::HostPath,
+        Resource::Secret(_) => Kind::Secret,
+        Resource::Vault => Kind::Vault,
         Resource::Offer => Kind::Offer,
         Resource::Authority => Kind::Authority,
         Resource::Audit => Kind::Audit,
@@ -171,6 +175,7 @@ pub(super) fn resource_id(resource: &Resource) -> String {
         Resource::DockerNetwork(facts) | Resource::DockerVolume(facts) => facts.id.clone(),
         Resource::DockerObject { kind, name } => format!("{kind}/{name}"),
         Resource::HostPath(path) => path.clone(),
+        Resource::Secret(name) => name.as_str().to_owned(),
         other => resource_kind(other).name().to_ascii_lowercase(),
     }
 }
@@ -351,13 +356,21 @@ fn resource_entity(
             }
             vec![("path", text(path.as_str()))]
         }
+        Resource::Secret(name) => {
+            for folder in above(name.as_str(), &mentioned.secrets) {
+                if folder != name.as_str() {
+                    parents.push(words.uid(Kind::Secret, folder)?);
+                }
+            }
+            Vec::new()
+        }
         _ => Vec::new(),
     };
     Ok((entity(uid, attributes, parents.iter().cloned())?, parents))
 }
 
 /// The mentioned ones among a slash-separated name and everything above it.
-fn above<'a>(name: &'a str, mentioned: &BTreeSet<String>) -> Vec<&'a str> {
+pub(super) fn above<'a>(name: &'a str, mentioned: &BTreeSet<String>) -> Vec<&'a str> {
     let ends = name.match_indices('/').map(|(end, _)| end).chain([name.len()]);
     let all = ends.filter_map(|end| name.get(..end)).filter(|prefix| !prefix.is_empty());
     all.filter(|prefix| mentioned.contains(*prefix)).collect()

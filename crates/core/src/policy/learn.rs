@@ -183,10 +183,12 @@ impl Scope {
                 Self::Repository(image.repository.clone())
             }
             Resource::DockerObject { kind, .. } => Self::Object(kind.clone()),
-            Resource::DockerImage(_) | Resource::Name(_) | Resource::HostPath(_) => {
-                Self::Exactly(kind, resource_id(resource))
-            }
+            Resource::DockerImage(_)
+            | Resource::Name(_)
+            | Resource::HostPath(_)
+            | Resource::Secret(_) => Self::Exactly(kind, resource_id(resource)),
             Resource::DockerEngine
+            | Resource::Vault
             | Resource::Offer
             | Resource::Authority
             | Resource::Audit

@@ -9,6 +9,7 @@ use super::defaults::{Defaults, DefaultsError};
 use super::entities::{Cidr, short_type};
 use super::error::{PolicyError, Problem};
 use crate::name::DnsName;
+use crate::secret_name::SecretName;
 
 /// More problems than this are not shown: nobody reads them.
 const PROBLEMS_SHOWN: usize = 20;
@@ -34,6 +35,7 @@ pub(super) struct Mentioned {
     pub(super) networks: BTreeMap<String, Cidr>,
     pub(super) repositories: BTreeSet<String>,
     pub(super) host_paths: BTreeSet<String>,
+    pub(super) secrets: BTreeSet<String>,
     /// The label keys that rules read; `None` when a rule computes one, so all may be read.
     pub(super) label_keys: Option<BTreeSet<String>>,
 }
@@ -221,6 +223,12 @@ fn mention(rule: &Rule, sources: &[(String, String)], into: &mut Mentioned) -> V
                 "this can match no path: write an absolute path without `.`, `..` and `/` at its end"
                     .into(),
             ),
+            "Secret" => match id.parse::<SecretName>() {
+                Ok(_) => {
+                    into.secrets.insert(id.to_owned());
+                }
+                Err(error) => refuse(id, format!("this can match no secret: {error}")),
+            },
             _ => {}
         }
     }

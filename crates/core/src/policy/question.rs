@@ -10,6 +10,7 @@ use super::action::Action;
 use super::text::plain;
 use crate::identity::Identity;
 use crate::name::SubjectName;
+use crate::secret_name::SecretName;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -140,6 +141,10 @@ pub enum Resource {
     },
     /// An absolute path of the host, without `.`, `..` and doubled slashes.
     HostPath(String),
+    /// A secret of the vault, by its name; or all those below that path.
+    Secret(SecretName),
+    /// The vault itself.
+    Vault,
     /// A one-shot offer, bound to no container.
     Offer,
     /// The certificate authority.
@@ -193,6 +198,8 @@ impl fmt::Display for Resource {
                 write!(formatter, "{} {}", plain(kind), plain(name))
             }
             Self::HostPath(path) => write!(formatter, "host path {}", plain(path)),
+            Self::Secret(name) => write!(formatter, "secret {name}"),
+            Self::Vault => formatter.write_str("vault"),
             Self::Offer => formatter.write_str("offer"),
             Self::Authority => formatter.write_str("authority"),
             Self::Audit => formatter.write_str("audit"),

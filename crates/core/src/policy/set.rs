@@ -16,6 +16,7 @@ use super::scope::Scopes;
 use super::slice::Slices;
 use super::text::plain;
 use crate::audit::DecisionNote;
+use crate::secret_name::SecretName;
 
 /// What a denial leads to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +118,13 @@ pub struct PolicySet {
 }
 
 impl PolicySet {
+    /// The last of the names that rules mention among a secret and the paths above it. Two secrets with the same
+    /// one get the same answer to every question, because a secret has nothing else that rules can read; so
+    /// whoever lists many asks once for each.
+    pub fn secret_class<'a>(&self, name: &'a SecretName) -> &'a str {
+        entities::above(name.as_str(), &self.mentioned.secrets).last().copied().unwrap_or_default()
+    }
+
     /// Reads the schema, which the first [`PolicySet::load`] of a process would wait for: for whoever has
     /// a thread to spare until then.
     pub fn prepare() {

@@ -1,0 +1,1 @@
+//! `secrets.yml`: from bytes to a [`Manifest`](crate::Manifest).

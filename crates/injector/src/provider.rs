@@ -1,0 +1,1 @@
+//! External providers: Summon's contract, kept strictly.

@@ -1,0 +1,1 @@
+//! The vault: named secrets with versions, sealed before they reach the store.
