@@ -14,9 +14,13 @@
 //! `secrets.yml` (it lies in repositories), what providers print, the values themselves (whoever may write a
 //! secret may put anything in it), the directory of temporary files (others have theirs there too).
 
+pub mod child;
+pub mod environment;
 pub mod format;
+pub mod harden;
 pub mod manifest;
 pub mod provider;
+pub mod scratch;
 mod spec;
 
 pub use spec::{FileContent, FileEntry, Format, Manifest, Source, Spec, Variable};

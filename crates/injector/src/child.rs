@@ -1,0 +1,239 @@
+//! Starts the program, and stays with it or makes way for it.
+//!
+//! [`replace`] puts the program in this process's place: it keeps the process id, so in a container it is PID 1
+//! itself. [`Child`] is for when something has to be done at the end; signals are then passed on
+//! ([`signals`]).
+
+mod search;
+pub mod signals;
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{SigSet, Signal};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{Pid, WaitOptions};
+use thiserror::Error;
+
+pub use search::{SearchError, find_program};
+
+use crate::environment::Environment;
+
+/// Why a program was not started.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ChildError {
+    /// It was not found, or is nothing that can be run.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// An argument with a NUL.
+    #[error("an argument has a NUL byte")]
+    Argument,
+    /// The kernel said no.
+    #[error("cannot start {program}")]
+    Start {
+        /// The program's file.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It cannot be waited for.
+    #[error("cannot wait for {program}")]
+    Wait {
+        /// The program's file.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl ChildError {
+    /// What a person may do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Start { source, .. } if source.raw_os_error() == Some(7) => Some(
+                "arguments and variables together are longer than the kernel takes; have long values written to files: `!var:file`",
+            ),
+            Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Some("the interpreter that its first line names is not there")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A program that is to be started.
+#[derive(Debug)]
+pub struct Program {
+    path: PathBuf,
+    arguments: Vec<CString>,
+}
+
+impl Program {
+    /// Finds the program by the rules of a shell, in `search` (as `PATH`).
+    ///
+    /// # Errors
+    /// [`ChildError::Search`], [`ChildError::Argument`].
+    pub fn new(
+        name: &OsStr,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        search: Option<&OsStr>,
+    ) -> Result<Self, ChildError> {
+        let path = find_program(name, search)?;
+        let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(|_| ChildError::Argument);
+        let mut all = vec![text(name)?];
+        for argument in arguments {
+            all.push(text(argument.as_ref())?);
+        }
+        Ok(Self { path, arguments: all })
+    }
+
+    fn path_text(&self) -> Result<CString, ChildError> {
+        CString::new(self.path.as_os_str().as_bytes()).map_err(|_| ChildError::Argument)
+    }
+
+    fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// Where a standard stream of the child goes; `None` is where ours goes.
+#[derive(Debug, Default)]
+pub struct Streams<'a> {
+    /// Standard input.
+    pub input: Option<BorrowedFd<'a>>,
+    /// Standard output.
+    pub output: Option<BorrowedFd<'a>>,
+    /// Standard error.
+    pub error: Option<BorrowedFd<'a>>,
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With this exit code.
+    Code(u8),
+    /// By this signal.
+    Signal(i32),
+}
+
+/// A running child.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    program: String,
+}
+
+/// Signals that this process, or Rust for it, has set aside; a program expects them as they are by default.
+fn defaults() -> SigSet {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGPIPE);
+    set
+}
+
+impl Child {
+    /// Starts the program. Besides the three streams it gets those descriptors that are not closed on exec.
+    ///
+    /// # Errors
+    /// [`ChildError::Start`].
+    pub fn start(
+        program: &Program,
+        environment: &Environment,
+        streams: &Streams<'_>,
+    ) -> Result<Self, ChildError> {
+        let pid = spawn(program, environment, streams)
+            .map_err(|source| ChildError::Start { program: program.shown(), source })?;
+        Ok(Self { pid, program: program.shown() })
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Waits for its end. As PID 1 of a container this process also takes leave of the orphans that end up
+    /// with it meanwhile.
+    ///
+    /// # Errors
+    /// [`ChildError::Wait`].
+    pub fn wait(&self) -> Result<Ended, ChildError> {
+        let first = rustix::process::getpid().as_raw_nonzero().get() == 1;
+        loop {
+            let waited = match first {
+                true => rustix::process::wait(WaitOptions::empty()),
+                false => rustix::process::waitpid(Some(self.pid), WaitOptions::empty()),
+            };
+            match waited {
+                Ok(Some((pid, status))) if pid == self.pid => {
+                    if let Some(code) = status.exit_status() {
+                        return Ok(Ended::Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX)));
+                    }
+                    if let Some(signal) = status.terminating_signal() {
+                        return Ok(Ended::Signal(signal));
+                    }
+                }
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    return Err(ChildError::Wait {
+                        program: self.program.clone(),
+                        source: error.into(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn spawn(program: &Program, environment: &Environment, streams: &Streams<'_>) -> io::Result<Pid> {
+    let mut attributes = PosixSpawnAttr::init()?;
+    attributes.set_sigdefault(&defaults())?;
+    attributes.set_sigmask(&SigSet::empty())?;
+    attributes.set_flags(
+        PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
+    )?;
+    let mut actions = PosixSpawnFileActions::init()?;
+    for (number, stream) in [(0, streams.input), (1, streams.output), (2, streams.error)] {
+        if let Some(stream) = stream {
+            actions.add_dup2(stream.as_fd().as_raw_fd(), number)?;
+        }
+    }
+    let path = program.path_text().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let pid = posix_spawn(
+        path.as_c_str(),
+        &actions,
+        &attributes,
+        &program.arguments,
+        environment.entries(),
+    )?;
+    Pid::from_raw(pid.as_raw()).ok_or_else(|| io::Error::other("no process number"))
+}
+
+/// Puts the program in this process's place; comes back only when that fails.
+pub fn replace(program: &Program, environment: &Environment) -> ChildError {
+    let failed = |source: io::Error| ChildError::Start { program: program.shown(), source };
+    let path = match program.path_text() {
+        Ok(path) => path,
+        Err(error) => return error,
+    };
+    // Rust ignores SIGPIPE, and what is ignored stays so over exec.
+    let dispositions = signals::restore_pipe();
+    if let Err(error) = dispositions {
+        return failed(error);
+    }
+    match nix::unistd::execve(&path, &program.arguments, environment.entries()) {
+        Ok(never) => match never {},
+        Err(error) => failed(error.into()),
+    }
+}
+
+/// Lets the child have a descriptor under its own number.
+///
+/// # Errors
+/// What the kernel says.
+pub fn hand_on(descriptor: impl AsFd) -> io::Result<()> {
+    fcntl_setfd(descriptor, FdFlags::empty()).map_err(io::Error::from)
+}

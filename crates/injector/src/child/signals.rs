@@ -1,0 +1,134 @@
+//! Signals that come while a child runs, and what is passed on.
+//!
+//! A signal that somebody sent to this process is for the child, so it is passed on. What the terminal sends
+//! goes to the whole foreground group: the child has it already, and gets it once. Stopping is special: this
+//! process then stops too, so that the shell sees its job stopped.
+//!
+//! What was ignored when this process began (`nohup`) stays ignored, here and in the child.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::signal::{
+    SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPIPE, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP,
+    SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
+};
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::iterator::{Handle, SignalsInfo};
+use signal_hook::low_level::siginfo::Cause;
+
+/// Everything that one process sends another and that can be caught. SIGCHLD tells of the child itself; what is
+/// left out otherwise means a fault of the program.
+const PASSED_ON: [i32; 20] = [
+    SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP, SIGTSTP,
+    SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
+];
+
+/// A signal that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Its number.
+    pub signal: i32,
+    /// The terminal or the kernel sent it, so the whole foreground group has it.
+    pub by_terminal: bool,
+}
+
+impl Received {
+    /// Whether it asks a program to end.
+    pub fn asks_to_end(self) -> bool {
+        [SIGINT, SIGTERM, SIGHUP].contains(&self.signal)
+    }
+
+    /// Whether it stops a program.
+    pub fn stops(self) -> bool {
+        [SIGTSTP, SIGTTIN, SIGTTOU].contains(&self.signal)
+    }
+}
+
+/// Signals from the moment of its making on.
+pub struct Signals {
+    info: SignalsInfo<WithOrigin>,
+}
+
+impl Signals {
+    /// Catches what is not ignored.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn catch() -> io::Result<Self> {
+        let ignored = ignored();
+        let caught = PASSED_ON.iter().filter(|signal| !ignored.contains(signal));
+        Ok(Self { info: SignalsInfo::with_exfiltrator(caught, WithOrigin::default())? })
+    }
+
+    /// Ends [`Signals::each`] from another thread.
+    pub fn handle(&self) -> Handle {
+        self.info.handle()
+    }
+
+    /// Calls `act` for each signal until the handle is closed.
+    pub fn each(&mut self, mut act: impl FnMut(Received)) {
+        for origin in &mut self.info {
+            // The kernel's own are of the terminal: SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH, SIGHUP.
+            let by_terminal = matches!(origin.cause, Cause::Kernel);
+            act(Received { signal: origin.signal, by_terminal });
+        }
+    }
+}
+
+impl std::fmt::Debug for Signals {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Signals").finish_non_exhaustive()
+    }
+}
+
+/// What becomes of a signal: the child gets it if it has not got it, and where it stops, so does this process.
+pub fn pass_on(received: Received, child: Pid) {
+    if !received.by_terminal {
+        send(child, received.signal);
+    }
+    if received.stops() {
+        // Goes on when a SIGCONT comes, which is passed on in its turn.
+        let _ = signal_hook::low_level::emulate_default_handler(received.signal);
+    }
+}
+
+/// Sends a signal to a child; one that has ended already does not mind.
+pub fn send(child: Pid, signal: i32) {
+    if let Some(signal) = Signal::from_named_raw(signal) {
+        let _ = kill_process(child, signal);
+    }
+}
+
+/// A caught signal is set back by exec, an ignored one is not; Rust ignores SIGPIPE. So it is caught.
+pub(super) fn restore_pipe() -> io::Result<()> {
+    signal_hook::flag::register(SIGPIPE, Arc::new(AtomicBool::new(false))).map(|_| ())
+}
+
+/// The signals that this process ignores, by `/proc/self/status` (proc_pid_status(5), SigIgn).
+fn ignored() -> Vec<i32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored_in(&status)
+}
+
+fn ignored_in(status: &str) -> Vec<i32> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    (1..=64).filter(|signal| mask & (1 << (signal - 1)) != 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read() {
+        let status = "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
+        assert_eq!(ignored_in(status), [SIGHUP, SIGPIPE]);
+        assert!(ignored_in("").is_empty());
+        // Rust's start ignores SIGPIPE.
+        assert!(ignored().contains(&SIGPIPE));
+    }
+}
