@@ -1,4 +1,8 @@
 //! What is to be put where, as `secrets.yml` says.
+//!
+//! A literal or a default may be a secret, however unwise that is: `Debug` shows neither.
+
+use std::fmt;
 
 /// Everything that one section (or the whole) of a `secrets.yml` asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub struct Variable {
 }
 
 /// Where a value comes from, and what becomes of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Spec {
     /// Where from.
     pub source: Source,
@@ -33,8 +37,22 @@ pub struct Spec {
     pub line: usize,
 }
 
+impl fmt::Debug for Spec {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let redacted = |default: &Option<String>| default.as_ref().map(|_| Redacted);
+        formatter
+            .debug_struct("Spec")
+            .field("source", &self.source)
+            .field("as_file", &self.as_file)
+            .field("default", &redacted(&self.default))
+            .field("default_on_error", &redacted(&self.default_on_error))
+            .field("line", &self.line)
+            .finish()
+    }
+}
+
 /// Where a value comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Source {
     /// It stands in the file, after substitution.
     Literal(String),
@@ -45,6 +63,28 @@ pub enum Source {
         /// Under which path, after substitution.
         path: String,
     },
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(_) => formatter.debug_tuple("Literal").field(&Redacted).finish(),
+            Self::Secret { provider, path } => formatter
+                .debug_struct("Secret")
+                .field("provider", provider)
+                .field("path", path)
+                .finish(),
+        }
+    }
+}
+
+/// In place of a value.
+struct Redacted;
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("redacted")
+    }
 }
 
 /// How a file is written.
