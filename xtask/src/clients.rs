@@ -25,12 +25,17 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("docker-compose", "docker-compose", "goes through the gateway"),
 ];
 
-/// What comes from PyPI, in an environment of its own: the requirement, the program in it, what it is for.
-/// Debian has no linter of certificates, and an older docker-py only. `python-…` is Python itself by a name that
-/// only the right environment has.
+/// What comes from PyPI, in an environment of its own: the requirements, the program in it, what it is for.
+/// Debian has no linter of certificates, and an older docker-py only; the readers share an environment, because each
+/// takes seconds to make. `python-…` is Python itself by a name that only the right environment has.
 const PYTHON: &[(&str, &str, &str)] = &[
     ("pkilint==0.13.3", "lint_pkix_cert", "lints certificates"),
     ("docker==7.1.0", "python-with-docker", "docker-py goes through the gateway"),
+    (
+        "PyYAML==6.0.3 python-dotenv==1.2.4 jproperties==2.1.2",
+        "python-with-readers",
+        "reads files of secrets back",
+    ),
 ];
 
 /// Folders to put before `PATH`, and what is still missing.
@@ -43,7 +48,9 @@ pub(crate) struct Ready {
 pub(crate) fn ensure() -> Result<Ready> {
     let mut packages: Vec<&str> = absent().map(|(_, package, _)| package).collect();
     let cache = run::cache()?;
-    let folder = |requirement: &str| cache.join(requirement.replace("==", "-")).join("bin");
+    let folder = |requirement: &str| {
+        cache.join(requirement.replace("==", "-").replace(' ', "+")).join("bin")
+    };
     let lacks = |requirement: &str, program: &str| !folder(requirement).join(program).is_file();
     if is_debian_root() {
         let any = PYTHON.iter().any(|(requirement, program, _)| lacks(requirement, program));
@@ -134,14 +141,15 @@ fn python_makes_environments() -> bool {
         .is_ok_and(|output| output.status.success())
 }
 
-fn install(requirement: &str, program: &str, bin: &Path) -> Result<()> {
+fn install(requirements: &str, program: &str, bin: &Path) -> Result<()> {
     let folder = bin.parent().context("the folder of a virtual environment")?;
     // What a broken run has left behind is not worth mending.
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
     run::to_end(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-    run::to_end(Command::new(bin.join("pip")).args(["install", "--quiet", requirement]))?;
+    let mut pip = Command::new(bin.join("pip"));
+    run::to_end(pip.args(["install", "--quiet"]).args(requirements.split(' ')))?;
     if program.starts_with("python-") {
         std::os::unix::fs::symlink("python3", bin.join(program))?;
     }
