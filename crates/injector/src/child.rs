@@ -6,12 +6,17 @@
 
 mod search;
 pub mod signals;
+mod watchman;
 
 use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
+
+use command_fds::CommandFdExt;
 
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
@@ -20,8 +25,10 @@ use rustix::process::{Pid, WaitOptions};
 use thiserror::Error;
 
 pub use search::{SearchError, find_program};
+pub use watchman::{Escalation, Watchman, end_by};
 
 use crate::environment::Environment;
+use crate::provider::Inherited;
 
 /// Why a program was not started.
 #[derive(Debug, Error)]
@@ -136,7 +143,8 @@ fn defaults() -> SigSet {
 }
 
 impl Child {
-    /// Starts the program. Besides the three streams it gets those descriptors that are not closed on exec.
+    /// Starts the program. Besides the three streams it gets what was inherited, and those descriptors that are
+    /// not closed on exec ([`hand_on`]).
     ///
     /// # Errors
     /// [`ChildError::Start`].
@@ -144,8 +152,9 @@ impl Child {
         program: &Program,
         environment: &Environment,
         streams: &Streams<'_>,
+        inherited: &Inherited,
     ) -> Result<Self, ChildError> {
-        let pid = spawn(program, environment, streams)
+        let pid = spawn(program, environment, streams, inherited)
             .map_err(|source| ChildError::Start { program: program.shown(), source })?;
         Ok(Self { pid, program: program.shown() })
     }
@@ -188,7 +197,12 @@ impl Child {
     }
 }
 
-fn spawn(program: &Program, environment: &Environment, streams: &Streams<'_>) -> io::Result<Pid> {
+fn spawn(
+    program: &Program,
+    environment: &Environment,
+    streams: &Streams<'_>,
+    inherited: &Inherited,
+) -> io::Result<Pid> {
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_sigdefault(&defaults())?;
     attributes.set_sigmask(&SigSet::empty())?;
@@ -200,6 +214,11 @@ fn spawn(program: &Program, environment: &Environment, streams: &Streams<'_>) ->
         if let Some(stream) = stream {
             actions.add_dup2(stream.as_fd().as_raw_fd(), number)?;
         }
+    }
+    // Kept until the child has them.
+    let mappings = inherited.for_child()?;
+    for mapping in &mappings {
+        actions.add_dup2(mapping.parent_fd.as_raw_fd(), mapping.child_fd)?;
     }
     let path = program.path_text().map_err(|_| io::ErrorKind::InvalidInput)?;
     let pid = posix_spawn(
@@ -213,21 +232,22 @@ fn spawn(program: &Program, environment: &Environment, streams: &Streams<'_>) ->
 }
 
 /// Puts the program in this process's place; comes back only when that fails.
-pub fn replace(program: &Program, environment: &Environment) -> ChildError {
+pub fn replace(program: &Program, environment: &Environment, inherited: &Inherited) -> ChildError {
     let failed = |source: io::Error| ChildError::Start { program: program.shown(), source };
-    let path = match program.path_text() {
-        Ok(path) => path,
-        Err(error) => return error,
+    let mappings = match inherited.for_child() {
+        Ok(mappings) => mappings,
+        Err(error) => return failed(error),
     };
-    // Rust ignores SIGPIPE, and what is ignored stays so over exec.
-    let dispositions = signals::restore_pipe();
-    if let Err(error) = dispositions {
-        return failed(error);
+    let mut arguments = program.arguments.iter().map(|text| OsStr::from_bytes(text.as_bytes()));
+    let mut command = Command::new(&program.path);
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
     }
-    match nix::unistd::execve(&path, &program.arguments, environment.entries()) {
-        Ok(never) => match never {},
-        Err(error) => failed(error.into()),
+    command.args(arguments).env_clear().envs(environment.pairs());
+    if command.fd_mappings(mappings).is_err() {
+        return failed(io::Error::other("two descriptors are to have one number"));
     }
+    failed(command.exec())
 }
 
 /// Lets the child have a descriptor under its own number.

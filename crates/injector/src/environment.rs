@@ -130,6 +130,12 @@ impl Environment {
         self.0.iter().map(|entry| OsString::from_vec(split(entry).0.to_vec()))
     }
 
+    /// Names and values.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        let text = OsStr::from_bytes;
+        self.0.iter().map(split).map(move |(name, value)| (text(name), text(value)))
+    }
+
     /// As the kernel takes it.
     pub(crate) fn entries(&self) -> &[impl AsRef<CStr>] {
         &self.0

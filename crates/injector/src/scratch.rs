@@ -164,13 +164,29 @@ impl Scratch {
         Ok(path)
     }
 
-    /// Writes a placed file anew, in one step: when its secrets have changed.
+    /// Another value for a file that [`Scratch::hold`] has made; readers see the old one or the new one.
+    ///
+    /// # Errors
+    /// [`ScratchError::Value`].
+    pub fn hold_again(&mut self, path: &Path, value: &[u8]) -> Result<(), ScratchError> {
+        let new = self.hold(value)?;
+        std::fs::rename(&new, path).map_err(|source| ScratchError::Value {
+            folder: path.parent().unwrap_or(path).to_owned(),
+            source,
+        })
+    }
+
+    /// Another content for a file that [`Scratch::place`] has put there; one that is not there yet is placed.
     ///
     /// # Errors
     /// [`ScratchError`].
-    pub fn replace(&mut self, path: &Path, placement: &Placement<'_>) -> Result<(), ScratchError> {
+    pub fn place_again(&mut self, placement: &Placement<'_>) -> Result<(), ScratchError> {
+        let path = place::absolute(placement.path)?;
+        if !self.placed.contains(&path) {
+            return self.place(placement).map(drop);
+        }
         let open = self.opened()?;
-        place::renew(path, placement, &mut open.ledger)
+        place::renew(&path, placement, &mut open.ledger)
     }
 
     /// From here on the guardian ends this child too, when this process is killed.

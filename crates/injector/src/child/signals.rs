@@ -7,13 +7,11 @@
 //! What was ignored when this process began (`nohup`) stays ignored, here and in the child.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::signal::{
-    SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPIPE, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP,
-    SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
+    SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP, SIGTSTP,
+    SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 };
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::iterator::{Handle, SignalsInfo};
@@ -102,11 +100,6 @@ pub fn send(child: Pid, signal: i32) {
     }
 }
 
-/// A caught signal is set back by exec, an ignored one is not; Rust ignores SIGPIPE. So it is caught.
-pub(super) fn restore_pipe() -> io::Result<()> {
-    signal_hook::flag::register(SIGPIPE, Arc::new(AtomicBool::new(false))).map(|_| ())
-}
-
 /// The signals that this process ignores, by `/proc/self/status` (proc_pid_status(5), SigIgn).
 fn ignored() -> Vec<i32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -121,6 +114,8 @@ fn ignored_in(status: &str) -> Vec<i32> {
 
 #[cfg(test)]
 mod tests {
+    use signal_hook::consts::signal::SIGPIPE;
+
     use super::*;
 
     #[test]

@@ -68,9 +68,12 @@ fn a_new_content_takes_the_place_at_once_and_the_first_comes_back() {
     let mut run = scratch(folder.path());
     let text = path.to_str().unwrap();
     let over = |content| Placement { overwrite: true, ..placement(text, content) };
-    let placed = run.place(&over(b"one")).unwrap();
-    run.replace(&placed, &over(b"two")).unwrap();
-    run.replace(&placed, &over(b"three")).unwrap();
+    run.place(&over(b"one")).unwrap();
+    run.place_again(&over(b"two")).unwrap();
+    run.place_again(&over(b"three")).unwrap();
+    let held = run.hold(b"one").unwrap();
+    run.hold_again(&held, b"two").unwrap();
+    assert_eq!(fs::read(&held).unwrap(), b"two");
     assert_eq!(fs::read(&path).unwrap(), b"three");
     run.clear().unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"mine");
