@@ -12,6 +12,8 @@ pub enum Door {
     Api,
     /// The Docker gateway.
     Gateway,
+    /// The workload socket.
+    Workload,
     /// In the process itself.
     Process,
     /// A container's label.
@@ -25,6 +27,7 @@ impl Door {
             Self::Socket => "socket",
             Self::Api => "api",
             Self::Gateway => "gateway",
+            Self::Workload => "workload",
             Self::Process => "process",
             Self::Label => "label",
         }

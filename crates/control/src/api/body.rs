@@ -14,19 +14,21 @@ use hyper::{Response, StatusCode};
 use crate::error::{ErrorCode, ServiceError};
 
 /// The longest body of a request: the files of a policy check.
-const LONGEST: usize = 8 << 20;
+pub(super) const LONGEST: usize = 8 << 20;
+/// The same at the local door, which only administrators come through: a backup of the vault.
+pub(super) const LONGEST_LOCAL: usize = 512 << 20;
 /// How long a request's body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) type OutBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Reads a request's body within bound and deadline.
-pub(super) async fn read<B>(body: B) -> Result<Bytes, ServiceError>
+pub(super) async fn read<B>(body: B, longest: usize) -> Result<Bytes, ServiceError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    match tokio::time::timeout(PATIENCE, Limited::new(body, LONGEST).collect()).await {
+    match tokio::time::timeout(PATIENCE, Limited::new(body, longest).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) => {
             let cause = std::io::Error::other(error.to_string());

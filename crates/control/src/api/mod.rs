@@ -1,4 +1,4 @@
-//! The doors: `admin.sock` for this host, HTTPS for others. Both serve the same.
+//! The doors: `admin.sock` for this host, HTTPS for others, `workload.sock` for containers. All serve the same.
 //!
 //! | request | answer | who |
 //! | --- | --- | --- |
@@ -21,6 +21,7 @@ mod socket;
 pub(crate) use https::identified;
 pub use https::{ApiListener, bind_api, serve_api};
 pub use problem::{error_of, problem};
+pub(crate) use routes::Routes;
 pub use socket::{bind_socket, serve_socket};
 
 #[cfg(doc)]

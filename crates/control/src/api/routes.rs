@@ -21,19 +21,20 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// What a door needs to answer.
 #[derive(Debug, Clone)]
-pub(super) struct Routes {
-    pub(super) service: Arc<Service>,
-    pub(super) shutdown: Shutdown,
+pub(crate) struct Routes {
+    pub(crate) service: Arc<Service>,
+    pub(crate) shutdown: Shutdown,
 }
 
 impl Routes {
     /// Answers a request. `caller` is asked only where it matters who it is.
-    pub(super) async fn answer(
+    pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
         caller: Result<Caller, ServiceError>,
     ) -> Response<OutBody> {
-        let local = !matches!(&caller, Ok(Caller { door: Door::Api, .. }) | Err(_));
+        let local =
+            !matches!(&caller, Ok(Caller { door: Door::Api | Door::Workload, .. }) | Err(_));
         match self.route(request, caller).await {
             Ok(response) => response,
             Err(error) => problem(&error, local),
@@ -72,7 +73,11 @@ impl Routes {
         request: Request<Incoming>,
         caller: &Caller,
     ) -> Result<Response<OutBody>, ServiceError> {
-        let bytes = body::read(request.into_body()).await?;
+        let longest = match caller.door {
+            Door::Socket => body::LONGEST_LOCAL,
+            _ => body::LONGEST,
+        };
+        let bytes = body::read(request.into_body(), longest).await?;
         let command = serde_json::from_slice(&bytes).map_err(|error| {
             // serde repeats what it has read; keys and passphrases must not come back in an error.
             let place = format!("line {}, column {}", error.line(), error.column());

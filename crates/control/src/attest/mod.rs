@@ -55,8 +55,8 @@ const MARGIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Attester {
     engine: Engine,
-    /// The folder of the socket, which containers may not write to.
-    folder: PathBuf,
+    /// The folders of the sockets, which containers may not write to.
+    folders: Vec<PathBuf>,
     seats: Arc<Seats>,
 }
 
@@ -89,10 +89,11 @@ pub(crate) fn is_supported() -> bool {
 }
 
 impl Attester {
-    /// For connections to a socket in this folder.
-    pub(crate) fn new(engine: Engine, folder: &Path) -> Self {
-        let folder = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
-        Self { engine, folder, seats: Arc::default() }
+    /// For connections to sockets in these folders.
+    pub(crate) fn new(engine: Engine, folders: &[&Path]) -> Self {
+        let real =
+            |folder: &&Path| std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+        Self { engine, folders: folders.iter().map(real).collect(), seats: Arc::default() }
     }
 
     /// Which container connected.
@@ -151,12 +152,15 @@ impl Attester {
         }
     }
 
-    /// Whether the folder of the socket, or one above it, is mounted so that the container may write there.
+    /// Whether the folder of a socket, or one above it, is mounted so that the container may write there.
     fn is_writable_in(&self, container: &Container) -> bool {
         let writable =
             container.mounts.iter().filter(|mount| mount.writable && mount.kind == "bind");
         let real = |source: &str| std::fs::canonicalize(source).unwrap_or_else(|_| source.into());
-        writable.into_iter().any(|mount| self.folder.starts_with(real(&mount.source)))
+        writable.into_iter().any(|mount| {
+            let source = real(&mount.source);
+            self.folders.iter().any(|folder| folder.starts_with(&source))
+        })
     }
 
     /// Cuts the connections of containers that get another name, until the shutdown signal.

@@ -31,7 +31,7 @@ impl Scratch {
     /// On an engine that nobody needs.
     fn attester(&self) -> Attester {
         let url = EngineUrl::Unix(self.folder.path().join("no-engine"));
-        Attester::new(Engine::without_connecting(&url).unwrap(), self.folder.path())
+        Attester::new(Engine::without_connecting(&url).unwrap(), &[self.folder.path()])
     }
 
     /// A process of its own that connects and ends; gives its number when it is gone.

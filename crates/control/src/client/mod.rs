@@ -1,9 +1,11 @@
 //! How commands reach the service: over `admin.sock` when a daemon runs, else in this process, under the
-//! state folder's lock. The same call, the same answer.
+//! state folder's lock; in a container, which has no state folder, over the workload socket that it mounts. The
+//! same call, the same answer.
 
 mod wire;
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +14,13 @@ pub use wire::Follower;
 
 use crate::caller::Door;
 use crate::command::{Command, Reply};
+use crate::config::Workload;
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::{Opening, Service, check_policy};
 use crate::state::{COMMAND_WAIT, Purpose, StateError};
 
+/// Where a container finds the workload socket when it mounts root's folder `/run/sealock/workload` under the same name.
+pub const WORKLOAD_SOCKET: &str = "/run/sealock/workload/workload.sock";
 /// Between two looks for a daemon that is starting.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -61,6 +66,9 @@ impl Client {
                 Err(error) if is_absent(&error) => {}
                 Err(error) => return Err(self.unreachable(&error)),
             }
+            if let Some(socket) = self.workload_socket() {
+                return at_workload_socket(&socket, &command).await;
+            }
             match self.in_process(&command).await {
                 // A daemon that is just starting has the lock before it has the socket, and one that is
                 // stopping has it longer.
@@ -98,6 +106,16 @@ impl Client {
         }
     }
 
+    /// The socket of a daemon outside this container, where there is no state here.
+    fn workload_socket(&self) -> Option<PathBuf> {
+        let path = match &self.opening.config.settings.workload {
+            Workload::Off => return None,
+            Workload::At(path) => path.clone(),
+            Workload::Standard => PathBuf::from(WORKLOAD_SOCKET),
+        };
+        (!self.opening.state.exists() && path.exists()).then_some(path)
+    }
+
     async fn in_process(&self, command: &Command) -> Result<Reply, Unopened> {
         if let Some(reply) = self.without_state(command)? {
             return Ok(reply);
@@ -109,7 +127,9 @@ impl Client {
                     ErrorCode::NotInitialised,
                     format!("there is nothing in {root} yet"),
                 )
-                .hint("start with `sealock up`, or make only the authority with `sealock init`"),
+                .hint(
+                    "start with `sealock up`, or make only the authority with `sealock init`; in a container, mount the host's /run/sealock/workload, read-only and under the same name",
+                ),
             ));
         }
         let opening = self.opening.clone();
@@ -150,6 +170,18 @@ impl Client {
         };
         let message = format!("cannot reach the daemon at {}", socket.display());
         ServiceError::new(ErrorCode::Unavailable, message).caused_by(error).hint(hint)
+    }
+}
+
+async fn at_workload_socket(socket: &Path, command: &Command) -> Result<Reply, ServiceError> {
+    match wire::connect(socket).await {
+        Ok(stream) => wire::call(stream, command).await,
+        Err(error) => {
+            let text = format!("cannot reach the daemon at {}", socket.display());
+            Err(ServiceError::new(ErrorCode::Unavailable, text)
+                .caused_by(&error)
+                .hint("is `sealock up` running on the host, and the folder of its socket mounted?"))
+        }
     }
 }
 

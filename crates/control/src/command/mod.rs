@@ -5,7 +5,9 @@
 //! it. Secret texts travel as [`SecretText`].
 
 mod reply;
+mod secret_blob;
 mod secret_text;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +22,12 @@ pub use reply::{
     PolicyCheck, PolicyExplained, PolicyStatus, PolicyUsed, Reply, SettingInForce, StatusReport,
     TransferOpened,
 };
+pub use secret_blob::SecretBlob;
 pub use secret_text::SecretText;
+pub use secrets::{
+    NewValue, OnExisting, SecretAnswer, SecretOutcome, SecretReport, SecretState, SecretWanted,
+    VaultBackup, VaultImported, VersionReport, WhichContainer, Whoami,
+};
 
 /// Algorithm of a private key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,7 +205,7 @@ pub struct TransferBegin {
 pub struct TransferFinish {
     /// As it was opened.
     pub transfer: String,
-    /// Hex SHA-256 of what was written.
+    /// Hex SHA-256 of what was written, or [`WITHHELD`].
     pub sha256: String,
     /// How many bytes.
     pub bytes: u64,
@@ -397,6 +404,91 @@ pub enum Command {
     },
     /// The settings in force.
     ConfigCheck,
+    /// Who the caller is, and how that was found out.
+    Whoami,
+    /// Give a secret a new value.
+    SecretSet {
+        /// Its name.
+        name: String,
+        /// The value.
+        value: NewValue,
+        /// Seconds until its time is over.
+        #[serde(default)]
+        ttl: Option<u64>,
+    },
+    /// Read secrets; what cannot be had of them does not keep the others.
+    SecretRead {
+        /// Which.
+        secrets: Vec<SecretWanted>,
+    },
+    /// Read all secrets below a path.
+    SecretReadBelow {
+        /// The path.
+        path: String,
+    },
+    /// The current versions of secrets that the caller may read: what has none has 0.
+    SecretVersions {
+        /// Their names.
+        secrets: Vec<String>,
+    },
+    /// The secrets that the caller may know of, page by page.
+    SecretList {
+        /// Only those below this path.
+        #[serde(default)]
+        path: Option<String>,
+        /// Only those after this name.
+        #[serde(default)]
+        after: Option<String>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// All versions of a secret, without their values.
+    SecretHistory {
+        /// Its name.
+        name: String,
+    },
+    /// Delete a version; it can be had back.
+    SecretDelete {
+        /// Its name.
+        name: String,
+        /// This version; otherwise the current one.
+        #[serde(default)]
+        version: Option<u64>,
+    },
+    /// Take a deletion back.
+    SecretUndelete {
+        /// Its name.
+        name: String,
+        /// This version; otherwise the current one.
+        #[serde(default)]
+        version: Option<u64>,
+    },
+    /// Destroy a version, or the secret as a whole.
+    SecretPurge {
+        /// Its name.
+        name: String,
+        /// This version only.
+        #[serde(default)]
+        version: Option<u64>,
+    },
+    /// A new key for the vault.
+    VaultRotateKey,
+    /// The vault as a whole, sealed to age recipients.
+    VaultExport {
+        /// `age1…` or SSH public keys.
+        recipients: Vec<String>,
+        /// Only what is below this path.
+        #[serde(default)]
+        path: Option<String>,
+    },
+    /// Take secrets of a backup in; it was opened by the caller.
+    VaultImport {
+        /// The backup.
+        backup: SecretBlob,
+        /// What to do with those that are there.
+        #[serde(default)]
+        on_existing: OnExisting,
+    },
 }
 
 impl Command {
@@ -435,9 +527,24 @@ impl Command {
             Self::GroupRemove { .. } => "group-remove",
             Self::GroupList { .. } => "group-list",
             Self::ConfigCheck => "config-check",
+            Self::Whoami => "whoami",
+            Self::SecretSet { .. } => "secret-set",
+            Self::SecretRead { .. } => "secret-read",
+            Self::SecretReadBelow { .. } => "secret-read-below",
+            Self::SecretVersions { .. } => "secret-versions",
+            Self::SecretList { .. } => "secret-list",
+            Self::SecretHistory { .. } => "secret-history",
+            Self::SecretDelete { .. } => "secret-delete",
+            Self::SecretUndelete { .. } => "secret-undelete",
+            Self::SecretPurge { .. } => "secret-purge",
+            Self::VaultRotateKey => "vault-rotate-key",
+            Self::VaultExport { .. } => "vault-export",
+            Self::VaultImport { .. } => "vault-import",
         }
     }
 }
 
+/// In the place of a digest of secrets: of a guessable value it would tell the value.
+pub const WITHHELD: &str = "withheld";
 /// The life of a certificate for which none is asked.
 pub const DEFAULT_LIFE: Duration = Duration::from_secs(86_400);

@@ -7,7 +7,9 @@ use sealock_core::policy::{Explanation, Problem};
 use sealock_core::{SubjectName, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::SecretText;
+use super::{
+    SecretAnswer, SecretReport, SecretText, VaultBackup, VaultImported, VersionReport, Whoami,
+};
 
 /// Somebody is in a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -268,6 +270,9 @@ pub struct StatusReport {
     pub gateway: Option<String>,
     /// The gateway's socket for containers.
     #[serde(default)]
+    pub gateway_socket: Option<PathBuf>,
+    /// The API's socket for containers.
+    #[serde(default)]
     pub workload: Option<PathBuf>,
     /// The authority; `None` before `init`.
     pub ca: Option<CaReport>,
@@ -412,6 +417,32 @@ pub enum Reply {
     Groups(Vec<Membership>),
     /// To `config check`.
     Settings(Vec<SettingInForce>),
+    /// To `workload whoami`.
+    Whoami(Box<Whoami>),
+    /// To `secret set`: the new version.
+    SecretWritten {
+        /// Its number.
+        version: u64,
+    },
+    /// To `secret get`: as they were asked for, or, below a path, by name.
+    Secrets(Vec<SecretAnswer>),
+    /// The current versions, as they were asked for; 0 for what has none.
+    SecretVersions(Vec<u64>),
+    /// To `secret list`, by name. A page that is not full is the last one.
+    SecretList(Vec<SecretReport>),
+    /// To `secret history`, newest first.
+    SecretHistory(Vec<VersionReport>),
+    /// To `secret rotate-key`: how many values were put under the new key.
+    VaultKey {
+        /// The number of the new key.
+        key: u64,
+        /// How many values.
+        values: u64,
+    },
+    /// To `secret export`.
+    VaultExported(Box<VaultBackup>),
+    /// To `secret import`.
+    VaultImported(VaultImported),
     /// Done, and nothing more to say.
     Done,
 }

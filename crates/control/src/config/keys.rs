@@ -98,11 +98,12 @@ keys! {
     };
     "gateway.socket", "RUN/docker/docker.sock", "the gateway's socket for containers, which are attested, or off; the default is there when gateway.listen is",
     |settings, value| {
-        settings.gateway.socket = match value.text()? {
-            "" => return Err("must be a path or off".to_owned()),
-            "off" => Workload::Off,
-            path => Workload::At(path.into()),
-        };
+        settings.gateway.socket = workload(value)?;
+        Ok(())
+    };
+    "workload.socket", "RUN/workload/workload.sock", "the API's socket for containers, which are attested, or off",
+    |settings, value| {
+        settings.workload = workload(value)?;
         Ok(())
     };
     "policy.folder", "STATE/policy", "folder of the Cedar rules",
@@ -170,6 +171,14 @@ keys! {
         settings.checkpoint = span(value)?;
         Ok(())
     };
+}
+
+fn workload(value: &Value) -> Result<Workload, String> {
+    match value.text()? {
+        "" => Err("must be a path or off".to_owned()),
+        "off" => Ok(Workload::Off),
+        path => Ok(Workload::At(path.into())),
+    }
 }
 
 fn limit(settings: &mut Settings, limit: Limit, value: &Value) -> Result<(), String> {

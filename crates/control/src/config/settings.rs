@@ -66,10 +66,10 @@ pub struct ApiSettings {
     pub metrics: bool,
 }
 
-/// Where the workload socket is.
+/// Where a socket for containers is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Workload {
-    /// `docker/docker.sock` in the run folder, where the kernel can attest.
+    /// In the run folder, where the kernel can attest.
     #[default]
     Standard,
     /// Nowhere.
@@ -133,6 +133,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// The Docker gateway.
     pub gateway: GatewaySettings,
+    /// Where the API's socket for containers is.
+    pub workload: Workload,
     /// The policy.
     pub policy: PolicySettings,
     /// The authority.
@@ -161,6 +163,7 @@ impl Default for Settings {
                 names: Vec::new(),
                 socket: Workload::Standard,
             },
+            workload: Workload::Standard,
             policy: PolicySettings::default(),
             authority: AuthoritySettings {
                 crl_url: None,

@@ -54,6 +54,9 @@ pub struct Started {
     pub gateway: Option<String>,
     /// The gateway's socket for containers.
     #[serde(default)]
+    pub gateway_socket: Option<PathBuf>,
+    /// The API's socket for containers.
+    #[serde(default)]
     pub workload: Option<PathBuf>,
     /// The engine, as far as it has answered yet.
     pub engine: EngineStatus,
@@ -119,13 +122,16 @@ async fn start(opening: Opening, purpose: Purpose) -> Result<Daemon, ServiceErro
     };
     let gateways = Gateways::open(&service, &engine_url).await?;
     let gateway_address = gateways.door.as_ref().map(|door| door.address().to_string());
-    let workload_path = gateways.workload.as_ref().map(|workload| workload.path().to_owned());
+    let owned = |path: &std::path::Path| path.to_owned();
+    let gateway_socket = gateways.containers.gateway().map(owned);
+    let workload = gateways.containers.api().map(owned);
     let parts = engine::start(&service, &engine_url, &shutdown, &mut tasks).await?;
     service.became_daemon(DaemonView {
         since: service.journal().clock().now(),
         api: address.clone(),
         gateway: gateway_address.clone(),
-        workload: workload_path.clone(),
+        gateway_socket: gateway_socket.clone(),
+        workload: workload.clone(),
         engine: Some(Arc::clone(&parts.status)),
         watched: parts.watched.clone().map(|watched| watched as Arc<dyn Watched>),
         alarms: Arc::clone(&alarms),
@@ -134,7 +140,7 @@ async fn start(opening: Opening, purpose: Purpose) -> Result<Daemon, ServiceErro
     serve_tls(api, tls.as_ref(), &service, &shutdown, &mut tasks);
     let doors =
         tls.into_iter().chain(gateways.door.as_ref().map(|door| door.tls.clone())).collect();
-    gateways.serve(&shutdown, &mut tasks);
+    gateways.serve(&service, &shutdown, &mut tasks);
     chores::start(
         chores::Chores { service: Arc::clone(&service), doors, watcher: parts.watched, alarms },
         &shutdown,
@@ -145,7 +151,8 @@ async fn start(opening: Opening, purpose: Purpose) -> Result<Daemon, ServiceErro
         socket: socket.clone(),
         api: address,
         gateway: gateway_address,
-        workload: workload_path,
+        gateway_socket,
+        workload,
         engine: EngineStatus::clone(&parts.status.load()),
         policy: service.policy().status(),
         config: service.config().file.clone(),
@@ -161,8 +168,8 @@ struct Gateways {
     front: Option<gateway::Front>,
     /// Over TLS.
     door: Option<gateway::Door>,
-    /// For containers.
-    workload: Option<workload::Door>,
+    /// For containers; the API's is among them.
+    containers: workload::Doors,
 }
 
 impl Gateways {
@@ -171,9 +178,10 @@ impl Gateways {
         engine: &sealock_engine::EngineUrl,
     ) -> Result<Self, ServiceError> {
         let listen = service.config().settings.gateway.listen;
-        let socket = workload::wanted(service, engine)?;
-        if listen == Listen::Off && socket.is_none() {
-            return Ok(Self::default());
+        let wanted = workload::wanted(service, engine)?;
+        if listen == Listen::Off && wanted.gateway.is_none() {
+            let containers = workload::Doors::open(service, wanted, engine, None)?;
+            return Ok(Self { containers, ..Self::default() });
         }
         let front = gateway::Front::new(service, engine).await?;
         let gateway = || Arc::clone(&front.gateway);
@@ -183,23 +191,18 @@ impl Gateways {
                 Some(gateway::Door::open(service, address, engine, gateway()).await?)
             }
         };
-        let workload = match socket {
-            None => None,
-            Some(path) => Some(workload::Door::open(service, path, engine, gateway()).await?),
-        };
-        Ok(Self { front: Some(front), door, workload })
+        let containers = workload::Doors::open(service, wanted, engine, Some(gateway()))?;
+        Ok(Self { front: Some(front), door, containers })
     }
 
-    fn serve(self, shutdown: &Shutdown, tasks: &mut JoinSet<()>) {
+    fn serve(self, service: &Arc<Service>, shutdown: &Shutdown, tasks: &mut JoinSet<()>) {
         if let Some(front) = self.front {
             front.follow(shutdown, tasks);
         }
         if let Some(door) = self.door {
             door.serve(shutdown, tasks);
         }
-        if let Some(workload) = self.workload {
-            workload.serve(shutdown, tasks);
-        }
+        self.containers.serve(service, shutdown, tasks);
     }
 }
 
@@ -215,6 +218,10 @@ fn prepare(
     let key_type = service.config().settings.authority.key_type;
     let key_protection = service.present_protection()?;
     let init = service.initialise(&Init { key_type, key_protection, ..Init::default() }, &actor)?;
+    // This does not keep the rest from working: who needs the vault is told what is wrong with it.
+    if let Err(error) = service.heal_vault() {
+        tracing::error!(%error, causes = ?error.causes, "the vault cannot be looked after");
+    }
     Ok((service, init, socket))
 }
 

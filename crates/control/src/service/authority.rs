@@ -37,11 +37,21 @@ impl Service {
             let missing = sealock_authority::AuthorityError::Missing;
             return Err(convert::authority_error(&missing));
         }
-        let keyring = self.open_keyring()?;
-        let authority = Authority::open(Arc::clone(&self.journal), Arc::new(keyring))
+        let keyring = self.keyring()?;
+        let authority = Authority::open(Arc::clone(&self.journal), keyring)
             .map_err(|error| convert::authority_error(&error))?;
         self.authority.store(Some(Arc::clone(&authority)));
         Ok(authority)
+    }
+
+    /// The keyring, opened now if it was not; whoever calls this holds the lock `making`, so that nobody is asked
+    /// for a passphrase twice.
+    pub(super) fn keyring(&self) -> Result<Arc<Keyring>, ServiceError> {
+        if let Some(keyring) = self.keyring.get() {
+            return Ok(Arc::clone(keyring));
+        }
+        let keyring = Arc::new(self.open_keyring()?);
+        Ok(Arc::clone(self.keyring.get_or_init(|| keyring)))
     }
 
     fn open_keyring(&self) -> Result<Keyring, ServiceError> {
@@ -96,9 +106,10 @@ impl Service {
         }
         let options = self.create_options(init)?;
         let _making = self.making.lock();
-        let keyring = self.make_keyring(init.key_protection)?;
+        let keyring = Arc::new(self.make_keyring(init.key_protection)?);
+        let keyring = Arc::clone(self.keyring.get_or_init(|| keyring));
         let journal = Arc::clone(&self.journal);
-        let authority = Authority::create(journal, Arc::new(keyring), &options, actor)
+        let authority = Authority::create(journal, keyring, &options, actor)
             .map_err(|error| convert::authority_error(&error))?;
         self.authority.store(Some(Arc::clone(&authority)));
         Ok((authority, true))

@@ -4,6 +4,7 @@ use sealock_authority::{
     AuthorityError, CaInfo, CertDetail, CertState, CertSummary, Issued, IssuerInfo, IssuerKind,
 };
 use sealock_core::SubjectName;
+use sealock_secrets::VaultError;
 use sealock_store::{JournalError, KeyringError, StoreError};
 
 use crate::command::{
@@ -22,6 +23,21 @@ pub(super) fn journal_error(error: &JournalError) -> ServiceError {
 
 pub(super) fn keyring_error(error: &KeyringError) -> ServiceError {
     ServiceError::of(ErrorCode::State, error).maybe_hint(error.hint())
+}
+
+pub(super) fn vault_error(error: &VaultError) -> ServiceError {
+    use VaultError as E;
+    let code = match error {
+        E::NotFound(_) | E::VersionNotFound { .. } | E::Purged { .. } => ErrorCode::NotFound,
+        E::Deleted { .. } | E::Expired { .. } => ErrorCode::NotFound,
+        E::TooBig { .. } | E::Archive(_) => ErrorCode::Usage,
+        E::Conflict(_) | E::Exists(_) => ErrorCode::Conflict,
+        E::Changed { .. } | E::KeyMissing | E::Locked { .. } => ErrorCode::State,
+        E::Read(_) | E::Commit { .. } => ErrorCode::State,
+        E::Seal | E::SealKey { .. } | E::Random => ErrorCode::Fault,
+        _ => ErrorCode::Failed,
+    };
+    ServiceError::of(code, error).maybe_hint(error.hint())
 }
 
 pub(super) fn authority_error(error: &AuthorityError) -> ServiceError {

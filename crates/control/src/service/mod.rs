@@ -16,9 +16,12 @@ mod identities;
 mod names;
 mod policy;
 mod request;
+mod secrets;
 mod source;
 mod status;
 mod transfer;
+mod vault;
+mod whoami;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -26,6 +29,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwapOption;
 use sealock_authority::Authority;
 use sealock_core::{Clock, SecretBytes, SystemClock, TrustDomain};
+use sealock_secrets::Vault;
 use sealock_store::{Journal, Keyring, SqliteStore, Store};
 
 pub use authorize::Granted;
@@ -98,6 +102,8 @@ pub struct Service {
     journal: Arc<Journal>,
     policy: PolicyFolder,
     authority: ArcSwapOption<Authority>,
+    keyring: OnceLock<Arc<Keyring>>,
+    vault: OnceLock<Arc<Vault>>,
     making: parking_lot::Mutex<()>,
     denials: parking_lot::Mutex<authorize::DenialBudgets>,
     daemon: ArcSwapOption<DaemonView>,
@@ -130,6 +136,8 @@ impl Service {
             policy,
             journal,
             authority: ArcSwapOption::empty(),
+            keyring: OnceLock::new(),
+            vault: OnceLock::new(),
             making: parking_lot::Mutex::new(()),
             denials: parking_lot::Mutex::new(authorize::DenialBudgets::new(opening.clock.now())),
             daemon: ArcSwapOption::empty(),
@@ -224,6 +232,33 @@ impl Service {
             }
             Command::GroupList { group } => self.group_list(caller, request, group.as_deref()),
             Command::ConfigCheck => self.config_check(caller, request),
+            Command::Whoami => Ok(whoami::whoami(caller)),
+            Command::SecretSet { name, value, ttl } => {
+                self.secret_set(caller, request, &name, value, ttl)
+            }
+            Command::SecretRead { secrets } => self.secret_read(caller, request, secrets),
+            Command::SecretReadBelow { path } => self.secret_read_below(caller, request, &path),
+            Command::SecretVersions { secrets } => self.secret_versions(caller, request, &secrets),
+            Command::SecretList { path, after, limit } => {
+                self.secret_list(caller, request, path.as_deref(), after.as_deref(), limit)
+            }
+            Command::SecretHistory { name } => self.secret_history(caller, request, &name),
+            Command::SecretDelete { name, version } => {
+                self.secret_delete(caller, request, &name, version)
+            }
+            Command::SecretUndelete { name, version } => {
+                self.secret_undelete(caller, request, &name, version)
+            }
+            Command::SecretPurge { name, version } => {
+                self.secret_purge(caller, request, &name, version)
+            }
+            Command::VaultRotateKey => self.vault_rotate_key(caller, request),
+            Command::VaultExport { recipients, path } => {
+                self.vault_export(caller, request, &recipients, path.as_deref())
+            }
+            Command::VaultImport { backup, on_existing } => {
+                self.vault_import(caller, request, backup, on_existing)
+            }
         }
     }
 

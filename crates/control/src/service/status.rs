@@ -42,6 +42,8 @@ pub struct DaemonView {
     /// Where the gateway listens.
     pub gateway: Option<String>,
     /// The gateway's socket for containers.
+    pub gateway_socket: Option<PathBuf>,
+    /// The API's socket for containers.
     pub workload: Option<PathBuf>,
     /// The engine.
     pub engine: Option<Arc<ArcSwap<EngineStatus>>>,
@@ -117,6 +119,7 @@ impl Service {
             state: self.state().root().to_owned(),
             api: daemon.and_then(|daemon| daemon.api.clone()),
             gateway: daemon.and_then(|daemon| daemon.gateway.clone()),
+            gateway_socket: daemon.and_then(|daemon| daemon.gateway_socket.clone()),
             workload: daemon.and_then(|daemon| daemon.workload.clone()),
             ca,
             engine: daemon

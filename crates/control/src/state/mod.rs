@@ -121,8 +121,13 @@ impl StateFolder {
 
     /// The gateway's socket for containers, unless the settings name another. In a folder of its own, which
     /// is what containers mount.
-    pub fn workload_socket(&self) -> PathBuf {
+    pub fn gateway_socket(&self) -> PathBuf {
         self.run.join("docker/docker.sock")
+    }
+
+    /// The API's socket for containers, unless the settings name another. In a folder of its own as well.
+    pub fn workload_socket(&self) -> PathBuf {
+        self.run.join("workload/workload.sock")
     }
 
     fn lock_file(&self) -> PathBuf {
