@@ -13,7 +13,15 @@ use clap::error::ErrorKind;
 use crate::args::Cli;
 use crate::printer::{Printer, exit};
 
+/// The name under which this program is Summon.
+const SUMMON: &str = "summon";
+
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let called = arguments.next().unwrap_or_default();
+    if std::path::Path::new(&called).file_name().is_some_and(|name| name == SUMMON) {
+        return commands::summon(&arguments.collect::<Vec<_>>());
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -5,6 +5,8 @@ mod delivery;
 mod docker;
 mod envelope;
 mod host;
+mod run;
+mod secrets;
 
 use std::path::PathBuf;
 
@@ -22,6 +24,11 @@ pub(crate) use envelope::{OpenArgs, SealArgs};
 pub(crate) use host::{
     AuditCommand, ConfigCommand, DemoArgs, DemoServerArgs, GatewayArgs, GroupCommand, MemberArgs,
     PolicyCommand, ReferenceArgs, StatusArgs, UpArgs,
+};
+pub(crate) use run::{ExecArg, FilesArg, RunArgs, SummonArgs};
+pub(crate) use secrets::{
+    OnExistingArg, SecretCommand, SecretExportArgs, SecretGetArgs, SecretImportArgs,
+    SecretPurgeArgs, SecretSetArgs, SecretVersionArgs, WorkloadCommand,
 };
 
 /// Certificates, files and secrets for the containers of a Docker host: one identity, one policy,
@@ -101,6 +108,17 @@ pub(crate) enum Command {
     Seal(SealArgs),
     /// Decrypt an age file
     Open(OpenArgs),
+    /// Start a program with the secrets that secrets.yml names
+    Run(Box<RunArgs>),
+    /// The same with Summon's command line and behaviour; also when this program is called `summon`
+    #[command(disable_help_flag = true)]
+    Summon(SummonArgs),
+    /// The vault: secrets with versions
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// What a program in a container is to Sealock
+    #[command(subcommand)]
+    Workload(WorkloadCommand),
     /// Docker's daemon and clients: mutual TLS from our authority
     #[command(subcommand)]
     Docker(DockerCommand),
@@ -126,6 +144,16 @@ pub(crate) enum Command {
     /// The TLS server that runs inside the demo's containers
     #[command(hide = true)]
     DemoServer(DemoServerArgs),
+    /// Clear away the files of a run that was killed (started by `run` and `summon`)
+    #[command(hide = true)]
+    GuardFiles,
+    /// Wait for delivered secrets and become the program (in containers of `run --as-files`)
+    #[command(hide = true)]
+    Gate {
+        /// The program and its arguments
+        #[arg(last = true, required = true)]
+        command: Vec<std::ffi::OsString>,
+    },
     /// Write the generated reference
     #[command(hide = true)]
     Reference(ReferenceArgs),

@@ -3,12 +3,14 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sealock_core::SecretBytes;
 use sealock_delivery::envelope::{
-    AskPassphrase, Encoding, Identities, KeyError, Recipients, Replacement, open, seal,
+    AskPassphrase, Encoding, Identities, Ignored, KeyError, Recipients, Replacement, open, seal,
 };
+use zeroize::Zeroizing;
 
 use super::{files, passphrase};
 use crate::args::{OpenArgs, SealArgs};
@@ -31,10 +33,19 @@ pub(crate) fn run_seal(arguments: &SealArgs, printer: Printer) -> Result<(), Fai
 
 /// Decrypts with identities.
 pub(crate) fn run_open(arguments: &OpenArgs, printer: Printer) -> Result<(), Failure> {
+    let identities = identities(&arguments.identity, printer)?;
+    let input = Input::open(arguments.input.as_deref())?;
+    deliver(arguments.output.as_deref(), |output| {
+        open(&identities, input, output).map_err(|error| with_hint(&error, error.hint()))
+    })
+}
+
+/// Private keys from files.
+pub(super) fn identities(paths: &[PathBuf], printer: Printer) -> Result<Identities, Failure> {
     let ask: AskPassphrase =
         Arc::new(|name: &str| passphrase::prompt(&format!("Passphrase of {name}: ")).ok());
     let mut identities = Identities::default();
-    for path in &arguments.identity {
+    for path in paths {
         let bytes = files::read_limited(path)?;
         let name = path.display().to_string();
         let text = std::str::from_utf8(&bytes)
@@ -45,10 +56,60 @@ pub(crate) fn run_open(arguments: &OpenArgs, printer: Printer) -> Result<(), Fai
         printer
             .note("note: RSA keys decrypt in a time that depends on the key (RUSTSEC-2023-0071)");
     }
-    let input = Input::open(arguments.input.as_deref())?;
-    deliver(arguments.output.as_deref(), |output| {
-        open(&identities, input, output).map_err(|error| with_hint(&error, error.hint()))
+    Ok(identities)
+}
+
+/// The whole of an age file, opened.
+pub(super) fn opened(identities: &Identities, path: &Path) -> Result<SecretBytes, Failure> {
+    let input = Input::open(Some(path))?;
+    let mut plain = Zeroizing::new(Vec::new());
+    open(identities, input, &mut *plain).map_err(|error| with_hint(&error, error.hint()))?;
+    Ok(SecretBytes::from(plain))
+}
+
+/// Recipients as texts, from arguments and files; each is one that can be sealed to.
+pub(super) fn recipient_texts(
+    texts: &[String],
+    paths: &[PathBuf],
+    printer: Printer,
+) -> Result<Vec<String>, Failure> {
+    let mut all = texts.to_vec();
+    for path in paths {
+        let name = path.display().to_string();
+        let text = recipients_file(path)?;
+        let (_, ignored) = Recipients::parse_file(&text, &name).map_err(|error| key(&error))?;
+        let lines = text.lines().enumerate().filter(|(number, line)| {
+            let line = line.trim();
+            let passed_over = ignored.iter().any(|one| one.line == number + 1);
+            !line.is_empty() && !line.starts_with('#') && !passed_over
+        });
+        all.extend(lines.map(|(_, line)| line.trim().to_owned()));
+        note_ignored(&ignored, &name, printer);
+    }
+    for text in &all {
+        Recipients::parse(text).map_err(|error| key(&error))?;
+    }
+    if all.is_empty() {
+        return Err(Failure::usage("nobody could open it: no recipient was named")
+            .hint("name one with --to age1…, or a file of public keys with --to-file"));
+    }
+    Ok(all)
+}
+
+fn recipients_file(path: &Path) -> Result<String, Failure> {
+    let bytes = files::read_limited(path)?;
+    std::str::from_utf8(&bytes).map(str::to_owned).map_err(|_| {
+        Failure::usage(format!("{} is not a recipients file: not text", path.display()))
     })
+}
+
+fn note_ignored(ignored: &[Ignored], name: &str, printer: Printer) {
+    for one in ignored {
+        printer.note(format!(
+            "note: {name}, line {}: {} keys cannot open age files",
+            one.line, one.kind
+        ));
+    }
 }
 
 fn recipients(arguments: &SealArgs, printer: Printer) -> Result<Recipients, Failure> {
@@ -58,16 +119,9 @@ fn recipients(arguments: &SealArgs, printer: Printer) -> Result<Recipients, Fail
     }
     for path in &arguments.recipients_file {
         let name = path.display().to_string();
-        let bytes = files::read_limited(path)?;
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|_| Failure::usage(format!("{name} is not a recipients file: not text")))?;
-        let (found, ignored) = Recipients::parse_file(text, &name).map_err(|error| key(&error))?;
-        for one in ignored {
-            printer.note(format!(
-                "note: {name}, line {}: {} keys cannot open age files",
-                one.line, one.kind
-            ));
-        }
+        let text = recipients_file(path)?;
+        let (found, ignored) = Recipients::parse_file(&text, &name).map_err(|error| key(&error))?;
+        note_ignored(&ignored, &name, printer);
         recipients.extend(found);
     }
     if recipients.is_empty() {

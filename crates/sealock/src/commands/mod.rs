@@ -13,10 +13,14 @@ mod offer;
 mod passphrase;
 mod policy;
 mod reference;
+mod run;
+mod secrets;
 mod send;
 pub(crate) mod session;
 mod status;
+mod summon;
 mod up;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -26,6 +30,8 @@ use crate::args::{Cli, Command, Global};
 use crate::demo;
 use crate::printer::{Failure, Printer};
 use session::Session;
+
+pub(crate) use summon::run as summon;
 
 /// Runs one command.
 pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<ExitCode, Failure> {
@@ -42,6 +48,10 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Receive(arguments) => offer::receive(&arguments, printer)?,
         Command::Seal(arguments) => envelope::run_seal(&arguments, printer)?,
         Command::Open(arguments) => envelope::run_open(&arguments, printer)?,
+        Command::Run(arguments) => return run::run(&arguments, &global, printer),
+        Command::Summon(arguments) => return Ok(summon(&arguments.arguments)),
+        Command::Secret(command) => secrets::run(command, &session()?, printer)?,
+        Command::Workload(command) => workload::run(&command, &session()?, printer)?,
         Command::Docker(command) => return docker::run(command, &global, printer),
         Command::Audit(command) => audit::run(command, &session()?, printer)?,
         Command::Policy(command) => policy::run(command, &session()?, printer)?,
@@ -50,6 +60,8 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Demo(arguments) => return demo::run(&arguments, &global, printer),
         Command::DemoServer(arguments) => return demo::serve(&arguments, printer),
         Command::Completions { shell } => completions(shell, printer)?,
+        Command::GuardFiles => sealock_injector::scratch::guardian::serve(std::io::stdin().lock()),
+        Command::Gate { command } => match run::gate(&command)? {},
         Command::Reference(arguments) => reference::run(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -74,15 +74,21 @@ fn given(file: Option<&Path>, credentials: Option<&Path>) -> Option<PathBuf> {
     file.map(Path::to_owned).or_else(|| credential.filter(|path| path.exists()))
 }
 
-/// Asks on the terminal, without showing what is typed.
+/// Asks for a passphrase on the terminal, without showing what is typed.
 pub(crate) fn prompt(question: &str) -> Result<SecretBytes, Failure> {
+    let hint = "give --passphrase-file FILE, or the systemd credential sealock-passphrase";
+    prompt_for("passphrase", question, hint)
+}
+
+/// The same for something else; the hint is for whoever has no terminal.
+pub(crate) fn prompt_for(what: &str, question: &str, hint: &str) -> Result<SecretBytes, Failure> {
     let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(|error| {
-        Failure::refused("a passphrase is needed and there is no terminal to ask on")
+        Failure::refused(format!("a {what} is needed and there is no terminal to ask on"))
             .caused_by(&error)
-            .hint("give --passphrase-file FILE, or the systemd credential sealock-passphrase")
+            .hint(hint)
     })?;
     let failed = |error: &dyn std::error::Error| {
-        Failure::refused(format!("cannot ask for the passphrase: {error}"))
+        Failure::refused(format!("cannot ask for the {what}: {error}"))
     };
     let before = tcgetattr(&terminal).map_err(|error| failed(&error))?;
     // Keys are read one by one and Ctrl-C is one of them: a signal would end us with the echo off.
@@ -92,7 +98,7 @@ pub(crate) fn prompt(question: &str) -> Result<SecretBytes, Failure> {
     let answer = ask(&terminal, question);
     tcsetattr(&terminal, OptionalActions::Flush, &before).map_err(|error| failed(&error))?;
     match answer.map_err(|error| failed(&error))? {
-        Some(answer) if answer.is_empty() => Err(Failure::usage("no passphrase was typed")),
+        Some(answer) if answer.is_empty() => Err(Failure::usage(format!("no {what} was typed"))),
         Some(answer) => Ok(answer),
         None => Err(Failure::refused("cancelled")),
     }

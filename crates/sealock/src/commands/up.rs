@@ -81,8 +81,11 @@ fn text(started: &Started, global: &Global) -> String {
     if let Some(gateway) = &started.gateway {
         field("", format!("tcp://{gateway} (the Docker API, mutual TLS)"));
     }
-    if let Some(workload) = &started.workload {
-        field("", format!("{} (the Docker API, for containers)", workload.display()));
+    if let Some(socket) = &started.gateway_socket {
+        field("", format!("{} (the Docker API, for containers)", socket.display()));
+    }
+    if let Some(socket) = &started.workload {
+        field("", format!("{} (secrets and more, for containers)", socket.display()));
     }
     let state = global
         .state

@@ -96,6 +96,21 @@ impl Failure {
         error
     }
 
+    /// Error and causes on one line.
+    pub(crate) fn one_line(&self) -> String {
+        let mut text = self.error.clone();
+        for cause in &self.causes {
+            text.push_str(": ");
+            text.push_str(cause);
+        }
+        text
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Writes it to stderr and gives the exit code.
     pub(crate) fn print(&self, json: bool) -> u8 {
         let text = if json {

@@ -86,7 +86,7 @@ fn a_container_is_who_the_engine_says_and_does_what_policy_says() {
     let Some(image) = image() else { return };
     let home = crate::gateway::home();
     let daemon = home.up();
-    assert_eq!(home.json(&["status"])["workload"], folder(&home) + "/docker.sock");
+    assert_eq!(home.json(&["status"])["gateway_socket"], folder(&home) + "/docker.sock");
     let (manager, other) = (start(&home, &image, &[]), start(&home, &image, &[]));
     permit(&home, &all_for(&name(&manager)));
 
