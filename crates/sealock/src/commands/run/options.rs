@@ -14,7 +14,7 @@ use crate::printer::Failure;
 /// How long providers may take when nobody says otherwise.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The shortest pause between two looks for new values.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// The name of the vault among the providers.
 pub(super) const VAULT: &str = "sealock";
 
@@ -129,7 +129,7 @@ fn watch(arguments: &RunArgs, twins: &Twins<'_>) -> Result<Option<Watch>, Failur
     };
     let every = span("--watch", &every)?;
     if every < SHORTEST_PAUSE {
-        return Err(Failure::usage("--watch looks at most ten times in a second"));
+        return Err(Failure::usage("--watch looks at most once in a second"));
     }
     let on_change = match on_change.as_deref() {
         None | Some("restart") => OnChange::Restart,
