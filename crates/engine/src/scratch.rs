@@ -36,6 +36,8 @@ pub struct ScratchContainer {
     pub labels: HashMap<String, String>,
     /// Folders with an empty tmpfs.
     pub tmpfs: Vec<String>,
+    /// Folders of the host, as `HOST:CONTAINER[:ro]`.
+    pub binds: Vec<String>,
     /// `none`, `bridge`, or a network's name; the engine's default when empty.
     pub network: String,
     /// Whether its root file system is read-only.
@@ -87,6 +89,7 @@ impl Engine {
             labels: Some(wanted.labels.clone()),
             host_config: Some(HostConfig {
                 tmpfs: Some(tmpfs),
+                binds: Some(wanted.binds.clone()),
                 network_mode: network,
                 readonly_rootfs: Some(wanted.read_only),
                 ..HostConfig::default()

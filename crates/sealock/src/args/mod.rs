@@ -144,6 +144,12 @@ pub(crate) enum Command {
     /// The TLS server that runs inside the demo's containers
     #[command(hide = true)]
     DemoServer(DemoServerArgs),
+    /// The digest of a variable of a container's first process, for the demo
+    #[command(hide = true)]
+    DemoLook {
+        /// The variable
+        variable: String,
+    },
     /// Clear away the files of a run that was killed (started by `run` and `summon`)
     #[command(hide = true)]
     GuardFiles,

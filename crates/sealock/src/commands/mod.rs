@@ -60,6 +60,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Demo(arguments) => return demo::run(&arguments, &global, printer),
         Command::DemoServer(arguments) => return demo::serve(&arguments, printer),
         Command::Completions { shell } => completions(shell, printer)?,
+        Command::DemoLook { variable } => demo::look(&variable, printer)?,
         Command::GuardFiles => sealock_injector::scratch::guardian::serve(std::io::stdin().lock()),
         Command::Gate { command } => match run::gate(&command)? {},
         Command::Reference(arguments) => reference::run(&arguments)?,

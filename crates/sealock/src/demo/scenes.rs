@@ -9,6 +9,7 @@ use sealock_delivery::verify::{self, Question, Seen};
 
 use super::gate::{Gate, message};
 use super::stage::Stage;
+use super::vault;
 use crate::printer::{Failure, Printer};
 
 /// How long anything but the renewal may take.
@@ -80,6 +81,7 @@ pub(crate) async fn play(stage: &mut Stage, printer: Printer) -> Result<(), Fail
     }
 
     guarded(stage, &mut teller, &shop).await?;
+    vault::play(stage, &mut teller).await?;
 
     stage.output(&["audit", "verify"]).await?;
     teller.tell("all of this stands in the audit log, whose chain holds")
@@ -122,14 +124,14 @@ async fn guarded(stage: &mut Stage, teller: &mut Teller, shop: &str) -> Result<(
 }
 
 /// Numbers the steps and says how long each took.
-struct Teller {
+pub(super) struct Teller {
     printer: Printer,
     step: u32,
     since: Instant,
 }
 
 impl Teller {
-    fn tell(&mut self, text: &str) -> Result<(), Failure> {
+    pub(super) fn tell(&mut self, text: &str) -> Result<(), Failure> {
         self.step += 1;
         let took = self.since.elapsed().as_secs_f64();
         self.since = Instant::now();
@@ -137,7 +139,7 @@ impl Teller {
     }
 }
 
-fn check(holds: bool, otherwise: &str) -> Result<(), Failure> {
+pub(super) fn check(holds: bool, otherwise: &str) -> Result<(), Failure> {
     if holds { Ok(()) } else { Err(Failure::refused(otherwise)) }
 }
 

@@ -198,10 +198,40 @@ impl Stage {
             tmpfs: vec!["/run".to_owned()],
             network: "none".to_owned(),
             read_only: true,
+            ..ScratchContainer::default()
         };
         let engine = self.engine.clone();
         self.make(async move { engine.start_scratch(&wanted).await.map(Made::Container) }).await?;
         self.containers.last().cloned().ok_or_else(|| Failure::fault("no container was made"))
+    }
+
+    /// Starts a container of that image whose entrypoint gets the secrets that `yaml` names by attestation, and then
+    /// makes way for this program's TLS server. Gives its id.
+    pub(crate) async fn start_with_secret(
+        &mut self,
+        name: &str,
+        yaml: &str,
+    ) -> Result<String, Failure> {
+        let socket = self.state().join("run/workload");
+        let words =
+            ["/sealock", "run", "--yaml", yaml, "--", "/sealock", "demo-server", "--certs", "/run"];
+        let wanted = ScratchContainer {
+            name: name.to_owned(),
+            image: self.image(),
+            command: words.map(str::to_owned).to_vec(),
+            labels: marks(),
+            binds: vec![format!("{}:/run/sealock/workload:ro", socket.display())],
+            network: "none".to_owned(),
+            ..ScratchContainer::default()
+        };
+        let engine = self.engine.clone();
+        self.make(async move { engine.start_scratch(&wanted).await.map(Made::Container) }).await?;
+        self.containers.last().cloned().ok_or_else(|| Failure::fault("no container was made"))
+    }
+
+    /// The engine's socket, where it has one.
+    pub(crate) fn socket(&self) -> Option<&str> {
+        self.url.strip_prefix("unix://")
     }
 
     /// A folder for somebody's files.

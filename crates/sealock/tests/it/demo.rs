@@ -33,6 +33,8 @@ fn the_demo_passes_and_removes_all_it_made() {
     assert!(said.contains("payments.example") && said.contains("permit"), "{said}");
     assert!(said.contains("Docker::Mount on host path /etc is denied"), "{said}");
     assert!(said.contains("No such container: shop-"), "{said}");
+    assert!(said.contains("the program is process 1 and has its password"), "{said}");
+    assert!(said.contains("asked for the same password and was refused"), "{said}");
     assert_eq!(left(process), "");
     assert!(!std::path::Path::new(&format!("/tmp/sealock-demo-{process}")).exists());
 }
