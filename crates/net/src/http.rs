@@ -10,13 +10,14 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_io_timeout::TimeoutStream;
 
 use crate::{Limits, Shutdown};
 
 /// The body of a request as it arrives: unread, and as long as the peer likes. Bound it before reading.
 pub type Incoming = hyper::body::Incoming;
 
-/// Serves requests until the peer closes, is too slow, or the shutdown signal comes; then the request that
+/// Serves requests until the peer closes, is too slow to send or to take what it is sent, or the shutdown signal comes; then the request that
 /// is under way is still answered.
 pub async fn serve_http<I, F, A, B>(connection: I, limits: Limits, shutdown: Shutdown, answer: F)
 where
@@ -37,7 +38,11 @@ where
         .max_buf_size(limits.head_bytes)
         .max_headers(limits.headers)
         .half_close(false);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(connection), service));
+    // An answer that nobody takes would be held in memory for as long as the peer likes.
+    let mut bounded = TimeoutStream::new(connection);
+    bounded.set_write_timeout(Some(limits.write));
+    let io = TokioIo::new(Box::pin(bounded));
+    let mut connection = pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = shutdown.triggered() => {
@@ -71,6 +76,20 @@ mod tests {
             String::from_utf8_lossy(&text).into_owned()
         };
         tokio::join!(serving, talking).1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_take_an_answer_is_left() {
+        // Room for a part of the answer.
+        let (mut client, server) = duplex(1024);
+        let limits = Limits { write: Duration::from_secs(5), ..Limits::default() };
+        let answer = |_: Request<Incoming>| async {
+            Response::new(Full::new(Bytes::from(vec![b'x'; 1 << 20])))
+        };
+        let serving = serve_http(server, limits, Shutdown::default(), answer);
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(60), serving).await;
+        assert!(ended.is_ok(), "the connection is held for ever");
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,6 +17,8 @@ pub struct Limits {
     pub headers: usize,
     /// For the next piece of a request's body, while it is waited for.
     pub body: Duration,
+    /// For the next piece of an answer to be taken by the peer.
+    pub write: Duration,
     /// After the signal to end, for what is under way.
     pub drain: Duration,
 }
@@ -30,6 +32,7 @@ impl Default for Limits {
             head_bytes: 32 * 1024,
             headers: 64,
             body: Duration::from_secs(120),
+            write: Duration::from_secs(60),
             drain: Duration::from_secs(10),
         }
     }

@@ -15,6 +15,8 @@ use crate::error::{ErrorCode, ServiceError};
 
 /// The longest body of a request: the files of a policy check.
 pub(super) const LONGEST: usize = 8 << 20;
+/// The same for containers: the value of a secret.
+pub(super) const LONGEST_OF_CONTAINERS: usize = 2 << 20;
 /// The same at the local door, which only administrators come through: a backup of the vault.
 pub(super) const LONGEST_LOCAL: usize = 512 << 20;
 /// How long a request's body may take.

@@ -75,6 +75,7 @@ impl Routes {
     ) -> Result<Response<OutBody>, ServiceError> {
         let longest = match caller.door {
             Door::Socket => body::LONGEST_LOCAL,
+            Door::Workload => body::LONGEST_OF_CONTAINERS,
             _ => body::LONGEST,
         };
         let bytes = body::read(request.into_body(), longest).await?;
@@ -84,8 +85,11 @@ impl Routes {
             ServiceError::new(ErrorCode::Usage, format!("the command cannot be read at {place}"))
         })?;
         let reply = self.service.handle(caller, command).await?;
-        let body = serde_json::to_vec(&reply)
-            .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+        // A large one takes its time, and others are not to wait for it.
+        let write = move || {
+            serde_json::to_vec(&reply).map_err(|error| ServiceError::of(ErrorCode::Fault, &error))
+        };
+        let body = blocking(write).await?;
         Ok(body::whole(StatusCode::OK, "application/json", body))
     }
 

@@ -42,7 +42,8 @@ use tokio::task::AbortHandle;
 
 pub(crate) use error::AttestError;
 use process::{Process, named_containers};
-use seats::{MOST, Seat, Seats};
+pub(crate) use seats::Socket;
+use seats::{Seat, Seats};
 
 /// Control groups inside control groups that are looked at: an engine in a container has one more.
 const NESTED: usize = 4;
@@ -97,12 +98,16 @@ impl Attester {
     }
 
     /// Which container connected.
-    pub(crate) async fn attest(&self, stream: &UnixStream) -> Result<Attested, AttestError> {
+    pub(crate) async fn attest(
+        &self,
+        stream: &UnixStream,
+        socket: Socket,
+    ) -> Result<Attested, AttestError> {
         let peer = peer(stream)?;
         let groups = peer.control_groups().map_err(AttestError::Process)?;
         let mut outcome = AttestError::NoContainer;
         for id in named_containers(&groups).into_iter().take(NESTED) {
-            match self.is_in(&peer, id).await {
+            match self.is_in(&peer, id, socket).await {
                 Ok(attested) => return Ok(attested),
                 // Perhaps one further in is of this engine.
                 Err(AttestError::NoContainer) => {}
@@ -114,8 +119,14 @@ impl Attester {
     }
 
     /// The container of this id, if the process is in it.
-    async fn is_in(&self, peer: &Process, id: &str) -> Result<Attested, AttestError> {
-        let seat = self.seats.take(id).ok_or(AttestError::TooMany { limit: MOST })?;
+    async fn is_in(
+        &self,
+        peer: &Process,
+        id: &str,
+        socket: Socket,
+    ) -> Result<Attested, AttestError> {
+        let limit = socket.most();
+        let seat = self.seats.take(id, socket).ok_or(AttestError::TooMany { limit })?;
         let claimed = self.inspect(id).await?;
         let first = claimed.pid.ok_or(AttestError::Stopped)?;
         let init = Process::numbered(first).map_err(|_| AttestError::Stopped)?;

@@ -65,7 +65,7 @@ async fn a_process_of_the_host_is_in_no_container() {
     assert!(is_supported());
     let scratch = Scratch::new();
     let _own = UnixStream::connect(scratch.socket()).await.unwrap();
-    let refused = scratch.attester().attest(&scratch.accepted().await).await;
+    let refused = scratch.attester().attest(&scratch.accepted().await, Socket::Gateway).await;
     assert!(matches!(refused, Err(AttestError::NoContainer)), "{refused:?}");
 }
 
@@ -73,7 +73,7 @@ async fn a_process_of_the_host_is_in_no_container() {
 async fn who_is_gone_before_being_looked_at_is_nobody() {
     let scratch = Scratch::new();
     scratch.connect_and_end();
-    let refused = scratch.attester().attest(&scratch.accepted().await).await;
+    let refused = scratch.attester().attest(&scratch.accepted().await, Socket::Gateway).await;
     assert!(matches!(refused, Err(AttestError::Process(_))), "{refused:?}");
 }
 

@@ -32,8 +32,10 @@ pub struct SecretWanted {
 pub struct SecretAnswer {
     /// Its name.
     pub name: String,
+    /// The version that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
     /// Value and version, or why not.
-    #[serde(flatten)]
     pub outcome: SecretOutcome,
 }
 

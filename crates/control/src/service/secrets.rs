@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::Service;
 use super::authorize::Granted;
 use super::convert::vault_error;
-use crate::caller::Caller;
+use crate::caller::{Caller, Door};
 use crate::command::{
     NewValue, Reply, SecretAnswer, SecretBlob, SecretOutcome, SecretReport, SecretState,
     SecretWanted, VersionReport,
@@ -24,9 +24,11 @@ use crate::error::{ErrorCode, ServiceError};
 /// How many may be read at once.
 const MOST_AT_ONCE: usize = 10_000;
 /// How many are read in one commit.
-const BATCH: usize = 256;
-/// How many bytes one answer has room for.
-const LONGEST_ANSWER: usize = 64 << 20;
+const BATCH: usize = 128;
+/// How many bytes of values one answer has room for: for administrators on this host, and for others. What finds none is
+/// to be asked for again.
+const LONGEST_ANSWER: usize = 256 << 20;
+const LONGEST_ANSWER_ELSEWHERE: usize = 4 << 20;
 /// How long a page of the list is at most.
 const LONGEST_PAGE: usize = 10_000;
 /// Of a generated value.
@@ -73,8 +75,19 @@ impl Service {
             return Err(ServiceError::new(ErrorCode::Usage, text));
         }
         let mut answers = Vec::with_capacity(secrets.len());
-        let mut room = LONGEST_ANSWER;
+        let mut room = match caller.door {
+            Door::Socket | Door::Process => LONGEST_ANSWER,
+            _ => LONGEST_ANSWER_ELSEWHERE,
+        };
         for batch in secrets.chunks(BATCH) {
+            if room == 0 {
+                answers.extend(batch.iter().map(|one| SecretAnswer {
+                    name: one.name.clone(),
+                    version: one.version,
+                    outcome: SecretOutcome::Refused(no_room()),
+                }));
+                continue;
+            }
             self.read_batch(caller, request, batch, &mut room, &mut answers)?;
         }
         Ok(Reply::Secrets(answers))
@@ -116,11 +129,18 @@ impl Service {
             let outcome = match refused {
                 Some(error) => SecretOutcome::Refused(error),
                 None => match read.next() {
-                    Some(Ok(found)) => {
-                        *room = room.checked_sub(found.value.len()).ok_or_else(too_much)?;
-                        let value = SecretBlob::from(found.value);
-                        SecretOutcome::Read { version: found.version, value }
-                    }
+                    Some(Ok(found)) => match room.checked_sub(found.value.len()) {
+                        Some(left) => {
+                            *room = left;
+                            let value = SecretBlob::from(found.value);
+                            SecretOutcome::Read { version: found.version, value }
+                        }
+                        None => {
+                            // Smaller ones do not take the place of one that was asked for before.
+                            *room = 0;
+                            SecretOutcome::Refused(no_room())
+                        }
+                    },
                     Some(Err(error)) => {
                         SecretOutcome::Refused(vault_error(&error).in_request(request))
                     }
@@ -130,7 +150,7 @@ impl Service {
                     }
                 },
             };
-            answers.push(SecretAnswer { name: one.name.clone(), outcome });
+            answers.push(SecretAnswer { name: one.name.clone(), version: one.version, outcome });
         }
         Ok(())
     }
@@ -326,9 +346,8 @@ fn parsed(name: &str) -> Result<SecretName, ServiceError> {
     })
 }
 
-fn too_much() -> ServiceError {
-    let text = format!("the values together have more than {} MiB", LONGEST_ANSWER >> 20);
-    ServiceError::new(ErrorCode::Usage, text).hint("ask for fewer at once")
+fn no_room() -> ServiceError {
+    ServiceError::new(ErrorCode::Busy, "the answer has no more room").hint("ask for it again")
 }
 
 /// Letters and digits, each as likely as any other: almost six bits of chance in each.

@@ -9,7 +9,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::super::blocking;
 use super::session::attested;
 use crate::api::Routes;
-use crate::attest::AttestError;
+use crate::attest::{AttestError, Socket};
 use crate::caller::{Caller, Door};
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::Service;
@@ -30,7 +30,7 @@ pub(super) async fn serve(listener: UnixListener, service: Arc<Service>, shutdow
 }
 
 async fn connection(stream: UnixStream, limits: Limits, routes: Routes, shutdown: Shutdown) {
-    match attested(&routes.service, &stream).await {
+    match attested(&routes.service, &stream, Socket::Api).await {
         Ok(attested) => {
             let (cut, facts) = (attested.cut(), container_facts(&attested.container));
             let serving = serve_http(stream, limits, shutdown, |request| {

@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 
 use super::super::blocking;
 use super::super::gateway::{Entered, refused};
-use crate::attest::{AttestError, Attested};
+use crate::attest::{AttestError, Attested, Socket};
 use crate::service::Service;
 
 /// A container that is connected.
@@ -33,7 +33,8 @@ pub(in super::super) async fn session(
     service: &Arc<Service>,
     stream: &UnixStream,
 ) -> Result<Box<dyn Session>, Refused> {
-    let attested = attested(service, stream).await.map_err(|error| turned_away(&error))?;
+    let attested =
+        attested(service, stream, Socket::Gateway).await.map_err(|error| turned_away(&error))?;
     let (own, facts) = (Arc::clone(service), container_facts(&attested.container));
     let regrouped = service.regrouped();
     let principal = blocking(move || own.container_principal(&facts)).await.map_err(refused)?;
@@ -56,9 +57,10 @@ pub(in super::super) async fn session(
 pub(super) async fn attested(
     service: &Service,
     stream: &UnixStream,
+    socket: Socket,
 ) -> Result<Attested, AttestError> {
     let attester = service.attester().get().ok_or(AttestError::NoContainer)?;
-    attester.attest(stream).await
+    attester.attest(stream, socket).await
 }
 
 /// What the caller is told; what it does not know of this host is for the log.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use parking_lot::Mutex;
-use sealock_control::ServiceError;
 use sealock_control::command::{
     Command, Reply, SecretAnswer, SecretOutcome, SecretState, SecretWanted,
 };
+use sealock_control::{ErrorCode, ServiceError};
 use sealock_core::SecretBytes;
 use sealock_injector::resolve::{Answers, Missing, Provider};
 
@@ -43,7 +43,34 @@ impl<'a> Vault<'a> {
         session.lock().call(command)
     }
 
+    /// What found no room in an answer is asked for again, as long as each answer has something.
     fn read(&self, command: Command) -> Result<Vec<SecretAnswer>, Missing> {
+        let mut answers = self.read_once(command)?;
+        loop {
+            let open: Vec<usize> =
+                (0..).zip(&answers).filter(|(_, one)| had_no_room(one)).map(|(at, _)| at).collect();
+            if open.is_empty() {
+                return Ok(answers);
+            }
+            let secrets: Vec<SecretWanted> = open
+                .iter()
+                .filter_map(|at| answers.get(*at))
+                .map(|one| SecretWanted { name: one.name.clone(), version: one.version })
+                .collect();
+            let count = secrets.len();
+            let again = self.read_once(Command::SecretRead { secrets })?;
+            if again.len() != count || again.iter().all(had_no_room) {
+                return Ok(answers);
+            }
+            for (at, answer) in open.into_iter().zip(again) {
+                if let Some(place) = answers.get_mut(at) {
+                    *place = answer;
+                }
+            }
+        }
+    }
+
+    fn read_once(&self, command: Command) -> Result<Vec<SecretAnswer>, Missing> {
         match self.call(command) {
             Ok(Reply::Secrets(answers)) => Ok(answers),
             Ok(other) => Err(of_failure(&unexpected(&other))),
@@ -151,6 +178,10 @@ fn wanted_of(path: &str) -> Result<SecretWanted, Missing> {
         }
         _ => Err(Missing::new("what comes after `#` must be the number of a version")),
     }
+}
+
+fn had_no_room(answer: &SecretAnswer) -> bool {
+    matches!(&answer.outcome, SecretOutcome::Refused(error) if error.code == ErrorCode::Busy)
 }
 
 fn value(answer: SecretAnswer) -> Result<SecretBytes, Missing> {
