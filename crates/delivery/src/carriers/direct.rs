@@ -62,6 +62,7 @@ pub(crate) async fn carry(job: &Job<'_>) -> Result<Landed, CarrierError> {
         destination: job.destination.to_owned(),
         owner: job.owner.cloned(),
         mode: job.mode,
+        memory_only: job.memory_only,
         users,
         groups,
         watch: Arc::clone(&watch),
@@ -122,6 +123,7 @@ struct Work {
     destination: String,
     owner: Option<Owner>,
     mode: Option<u32>,
+    memory_only: bool,
     users: IdMap,
     groups: IdMap,
     watch: Arc<Watch>,
@@ -150,7 +152,8 @@ impl Work {
         };
         let destination = root.settle(&self.destination, self.load.one_file())?;
         let announced = self.load.announced();
-        let plan = Plan { destination, owner, mode: self.mode, announced };
+        let (mode, memory_only) = (self.mode, self.memory_only);
+        let plan = Plan { destination, owner, mode, announced, memory_only };
         let mut landing = Landing::begin_watched(&root, &plan, Arc::clone(&self.watch))?;
         for Member { path, kind } in self.load.tree().members() {
             match kind {
@@ -185,7 +188,7 @@ pub(crate) fn heal_folder(container: &Container, path: &str) -> Result<(), Carri
     let root = Root::from_fd(root)?;
     let destination = root.settle(path, None)?;
     let announced = Announced { bytes: 0, members: 0 };
-    let plan = Plan { destination, owner: None, mode: None, announced };
+    let plan = Plan { destination, owner: None, mode: None, announced, memory_only: false };
     // Beginning heals; a landing that is dropped leaves the destination as it was.
     drop(Landing::begin(&root, &plan)?);
     Ok(())

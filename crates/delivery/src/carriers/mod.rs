@@ -135,6 +135,8 @@ pub struct Job<'a> {
     pub owner: Option<&'a Owner>,
     /// The permission bits of every file; without, those of the source.
     pub mode: Option<u32>,
+    /// Whether it must land on a file system in memory.
+    pub memory_only: bool,
     /// Who wants to know.
     pub progress: &'a dyn Progress,
 }

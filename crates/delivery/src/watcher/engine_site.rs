@@ -67,6 +67,7 @@ impl Site for EngineSite {
             carrier: CarrierChoice::Auto,
             owner: parcel.owner,
             mode: None,
+            memory_only: false,
             after: None,
         };
         async move {
