@@ -4,7 +4,8 @@ use sealock_core::name::NameError;
 use sealock_core::span::SpanError;
 use thiserror::Error;
 
-use super::{CertificateName, SETTINGS, suggest};
+use super::certificate::SETTINGS;
+use super::{LabelName, suggest};
 
 /// Why a label was refused.
 #[derive(Debug, PartialEq, Eq, Error)]
@@ -16,9 +17,9 @@ pub enum LabelError {
     /// A name without a setting.
     #[error("the label names no setting")]
     NoSetting,
-    /// The certificate's name within the container.
-    #[error("`{text}` is not a certificate's name (a-z, 0-9, `-`, `_`, `.`; at most 64)")]
-    CertificateName {
+    /// The name of a certificate or secret within the container.
+    #[error("`{text}` is not a name that a label can give (a-z, 0-9, `-`, `_`, `.`; at most 64)")]
+    LabelName {
         /// What stood there.
         text: String,
     },
@@ -69,8 +70,8 @@ pub enum LabelError {
         /// What stood there.
         text: String,
     },
-    /// Not a folder's path.
-    #[error("`{text}` is not a folder's path inside the container: {why}")]
+    /// Not a path.
+    #[error("`{text}` is not a path inside the container: {why}")]
     Path {
         /// What stood there.
         text: String,
@@ -89,8 +90,8 @@ pub enum LabelError {
         /// What stood there.
         text: String,
     },
-    /// Not a mode for a key.
-    #[error("`{text}` is not a mode for a key: {why}")]
+    /// Not a mode for what others must not see.
+    #[error("`{text}` is not a mode for a secret file: {why}")]
     Mode {
         /// What stood there.
         text: String,
@@ -166,7 +167,7 @@ impl LabelError {
 #[error("label `{label}`: {reason}")]
 pub struct LabelFault {
     /// The certificate that is not asked for because of it; `None` when the label names none.
-    pub certificate: Option<CertificateName>,
+    pub certificate: Option<LabelName>,
     /// The label's key, shortened and without control characters.
     pub label: String,
     /// Why.
@@ -174,11 +175,7 @@ pub struct LabelFault {
 }
 
 impl LabelFault {
-    pub(super) fn new(
-        certificate: Option<CertificateName>,
-        label: &str,
-        reason: LabelError,
-    ) -> Self {
+    pub(super) fn new(certificate: Option<LabelName>, label: &str, reason: LabelError) -> Self {
         Self { certificate, label: shortened(label), reason }
     }
 }

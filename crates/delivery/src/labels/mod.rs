@@ -22,168 +22,35 @@
 //! to; the others of the container go on.
 
 mod after;
+mod certificate;
 mod error;
+mod label_name;
 mod layout;
 mod names;
+mod path;
 mod suggest;
 #[cfg(test)]
 mod tests;
 mod value;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::IpAddr;
-use std::str::FromStr;
-use std::time::Duration;
-
-use sealock_core::DnsName;
-use sealock_transfer::landing::Owner;
-use serde::{Deserialize, Serialize};
 
 pub use after::{Endpoint, Reload, Signal};
+pub use certificate::CertificateRequest;
 pub use error::{LabelError, LabelFault};
+pub use label_name::LabelName;
 pub use layout::Layout;
 pub use names::own_names;
-pub use value::{CertificatePath, KeyType, MAXIMUM_TTL, MINIMUM_TTL, Usages};
+pub use path::ContainerPath;
+pub use value::{KeyType, MAXIMUM_TTL, MINIMUM_TTL, Usages};
 
 /// What every label of this module begins with.
 pub const PREFIX: &str = "sealock.cert.";
-
-/// The settings, as they stand in a label after the certificate's name.
-pub const SETTINGS: [&str; 11] = [
-    "dns", "ip", "usage", "ttl", "path", "owner", "mode", "key-type", "layout", "reload", "verify",
-];
 
 /// How many certificates the labels of one container may ask for.
 pub const MAXIMUM_CERTIFICATES: usize = 32;
 const MAXIMUM_KEY: usize = 256;
 const MAXIMUM_VALUE: usize = 4096;
-const MAXIMUM_NAMES: usize = 100;
-
-/// The name of a certificate within its container: `a-z 0-9 - _ .`, at most 64 characters, a letter or
-/// digit at both ends (so that it can be a folder's name).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CertificateName(String);
-
-impl CertificateName {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for CertificateName {
-    type Err = LabelError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let good = !text.is_empty()
-            && text.len() <= 64
-            && text.chars().all(|c| alphanumeric(c) || "-_.".contains(c))
-            && text.starts_with(alphanumeric)
-            && text.ends_with(alphanumeric);
-        if good {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(LabelError::CertificateName { text: error::shortened(text) })
-        }
-    }
-}
-
-impl fmt::Display for CertificateName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for CertificateName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for CertificateName {
-    type Error = LabelError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<CertificateName> for String {
-    fn from(name: CertificateName) -> Self {
-        name.0
-    }
-}
-
-/// One certificate that the labels of a container ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateRequest {
-    /// Its name within the container.
-    pub name: CertificateName,
-    /// The DNS names asked for; `None` stands for the container's own names.
-    pub dns: Option<Vec<DnsName>>,
-    /// The IP addresses asked for.
-    pub ip: Vec<IpAddr>,
-    /// What it is for.
-    pub usages: Usages,
-    /// How long it is to live.
-    pub ttl: Duration,
-    /// The folder inside the container.
-    pub path: CertificatePath,
-    /// Who owns the files there; `None` is the container's root.
-    pub owner: Option<Owner>,
-    /// The mode of the files that hold the key.
-    pub mode: u32,
-    /// The kind of key.
-    pub key_type: KeyType,
-    /// What the files are called.
-    pub layout: Layout,
-    /// How the service is told of new content.
-    pub reload: Option<Reload>,
-    /// Where the service is to be seen serving it.
-    pub verify: Option<Endpoint>,
-}
-
-impl CertificateRequest {
-    /// A request with every setting at its default.
-    fn with_defaults(name: CertificateName) -> Self {
-        let path = CertificatePath::default_for(&name);
-        Self {
-            name,
-            dns: None,
-            ip: Vec::new(),
-            usages: Usages { server: true, client: true },
-            ttl: Duration::from_secs(86_400),
-            path,
-            owner: None,
-            mode: 0o400,
-            key_type: KeyType::P256,
-            layout: Layout::Tls,
-            reload: None,
-            verify: None,
-        }
-    }
-
-    fn apply(&mut self, setting: &str, text: &str) -> Result<(), LabelError> {
-        match setting {
-            "dns" => self.dns = Some(value::dns_names(text, MAXIMUM_NAMES)?),
-            "ip" => self.ip = value::addresses(text, MAXIMUM_NAMES)?,
-            "usage" => self.usages = text.parse()?,
-            "ttl" => self.ttl = value::ttl(text)?,
-            "path" => self.path = text.parse()?,
-            "owner" => self.owner = Some(value::owner(text)?),
-            "mode" => self.mode = value::mode(text)?,
-            "key-type" => self.key_type = text.parse()?,
-            "layout" => self.layout = text.parse()?,
-            "reload" => self.reload = Some(text.parse()?),
-            "verify" => self.verify = Some(text.parse()?),
-            other => return Err(error::unknown_setting(other)),
-        }
-        Ok(())
-    }
-}
 
 /// What the labels of one container come to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -200,7 +67,7 @@ pub struct ParsedLabels {
 pub fn parse<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> ParsedLabels {
     let labels: BTreeMap<&str, &str> = labels.into_iter().filter(|(key, _)| is_ours(key)).collect();
     let mut faults = Vec::new();
-    let mut asked: BTreeMap<CertificateName, Option<CertificateRequest>> = BTreeMap::new();
+    let mut asked: BTreeMap<LabelName, Option<CertificateRequest>> = BTreeMap::new();
     for (key, text) in labels {
         match split_key(key) {
             Err(reason) => faults.push(LabelFault::new(None, key, reason)),
@@ -231,7 +98,7 @@ fn checked_apply(
         Some(request) => request.apply(setting, text),
         // Refused already; a second bad label of the same certificate is reported too.
         None => {
-            let scratch = CertificateName("scratch".to_owned());
+            let scratch = LabelName::scratch();
             CertificateRequest::with_defaults(scratch).apply(setting, text)
         }
     }
@@ -251,7 +118,7 @@ fn is_ours(key: &str) -> bool {
     })
 }
 
-fn split_key(key: &str) -> Result<(CertificateName, &str), LabelError> {
+fn split_key(key: &str) -> Result<(LabelName, &str), LabelError> {
     if key.len() > MAXIMUM_KEY {
         return Err(LabelError::TooLong { limit: MAXIMUM_KEY });
     }
@@ -287,7 +154,7 @@ pub fn fuzz(data: &[u8]) {
     let pairs: Vec<(&str, &str)> =
         text.lines().map(|line| line.split_once('=').unwrap_or((line, ""))).collect();
     let parsed = parse(pairs.iter().copied());
-    let mut names: Vec<&CertificateName> = parsed.requests.iter().map(|one| &one.name).collect();
+    let mut names: Vec<&LabelName> = parsed.requests.iter().map(|one| &one.name).collect();
     names.dedup();
     assert_eq!(names.len(), parsed.requests.len(), "a certificate came out twice");
     assert!(parsed.requests.len() <= MAXIMUM_CERTIFICATES, "more certificates than the limit");

@@ -1,5 +1,9 @@
-use proptest::prelude::*;
+use std::time::Duration;
 
+use proptest::prelude::*;
+use sealock_core::DnsName;
+
+use super::certificate::SETTINGS;
 use super::*;
 
 fn one(setting: &str, text: &str) -> Result<CertificateRequest, LabelError> {

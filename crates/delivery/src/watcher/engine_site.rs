@@ -11,7 +11,7 @@ use sealock_engine::{Container, Engine, EngineError, EngineEvent};
 
 use super::ports::{Delivered, Held, Host, Parcel, Site, SiteError, with_causes};
 use crate::carriers::{CarrierChoice, CarrierError, Silent, direct};
-use crate::labels::{CertificatePath, Layout, Reload};
+use crate::labels::{ContainerPath, Layout, Reload};
 use crate::reload::{ReloadError, reload};
 use crate::send::{SendError, SendRequest, send};
 use crate::sources::Source;
@@ -85,7 +85,7 @@ impl Site for EngineSite {
     fn held(
         &self,
         container: Arc<Container>,
-        path: CertificatePath,
+        path: ContainerPath,
         layout: Layout,
     ) -> BoxFuture<'_, Result<Held, SiteError>> {
         async move {
@@ -139,7 +139,7 @@ impl Site for EngineSite {
 
 fn read_and_heal(
     container: &Container,
-    path: &CertificatePath,
+    path: &ContainerPath,
     layout: Layout,
 ) -> Result<Held, CarrierError> {
     let file = format!("{path}/{}", layout.certificate());

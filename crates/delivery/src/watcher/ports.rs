@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use sealock_transfer::landing::Owner;
 
-use crate::labels::{CertificateName, CertificatePath, KeyType, Layout, Reload, Usages};
+use crate::labels::{ContainerPath, KeyType, LabelName, Layout, Reload, Usages};
 use crate::verify::{Question, Seen};
 
 /// A certificate that labels ask for; policy decides.
@@ -22,7 +22,7 @@ pub struct WantedCertificate {
     /// The container, with its own names.
     pub container: ContainerFacts,
     /// The certificate's name within the container.
-    pub certificate: CertificateName,
+    pub certificate: LabelName,
     /// The subject names; never empty.
     pub names: Vec<SubjectName>,
     /// What it is for.
@@ -127,7 +127,7 @@ pub struct ParcelFile {
 #[derive(Debug, Clone)]
 pub struct Parcel {
     /// The folder inside the container.
-    pub path: CertificatePath,
+    pub path: ContainerPath,
     /// Who owns it; the container's root when not given.
     pub owner: Option<Owner>,
     /// The files.
@@ -191,7 +191,7 @@ pub trait Site: Send + Sync {
     fn held(
         &self,
         container: Arc<Container>,
-        path: CertificatePath,
+        path: ContainerPath,
         layout: Layout,
     ) -> BoxFuture<'_, Result<Held, SiteError>>;
 

@@ -11,7 +11,7 @@ use sealock_store::{KeyRange, Operation, Store, StoreError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::status::{Alarm, AlarmKind};
-use crate::labels::CertificateName;
+use crate::labels::LabelName;
 
 const RECORDS: &str = "delivery/record/";
 const ALARMS: &str = "delivery/alarm/";
@@ -24,7 +24,7 @@ pub(super) struct EntryKey {
     /// The container's id.
     pub(super) container: String,
     /// The certificate's name.
-    pub(super) certificate: CertificateName,
+    pub(super) certificate: LabelName,
 }
 
 impl EntryKey {

@@ -20,14 +20,14 @@ use super::record::EntryKey;
 use super::settings::WatcherSettings;
 use sealock_transfer::landing::Owner;
 
-use crate::labels::{CertificatePath, Endpoint, Layout, Reload};
+use crate::labels::{ContainerPath, Endpoint, Layout, Reload};
 use crate::verify::{Question, Seen, serial_of};
 
 /// Something to do in a container, with all it takes.
 #[derive(Debug)]
 pub(super) enum Task {
     Deliver(Box<Delivery>),
-    Check { container: Arc<Container>, path: CertificatePath, layout: Layout },
+    Check { container: Arc<Container>, path: ContainerPath, layout: Layout },
     Reload { container: Arc<Container>, how: Reload },
     Look { container: Arc<Container>, question: Question },
 }
@@ -36,7 +36,7 @@ pub(super) enum Task {
 pub(super) struct Delivery {
     container: Arc<Container>,
     wanted: WantedCertificate,
-    path: CertificatePath,
+    path: ContainerPath,
     owner: Option<Owner>,
     mode: u32,
     layout: Layout,
@@ -145,7 +145,7 @@ fn server_name(endpoint: &Endpoint, names: &[SubjectName]) -> Option<ServerName<
 
 async fn check(
     container: Arc<Container>,
-    path: CertificatePath,
+    path: ContainerPath,
     layout: Layout,
     site: &dyn Site,
     settings: &WatcherSettings,

@@ -28,7 +28,7 @@ use super::super::{
     WatcherSettings,
 };
 use super::fixture::{container, id, service};
-use crate::labels::{CertificatePath, Layout, Reload};
+use crate::labels::{ContainerPath, Layout, Reload};
 use crate::verify::{Question, Seen};
 
 /// No test waits that long unless it fails.
@@ -171,7 +171,7 @@ impl Site for Inside {
     fn held(
         &self,
         container: Arc<Container>,
-        _path: CertificatePath,
+        _path: ContainerPath,
         _layout: Layout,
     ) -> BoxFuture<'_, Result<Held, SiteError>> {
         let files = self.files.lock().get(&container.id).cloned();
