@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use sealock_core::Timestamp;
 use sealock_core::policy::ContainerFacts;
 use sealock_delivery::watcher::{
-    AlarmKind, CertificateState, CertificateStatus, VerifyState, Watcher, container_facts,
+    AlarmKind, CertificateStatus, DeliveryState, VerifyState, Watcher, container_facts,
 };
 use sealock_engine::Engine;
 
@@ -133,15 +133,15 @@ fn delivered(status: CertificateStatus) -> DeliveredStatus {
         _ => None,
     };
     let state = match (status.state, &status.verify) {
-        (CertificateState::Delivered, VerifyState::Served { .. }) => "served",
-        (CertificateState::Delivered, VerifyState::NotServed { .. }) => "not served",
-        (CertificateState::Delivered, VerifyState::Pending { .. }) => "delivered, not seen yet",
-        (CertificateState::Delivered, VerifyState::NotAsked) => "delivered",
-        (CertificateState::Waiting, _) => "waiting",
-        (CertificateState::Retrying, _) => "retrying",
-        (CertificateState::Refused, _) => "refused",
-        (CertificateState::BadLabel, _) => "bad label",
-        (CertificateState::Stopped, _) => "stopped",
+        (DeliveryState::Delivered, VerifyState::Served { .. }) => "served",
+        (DeliveryState::Delivered, VerifyState::NotServed { .. }) => "not served",
+        (DeliveryState::Delivered, VerifyState::Pending { .. }) => "delivered, not seen yet",
+        (DeliveryState::Delivered, VerifyState::NotAsked) => "delivered",
+        (DeliveryState::Waiting, _) => "waiting",
+        (DeliveryState::Retrying, _) => "retrying",
+        (DeliveryState::Refused, _) => "refused",
+        (DeliveryState::BadLabel, _) => "bad label",
+        (DeliveryState::Stopped, _) => "stopped",
     };
     let label = status.label;
     let reason = not_served.or(status.reason);

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use sealock_core::Timestamp;
 
-use super::entry::{Entry, Proof, Trouble, World};
+use super::entry::{Entry, Trouble, World};
+use super::proof::Proof;
 use super::record::AlarmKey;
 use super::status::{Alarm, AlarmKind};
 
@@ -34,7 +35,7 @@ impl Entry {
         if self.expiring(world.now)
             && let Some(record) = &self.record
         {
-            let (end, serial) = (record.not_after, &record.serial);
+            let (end, serial) = (record.certificate.not_after, &record.certificate.serial);
             alarms.push((AlarmKind::Expiring, format!("serial {serial} ends at {end}")));
         }
         alarms

@@ -12,10 +12,11 @@ use sealock_core::{DnsName, Timestamp};
 use sealock_engine::Container;
 
 use super::effects::Effects;
-use super::entry::{Entry, Step, Wanted, World};
+use super::entry::{Entry, Step, World};
 use super::record::{AlarmKey, EntryKey, NoticeKey, Record, Remembered};
 use super::settings::SCOPE_LABEL;
 use super::status::{Alarm, AlarmKind, Counters};
+use super::wanted::Wanted;
 use crate::labels::{self, PREFIX};
 
 /// A label that could not be read.
@@ -84,7 +85,7 @@ impl Book {
         let mut kept = BTreeSet::new();
         for request in parsed.requests {
             let key = EntryKey { container: id.clone(), certificate: request.name.clone() };
-            match Wanted::new(request, &own) {
+            match Wanted::certificate(request, &own) {
                 Some(wanted) => {
                     kept.insert(key.clone());
                     self.want(key, &container, wanted, world);
@@ -174,7 +175,7 @@ impl Book {
         if self.notices.get(&key) == Some(&digest) {
             return;
         }
-        tracing::warn!(container = %container.name, label, reason, hint, "certificate label refused");
+        tracing::warn!(container = %container.name, label, reason, hint, "label refused");
         let fact = Fact::LabelRefused {
             container: container.name.clone(),
             label: label.to_owned(),

@@ -9,9 +9,11 @@ use futures_util::stream::BoxStream;
 use sealock_core::Clock;
 use sealock_engine::{Container, Engine, EngineError, EngineEvent};
 
-use super::ports::{Delivered, Held, Host, Parcel, Site, SiteError, with_causes};
+use super::ports::{
+    Contents, Delivered, Held, Host, Parcel, ParcelFile, Place, Site, SiteError, with_causes,
+};
 use crate::carriers::{CarrierChoice, CarrierError, Silent, direct};
-use crate::labels::{ContainerPath, Layout, Reload};
+use crate::labels::Reload;
 use crate::reload::{ReloadError, reload};
 use crate::send::{SendError, SendRequest, send};
 use crate::sources::Source;
@@ -55,13 +57,8 @@ impl Site for EngineSite {
         container: Arc<Container>,
         parcel: Parcel,
     ) -> BoxFuture<'_, Result<Delivered, SiteError>> {
-        let sources = parcel.files.into_iter().map(|file| Source::Content {
-            name: file.name.to_owned(),
-            mode: file.mode,
-            content: file.content,
-        });
         let request = SendRequest {
-            sources: sources.collect(),
+            sources: sources(parcel.contents),
             container: container.id.clone(),
             destination: parcel.path.to_string(),
             carrier: CarrierChoice::Auto,
@@ -73,11 +70,7 @@ impl Site for EngineSite {
         async move {
             let sent = send(&self.engine, self.clock.as_ref(), request, &Silent).await;
             let receipt = sent.map_err(|error| of_send(&error))?;
-            Ok(Delivered {
-                changed: receipt.changed,
-                replaced_previous: receipt.replaced,
-                sha256: receipt.sha256,
-            })
+            Ok(Delivered { changed: receipt.changed, replaced_previous: receipt.replaced })
         }
         .boxed()
     }
@@ -85,14 +78,13 @@ impl Site for EngineSite {
     fn held(
         &self,
         container: Arc<Container>,
-        path: ContainerPath,
-        layout: Layout,
+        place: Place,
     ) -> BoxFuture<'_, Result<Held, SiteError>> {
         async move {
             if !self.engine.is_local() {
                 return Ok(Held::Unknown);
             }
-            let read = move || read_and_heal(&container, &path, layout);
+            let read = move || look_and_heal(&container, &place);
             match tokio::task::spawn_blocking(read).await {
                 Ok(Ok(held)) => Ok(held),
                 Ok(Err(CarrierError::Stopped { .. })) => Err(SiteError::Gone),
@@ -137,11 +129,18 @@ impl Site for EngineSite {
     }
 }
 
-fn read_and_heal(
-    container: &Container,
-    path: &ContainerPath,
-    layout: Layout,
-) -> Result<Held, CarrierError> {
+fn sources(contents: Contents) -> Vec<Source> {
+    let Contents::Folder(files) = contents;
+    let source = |ParcelFile { name, mode, content }| Source::Content {
+        name: name.to_owned(),
+        mode,
+        content,
+    };
+    files.into_iter().map(source).collect()
+}
+
+fn look_and_heal(container: &Container, place: &Place) -> Result<Held, CarrierError> {
+    let Place::Certificate { path, layout } = place;
     let file = format!("{path}/{}", layout.certificate());
     let Some(content) = direct::read_file(container, &file, CERTIFICATE_LIMIT)? else {
         return Ok(Held::Nothing);

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealock_core::{DnsName, SubjectName, Timestamp};
+use sealock_core::Timestamp;
 use sealock_engine::Container;
 
-use super::record::{EntryKey, Record};
+use super::proof::{Proof, pending};
+use super::record::{CertificateRecord, EntryKey, Record};
 use super::settings::WatcherSettings;
-use crate::labels::{CertificateRequest, Layout, PREFIX};
+use super::wanted::Wanted;
 
 /// What holds for all entries in one round.
 #[derive(Debug, Clone, Copy)]
@@ -31,43 +32,6 @@ impl World<'_> {
         let longest =
             self.settings.retry_last.max(self.settings.look_again).max(self.settings.grace);
         at.map(|at| if at > self.now.plus(longest) { self.now } else { at })
-    }
-}
-
-/// What the labels come to, with the container's own names filled in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) request: CertificateRequest,
-    /// The subject names; never empty.
-    pub(super) names: Vec<SubjectName>,
-    /// Of all that makes another certificate or other files necessary.
-    pub(super) digest: String,
-}
-
-impl Wanted {
-    /// `None` when there is no name at all.
-    pub(super) fn new(request: CertificateRequest, own: &[DnsName]) -> Option<Self> {
-        let dns = request.dns.as_deref().unwrap_or(own).iter().cloned().map(SubjectName::Dns);
-        let names: Vec<SubjectName> =
-            dns.chain(request.ip.iter().copied().map(SubjectName::Ip)).collect();
-        if names.is_empty() {
-            return None;
-        }
-        let mut text = format!(
-            "{names:?} {:?} {:?} {} {:?} {:o} {}",
-            request.usages,
-            request.ttl,
-            request.path,
-            request.owner,
-            request.mode,
-            request.key_type,
-        );
-        // What was delivered before there were layouts is still what is wanted.
-        if request.layout != Layout::Tls {
-            text.push_str(&format!(" {:?}", request.layout));
-        }
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-        Some(Self { request, names, digest: data_encoding::HEXLOWER.encode(digest.as_ref()) })
     }
 }
 
@@ -93,19 +57,6 @@ pub(super) struct Trouble {
     /// Not before.
     pub(super) next: Option<Timestamp>,
     pub(super) last: Option<Reason>,
-}
-
-/// How far the proof is that the service serves what was delivered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Proof {
-    /// There is nothing to look at.
-    NotAsked,
-    /// Looked at again and again, until the grace time is over.
-    Pending { since: Timestamp, next: Timestamp, nudged: bool, last: Option<String> },
-    /// Seen.
-    Served { at: Timestamp },
-    /// Not seen within the grace time; looked at now and then, and often until `often_until`.
-    Missing { next: Timestamp, often_until: Timestamp, reason: String },
 }
 
 /// What to do.
@@ -154,8 +105,8 @@ impl Entry {
         record: Option<Record>,
         now: Timestamp,
     ) -> Self {
-        let served = record.as_ref().and_then(|record| record.served_at);
-        let proof = match (&wanted.request.verify, &record, served) {
+        let served = record.as_ref().and_then(|record| record.certificate.served_at);
+        let proof = match (wanted.verify(), &record, served) {
             (None, _, _) | (_, None, _) => Proof::NotAsked,
             (Some(_), Some(_), Some(at)) => Proof::Served { at },
             (Some(_), Some(_), None) => pending(now, now),
@@ -216,16 +167,6 @@ impl Entry {
         format!("{}/{}", self.container.name, self.key.certificate)
     }
 
-    /// The label that the certificate's names come from, for notices about them.
-    pub(super) fn names_label(&self) -> String {
-        let setting = match (&self.wanted.request.dns, self.wanted.request.ip.is_empty()) {
-            (Some(_), _) => ".dns",
-            (None, false) => ".ip",
-            (None, true) => "",
-        };
-        format!("{PREFIX}{}{setting}", self.key.certificate)
-    }
-
     /// What is next.
     pub(super) fn step(&self, world: &World<'_>) -> Step {
         if self.busy || !self.running() {
@@ -278,26 +219,23 @@ impl Entry {
         if self.forced || self.lost || ahead || record.wanted != self.wanted.digest {
             return world.now;
         }
-        if record.trust == world.trust {
-            record.renew_at
+        let CertificateRecord { trust, renew_at, .. } = &record.certificate;
+        if trust == world.trust {
+            *renew_at
         } else {
             let spread = world.settings.trust_due(&self.key.text(), world.trust_changed);
-            record.renew_at.min(spread)
+            spread.min(*renew_at)
         }
     }
 
     /// Whether the delivered certificate is in the last sixth of its life, or past it.
     pub(super) fn expiring(&self, now: Timestamp) -> bool {
         self.record.as_ref().is_some_and(|record| {
-            let life = record.not_after.since(record.delivered_at);
-            now >= record.not_after.minus(life / 6)
+            let not_after = record.certificate.not_after;
+            let life = not_after.since(record.delivered_at);
+            now >= not_after.minus(life / 6)
         })
     }
-}
-
-/// A service is looked at from `next` on; its grace time begins at `since`.
-pub(super) fn pending(since: Timestamp, next: Timestamp) -> Proof {
-    Proof::Pending { since, next, nudged: false, last: None }
 }
 
 /// The earliest of the moments that are not due yet.

@@ -23,11 +23,13 @@
 
 mod alarms;
 mod book;
+mod deliver_certificate;
 mod effects;
 mod engine_site;
 mod entry;
 mod outcome;
 mod ports;
+mod proof;
 mod record;
 mod settings;
 mod settle;
@@ -36,6 +38,7 @@ mod status;
 mod task;
 #[cfg(test)]
 mod tests;
+mod wanted;
 mod work;
 
 use std::sync::Arc;
@@ -49,11 +52,11 @@ use tokio::sync::Notify;
 pub use book::container_facts;
 pub use engine_site::EngineSite;
 pub use ports::{
-    CertificateSource, Delivered, DeliveredCertificate, Held, Host, Parcel, ParcelFile, Refusal,
-    Site, SiteError, Trust, WantedCertificate,
+    CertificateSource, Contents, Delivered, DeliveredCertificate, Held, Host, Parcel, ParcelFile,
+    Place, Refusal, Site, SiteError, Trust, WantedCertificate,
 };
 pub use settings::{SCOPE_LABEL, WatcherSettings};
-pub use status::{Alarm, AlarmKind, CertificateState, CertificateStatus, Counters, VerifyState};
+pub use status::{Alarm, AlarmKind, CertificateStatus, Counters, DeliveryState, VerifyState};
 
 use book::Book;
 use entry::World;

@@ -4,10 +4,10 @@ use sealock_core::Timestamp;
 use sealock_core::audit::Fact;
 
 use super::effects::Effects;
-use super::entry::{Denied, Entry, Proof, Reason, Trouble, World, pending};
+use super::entry::{Denied, Entry, Reason, Trouble, World};
 use super::ports::{Delivered, SiteError};
-use super::record::Record;
-use crate::verify::Seen;
+use super::proof::{Proof, pending};
+use super::record::{CertificateRecord, Record};
 
 /// A certificate that was issued and delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Entry {
     /// The certificate is in the container.
     pub(super) fn delivered(&mut self, arrived: Arrived, world: &World<'_>, effects: &mut Effects) {
         let key = self.key.text();
-        let reload = self.wanted.request.reload.as_ref().filter(|_| {
+        let reload = self.wanted.reload().filter(|_| {
             // ADR 0007: only who may have loaded an earlier version is told.
             arrived.delivered.changed && arrived.delivered.replaced_previous
         });
@@ -49,27 +49,28 @@ impl Entry {
         let record = Record {
             container_name: self.container.name.clone(),
             started_at: arrived.started_at,
-            serial: normal(&arrived.serial),
             wanted: arrived.wanted,
-            trust: arrived.trust,
-            sha256: arrived.delivered.sha256,
             delivered_at: world.now,
-            not_after: arrived.not_after,
-            renew_at: world.settings.renew_at(&key, arrived.asked_at, arrived.not_after),
-            served_at: None,
             reload_due,
+            certificate: CertificateRecord {
+                serial: normal(&arrived.serial),
+                trust: arrived.trust,
+                not_after: arrived.not_after,
+                renew_at: world.settings.renew_at(&key, arrived.asked_at, arrived.not_after),
+                served_at: None,
+            },
         };
         let fact = Fact::CertDelivered {
-            serial: record.serial.clone(),
+            serial: record.certificate.serial.clone(),
             name: self.key.certificate.to_string(),
             container: self.container.name.clone(),
-            path: self.wanted.request.path.to_string(),
+            path: self.wanted.path().to_string(),
             reload: reload.map_or_else(|| "none".to_owned(), ToString::to_string),
         };
         effects.tell(world.now, &arrived.request, fact);
         effects.write(record.put(&self.key));
         let since = reload_due.map_or(world.now, |due| due.max(world.now));
-        self.proof = self.proof_after(since, &record.serial, world);
+        self.proof = self.proof_after(since, &record.certificate.serial, world);
         self.record = Some(record);
         self.forced = false;
         self.lost = false;
@@ -79,32 +80,9 @@ impl Entry {
         self.reload_trouble = Trouble::default();
     }
 
-    /// What is to be proven after a delivery whose content the service can have from `since` on.
-    fn proof_after(&self, since: Timestamp, serial: &str, world: &World<'_>) -> Proof {
-        let soon = since.plus(world.settings.look_every());
-        match (&self.wanted.request.verify, &self.proof) {
-            (None, _) => Proof::NotAsked,
-            // A service in alarm stays there until it is seen to serve what it should.
-            (Some(_), Proof::Missing { .. }) => Proof::Missing {
-                next: soon,
-                often_until: since.plus(world.settings.grace),
-                reason: format!("serial {serial} was delivered and is not seen yet"),
-            },
-            // The last one was not seen either: lives that are shorter than the grace time must not
-            // put the alarm off for ever.
-            (Some(_), Proof::Pending { since: before, last, .. }) => Proof::Pending {
-                since: since.min(*before),
-                next: soon,
-                nudged: false,
-                last: last.clone(),
-            },
-            (Some(_), Proof::NotAsked | Proof::Served { .. }) => pending(since, soon),
-        }
-    }
-
     /// When the container's first process is old enough to be signalled.
     fn settled_at(&self, world: &World<'_>) -> Timestamp {
-        let settle = world.settings.settle(self.wanted.request.ttl);
+        let settle = world.settings.settle(self.wanted.life());
         let started = self.container.started_at.as_ref().map(|start| start.unix_milliseconds());
         let settled = started.map_or(world.now, |at| Timestamp::from_millis(at).plus(settle));
         if settled > world.now.plus(settle * 2) {
@@ -124,7 +102,7 @@ impl Entry {
     pub(super) fn failed(&mut self, reason: Reason, world: &World<'_>) {
         self.denied = None;
         let key = self.key.text();
-        again(&mut self.trouble, &key, Some(reason), self.wanted.request.ttl, world);
+        again(&mut self.trouble, &key, Some(reason), self.wanted.life(), world);
     }
 
     /// The container or the engine went away meanwhile; nobody's failure.
@@ -144,7 +122,7 @@ impl Entry {
         let Some(record) = &mut self.record else { return };
         let new_life = record.started_at != started_at;
         match holds {
-            Holds::Serial(serial) if *serial == record.serial => {}
+            Holds::Serial(serial) if *serial == record.certificate.serial => {}
             // It was there when this life was last seen.
             Holds::Unknown if !new_life => {}
             Holds::Serial(_) | Holds::Nothing | Holds::Unknown => {
@@ -156,12 +134,12 @@ impl Entry {
             return;
         }
         record.started_at = started_at;
-        record.served_at = None;
+        record.certificate.served_at = None;
         // The new process has read the files at its start: nobody is left to be told.
         record.reload_due = None;
         effects.write(record.put(&self.key));
         self.reload_trouble = Trouble::default();
-        if self.wanted.request.verify.is_some()
+        if self.wanted.verify().is_some()
             && matches!(self.proof, Proof::Served { .. } | Proof::NotAsked)
         {
             self.proof = pending(world.now, world.now.plus(world.settings.look_every()));
@@ -191,80 +169,10 @@ impl Entry {
                 self.reload_trouble.next = Some(world.now.plus(world.settings.retry_first));
             }
             Err(SiteError::Failed { reason, hint }) => {
-                let (key, ttl) = (self.key.text(), self.wanted.request.ttl);
+                let (key, ttl) = (self.key.text(), self.wanted.life());
                 let reason = Reason { text: reason, hint };
                 again(&mut self.reload_trouble, &key, Some(reason), ttl, world);
             }
-        }
-    }
-
-    /// The service was looked at. Returns whether it serves what was delivered.
-    pub(super) fn looked(
-        &mut self,
-        result: Result<Seen, SiteError>,
-        world: &World<'_>,
-        effects: &mut Effects,
-    ) -> bool {
-        let Some(record) = &mut self.record else { return false };
-        let other = match result {
-            Ok(seen) if seen.serial == record.serial => match seen.chain {
-                Ok(()) => {
-                    let told = record.served_at.replace(world.now).is_some();
-                    effects.write(record.put(&self.key));
-                    if !told {
-                        let fact = Fact::CertServed {
-                            serial: record.serial.clone(),
-                            container: self.container.name.clone(),
-                            endpoint: seen.address.to_string(),
-                        };
-                        effects.tell(world.now, "watcher", fact);
-                    }
-                    self.proof = Proof::Served { at: world.now };
-                    return true;
-                }
-                Err(why) => format!("it serves serial {}, but its chain fails: {why}", seen.serial),
-            },
-            Ok(seen) => format!("it serves serial {}, not {}", seen.serial, record.serial),
-            Err(SiteError::Failed { reason, .. }) => reason,
-            Err(error @ (SiteError::Gone | SiteError::EngineAway)) => error.to_string(),
-        };
-        self.not_seen(other, world, effects);
-        false
-    }
-
-    fn not_seen(&mut self, other: String, world: &World<'_>, effects: &mut Effects) {
-        let settings = world.settings;
-        let reloads = self.wanted.request.reload.is_some();
-        let Some(record) = &mut self.record else { return };
-        if let Proof::Pending { since, .. } = &mut self.proof
-            && *since > world.now.plus(settings.grace)
-        {
-            // The clock was set back; the grace time begins anew.
-            *since = world.now;
-        }
-        match &mut self.proof {
-            Proof::Pending { since, .. } if world.now >= since.plus(settings.grace) => {
-                let next = world.now.plus(settings.look_again);
-                self.proof = Proof::Missing { next, often_until: world.now, reason: other };
-            }
-            Proof::Pending { since, next, nudged, last } => {
-                let half = world.now >= since.plus(settings.grace / 2);
-                if half && reloads && !*nudged && record.reload_due.is_none() {
-                    // A service that started without its files, or missed the first word.
-                    record.reload_due = Some(world.now);
-                    effects.write(record.put(&self.key));
-                    *nudged = true;
-                }
-                *next = world.now.plus(settings.look_every());
-                *last = Some(other);
-            }
-            Proof::Missing { next, often_until, reason } => {
-                let often = world.now < *often_until;
-                let wait = if often { settings.look_every() } else { settings.look_again };
-                *next = world.now.plus(wait);
-                *reason = other;
-            }
-            Proof::NotAsked | Proof::Served { .. } => {}
         }
     }
 }

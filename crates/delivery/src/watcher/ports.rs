@@ -123,34 +123,52 @@ pub struct ParcelFile {
     pub content: SecretBytes,
 }
 
-/// What is delivered into a container: a folder that changes as a whole.
+/// What a parcel puts at its path.
+#[derive(Debug, Clone)]
+pub enum Contents {
+    /// A folder of these files, that changes as a whole.
+    Folder(Vec<ParcelFile>),
+}
+
+/// What is delivered into a container: it changes as a whole.
 #[derive(Debug, Clone)]
 pub struct Parcel {
-    /// The folder inside the container.
+    /// Where to, inside the container.
     pub path: ContainerPath,
     /// Who owns it; the container's root when not given.
     pub owner: Option<Owner>,
-    /// The files.
-    pub files: Vec<ParcelFile>,
+    /// What is to be there.
+    pub contents: Contents,
     /// The request id, the same in all audit events of this delivery.
     pub request: String,
 }
 
-/// A parcel that has arrived.
+/// A parcel that has arrived. What it holds is not told, not even as a digest: the content may be short
+/// enough to be guessed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
     /// Whether the content differs from what was there.
     pub changed: bool,
     /// Whether an earlier version was there, which a running process may have loaded.
     pub replaced_previous: bool,
-    /// The digest of what is there now, hex.
-    pub sha256: String,
 }
 
-/// What a container holds at a certificate's path.
+/// Where in a container something was delivered to, and what it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A certificate's folder.
+    Certificate {
+        /// The folder.
+        path: ContainerPath,
+        /// What the files are called.
+        layout: Layout,
+    },
+}
+
+/// What a container holds at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
-    /// The content of its file.
+    /// A certificate: the content of its file.
     Certificate(Vec<u8>),
     /// No such file.
     Nothing,
@@ -186,13 +204,12 @@ pub trait Site: Send + Sync {
         parcel: Parcel,
     ) -> BoxFuture<'_, Result<Delivered, SiteError>>;
 
-    /// Reads the certificate that the container has at `path`, and clears away what a killed delivery may
-    /// have left beside it.
+    /// Looks at what the container has at a place, and clears away what a killed delivery may have left
+    /// beside it.
     fn held(
         &self,
         container: Arc<Container>,
-        path: ContainerPath,
-        layout: Layout,
+        place: Place,
     ) -> BoxFuture<'_, Result<Held, SiteError>>;
 
     /// Tells the service that its files changed.

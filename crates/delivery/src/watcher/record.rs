@@ -41,21 +41,26 @@ pub(super) struct Record {
     pub(super) container_name: String,
     /// The container's start that it was delivered into; another one means that a tmpfs is empty again.
     pub(super) started_at: String,
-    /// The serial.
-    pub(super) serial: String,
     /// The digest of what was wanted then.
     pub(super) wanted: String,
+    pub(super) delivered_at: Timestamp,
+    /// A reload that is still to be done.
+    pub(super) reload_due: Option<Timestamp>,
+    #[serde(flatten)]
+    pub(super) certificate: CertificateRecord,
+}
+
+/// Which certificate it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CertificateRecord {
+    /// The serial.
+    pub(super) serial: String,
     /// The digest of the trust bundle that was delivered along.
     pub(super) trust: String,
-    /// The digest of the delivered files.
-    pub(super) sha256: String,
-    pub(super) delivered_at: Timestamp,
     pub(super) not_after: Timestamp,
     pub(super) renew_at: Timestamp,
     /// When a handshake has shown the serial last.
     pub(super) served_at: Option<Timestamp>,
-    /// A reload that is still to be done.
-    pub(super) reload_due: Option<Timestamp>,
 }
 
 impl Record {

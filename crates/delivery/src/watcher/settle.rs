@@ -43,13 +43,13 @@ impl Book {
             Done::Delivered(arrived) => {
                 counters.deliveries += 1;
                 entry.delivered(arrived, world, effects);
-                let label = entry.names_label();
+                let label = entry.wanted.decided_label();
                 self.withdraw(&key.container, &label);
             }
             Done::Denied { reason, policy_epoch, trust, request } => {
                 let Reason { text, hint } = reason.clone();
                 entry.denied(reason, policy_epoch, trust);
-                let (container, label) = (entry.container.clone(), entry.names_label());
+                let (container, label) = (entry.container.clone(), entry.wanted.decided_label());
                 self.notice(&container, &label, &text, hint.as_deref(), &request, world);
             }
             Done::Failed(SiteError::Failed { reason, hint }) => {

@@ -1,8 +1,9 @@
 //! The book as people and programs see it.
 
 use super::book::{BadLabel, Book, Seat};
-use super::entry::{Entry, Proof, Reason};
-use super::status::{CertificateState, CertificateStatus, VerifyState};
+use super::entry::{Entry, Reason};
+use super::proof::Proof;
+use super::status::{CertificateStatus, DeliveryState, VerifyState};
 
 /// Every labelled certificate and every bad label, by container and certificate.
 pub(super) fn of(book: &Book) -> Vec<CertificateStatus> {
@@ -21,37 +22,38 @@ pub(super) fn of(book: &Book) -> Vec<CertificateStatus> {
 
 fn entry(entry: &Entry) -> CertificateStatus {
     let record = entry.record.as_ref();
+    let certificate = record.map(|record| &record.certificate);
     let (state, reason) = state(entry);
     CertificateStatus {
         container: entry.container.name.clone(),
         container_id: entry.key.container.clone(),
         certificate: entry.key.certificate.to_string(),
         names: entry.wanted.names.iter().map(ToString::to_string).collect(),
-        path: Some(entry.wanted.request.path.to_string()),
+        path: Some(entry.wanted.path().to_string()),
         state,
-        serial: record.map(|record| record.serial.clone()),
+        serial: certificate.map(|certificate| certificate.serial.clone()),
         delivered_at: record.map(|record| record.delivered_at),
-        not_after: record.map(|record| record.not_after),
-        renew_at: record.map(|record| record.renew_at),
+        not_after: certificate.map(|certificate| certificate.not_after),
+        renew_at: certificate.map(|certificate| certificate.renew_at),
         verify: verify(entry),
-        label: entry.denied.as_ref().map(|_| entry.names_label()),
+        label: entry.denied.as_ref().map(|_| entry.wanted.decided_label()),
         reason: reason.map(|reason| reason.text.clone()),
         hint: reason.and_then(|reason| reason.hint.clone()),
     }
 }
 
-fn state(entry: &Entry) -> (CertificateState, Option<&Reason>) {
+fn state(entry: &Entry) -> (DeliveryState, Option<&Reason>) {
     let last = entry.trouble.last.as_ref();
     if !entry.running() {
-        (CertificateState::Stopped, None)
+        (DeliveryState::Stopped, None)
     } else if let Some(denied) = &entry.denied {
-        (CertificateState::Refused, Some(&denied.reason))
+        (DeliveryState::Refused, Some(&denied.reason))
     } else if entry.trouble.failures > 0 {
-        (CertificateState::Retrying, last)
+        (DeliveryState::Retrying, last)
     } else if entry.record.is_some() && !entry.lost {
-        (CertificateState::Delivered, entry.reload_trouble.last.as_ref())
+        (DeliveryState::Delivered, entry.reload_trouble.last.as_ref())
     } else {
-        (CertificateState::Waiting, None)
+        (DeliveryState::Waiting, None)
     }
 }
 
@@ -71,7 +73,7 @@ fn bad_label(seat: &Seat, bad: &BadLabel) -> CertificateStatus {
         certificate: bad.certificate.clone(),
         names: Vec::new(),
         path: None,
-        state: CertificateState::BadLabel,
+        state: DeliveryState::BadLabel,
         serial: None,
         delivered_at: None,
         not_after: None,

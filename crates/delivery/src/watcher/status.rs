@@ -5,10 +5,10 @@ use std::fmt;
 use sealock_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Where a labelled certificate stands.
+/// Where something stands that a label asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum CertificateState {
+pub enum DeliveryState {
     /// Asked for, not delivered yet.
     Waiting,
     /// Delivered and valid.
@@ -60,7 +60,7 @@ pub struct CertificateStatus {
     /// The folder inside the container.
     pub path: Option<String>,
     /// Where it stands.
-    pub state: CertificateState,
+    pub state: DeliveryState,
     /// The serial that was delivered last, hex.
     pub serial: Option<String>,
     /// When it was delivered.

@@ -1,50 +1,31 @@
 //! Doing what the book says: each task talks to the source, the engine or the container, with a
-//! deadline, and comes back with what became of it. Keys live here only, between issue and delivery.
+//! deadline, and comes back with what became of it.
 
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use sealock_core::{SecretBytes, SubjectName, Timestamp};
+use sealock_core::SubjectName;
 use sealock_engine::Container;
 use tokio::time::timeout;
 
 use super::book::Book;
-use super::entry::{Entry, Reason, Step, World};
+use super::deliver_certificate::CertificateDelivery;
+use super::entry::{Reason, Step, World};
 use super::outcome::{Arrived, Holds, normal};
-use super::ports::{
-    CertificateSource, DeliveredCertificate, Held, Parcel, ParcelFile, Refusal, Site, SiteError,
-    Trust, WantedCertificate,
-};
+use super::ports::{CertificateSource, Held, Place, Site, SiteError, Trust};
 use super::record::EntryKey;
 use super::settings::WatcherSettings;
-use sealock_transfer::landing::Owner;
-
-use crate::labels::{ContainerPath, Endpoint, Layout, Reload};
+use crate::labels::{Endpoint, Reload};
 use crate::verify::{Question, Seen, serial_of};
 
 /// Something to do in a container, with all it takes.
 #[derive(Debug)]
 pub(super) enum Task {
-    Deliver(Box<Delivery>),
-    Check { container: Arc<Container>, path: ContainerPath, layout: Layout },
+    Deliver(Box<CertificateDelivery>),
+    Check { container: Arc<Container>, place: Place },
     Reload { container: Arc<Container>, how: Reload },
     Look { container: Arc<Container>, question: Question },
-}
-
-#[derive(Debug)]
-pub(super) struct Delivery {
-    container: Arc<Container>,
-    wanted: WantedCertificate,
-    path: ContainerPath,
-    owner: Option<Owner>,
-    mode: u32,
-    layout: Layout,
-    asked_at: Timestamp,
-    started_at: String,
-    digest: String,
-    trust: String,
-    policy_epoch: u64,
 }
 
 /// What became of a task.
@@ -72,9 +53,7 @@ impl Task {
         let request = &entry.wanted.request;
         match step {
             Step::Wait(_) => None,
-            Step::Check => {
-                Some(Self::Check { container, path: request.path.clone(), layout: request.layout })
-            }
+            Step::Check => Some(Self::Check { container, place: entry.wanted.place() }),
             Step::Reload => Some(Self::Reload { container, how: request.reload.clone()? }),
             Step::Look => {
                 let server_name = server_name(request.verify.as_ref()?, &entry.wanted.names)?;
@@ -93,7 +72,7 @@ impl Task {
             }
             Step::Deliver => {
                 let facts = book.seats.get(&key.container)?.facts.clone();
-                Some(Self::Deliver(Box::new(Delivery::new(entry, facts, trust, world))))
+                Some(Self::Deliver(Box::new(CertificateDelivery::new(entry, facts, trust, world))))
             }
         }
     }
@@ -106,9 +85,7 @@ impl Task {
     ) -> Done {
         match self {
             Self::Deliver(delivery) => delivery.perform(source, site, settings).await,
-            Self::Check { container, path, layout } => {
-                check(container, path, layout, site, settings).await
-            }
+            Self::Check { container, place } => check(container, place, site, settings).await,
             Self::Reload { container, how } => {
                 // The command has its own deadline; this one is for an engine that hangs.
                 let deadline = settings.reload_deadline * 2;
@@ -124,7 +101,7 @@ impl Task {
     }
 }
 
-fn late(what: &str) -> SiteError {
+pub(super) fn late(what: &str) -> SiteError {
     SiteError::Failed { reason: format!("{what} did not end in time"), hint: None }
 }
 
@@ -145,13 +122,12 @@ fn server_name(endpoint: &Endpoint, names: &[SubjectName]) -> Option<ServerName<
 
 async fn check(
     container: Arc<Container>,
-    path: ContainerPath,
-    layout: Layout,
+    place: Place,
     site: &dyn Site,
     settings: &WatcherSettings,
 ) -> Done {
     let started_at = started_at(&container);
-    let holds = match timeout(settings.deliver_deadline, site.held(container, path, layout)).await {
+    let holds = match timeout(settings.deliver_deadline, site.held(container, place)).await {
         Ok(Ok(Held::Certificate(pem))) => {
             let leaf = CertificateDer::from_pem_slice(&pem).ok();
             let serial = leaf.and_then(|leaf| serial_of(&leaf));
@@ -164,105 +140,12 @@ async fn check(
     Done::Checked { holds, started_at }
 }
 
-fn started_at(container: &Container) -> String {
+pub(super) fn started_at(container: &Container) -> String {
     container.started_at.as_ref().map(|start| start.as_str().to_owned()).unwrap_or_default()
 }
 
-impl Delivery {
-    fn new(
-        entry: &Entry,
-        facts: sealock_core::policy::ContainerFacts,
-        trust: &Trust,
-        world: &World<'_>,
-    ) -> Self {
-        let request = &entry.wanted.request;
-        let wanted = WantedCertificate {
-            container: facts,
-            certificate: entry.key.certificate.clone(),
-            names: entry.wanted.names.clone(),
-            usages: request.usages,
-            ttl: request.ttl,
-            key_type: request.key_type,
-            replaces: entry.record.as_ref().map(|record| record.serial.clone()),
-            request: request_id(),
-        };
-        Self {
-            container: Arc::clone(&entry.container),
-            wanted,
-            path: request.path.clone(),
-            owner: request.owner.clone(),
-            mode: request.mode,
-            layout: request.layout,
-            asked_at: world.now,
-            started_at: started_at(&entry.container),
-            digest: entry.wanted.digest.clone(),
-            trust: trust.digest.clone(),
-            policy_epoch: world.policy_epoch,
-        }
-    }
-
-    async fn perform(
-        self,
-        source: &dyn CertificateSource,
-        site: &dyn Site,
-        settings: &WatcherSettings,
-    ) -> Done {
-        let request = self.wanted.request.clone();
-        let asked = timeout(settings.deliver_deadline, source.request(self.wanted)).await;
-        let certificate = match asked {
-            Ok(Ok(certificate)) => certificate,
-            Ok(Err(Refusal::Denied { reason, hint })) => {
-                let reason = Reason { text: reason, hint };
-                let (policy_epoch, trust) = (self.policy_epoch, self.trust);
-                return Done::Denied { reason, policy_epoch, trust, request };
-            }
-            Ok(Err(Refusal::Unavailable { reason, hint })) => {
-                return Done::Failed(SiteError::Failed { reason, hint });
-            }
-            Err(_) => return Done::Failed(late("the issue of the certificate")),
-        };
-        let (serial, not_after) = (certificate.serial.clone(), certificate.not_after);
-        let files = files(certificate, self.layout, self.mode);
-        let parcel = Parcel { path: self.path, owner: self.owner, files, request: request.clone() };
-        let sent = timeout(settings.deliver_deadline, site.deliver(self.container, parcel)).await;
-        match sent.unwrap_or_else(|_| Err(late("the delivery"))) {
-            Ok(delivered) => Done::Delivered(Arrived {
-                asked_at: self.asked_at,
-                started_at: self.started_at,
-                wanted: self.digest,
-                trust: self.trust,
-                serial,
-                not_after,
-                delivered,
-                request,
-            }),
-            Err(error) => Done::Failed(error),
-        }
-    }
-}
-
-/// The folder's files. The mode of the label is for those that hold the key.
-fn files(certificate: DeliveredCertificate, layout: Layout, mode: u32) -> Vec<ParcelFile> {
-    let DeliveredCertificate { tls_crt, tls_key, ca_crt, bundle_pem, .. } = certificate;
-    let file = |name, mode, content| ParcelFile { name, mode, content };
-    let (ca, leaf) = (SecretBytes::new(ca_crt), SecretBytes::new(tls_crt));
-    match layout {
-        Layout::Tls => vec![
-            file("bundle.pem", mode, bundle_pem),
-            file("ca.crt", 0o444, ca),
-            file(layout.certificate(), 0o444, leaf),
-            file("tls.key", mode, tls_key),
-        ],
-        Layout::Docker => vec![
-            file("ca.pem", 0o444, ca),
-            file(layout.certificate(), 0o444, leaf),
-            file("key.pem", mode, tls_key),
-        ],
-    }
-}
-
 /// A request id that is new: 64 random bits.
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     let mut bytes = [0_u8; 8];
     // The generator of AWS-LC does not fail once the process runs; zeros would only be less unique.
     let _ = aws_lc_rs::rand::fill(&mut bytes);

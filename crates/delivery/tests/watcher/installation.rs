@@ -7,7 +7,7 @@ use std::time::Duration;
 use sealock_core::SystemClock;
 use sealock_core::audit::Fact;
 use sealock_delivery::watcher::{
-    Alarm, CertificateState, CertificateStatus, EngineSite, SCOPE_LABEL, VerifyState, Watcher,
+    Alarm, CertificateStatus, DeliveryState, EngineSite, SCOPE_LABEL, VerifyState, Watcher,
     WatcherParts, WatcherSettings,
 };
 use sealock_engine::{Engine, EngineUrl};
@@ -155,7 +155,7 @@ impl Installation {
         wait::until("the delivery", PATIENCE, || {
             let status = self.status_of(container, "web")?;
             let new = status.serial.is_some() && status.serial.as_deref() != before;
-            (new && status.state == CertificateState::Delivered).then_some(status)
+            (new && status.state == DeliveryState::Delivered).then_some(status)
         })
     }
 

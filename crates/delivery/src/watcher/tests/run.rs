@@ -23,12 +23,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::super::{
-    AlarmKind, CertificateSource, CertificateState, Delivered, DeliveredCertificate, Held, Host,
-    Parcel, Refusal, Site, SiteError, Trust, VerifyState, WantedCertificate, Watcher, WatcherParts,
-    WatcherSettings,
+    AlarmKind, CertificateSource, Contents, Delivered, DeliveredCertificate, DeliveryState, Held,
+    Host, Parcel, Place, Refusal, Site, SiteError, Trust, VerifyState, WantedCertificate, Watcher,
+    WatcherParts, WatcherSettings,
 };
 use super::fixture::{container, id, service};
-use crate::labels::{ContainerPath, Layout, Reload};
+use crate::labels::Reload;
 use crate::verify::{Question, Seen};
 
 /// No test waits that long unless it fails.
@@ -154,16 +154,16 @@ impl Site for Inside {
             }
             let slow = *self.slow.lock();
             tokio::time::sleep(slow).await;
-            let names: Vec<(&str, u32)> =
-                parcel.files.iter().map(|file| (file.name, file.mode)).collect();
+            let Contents::Folder(files) = &parcel.contents;
+            let names: Vec<(&str, u32)> = files.iter().map(|file| (file.name, file.mode)).collect();
             let expected =
                 [("bundle.pem", 0o400), ("ca.crt", 0o444), ("tls.crt", 0o444), ("tls.key", 0o400)];
             assert_eq!(names, expected);
-            let crt = parcel.files[2].content.expose().to_vec();
-            let serial = String::from_utf8(parcel.files[1].content.expose().to_vec()).unwrap();
+            let crt = files[2].content.expose().to_vec();
+            let serial = String::from_utf8(files[1].content.expose().to_vec()).unwrap();
             let before = self.files.lock().insert(container.id.clone(), (crt, serial));
             let replaced_previous = before.is_some();
-            Ok(Delivered { changed: true, replaced_previous, sha256: "00".to_owned() })
+            Ok(Delivered { changed: true, replaced_previous })
         }
         .boxed()
     }
@@ -171,8 +171,7 @@ impl Site for Inside {
     fn held(
         &self,
         container: Arc<Container>,
-        _path: ContainerPath,
-        _layout: Layout,
+        _place: Place,
     ) -> BoxFuture<'_, Result<Held, SiteError>> {
         let files = self.files.lock().get(&container.id).cloned();
         async move { Ok(files.map_or(Held::Nothing, |(crt, _)| Held::Certificate(crt))) }.boxed()
@@ -357,13 +356,13 @@ impl World {
 }
 
 impl Running {
-    fn state(&self, name: &str) -> Option<CertificateState> {
+    fn state(&self, name: &str) -> Option<DeliveryState> {
         let all = self.watcher.snapshot();
         all.into_iter().find(|status| status.container == name).map(|status| status.state)
     }
 
     async fn delivered(&self, name: &str) {
-        until(name, || (self.state(name)? == CertificateState::Delivered).then_some(())).await;
+        until(name, || (self.state(name)? == DeliveryState::Delivered).then_some(())).await;
     }
 
     async fn served(&self, name: &str, serial: &str) {
@@ -416,7 +415,7 @@ async fn a_policy_that_changes_is_asked_again() {
     let world = World::new();
     world.engine.put(world.web(1, "bank"));
     let run = world.start();
-    until("the refusal", || (run.state("bank")? == CertificateState::Refused).then_some(())).await;
+    until("the refusal", || (run.state("bank")? == DeliveryState::Refused).then_some(())).await;
     world.authority.permits_bank.store(true, Ordering::SeqCst);
     world.authority.epoch.store(2, Ordering::SeqCst);
     run.watcher.poke();
@@ -462,7 +461,7 @@ async fn what_hangs_holds_up_nobody_else() {
     ] {
         let status = until(name, || {
             let mut all = run.watcher.snapshot().into_iter();
-            all.find(|one| one.container == name && one.state == CertificateState::Retrying)
+            all.find(|one| one.container == name && one.state == DeliveryState::Retrying)
         })
         .await;
         assert_eq!(status.reason.as_deref(), Some(reason));

@@ -241,11 +241,7 @@ impl Simulation {
                     trust: self.trust.clone(),
                     serial,
                     not_after: self.now.plus(wanted.request.ttl),
-                    delivered: Delivered {
-                        changed: true,
-                        replaced_previous: before.is_some(),
-                        sha256: "00".into(),
-                    },
+                    delivered: Delivered { changed: true, replaced_previous: before.is_some() },
                     request: "r".into(),
                 })
             }

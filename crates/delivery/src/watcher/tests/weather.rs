@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::status::{CertificateState, VerifyState};
+use super::super::status::{DeliveryState, VerifyState};
 use super::fixture::{container, id, service};
 use super::simulation::{Conduct, Simulation};
 
@@ -96,7 +96,7 @@ proptest! {
         host.pass(Duration::from_secs(1200));
         let pending = |host: &Simulation| {
             host.status().iter().any(|one| {
-                one.state != CertificateState::Stopped
+                one.state != DeliveryState::Stopped
                     && matches!(one.verify, VerifyState::Pending { .. })
             })
         };
@@ -111,10 +111,10 @@ proptest! {
         prop_assert_eq!(host.status().len(), host.containers.len());
         for status in host.status() {
             if !host.containers[&status.container_id].running {
-                prop_assert_eq!(status.state, CertificateState::Stopped);
+                prop_assert_eq!(status.state, DeliveryState::Stopped);
                 continue;
             }
-            prop_assert_eq!(status.state, CertificateState::Delivered, "{:?}", status);
+            prop_assert_eq!(status.state, DeliveryState::Delivered, "{:?}", status);
             prop_assert!(matches!(status.verify, VerifyState::Served { .. }), "{:?}", status);
             prop_assert!(status.not_after > Some(host.now), "{:?}", status);
             let model = host.models[&status.container_id].clone();
