@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::watched::WatchedContainers;
 use crate::command::EngineStatus;
 use crate::error::{ErrorCode, ServiceError};
-use crate::service::{Opening, PolicySource, Service};
+use crate::service::{NoSecrets, Opening, PolicySource, Service};
 
 /// How long the start waits for the engine's first answer.
 const FIRST_ANSWER: Duration = Duration::from_millis(150);
@@ -171,6 +171,7 @@ async fn watcher(service: &Arc<Service>, engine: &Engine) -> Result<Arc<Watcher>
         Arc::new(EngineSite::new(engine.clone(), Arc::clone(&clock), defaults.reload_deadline));
     let parts = WatcherParts {
         source: Arc::new(PolicySource(Arc::clone(service))),
+        secrets: Arc::new(NoSecrets),
         host: Arc::clone(&site) as _,
         site,
         journal: Arc::clone(service.journal()),

@@ -32,7 +32,7 @@ pub use authorize::Granted;
 pub use folder::PolicyFolder;
 pub use policy::check_policy;
 pub use request::new_request_id;
-pub use source::PolicySource;
+pub use source::{NoSecrets, PolicySource};
 pub use status::{DaemonView, Watched};
 
 use crate::attest::Attester;

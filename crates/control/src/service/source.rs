@@ -9,10 +9,11 @@ use sealock_authority::{
 };
 use sealock_core::audit::Actor;
 use sealock_core::policy::{Action, ContainerFacts, Principal, Question, Resource, plain};
-use sealock_core::{Identity, IdentityKind, SubjectName};
+use sealock_core::{Identity, IdentityKind, SecretName, SubjectName};
 use sealock_delivery::labels;
 use sealock_delivery::watcher::{
-    CertificateSource, DeliveredCertificate, Refusal, Trust, WantedCertificate,
+    CertificateSource, Current, DeliveredCertificate, DeliveredSecret, Refusal, SecretSource,
+    Trust, WantedCertificate, WantedSecret,
 };
 use serde_json::{Value, json};
 
@@ -54,6 +55,26 @@ impl CertificateSource for PolicySource {
         anchors.iter().for_each(|anchor| digest.update(anchor));
         let digest = data_encoding::HEXLOWER.encode(digest.finish().as_ref());
         Arc::new(Trust { digest, anchors })
+    }
+}
+
+/// In the place of a vault where there is none: nothing can be had.
+#[derive(Debug, Clone, Copy)]
+pub struct NoSecrets;
+
+impl SecretSource for NoSecrets {
+    fn read(&self, _: WantedSecret) -> BoxFuture<'_, Result<DeliveredSecret, Refusal>> {
+        let (reason, hint) = ("this daemon has no vault".to_owned(), None);
+        async move { Err(Refusal::Denied { reason, hint }) }.boxed()
+    }
+
+    fn allowed(&self, _: WantedSecret) -> BoxFuture<'_, Result<(), Refusal>> {
+        let (reason, hint) = ("this daemon has no vault".to_owned(), None);
+        async move { Err(Refusal::Unavailable { reason, hint }) }.boxed()
+    }
+
+    fn current(&self, _: &SecretName) -> Current {
+        Current::Unknown
     }
 }
 

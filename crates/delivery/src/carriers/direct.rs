@@ -26,7 +26,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sealock_engine::{Container, EngineError};
 use sealock_transfer::archive::{Kind, Member};
 use sealock_transfer::landing::{Landed, Landing, LandingError, Owner, Root, Watch};
-use sealock_transfer::plan::{Announced, Plan};
+use sealock_transfer::plan::{Announced, Destination, Plan, Shape};
 
 use super::id_map::IdMap;
 use super::{Carrier, CarrierError, Job};
@@ -180,13 +180,13 @@ pub(crate) fn pin(container: &Container) -> Result<OwnedFd, CarrierError> {
     Ok(Process::of(container)?.pidfd)
 }
 
-/// Removes what a killed delivery has left at a folder destination. The content stays.
-pub(crate) fn heal_folder(container: &Container, path: &str) -> Result<(), CarrierError> {
+/// Removes what a killed delivery has left at a destination. The content stays.
+pub(crate) fn heal(container: &Container, path: &str, shape: Shape) -> Result<(), CarrierError> {
     let process = Process::of(container)?;
     let root = process.open_root()?;
     process.expect_alive(container)?;
     let root = Root::from_fd(root)?;
-    let destination = root.settle(path, None)?;
+    let destination = Destination::parse(path, shape).map_err(LandingError::Destination)?;
     let announced = Announced { bytes: 0, members: 0 };
     let plan = Plan { destination, owner: None, mode: None, announced, memory_only: false };
     // Beginning heals; a landing that is dropped leaves the destination as it was.

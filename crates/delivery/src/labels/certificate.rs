@@ -7,7 +7,8 @@ use sealock_core::DnsName;
 use sealock_transfer::landing::Owner;
 
 use super::{
-    ContainerPath, Endpoint, KeyType, LabelError, LabelName, Layout, Reload, Usages, error, value,
+    ContainerPath, Endpoint, KeyType, Kind, LabelError, LabelName, Layout, Reload, Usages, error,
+    value,
 };
 
 /// The settings, as they stand in a label after the certificate's name.
@@ -81,7 +82,7 @@ impl CertificateRequest {
             "layout" => self.layout = text.parse()?,
             "reload" => self.reload = Some(text.parse()?),
             "verify" => self.verify = Some(text.parse()?),
-            other => return Err(error::unknown_setting(other)),
+            other => return Err(error::unknown_setting(Kind::Certificate, other)),
         }
         Ok(())
     }

@@ -19,8 +19,22 @@ impl ContainerPath {
         &self.0
     }
 
+    /// The folder that it is in.
+    pub fn folder(&self) -> &str {
+        match self.0.rsplit_once('/') {
+            Some((folder, _)) if !folder.is_empty() => folder,
+            _ => "/",
+        }
+    }
+
     pub(super) fn in_folder(folder: &str, name: &LabelName) -> Self {
         Self(format!("{folder}/{name}"))
+    }
+
+    /// Whether this is `other`, or a place below it.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        let below = self.0.strip_prefix(&other.0);
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 

@@ -157,3 +157,8 @@ impl fmt::Display for KeyType {
 pub(super) fn owner(text: &str) -> Result<Owner, LabelError> {
     text.parse().map_err(|_| LabelError::Owner { text: shortened(text) })
 }
+
+/// The only thing that can be said: what must not be is said by saying nothing.
+pub(super) fn allowed(text: &str) -> Result<bool, LabelError> {
+    if text == "allowed" { Ok(true) } else { Err(LabelError::OnDisk { text: shortened(text) }) }
+}

@@ -9,13 +9,15 @@ use sealock_engine::Container;
 use sealock_transfer::landing::Owner;
 use tokio::time::timeout;
 
+use super::denial::{Basis, Ground};
 use super::entry::{Entry, Reason, World};
-use super::outcome::Arrived;
+use super::outcome::{Arrived, Goods};
 use super::ports::{
     CertificateSource, Contents, DeliveredCertificate, Parcel, ParcelFile, Refusal, Site,
-    SiteError, Trust, WantedCertificate,
+    SiteError, WantedCertificate,
 };
 use super::settings::WatcherSettings;
+use super::wanted::NamedCertificate;
 use super::work::{Done, late, request_id, started_at};
 use crate::labels::{ContainerPath, Layout};
 
@@ -30,26 +32,25 @@ pub(super) struct CertificateDelivery {
     asked_at: Timestamp,
     started_at: String,
     digest: String,
-    trust: String,
-    policy_epoch: u64,
+    basis: Basis,
 }
 
 impl CertificateDelivery {
     pub(super) fn new(
         entry: &Entry,
+        certificate: &NamedCertificate,
         facts: ContainerFacts,
-        trust: &Trust,
         world: &World<'_>,
     ) -> Self {
-        let request = &entry.wanted.request;
+        let NamedCertificate { request, names } = certificate;
         let wanted = WantedCertificate {
             container: facts,
-            certificate: entry.key.certificate.clone(),
-            names: entry.wanted.names.clone(),
+            certificate: request.name.clone(),
+            names: names.clone(),
             usages: request.usages,
             ttl: request.ttl,
             key_type: request.key_type,
-            replaces: entry.record.as_ref().map(|record| record.certificate.serial.clone()),
+            replaces: entry.held_serial().map(str::to_owned),
             request: request_id(),
         };
         Self {
@@ -62,8 +63,7 @@ impl CertificateDelivery {
             asked_at: world.now,
             started_at: started_at(&entry.container),
             digest: entry.wanted.digest.clone(),
-            trust: trust.digest.clone(),
-            policy_epoch: world.policy_epoch,
+            basis: entry.basis(world),
         }
     }
 
@@ -79,8 +79,7 @@ impl CertificateDelivery {
             Ok(Ok(certificate)) => certificate,
             Ok(Err(Refusal::Denied { reason, hint })) => {
                 let reason = Reason { text: reason, hint };
-                let (policy_epoch, trust) = (self.policy_epoch, self.trust);
-                return Done::Denied { reason, policy_epoch, trust, request };
+                return Done::Denied { reason, ground: Ground::Policy(self.basis), request };
             }
             Ok(Err(Refusal::Unavailable { reason, hint })) => {
                 return Done::Failed(SiteError::Failed { reason, hint });
@@ -90,18 +89,21 @@ impl CertificateDelivery {
         let (serial, not_after) = (certificate.serial.clone(), certificate.not_after);
         let files = files(certificate, self.layout, self.mode);
         let (path, owner, contents) = (self.path, self.owner, Contents::Folder(files));
-        let parcel = Parcel { path, owner, contents, request: request.clone() };
+        let memory_only = false;
+        let parcel = Parcel { path, owner, contents, memory_only, request: request.clone() };
         let sent = timeout(settings.deliver_deadline, site.deliver(self.container, parcel)).await;
         match sent.unwrap_or_else(|_| Err(late("the delivery"))) {
             Ok(delivered) => Done::Delivered(Arrived {
-                asked_at: self.asked_at,
                 started_at: self.started_at,
                 wanted: self.digest,
-                trust: self.trust,
-                serial,
-                not_after,
                 delivered,
                 request,
+                goods: Goods::Certificate {
+                    asked_at: self.asked_at,
+                    trust: self.basis.trust,
+                    serial,
+                    not_after,
+                },
             }),
             Err(error) => Done::Failed(error),
         }

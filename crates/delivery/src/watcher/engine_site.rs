@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sealock_core::Clock;
 use sealock_engine::{Container, Engine, EngineError, EngineEvent};
+use sealock_transfer::plan::Shape;
 
 use super::ports::{
     Contents, Delivered, Held, Host, Parcel, ParcelFile, Place, Site, SiteError, with_causes,
@@ -64,7 +65,7 @@ impl Site for EngineSite {
             carrier: CarrierChoice::Auto,
             owner: parcel.owner,
             mode: None,
-            memory_only: false,
+            memory_only: parcel.memory_only,
             after: None,
         };
         async move {
@@ -130,26 +131,37 @@ impl Site for EngineSite {
 }
 
 fn sources(contents: Contents) -> Vec<Source> {
-    let Contents::Folder(files) = contents;
-    let source = |ParcelFile { name, mode, content }| Source::Content {
+    let source = |ParcelFile { name, mode, content }: ParcelFile| Source::Content {
         name: name.to_owned(),
         mode,
         content,
     };
-    files.into_iter().map(source).collect()
+    match contents {
+        Contents::Folder(files) => files.into_iter().map(source).collect(),
+        Contents::File { mode, content } => vec![Source::OneFile { mode, content }],
+    }
 }
 
 fn look_and_heal(container: &Container, place: &Place) -> Result<Held, CarrierError> {
-    let Place::Certificate { path, layout } = place;
-    let file = format!("{path}/{}", layout.certificate());
-    let Some(content) = direct::read_file(container, &file, CERTIFICATE_LIMIT)? else {
+    let (path, file, limit) = match place {
+        Place::Certificate { path, layout } => {
+            (path, format!("{path}/{}", layout.certificate()), CERTIFICATE_LIMIT)
+        }
+        // Its content is the service's business: that it is there is all that is looked for.
+        Place::Secret { path } => (path, path.to_string(), 0),
+    };
+    let Some(content) = direct::read_file(container, &file, limit)? else {
         return Ok(Held::Nothing);
     };
-    // A delivery that was killed may have left a half-written version with a key in it.
-    if let Err(error) = direct::heal_folder(container, path.as_str()) {
+    let (held, shape) = match place {
+        Place::Certificate { .. } => (Held::Certificate(content), Shape::Folder),
+        Place::Secret { .. } => (Held::File, Shape::File),
+    };
+    // A delivery that was killed may have left a half-written version with a key or secret in it.
+    if let Err(error) = direct::heal(container, path.as_str(), shape) {
         tracing::warn!(path = %path, error = %with_causes(&error), "leftovers not removed");
     }
-    Ok(Held::Certificate(content))
+    Ok(held)
 }
 
 fn failed(error: &dyn std::error::Error, hint: Option<&str>) -> SiteError {
@@ -169,6 +181,11 @@ fn of_engine(error: &EngineError) -> SiteError {
 }
 
 fn of_send(error: &SendError) -> SiteError {
+    if let SendError::Carrier { source, .. } = error
+        && source.is_on_disk()
+    {
+        return SiteError::OnDisk { reason: with_causes(error) };
+    }
     let engine = match error {
         SendError::Container { source, .. } => Some(source),
         SendError::Carrier { source: CarrierError::Engine(source), .. } => Some(source),

@@ -1,4 +1,4 @@
-//! One labelled certificate of one container: what is wanted, what was delivered, what is next.
+//! One labelled certificate or secret of one container: what is wanted, what was delivered, what is next.
 //!
 //! [`Entry::step`] is the reconciler's heart: from labels, record and time it says what to do now, or
 //! until when nothing needs doing. It does no I/O and keeps no plan, so it does not matter at which
@@ -10,25 +10,30 @@ use std::time::Duration;
 use sealock_core::Timestamp;
 use sealock_engine::Container;
 
+use super::denial::Denied;
+use super::ports::{SecretSource, SiteError};
 use super::proof::{Proof, pending};
-use super::record::{CertificateRecord, EntryKey, Record};
+use super::record::{CertificateRecord, Content, EntryKey, Record};
+use super::secret::Standing;
 use super::settings::WatcherSettings;
 use super::wanted::Wanted;
 
 /// What holds for all entries in one round.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct World<'a> {
     pub(super) now: Timestamp,
     pub(super) policy_epoch: u64,
     pub(super) trust: &'a str,
     /// When the trust bundle was seen to change.
     pub(super) trust_changed: Timestamp,
+    /// Asked only for what there is of a secret.
+    pub(super) secrets: &'a dyn SecretSource,
     pub(super) settings: &'a WatcherSettings,
 }
 
 impl World<'_> {
     /// A moment that was set for soon. When it is far ahead the clock was set back: then it is now.
-    fn soon(&self, at: Option<Timestamp>) -> Option<Timestamp> {
+    pub(super) fn soon(&self, at: Option<Timestamp>) -> Option<Timestamp> {
         let longest =
             self.settings.retry_last.max(self.settings.look_again).max(self.settings.grace);
         at.map(|at| if at > self.now.plus(longest) { self.now } else { at })
@@ -42,12 +47,13 @@ pub(super) struct Reason {
     pub(super) hint: Option<String>,
 }
 
-/// A denial, with what it depended on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Denied {
-    pub(super) policy_epoch: u64,
-    pub(super) trust: String,
-    pub(super) reason: Reason,
+impl From<SiteError> for Reason {
+    fn from(error: SiteError) -> Self {
+        match error {
+            SiteError::Failed { reason, hint } => Self { text: reason, hint },
+            other => Self { text: other.to_string(), hint: None },
+        }
+    }
 }
 
 /// Failures in a row.
@@ -62,10 +68,12 @@ pub(super) struct Trouble {
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Have a certificate issued and deliver it.
+    /// Have a certificate issued or a secret read, and deliver it.
     Deliver,
     /// See whether the files are still there after a restart.
     Check,
+    /// Ask policy whether what was delivered may still be there.
+    Ask,
     /// Tell the service.
     Reload,
     /// Look at what the service serves.
@@ -74,7 +82,7 @@ pub(super) enum Step {
     Wait(Option<Timestamp>),
 }
 
-/// One labelled certificate.
+/// One labelled certificate or secret.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) key: EntryKey,
@@ -93,6 +101,7 @@ pub(super) struct Entry {
     pub(super) trouble: Trouble,
     pub(super) reload_trouble: Trouble,
     pub(super) proof: Proof,
+    pub(super) standing: Standing,
     /// When the container was seen to have stopped; `None` while it runs, or when nobody saw it.
     pub(super) stopped_at: Option<Timestamp>,
 }
@@ -105,7 +114,7 @@ impl Entry {
         record: Option<Record>,
         now: Timestamp,
     ) -> Self {
-        let served = record.as_ref().and_then(|record| record.certificate.served_at);
+        let served = record.as_ref().and_then(|record| record.certificate()?.served_at);
         let proof = match (wanted.verify(), &record, served) {
             (None, _, _) | (_, None, _) => Proof::NotAsked,
             (Some(_), Some(_), Some(at)) => Proof::Served { at },
@@ -125,6 +134,7 @@ impl Entry {
             trouble: Trouble::default(),
             reload_trouble: Trouble::default(),
             proof,
+            standing: Standing::default(),
             stopped_at: None,
         }
     }
@@ -162,9 +172,9 @@ impl Entry {
         self.container.started_at.as_ref().map_or("", |start| start.as_str())
     }
 
-    /// How the container's certificate is called in audit and status.
+    /// How it is called in audit and alarms.
     pub(super) fn subject(&self) -> String {
-        format!("{}/{}", self.container.name, self.key.certificate)
+        format!("{}/{}", self.container.name, self.key.item())
     }
 
     /// What is next.
@@ -188,6 +198,9 @@ impl Entry {
                 Step::Wait(wake.earliest)
             };
         }
+        if wake.due(self.ask_at(world)) {
+            return Step::Ask;
+        }
         let retry = world.soon(self.reload_trouble.next);
         let reload = world.soon(record.reload_due).map(|due| retry.map_or(due, |at| due.max(at)));
         if wake.due(reload) {
@@ -202,38 +215,48 @@ impl Entry {
 
     /// When the next delivery is due; `None` while policy says no.
     fn deliver_at(&self, world: &World<'_>) -> Option<Timestamp> {
-        let still = |denied: &Denied| {
-            denied.policy_epoch == world.policy_epoch && denied.trust == world.trust
-        };
-        if self.denied.as_ref().is_some_and(still) {
+        if self.still_denied(world) {
             return None;
         }
-        let needed = self.needed_at(world);
+        let needed = self.needed_at(world)?;
         Some(world.soon(self.trouble.next).map_or(needed, |next| needed.max(next)))
     }
 
-    pub(super) fn needed_at(&self, world: &World<'_>) -> Timestamp {
-        let Some(record) = &self.record else { return world.now };
+    /// From when on what is there is not what should be there; `None` while it is.
+    pub(super) fn needed_at(&self, world: &World<'_>) -> Option<Timestamp> {
+        let Some(record) = &self.record else { return Some(world.now) };
+        if self.forced || self.lost || record.wanted != self.wanted.digest {
+            return Some(world.now);
+        }
+        match &record.content {
+            Content::Certificate(held) => Some(self.renewed_at(record, held, world)),
+            Content::Secret(held) => self.replaced_at(held, world),
+        }
+    }
+
+    fn renewed_at(
+        &self,
+        record: &Record,
+        held: &CertificateRecord,
+        world: &World<'_>,
+    ) -> Timestamp {
         // Delivered in the future: the clock was set back, and nobody would accept it now.
-        let ahead = record.delivered_at > world.now.plus(Duration::from_secs(300));
-        if self.forced || self.lost || ahead || record.wanted != self.wanted.digest {
+        if record.delivered_at > world.now.plus(Duration::from_secs(300)) {
             return world.now;
         }
-        let CertificateRecord { trust, renew_at, .. } = &record.certificate;
-        if trust == world.trust {
-            *renew_at
-        } else {
-            let spread = world.settings.trust_due(&self.key.text(), world.trust_changed);
-            spread.min(*renew_at)
+        if held.trust == world.trust {
+            return held.renew_at;
         }
+        let spread = world.settings.trust_due(&self.key.text(), world.trust_changed);
+        held.renew_at.min(spread)
     }
 
     /// Whether the delivered certificate is in the last sixth of its life, or past it.
     pub(super) fn expiring(&self, now: Timestamp) -> bool {
-        self.record.as_ref().is_some_and(|record| {
-            let not_after = record.certificate.not_after;
-            let life = not_after.since(record.delivered_at);
-            now >= not_after.minus(life / 6)
+        let Some(record) = &self.record else { return false };
+        record.certificate().is_some_and(|held| {
+            let life = held.not_after.since(record.delivered_at);
+            now >= held.not_after.minus(life / 6)
         })
     }
 }

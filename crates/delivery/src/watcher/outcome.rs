@@ -1,29 +1,45 @@
 //! What becomes of an [`Entry`] when something was done for it.
 
-use sealock_core::Timestamp;
 use sealock_core::audit::Fact;
+use sealock_core::{SecretName, Timestamp};
 
+use super::denial::{Basis, Denied, Ground};
 use super::effects::Effects;
-use super::entry::{Denied, Entry, Reason, Trouble, World};
+use super::entry::{Entry, Reason, Trouble, World};
 use super::ports::{Delivered, SiteError};
 use super::proof::{Proof, pending};
-use super::record::{CertificateRecord, Record};
+use super::record::{CertificateRecord, Content, Record, SecretRecord};
+use super::secret::Standing;
 
-/// A certificate that was issued and delivered.
+/// Something that was delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Arrived {
-    /// When it was asked for; its life is counted from here, not from a backdated start.
-    pub(super) asked_at: Timestamp,
     /// The container's start then.
     pub(super) started_at: String,
     /// What was wanted then.
     pub(super) wanted: String,
-    /// The trust bundle then.
-    pub(super) trust: String,
-    pub(super) serial: String,
-    pub(super) not_after: Timestamp,
     pub(super) delivered: Delivered,
     pub(super) request: String,
+    pub(super) goods: Goods,
+}
+
+/// What it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Goods {
+    Certificate {
+        /// When it was asked for; its life is counted from here, not from a backdated start.
+        asked_at: Timestamp,
+        /// The trust bundle then.
+        trust: String,
+        serial: String,
+        not_after: Timestamp,
+    },
+    Secret {
+        secret: SecretName,
+        version: u64,
+        /// What there was when it was asked for.
+        basis: Basis,
+    },
 }
 
 /// What a container was seen to hold.
@@ -31,46 +47,39 @@ pub(super) struct Arrived {
 pub(super) enum Holds {
     /// A certificate with this serial.
     Serial(String),
-    /// None that can be read.
+    /// A file; of which version, it does not say.
+    File,
+    /// Nothing of the kind.
     Nothing,
     /// It cannot be seen from here.
     Unknown,
 }
 
 impl Entry {
-    /// The certificate is in the container.
+    /// What was wanted is in the container.
     pub(super) fn delivered(&mut self, arrived: Arrived, world: &World<'_>, effects: &mut Effects) {
-        let key = self.key.text();
-        let reload = self.wanted.reload().filter(|_| {
-            // ADR 0007: only who may have loaded an earlier version is told.
-            arrived.delivered.changed && arrived.delivered.replaced_previous
-        });
+        let Arrived { started_at, wanted, delivered, request, goods } = arrived;
+        let reload = self.wanted.reload().filter(|_| self.is_told(&delivered, &started_at, &goods));
         let reload_due = reload.map(|_| self.settled_at(world));
+        let told = reload.map_or_else(|| "none".to_owned(), ToString::to_string);
+        self.standing = match &goods {
+            Goods::Certificate { .. } => Standing::default(),
+            Goods::Secret { basis, .. } => Standing::delivered(basis),
+        };
         let record = Record {
             container_name: self.container.name.clone(),
-            started_at: arrived.started_at,
-            wanted: arrived.wanted,
+            started_at,
+            wanted,
             delivered_at: world.now,
             reload_due,
-            certificate: CertificateRecord {
-                serial: normal(&arrived.serial),
-                trust: arrived.trust,
-                not_after: arrived.not_after,
-                renew_at: world.settings.renew_at(&key, arrived.asked_at, arrived.not_after),
-                served_at: None,
-            },
+            content: self.content(goods, world),
         };
-        let fact = Fact::CertDelivered {
-            serial: record.certificate.serial.clone(),
-            name: self.key.certificate.to_string(),
-            container: self.container.name.clone(),
-            path: self.wanted.path().to_string(),
-            reload: reload.map_or_else(|| "none".to_owned(), ToString::to_string),
-        };
-        effects.tell(world.now, &arrived.request, fact);
+        effects.tell(world.now, &request, self.fact(&record.content, told));
         effects.write(record.put(&self.key));
         let since = reload_due.map_or(world.now, |due| due.max(world.now));
-        self.proof = self.proof_after(since, &record.certificate.serial, world);
+        self.proof = record.certificate().map_or(Proof::NotAsked, |certificate| {
+            self.proof_after(since, &certificate.serial, world)
+        });
         self.record = Some(record);
         self.forced = false;
         self.lost = false;
@@ -78,6 +87,53 @@ impl Entry {
         self.denied = None;
         self.trouble = Trouble::default();
         self.reload_trouble = Trouble::default();
+    }
+
+    /// ADR 0007: only who may have loaded an earlier version is told.
+    fn is_told(&self, delivered: &Delivered, started_at: &str, goods: &Goods) -> bool {
+        let Goods::Secret { secret, version, .. } = goods else {
+            // With each delivery comes a new certificate, so what was there was another.
+            return delivered.changed && delivered.replaced_previous;
+        };
+        let held = self.record.as_ref().and_then(|record| Some((record, record.secret()?)));
+        let newer =
+            held.is_some_and(|(_, held)| (&held.secret, &held.version) != (secret, version));
+        // A service may remove the file once it has read it.
+        let same_life = held.is_some_and(|(record, _)| record.started_at == started_at);
+        // The watcher may have been killed between putting the new version there and remembering it: then
+        // nothing has changed now, and still nobody was told.
+        (delivered.replaced_previous && (delivered.changed || newer)) || (same_life && newer)
+    }
+
+    fn content(&self, goods: Goods, world: &World<'_>) -> Content {
+        match goods {
+            Goods::Certificate { asked_at, trust, serial, not_after } => {
+                Content::Certificate(CertificateRecord {
+                    serial: normal(&serial),
+                    trust,
+                    not_after,
+                    renew_at: world.settings.renew_at(&self.key.text(), asked_at, not_after),
+                    served_at: None,
+                })
+            }
+            Goods::Secret { secret, version, .. } => {
+                Content::Secret(SecretRecord { secret, version })
+            }
+        }
+    }
+
+    fn fact(&self, content: &Content, reload: String) -> Fact {
+        let (container, path) = (self.container.name.clone(), self.wanted.path().to_string());
+        match content {
+            Content::Certificate(CertificateRecord { serial, .. }) => {
+                let (serial, name) = (serial.clone(), self.key.name.to_string());
+                Fact::CertDelivered { serial, name, container, path, reload }
+            }
+            Content::Secret(SecretRecord { secret, version }) => {
+                let (secret, version) = (secret.to_string(), *version);
+                Fact::SecretDelivered { secret, version, container, path, reload }
+            }
+        }
     }
 
     /// When the container's first process is old enough to be signalled.
@@ -92,10 +148,18 @@ impl Entry {
         settled.clamp(world.now, world.now.plus(settle))
     }
 
-    /// Policy says no.
-    pub(super) fn denied(&mut self, reason: Reason, policy_epoch: u64, trust: String) {
-        self.denied = Some(Denied { policy_epoch, trust, reason });
+    /// Policy or the place says no.
+    pub(super) fn denied(&mut self, denied: Denied) {
+        if let Ground::Policy(basis) = &denied.ground {
+            self.answered(basis);
+        }
+        self.denied = Some(denied);
         self.trouble = Trouble::default();
+    }
+
+    /// The serial that was delivered last.
+    pub(super) fn held_serial(&self) -> Option<&str> {
+        Some(self.record.as_ref()?.certificate()?.serial.as_str())
     }
 
     /// A delivery failed.
@@ -122,10 +186,12 @@ impl Entry {
         let Some(record) = &mut self.record else { return };
         let new_life = record.started_at != started_at;
         match holds {
-            Holds::Serial(serial) if *serial == record.certificate.serial => {}
+            Holds::Serial(serial)
+                if record.certificate().is_some_and(|held| held.serial == *serial) => {}
+            Holds::File if record.secret().is_some() => {}
             // It was there when this life was last seen.
             Holds::Unknown if !new_life => {}
-            Holds::Serial(_) | Holds::Nothing | Holds::Unknown => {
+            Holds::Serial(_) | Holds::File | Holds::Nothing | Holds::Unknown => {
                 self.lost = true;
                 return;
             }
@@ -134,7 +200,9 @@ impl Entry {
             return;
         }
         record.started_at = started_at;
-        record.certificate.served_at = None;
+        if let Content::Certificate(held) = &mut record.content {
+            held.served_at = None;
+        }
         // The new process has read the files at its start: nobody is left to be told.
         record.reload_due = None;
         effects.write(record.put(&self.key));
@@ -168,9 +236,9 @@ impl Entry {
             Err(SiteError::Gone | SiteError::EngineAway) => {
                 self.reload_trouble.next = Some(world.now.plus(world.settings.retry_first));
             }
-            Err(SiteError::Failed { reason, hint }) => {
+            Err(error @ (SiteError::Failed { .. } | SiteError::OnDisk { .. })) => {
                 let (key, ttl) = (self.key.text(), self.wanted.life());
-                let reason = Reason { text: reason, hint };
+                let reason = Reason::from(error);
                 again(&mut self.reload_trouble, &key, Some(reason), ttl, world);
             }
         }

@@ -1,5 +1,5 @@
-//! What the watcher needs of others, as small traits: `control` gives certificates, the engine and the
-//! carriers do the rest. Tests put fakes here.
+//! What the watcher needs of others, as small traits: `control` gives certificates and secrets, the engine
+//! and the carriers do the rest. Tests put fakes here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sealock_core::policy::ContainerFacts;
-use sealock_core::{SecretBytes, SubjectName, Timestamp};
+use sealock_core::{SecretBytes, SecretName, SubjectName, Timestamp};
 use sealock_engine::{Container, EngineError, EngineEvent};
 use thiserror::Error;
 
@@ -54,11 +54,44 @@ pub struct DeliveredCertificate {
     pub bundle_pem: SecretBytes,
 }
 
-/// Why no certificate was issued.
+/// A secret that labels ask for; policy decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedSecret {
+    /// The container, with its own names.
+    pub container: ContainerFacts,
+    /// Which secret of the vault.
+    pub secret: SecretName,
+    /// The secret's name within the container.
+    pub name: LabelName,
+    /// The request id, the same in all audit events of this delivery.
+    pub request: String,
+}
+
+/// A secret that was read, ready to be delivered.
+#[derive(Debug, Clone)]
+pub struct DeliveredSecret {
+    /// Its version.
+    pub version: u64,
+    /// Its value.
+    pub value: SecretBytes,
+}
+
+/// What there is of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Current {
+    /// This version.
+    Version(u64),
+    /// None: never set, deleted or expired.
+    Gone,
+    /// That cannot be found out now.
+    Unknown,
+}
+
+/// Why no certificate was issued, or no secret read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// Policy (or the authority's own constraints) says no. Asked again only when policy, trust or
-    /// labels change.
+    /// Policy (or the authority's own constraints) says no, or there is no such secret. Asked again only
+    /// when policy, trust, the secret's version or labels change.
     #[error("{reason}")]
     Denied {
         /// Why, for people.
@@ -100,6 +133,20 @@ pub trait CertificateSource: Send + Sync {
     fn trust(&self) -> Arc<Trust>;
 }
 
+/// Where secrets come from: policy and vault, put together by `control`.
+pub trait SecretSource: Send + Sync {
+    /// Asks policy whether this container may read it, and reads it. Both are audited.
+    fn read(&self, wanted: WantedSecret) -> BoxFuture<'_, Result<DeliveredSecret, Refusal>>;
+
+    /// What policy says now of a secret that the container has already. Nothing is read, so nothing is
+    /// audited.
+    fn allowed(&self, wanted: WantedSecret) -> BoxFuture<'_, Result<(), Refusal>>;
+
+    /// What there is of a secret. Cheap: it is asked in every round for every labelled secret, and while the
+    /// watcher's own knowledge is locked, so it must not ask the watcher anything.
+    fn current(&self, secret: &SecretName) -> Current;
+}
+
 /// The engine's view of its containers.
 pub trait Host: Send + Sync {
     /// The ids of all running containers. One that cannot be inspected must not spoil it.
@@ -128,6 +175,13 @@ pub struct ParcelFile {
 pub enum Contents {
     /// A folder of these files, that changes as a whole.
     Folder(Vec<ParcelFile>),
+    /// One file.
+    File {
+        /// Its permissions.
+        mode: u32,
+        /// What is in it.
+        content: SecretBytes,
+    },
 }
 
 /// What is delivered into a container: it changes as a whole.
@@ -139,6 +193,8 @@ pub struct Parcel {
     pub owner: Option<Owner>,
     /// What is to be there.
     pub contents: Contents,
+    /// Whether it may only be put on a file system in memory.
+    pub memory_only: bool,
     /// The request id, the same in all audit events of this delivery.
     pub request: String,
 }
@@ -163,6 +219,11 @@ pub enum Place {
         /// What the files are called.
         layout: Layout,
     },
+    /// A secret's file.
+    Secret {
+        /// The file.
+        path: ContainerPath,
+    },
 }
 
 /// What a container holds at a place.
@@ -170,6 +231,8 @@ pub enum Place {
 pub enum Held {
     /// A certificate: the content of its file.
     Certificate(Vec<u8>),
+    /// A file with a secret.
+    File,
     /// No such file.
     Nothing,
     /// It cannot be seen from here.
@@ -185,6 +248,12 @@ pub enum SiteError {
     /// The engine is away; nothing the certificate can do about it.
     #[error("the engine is away")]
     EngineAway,
+    /// Only memory would do, and the place is on a disk; so it is as long as the container is as it is.
+    #[error("{reason}")]
+    OnDisk {
+        /// Why, for people.
+        reason: String,
+    },
     /// It was tried and failed. As text, causes included: it goes to status and audit only.
     #[error("{reason}")]
     Failed {

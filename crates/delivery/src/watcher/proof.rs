@@ -6,6 +6,7 @@ use sealock_core::audit::Fact;
 use super::effects::Effects;
 use super::entry::{Entry, World};
 use super::ports::SiteError;
+use super::record::Content;
 use crate::verify::Seen;
 
 /// How far the proof is that the service serves what was delivered.
@@ -58,14 +59,16 @@ impl Entry {
         effects: &mut Effects,
     ) -> bool {
         let Some(record) = &mut self.record else { return false };
+        let Content::Certificate(held) = &mut record.content else { return false };
         let other = match result {
-            Ok(seen) if seen.serial == record.certificate.serial => match seen.chain {
+            Ok(seen) if seen.serial == held.serial => match seen.chain {
                 Ok(()) => {
-                    let told = record.certificate.served_at.replace(world.now).is_some();
+                    let told = held.served_at.replace(world.now).is_some();
+                    let serial = held.serial.clone();
                     effects.write(record.put(&self.key));
                     if !told {
                         let fact = Fact::CertServed {
-                            serial: record.certificate.serial.clone(),
+                            serial,
                             container: self.container.name.clone(),
                             endpoint: seen.address.to_string(),
                         };
@@ -76,10 +79,8 @@ impl Entry {
                 }
                 Err(why) => format!("it serves serial {}, but its chain fails: {why}", seen.serial),
             },
-            Ok(seen) => {
-                format!("it serves serial {}, not {}", seen.serial, record.certificate.serial)
-            }
-            Err(SiteError::Failed { reason, .. }) => reason,
+            Ok(seen) => format!("it serves serial {}, not {}", seen.serial, held.serial),
+            Err(SiteError::Failed { reason, .. } | SiteError::OnDisk { reason }) => reason,
             Err(error @ (SiteError::Gone | SiteError::EngineAway)) => error.to_string(),
         };
         self.not_seen(other, world, effects);

@@ -4,17 +4,33 @@ use std::time::Duration;
 
 use sealock_core::{DnsName, SubjectName};
 
+use super::denial::Ground;
 use super::ports::Place;
-use crate::labels::{CertificateRequest, ContainerPath, Endpoint, Layout, PREFIX, Reload};
+use crate::labels::{
+    CertificateRequest, ContainerPath, Endpoint, Kind, LabelName, Layout, Reload, SecretRequest,
+};
 
 /// What is wanted, and what shows whether that is still the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
+    pub(super) what: What,
+    /// Of all that makes another delivery necessary.
+    pub(super) digest: String,
+}
+
+/// By kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    Certificate(Box<NamedCertificate>),
+    Secret(SecretRequest),
+}
+
+/// A certificate with its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NamedCertificate {
     pub(super) request: CertificateRequest,
     /// The subject names; never empty.
     pub(super) names: Vec<SubjectName>,
-    /// Of all that makes another delivery necessary.
-    pub(super) digest: String,
 }
 
 impl Wanted {
@@ -39,44 +55,96 @@ impl Wanted {
         if request.layout != Layout::Tls {
             text.push_str(&format!(" {:?}", request.layout));
         }
-        Some(Self { digest: digest(&text), request, names })
+        let what = What::Certificate(Box::new(NamedCertificate { request, names }));
+        Some(Self { what, digest: digest(&text) })
+    }
+
+    pub(super) fn secret(request: SecretRequest) -> Self {
+        let SecretRequest { secret, path, owner, mode, on_disk, .. } = &request;
+        let text = format!("{secret} {path} {owner:?} {mode:o} {on_disk}");
+        Self { what: What::Secret(request), digest: digest(&text) }
     }
 
     /// Where it is to be.
     pub(super) fn path(&self) -> &ContainerPath {
-        &self.request.path
+        match &self.what {
+            What::Certificate(certificate) => &certificate.request.path,
+            What::Secret(secret) => &secret.path,
+        }
     }
 
     /// Where it is looked for.
     pub(super) fn place(&self) -> Place {
-        let CertificateRequest { path, layout, .. } = &self.request;
-        Place::Certificate { path: path.clone(), layout: *layout }
+        match &self.what {
+            What::Certificate(certificate) => {
+                let CertificateRequest { path, layout, .. } = &certificate.request;
+                Place::Certificate { path: path.clone(), layout: *layout }
+            }
+            What::Secret(secret) => Place::Secret { path: secret.path.clone() },
+        }
     }
 
     /// How the service is told.
     pub(super) fn reload(&self) -> Option<&Reload> {
-        self.request.reload.as_ref()
+        match &self.what {
+            What::Certificate(certificate) => certificate.request.reload.as_ref(),
+            What::Secret(secret) => secret.reload.as_ref(),
+        }
     }
 
-    /// Where the service is looked at.
+    /// Where the service is looked at. Of a secret nobody outside the service can see what it uses.
     pub(super) fn verify(&self) -> Option<&Endpoint> {
-        self.request.verify.as_ref()
+        match &self.what {
+            What::Certificate(certificate) => certificate.request.verify.as_ref(),
+            What::Secret(_) => None,
+        }
     }
 
     /// How long what is delivered lives: nothing about it waits for more than a share of that.
     pub(super) fn life(&self) -> Duration {
-        self.request.ttl
+        match &self.what {
+            What::Certificate(certificate) => certificate.request.ttl,
+            What::Secret(_) => Duration::MAX,
+        }
     }
 
     /// The label that policy decides on, for notices about it.
     pub(super) fn decided_label(&self) -> String {
-        let setting = match (&self.request.dns, self.request.ip.is_empty()) {
-            (Some(_), _) => ".dns",
-            (None, false) => ".ip",
-            (None, true) => "",
+        let (kind, name, setting) = match &self.what {
+            What::Certificate(certificate) => {
+                let CertificateRequest { name, dns, ip, .. } = &certificate.request;
+                let setting = match (dns, ip.is_empty()) {
+                    (Some(_), _) => ".dns",
+                    (None, false) => ".ip",
+                    (None, true) => "",
+                };
+                (Kind::Certificate, name, setting)
+            }
+            What::Secret(secret) => (Kind::Secret, &secret.name, ".ref"),
         };
-        format!("{PREFIX}{}{setting}", self.request.name)
+        label(kind, name, setting)
     }
+
+    /// The label that says where it is to be, for notices about the place.
+    pub(super) fn path_label(&self) -> String {
+        let (kind, name) = match &self.what {
+            What::Certificate(certificate) => (Kind::Certificate, &certificate.request.name),
+            What::Secret(secret) => (Kind::Secret, &secret.name),
+        };
+        label(kind, name, ".path")
+    }
+
+    /// The label that a denial is about.
+    pub(super) fn denied_label(&self, ground: &Ground) -> String {
+        match ground {
+            Ground::Policy(_) => self.decided_label(),
+            Ground::Place { .. } => self.path_label(),
+        }
+    }
+}
+
+fn label(kind: Kind, name: &LabelName, setting: &str) -> String {
+    format!("{}{name}{setting}", kind.prefix())
 }
 
 fn digest(text: &str) -> String {

@@ -9,20 +9,26 @@ use sealock_core::SubjectName;
 use sealock_engine::Container;
 use tokio::time::timeout;
 
+use super::WatcherParts;
 use super::book::Book;
 use super::deliver_certificate::CertificateDelivery;
+use super::deliver_secret::{SecretDelivery, SecretQuestion};
+use super::denial::{Basis, Ground};
 use super::entry::{Reason, Step, World};
 use super::outcome::{Arrived, Holds, normal};
-use super::ports::{CertificateSource, Held, Place, Site, SiteError, Trust};
+use super::ports::{Held, Place, Refusal, Site, SiteError, Trust};
 use super::record::EntryKey;
 use super::settings::WatcherSettings;
+use super::wanted::What;
 use crate::labels::{Endpoint, Reload};
 use crate::verify::{Question, Seen, serial_of};
 
 /// Something to do in a container, with all it takes.
 #[derive(Debug)]
 pub(super) enum Task {
-    Deliver(Box<CertificateDelivery>),
+    Certificate(Box<CertificateDelivery>),
+    Secret(Box<SecretDelivery>),
+    Ask(Box<SecretQuestion>),
     Check { container: Arc<Container>, place: Place },
     Reload { container: Arc<Container>, how: Reload },
     Look { container: Arc<Container>, question: Question },
@@ -32,7 +38,8 @@ pub(super) enum Task {
 #[derive(Debug)]
 pub(super) enum Done {
     Delivered(Arrived),
-    Denied { reason: Reason, policy_epoch: u64, trust: String, request: String },
+    Denied { reason: Reason, ground: Ground, request: String },
+    Asked { answer: Result<(), Refusal>, basis: Basis, request: String },
     Failed(SiteError),
     Checked { holds: Holds, started_at: String },
     Reloaded(Result<(), SiteError>),
@@ -50,19 +57,22 @@ impl Task {
     ) -> Option<Self> {
         let entry = book.entries.get(key)?;
         let container = Arc::clone(&entry.container);
-        let request = &entry.wanted.request;
+        let wanted = &entry.wanted;
+        let facts = || Some(book.seats.get(&key.container)?.facts.clone());
         match step {
             Step::Wait(_) => None,
-            Step::Check => Some(Self::Check { container, place: entry.wanted.place() }),
-            Step::Reload => Some(Self::Reload { container, how: request.reload.clone()? }),
+            Step::Check => Some(Self::Check { container, place: wanted.place() }),
+            Step::Reload => Some(Self::Reload { container, how: wanted.reload().cloned()? }),
             Step::Look => {
-                let server_name = server_name(request.verify.as_ref()?, &entry.wanted.names)?;
+                let What::Certificate(certificate) = &wanted.what else { return None };
+                let endpoint = wanted.verify()?;
+                let server_name = server_name(endpoint, &certificate.names)?;
                 let anchors = trust.anchors.iter().cloned().map(CertificateDer::from).collect();
                 let since = std::time::Duration::from_secs(
                     u64::try_from(world.now.as_secs()).unwrap_or_default(),
                 );
                 let question = Question {
-                    port: request.verify.as_ref()?.port,
+                    port: endpoint.port,
                     server_name,
                     anchors,
                     now: UnixTime::since_unix_epoch(since),
@@ -70,21 +80,27 @@ impl Task {
                 };
                 Some(Self::Look { container, question })
             }
-            Step::Deliver => {
-                let facts = book.seats.get(&key.container)?.facts.clone();
-                Some(Self::Deliver(Box::new(CertificateDelivery::new(entry, facts, trust, world))))
-            }
+            Step::Ask => Some(Self::Ask(Box::new(SecretQuestion::new(entry, facts()?, world)?))),
+            Step::Deliver => Some(match &wanted.what {
+                What::Certificate(certificate) => {
+                    let delivery = CertificateDelivery::new(entry, certificate, facts()?, world);
+                    Self::Certificate(Box::new(delivery))
+                }
+                What::Secret(secret) => {
+                    Self::Secret(Box::new(SecretDelivery::new(entry, secret, facts()?, world)))
+                }
+            }),
         }
     }
 
-    pub(super) async fn perform(
-        self,
-        source: &dyn CertificateSource,
-        site: &dyn Site,
-        settings: &WatcherSettings,
-    ) -> Done {
+    pub(super) async fn perform(self, parts: &WatcherParts, settings: &WatcherSettings) -> Done {
+        let (site, secrets) = (parts.site.as_ref(), parts.secrets.as_ref());
         match self {
-            Self::Deliver(delivery) => delivery.perform(source, site, settings).await,
+            Self::Certificate(delivery) => {
+                delivery.perform(parts.source.as_ref(), site, settings).await
+            }
+            Self::Secret(delivery) => delivery.perform(secrets, site, settings).await,
+            Self::Ask(question) => question.perform(secrets, settings).await,
             Self::Check { container, place } => check(container, place, site, settings).await,
             Self::Reload { container, how } => {
                 // The command has its own deadline; this one is for an engine that hangs.
@@ -133,9 +149,11 @@ async fn check(
             let serial = leaf.and_then(|leaf| serial_of(&leaf));
             serial.map_or(Holds::Nothing, |serial| Holds::Serial(normal(&serial)))
         }
+        Ok(Ok(Held::File)) => Holds::File,
         Ok(Ok(Held::Nothing)) => Holds::Nothing,
         Ok(Err(error @ (SiteError::Gone | SiteError::EngineAway))) => return Done::Failed(error),
-        Ok(Ok(Held::Unknown) | Err(SiteError::Failed { .. })) | Err(_) => Holds::Unknown,
+        Ok(Ok(Held::Unknown) | Err(SiteError::Failed { .. } | SiteError::OnDisk { .. }))
+        | Err(_) => Holds::Unknown,
     };
     Done::Checked { holds, started_at }
 }

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use sealock_control::command::{Command, ContainerStatus, Reply, StatusReport};
+use sealock_control::command::{
+    Command, ContainerStatus, DeliveredSecretStatus, DeliveredStatus, Reply, StatusReport,
+};
 use sealock_core::Timestamp;
 use sealock_core::span::format_span;
 
@@ -41,13 +43,16 @@ fn text(report: &StatusReport) -> String {
     if let Some(table) = deliveries(&report.containers, report.now) {
         let _ = write!(text, "\n{table}");
     }
+    if let Some(table) = secrets(&report.containers) {
+        let _ = write!(text, "\n{table}");
+    }
     for (container, certificate) in all(&report.containers) {
-        if let Some(reason) = &certificate.reason {
-            let _ = writeln!(text, "\n{}/{}: {reason}", container.name, certificate.name);
-            if let Some(hint) = &certificate.hint {
-                let _ = writeln!(text, "  hint: {}", hint.replace('\n', "\n        "));
-            }
-        }
+        let what = format!("{}/{}", container.name, certificate.name);
+        explain(&mut text, &what, certificate.reason.as_deref(), certificate.hint.as_deref());
+    }
+    for (container, secret) in all_secrets(&report.containers) {
+        let what = format!("{}/secret:{}", container.name, secret.name);
+        explain(&mut text, &what, secret.reason.as_deref(), secret.hint.as_deref());
     }
     if let Some(table) = certificates(&report.expiring) {
         let _ = write!(text, "\nExpire within a week:\n{table}");
@@ -113,10 +118,42 @@ fn policy(report: &StatusReport) -> String {
 
 fn all(
     containers: &[ContainerStatus],
-) -> impl Iterator<Item = (&ContainerStatus, &sealock_control::command::DeliveredStatus)> {
+) -> impl Iterator<Item = (&ContainerStatus, &DeliveredStatus)> {
     containers.iter().flat_map(|container| {
         container.certificates.iter().map(move |certificate| (container, certificate))
     })
+}
+
+fn all_secrets(
+    containers: &[ContainerStatus],
+) -> impl Iterator<Item = (&ContainerStatus, &DeliveredSecretStatus)> {
+    containers
+        .iter()
+        .flat_map(|container| container.secrets.iter().map(move |secret| (container, secret)))
+}
+
+fn explain(text: &mut String, what: &str, reason: Option<&str>, hint: Option<&str>) {
+    let Some(reason) = reason else { return };
+    let _ = writeln!(text, "\n{what}: {reason}");
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "  hint: {}", hint.replace('\n', "\n        "));
+    }
+}
+
+fn secrets(containers: &[ContainerStatus]) -> Option<String> {
+    let mut table =
+        Table::new(&["CONTAINER", "SECRET", "STATE", "IN THE VAULT", "VERSION", "PATH"]);
+    for (container, secret) in all_secrets(containers) {
+        table.row([
+            container.name.clone(),
+            secret.name.clone(),
+            secret.state.clone(),
+            secret.secret.clone().unwrap_or_else(|| "-".to_owned()),
+            secret.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
+            secret.path.clone(),
+        ]);
+    }
+    (!table.is_empty()).then(|| table.render())
 }
 
 fn deliveries(containers: &[ContainerStatus], now: Timestamp) -> Option<String> {

@@ -17,7 +17,7 @@ fn one_service(ttl: &str) -> (Simulation, String) {
     (host, id(1))
 }
 
-fn state(host: &Simulation) -> DeliveryState {
+fn state(host: &mut Simulation) -> DeliveryState {
     host.status()[0].state
 }
 
@@ -130,7 +130,7 @@ fn a_restart_on_tmpfs_delivers_again_and_one_on_a_volume_does_not() {
         host.model(&web).conduct.keeps_files = keeps_files;
         host.pass(HOUR);
         host.stop(&web);
-        assert_eq!(state(&host), DeliveryState::Stopped);
+        assert_eq!(state(&mut host), DeliveryState::Stopped);
         host.pass(HOUR);
         host.restart(&web);
         host.pass(Duration::from_secs(60));
@@ -162,7 +162,7 @@ fn a_container_that_is_made_anew_gets_its_own_and_the_old_one_is_forgotten() {
 fn a_denial_is_asked_and_told_once_until_the_policy_changes() {
     let (mut host, web) = one_service("24h");
     host.pass(Duration::from_secs(1));
-    assert_eq!(state(&host), DeliveryState::Delivered);
+    assert_eq!(state(&mut host), DeliveryState::Delivered);
     host.model(&web).conduct.denied = true;
     host.book.entries.values_mut().next().unwrap().forced = true;
     host.pass(HOUR);
@@ -181,10 +181,10 @@ fn a_denial_is_asked_and_told_once_until_the_policy_changes() {
 
     host.model(&web).conduct.denied = false;
     host.pass(HOUR);
-    assert_eq!(state(&host), DeliveryState::Refused, "nothing has changed for the watcher");
+    assert_eq!(state(&mut host), DeliveryState::Refused, "nothing has changed for the watcher");
     host.policy_epoch += 1;
     host.pass(Duration::from_secs(60));
-    assert_eq!(state(&host), DeliveryState::Delivered);
+    assert_eq!(state(&mut host), DeliveryState::Delivered);
     assert_eq!(host.model(&web).asked, 4);
 }
 
@@ -210,7 +210,7 @@ fn failures_are_tried_again_less_and_less_often_and_become_an_alarm() {
     let (mut host, web) = one_service("24h");
     host.model(&web).conduct.no_space = true;
     host.pass(Duration::from_secs(1));
-    assert_eq!(state(&host), DeliveryState::Retrying);
+    assert_eq!(state(&mut host), DeliveryState::Retrying);
     assert_eq!(host.status()[0].reason.as_deref(), Some("no space is left"));
     assert_eq!(host.alarms(), []);
     host.pass(HOUR);
@@ -223,7 +223,7 @@ fn failures_are_tried_again_less_and_less_often_and_become_an_alarm() {
     host.model(&web).conduct.no_space = false;
     host.pass(HOUR / 6);
     assert_eq!(host.alarms(), []);
-    assert_eq!(state(&host), DeliveryState::Delivered);
+    assert_eq!(state(&mut host), DeliveryState::Delivered);
     assert_eq!(host.told(|fact| matches!(fact, Fact::AlarmRaised { .. })), 1);
     assert_eq!(host.told(|fact| matches!(fact, Fact::Failed { .. })), 1);
 }
