@@ -191,3 +191,40 @@ fn deliveries(containers: &[ContainerStatus], now: Timestamp) -> Option<String> 
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(name: &str, state: &str, version: Option<u64>) -> DeliveredSecretStatus {
+        DeliveredSecretStatus {
+            name: name.to_owned(),
+            secret: Some(format!("prod/{name}")),
+            path: format!("/run/sealock/secrets/{name}"),
+            state: state.to_owned(),
+            version,
+            delivered_at: None,
+            reason: None,
+            hint: None,
+        }
+    }
+
+    #[test]
+    fn labelled_secrets_have_a_table_and_their_reasons_below_it() {
+        let secrets = vec![secret("db", "delivered", Some(3)), secret("api", "refused", None)];
+        let (id, name) = ("0".repeat(64), "shop".to_owned());
+        let container = ContainerStatus { id, name, certificates: Vec::new(), secrets };
+        let table = super::secrets(std::slice::from_ref(&container)).unwrap();
+        let lines: Vec<Vec<&str>> =
+            table.lines().map(|line| line.split_whitespace().collect()).collect();
+        let db = ["shop", "db", "delivered", "prod/db", "3", "/run/sealock/secrets/db"];
+        let api = ["shop", "api", "refused", "prod/api", "-", "/run/sealock/secrets/api"];
+        assert_eq!(lines[1..], [db, api]);
+        assert_eq!(super::secrets(&[]), None);
+
+        let mut text = String::new();
+        explain(&mut text, "shop/secret:api", Some("no rule"), Some("permit (\n);"));
+        explain(&mut text, "shop/secret:db", None, None);
+        assert_eq!(text, "\nshop/secret:api: no rule\n  hint: permit (\n        );\n");
+    }
+}
