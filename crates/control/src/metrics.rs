@@ -135,7 +135,7 @@ impl Metrics {
             "Files sent into containers by command",
             self.delivered.clone(),
         );
-        let watch = "What happened to labelled certificates, by event";
+        let watch = "What happened to labelled certificates and secrets, by event";
         registry.register("watch_events", watch, self.watch.clone());
         registry.register("alarms", "Standing alarms, by alarm", self.alarms.clone());
         registry.register(

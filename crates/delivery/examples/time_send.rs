@@ -31,6 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             carrier: carrier.parse()?,
             owner: None,
             mode: None,
+            memory_only: false,
             after: None,
         };
         let receipt = send(&engine, &SystemClock, request, &Silent).await?;

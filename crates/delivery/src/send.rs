@@ -32,6 +32,8 @@ pub struct SendRequest {
     pub owner: Option<Owner>,
     /// The permission bits of every file; without, those of the source.
     pub mode: Option<u32>,
+    /// Whether it must land on a file system in memory, and else is refused before anything is sent.
+    pub memory_only: bool,
     /// What to do in the container afterwards, also when nothing had to be changed.
     pub after: Option<Reload>,
 }
@@ -190,6 +192,7 @@ pub async fn send(
         destination: &request.destination,
         owner: request.owner.as_ref(),
         mode: request.mode,
+        memory_only: request.memory_only,
         progress,
     };
     let (carrier, landed, passed_over) = carry(&job, request.carrier).await?;

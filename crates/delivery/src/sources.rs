@@ -40,6 +40,13 @@ pub enum Source {
         /// The bytes.
         content: SecretBytes,
     },
+    /// Content made in memory, for a file destination: it has no name of its own, so it is sent alone.
+    OneFile {
+        /// Its permission bits.
+        mode: u32,
+        /// The bytes.
+        content: SecretBytes,
+    },
 }
 
 impl std::fmt::Debug for Source {
@@ -47,6 +54,7 @@ impl std::fmt::Debug for Source {
         match self {
             Self::Path(path) => write!(formatter, "{}", path.display()),
             Self::Stream(_) => formatter.write_str("a stream"),
+            Self::OneFile { .. } => formatter.write_str("one file (in memory)"),
             Self::Content { name, .. } => write!(formatter, "{name} (in memory)"),
         }
     }
@@ -92,6 +100,9 @@ pub enum SourceError {
     /// Standard input together with other sources.
     #[error("standard input can only be sent alone")]
     StreamNotAlone,
+    /// Content without a name together with other sources.
+    #[error("a file without a name can only be sent alone")]
+    NotAlone,
     /// Standard input is too large.
     #[error("standard input is larger than {limit} bytes")]
     StreamTooLarge {
@@ -142,6 +153,13 @@ impl Load {
                 Source::Stream(_) if !alone => return Err(SourceError::StreamNotAlone),
                 Source::Stream(stream) => {
                     gathered.stream(stream, STREAM_LIMIT)?;
+                    one_file = Some(String::new());
+                }
+                Source::OneFile { .. } if !alone => return Err(SourceError::NotAlone),
+                Source::OneFile { mode, content } => {
+                    let size = content.len() as u64;
+                    let content = Content::from_bytes(content.expose().to_vec());
+                    gathered.push_file(member(b"file", Path::new("-"))?, mode, size, content);
                     one_file = Some(String::new());
                 }
                 Source::Content { name, mode, content } => {

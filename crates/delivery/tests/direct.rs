@@ -37,6 +37,7 @@ fn request(container: &str, destination: &str, sources: Vec<Source>) -> SendRequ
         carrier: CarrierChoice::Only(Carrier::Direct),
         owner: None,
         mode: None,
+        memory_only: false,
         after: None,
     }
 }
@@ -483,4 +484,36 @@ async fn a_remote_engine_is_not_for_this_carrier() {
     let refused = send(&engine, &SystemClock, request, &Silent).await.unwrap_err();
     let SendError::NoWay { passed_over, .. } = refused else { panic!("{refused:?}") };
     assert_eq!(passed_over.len(), 1);
+}
+
+#[tokio::test]
+async fn what_may_only_be_in_memory_is_refused_where_a_disk_would_have_it() {
+    if skip() {
+        return;
+    }
+    let image = Image::busybox();
+    let to = image.start(&["--tmpfs", "/run/here", "--volume", "/data"]);
+    let secret = |path: &str| {
+        let content = SecretBytes::new(b"hunter2".to_vec());
+        let sources = vec![Source::OneFile { mode: 0o440, content }];
+        SendRequest { memory_only: true, ..request(to.id(), path, sources) }
+    };
+    // The container's own layer, a volume, and a folder that is still to be made on the way there.
+    for path in ["/etc/secret", "/data/secret", "/run/new/folder/secret"] {
+        let refused = landing(send_request(secret(path)).await);
+        assert!(matches!(refused, LandingError::OnDisk { .. }), "{path}: {refused:?}");
+    }
+    assert_eq!(to.output(&["ls", "/run"]), "here\n");
+    let _ = send_request(secret("/run/here/app/secret")).await.unwrap();
+    assert_eq!(to.output(&["cat", "/run/here/app/secret"]), "hunter2");
+    assert_eq!(to.output(&["stat", "-c", "%a", "/run/here/app/secret"]), "440\n");
+    // A link to a disk is not followed: it is what is replaced.
+    let _ = to.output(&["ln", "-sf", "/etc/secret", "/run/here/app/secret"]);
+    let _ = send_request(secret("/run/here/app/secret")).await.unwrap();
+    assert_eq!(to.output(&["stat", "-c", "%F", "/run/here/app/secret"]), "regular file\n");
+    // One that leads a folder there is.
+    let _ = to.output(&["ln", "-s", "/etc", "/run/here/etc"]);
+    let refused = landing(send_request(secret("/run/here/etc/secret")).await);
+    assert!(matches!(refused, LandingError::OnDisk { .. }), "{refused:?}");
+    assert_eq!(to.output(&["sh", "-c", "ls /etc /data | grep secret || true"]), "");
 }

@@ -161,6 +161,7 @@ fn landing_reason(error: &LandingError) -> Reason {
     match error {
         LandingError::NoSpace { .. } | LandingError::QuotaExceeded { .. } => Reason::NoSpace,
         LandingError::Busy { .. } => Reason::Busy,
+        LandingError::OnDisk { .. } => Reason::OnDisk,
         LandingError::Stopped { .. } => Reason::Stream,
         LandingError::MoreThanAnnounced { .. }
         | LandingError::LessThanAnnounced { .. }

@@ -63,6 +63,7 @@ pub fn receive_ticket(ticket: &Ticket, to: &Path) -> Result<Landed, ReceiveError
         owner: None,
         mode: None,
         announced: ticket.announced,
+        memory_only: false,
     };
     let introduction =
         Introduction { container: None, evidence: Evidence::default(), started: None };
@@ -130,6 +131,7 @@ fn begin(wanted: &Wanted) -> Result<Landing, ReceiveError> {
         owner: owner.map_err(failed)?,
         mode: wanted.mode,
         announced: wanted.announced,
+        memory_only: wanted.memory_only,
     };
     Landing::begin(&root, &plan).map_err(failed)
 }

@@ -15,6 +15,9 @@ use crate::plan::{Announced, Shape};
 
 /// The version of everything that passes between sender and receiver.
 pub const VERSION: u8 = 1;
+/// The version of an offer. The second one says whether only memory will do as a destination: a receiver
+/// that does not know of this must not take it.
+const OFFER_VERSION: u8 = 2;
 /// What the name of a receiver begins with that was put into a container for one transfer, and removes
 /// itself when it is started.
 pub const PLACED_PREFIX: &str = ".sealock-receiver-";
@@ -145,6 +148,8 @@ pub struct Wanted {
     pub mode: Option<u32>,
     /// How much there is.
     pub announced: Announced,
+    /// Whether it must land on a file system in memory.
+    pub memory_only: bool,
 }
 
 impl Wanted {
@@ -177,7 +182,7 @@ impl Offer {
     /// As a message. The only one that holds the secret.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut encoder = Encoder::new();
-        encoder.byte(VERSION);
+        encoder.byte(OFFER_VERSION);
         encoder.fixed(self.transfer.as_bytes()).fixed(self.secret.expose());
         self.encode_terms(&self.bound.container, &mut encoder);
         encoder.finish()
@@ -187,7 +192,7 @@ impl Offer {
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         let mut decoder = Decoder::new(bytes);
         match decoder.byte()? {
-            VERSION => {}
+            OFFER_VERSION => {}
             other => return Err(CodecError::Version(other)),
         }
         let offer = Self {
@@ -257,6 +262,7 @@ fn encode_wanted(wanted: &Wanted, encoder: &mut Encoder) {
     if let Some(mode) = wanted.mode {
         encoder.small_number(mode);
     }
+    encoder.flag(wanted.memory_only);
 }
 
 fn decode_wanted(decoder: &mut Decoder<'_>) -> Result<Wanted, CodecError> {
@@ -276,7 +282,8 @@ fn decode_wanted(decoder: &mut Decoder<'_>) -> Result<Wanted, CodecError> {
     if mode.is_some_and(|mode| mode > 0o777) {
         return Err(CodecError::Field("mode"));
     }
-    Ok(Wanted { path: path.to_owned(), one_file, owner, mode, announced })
+    let memory_only = decoder.flag("memory only")?;
+    Ok(Wanted { path: path.to_owned(), one_file, owner, mode, announced, memory_only })
 }
 
 pub(crate) fn encode_amount(one_file: Option<&str>, announced: &Announced, encoder: &mut Encoder) {
@@ -323,6 +330,7 @@ pub(crate) mod tests {
                 owner: Some("app:998".parse().unwrap()),
                 mode: Some(0o400),
                 announced: Announced { bytes: 1_000_000, members: 100 },
+                memory_only: true,
             },
         }
     }

@@ -108,6 +108,9 @@ pub struct Plan {
     pub mode: Option<u32>,
     /// How much there is.
     pub announced: Announced,
+    /// Whether the destination must be on a file system in memory, so that the content never reaches
+    /// a disk.
+    pub memory_only: bool,
 }
 
 #[cfg(test)]

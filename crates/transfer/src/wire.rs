@@ -188,10 +188,12 @@ pub enum Reason {
     Listener,
     /// A fault of the receiver.
     Internal,
+    /// Only memory would do as a destination, and this one is not in memory.
+    OnDisk,
 }
 
 impl Reason {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Version,
         Self::Container,
         Self::Run,
@@ -204,6 +206,7 @@ impl Reason {
         Self::Stream,
         Self::Listener,
         Self::Internal,
+        Self::OnDisk,
     ];
 }
 

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 pub use reply::{
     Alarm, AuditPage, AuditReport, CaCertificate, CaReport, CertificateList, CertificateReport,
-    ContainerStatus, CrlReport, DeliveredStatus, EngineStatus, Files, InitReport, Membership,
-    PolicyCheck, PolicyExplained, PolicyStatus, PolicyUsed, Reply, SettingInForce, StatusReport,
-    TransferOpened,
+    ContainerStatus, CrlReport, DeliveredSecretStatus, DeliveredStatus, EngineStatus, Files,
+    InitReport, Membership, PolicyCheck, PolicyExplained, PolicyStatus, PolicyUsed, Reply,
+    SettingInForce, StatusReport, TransferOpened,
 };
 pub use secret_blob::SecretBlob;
 pub use secret_text::SecretText;

@@ -184,7 +184,7 @@ pub struct EngineStatus {
     pub error: Option<String>,
 }
 
-/// A container that has certificate labels.
+/// A container whose labels ask for something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerStatus {
     /// Container id.
@@ -193,6 +193,9 @@ pub struct ContainerStatus {
     pub name: String,
     /// Its certificates.
     pub certificates: Vec<DeliveredStatus>,
+    /// Its secrets.
+    #[serde(default)]
+    pub secrets: Vec<DeliveredSecretStatus>,
 }
 
 /// A certificate that a label asks for.
@@ -210,6 +213,27 @@ pub struct DeliveredStatus {
     pub not_after: Option<Timestamp>,
     /// When it is due.
     pub next_renewal: Option<Timestamp>,
+    /// Why it is not as it should be.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// A secret that a label asks for. Its value is nowhere in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveredSecretStatus {
+    /// The name in the label.
+    pub name: String,
+    /// Its name in the vault; `None` when no label could be read.
+    pub secret: Option<String>,
+    /// Where it is in the container.
+    pub path: String,
+    /// `waiting`, `delivered`, `stale`, `refused`, `retrying` …
+    pub state: String,
+    /// The delivered version.
+    pub version: Option<u64>,
+    /// When it was delivered.
+    pub delivered_at: Option<Timestamp>,
     /// Why it is not as it should be.
     pub reason: Option<String>,
     /// What to do about it.
@@ -278,7 +302,7 @@ pub struct StatusReport {
     pub ca: Option<CaReport>,
     /// The engine; `None` when it was not asked.
     pub engine: Option<EngineStatus>,
-    /// Containers with certificate labels.
+    /// Containers whose labels ask for something.
     pub containers: Vec<ContainerStatus>,
     /// Certificates in force that expire within a week, soonest first, at most 20.
     pub expiring: Vec<CertificateReport>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::StreamExt;
 use sealock_core::audit::{Actor, Fact, Record};
 use sealock_net::Shutdown;
 use tokio::task::JoinSet;
@@ -46,6 +47,10 @@ pub(super) fn start(chores: Chores, shutdown: &Shutdown, tasks: &mut JoinSet<()>
         let service = Arc::clone(&own);
         async move { report("checkpoint", blocking(move || service.checkpoint()).await) }
     });
+    if let Some(watcher) = &watcher {
+        let (service, watcher) = (Arc::clone(&service), Arc::clone(watcher));
+        tasks.spawn(follow_vault(service, watcher, shutdown.clone()));
+    }
     let changes = service.changes();
     tasks.spawn(keep_authority(service, doors, watcher, alarms, changes, shutdown.clone()));
 }
@@ -66,6 +71,31 @@ where
             chore().await;
         }
     });
+}
+
+/// Has labelled secrets looked at when the vault has changed. (What expires is seen in the watcher's own rounds.)
+async fn follow_vault(
+    service: Arc<Service>,
+    watcher: Arc<WatchedContainers>,
+    shutdown: Shutdown,
+) {
+    let followed = blocking(move || {
+        let vault = service.vault()?;
+        vault.changes().map_err(|error| ServiceError::of(ErrorCode::State, &error))
+    });
+    let mut changes = match followed.await {
+        Ok(changes) => changes,
+        Err(error) => return report("changes of the vault", Err(error)),
+    };
+    loop {
+        tokio::select! {
+            () = shutdown.triggered() => return,
+            change = changes.next() => match change {
+                Some(_) => watcher.poke(),
+                None => return,
+            },
+        }
+    }
 }
 
 /// Keeps intermediate, revocation lists and our own certificates fresh; at once after a rotation.

@@ -171,6 +171,7 @@ async fn watcher(service: &Arc<Service>, engine: &Engine) -> Result<Arc<Watcher>
         Arc::new(EngineSite::new(engine.clone(), Arc::clone(&clock), defaults.reload_deadline));
     let parts = WatcherParts {
         source: Arc::new(PolicySource(Arc::clone(service))),
+        secrets: Arc::new(PolicySource(Arc::clone(service))),
         host: Arc::clone(&site) as _,
         site,
         journal: Arc::clone(service.journal()),

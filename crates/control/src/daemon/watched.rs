@@ -7,11 +7,14 @@ use arc_swap::ArcSwap;
 use sealock_core::Timestamp;
 use sealock_core::policy::ContainerFacts;
 use sealock_delivery::watcher::{
-    AlarmKind, CertificateState, CertificateStatus, VerifyState, Watcher, container_facts,
+    AlarmKind, CertificateStatus, DeliveryState, SecretStatus, VerifyState, Watcher,
+    container_facts,
 };
 use sealock_engine::Engine;
 
-use crate::command::{Alarm, ContainerStatus, DeliveredStatus, EngineStatus};
+use crate::command::{
+    Alarm, ContainerStatus, DeliveredSecretStatus, DeliveredStatus, EngineStatus,
+};
 use crate::error::ServiceError;
 use crate::service::Watched;
 
@@ -60,13 +63,16 @@ impl WatchedContainers {
 impl Watched for WatchedContainers {
     fn containers(&self) -> Vec<ContainerStatus> {
         let Some((watcher, _)) = self.running.get() else { return Vec::new() };
-        let mut containers: BTreeMap<(String, String), Vec<DeliveredStatus>> = BTreeMap::new();
+        let mut containers = BTreeMap::new();
         for status in watcher.snapshot() {
-            let key = (status.container.clone(), status.container_id.clone());
-            containers.entry(key).or_default().push(delivered(status));
+            let container = container(&mut containers, &status.container, &status.container_id);
+            container.certificates.push(delivered(status));
         }
-        let of = |((name, id), certificates)| ContainerStatus { id, name, certificates };
-        containers.into_iter().map(of).collect()
+        for status in watcher.secrets() {
+            let container = container(&mut containers, &status.container, &status.container_id);
+            container.secrets.push(delivered_secret(status));
+        }
+        containers.into_values().collect()
     }
 
     fn alarms(&self) -> Vec<Alarm> {
@@ -114,16 +120,65 @@ impl Watched for WatchedContainers {
     }
 }
 
+type Containers = BTreeMap<(String, String), ContainerStatus>;
+
+/// The container's place in the list, made when it is the first of it. By name, then by id.
+fn container<'a>(all: &'a mut Containers, name: &str, id: &str) -> &'a mut ContainerStatus {
+    let (name, id) = (name.to_owned(), id.to_owned());
+    all.entry((name.clone(), id.clone())).or_insert_with(|| ContainerStatus {
+        id,
+        name,
+        certificates: Vec::new(),
+        secrets: Vec::new(),
+    })
+}
+
 const fn hint(kind: AlarmKind) -> Option<&'static str> {
     match kind {
         AlarmKind::NotServed => Some(
             "does the service read its files again? set sealock.cert.NAME.reload, or restart it",
         ),
         AlarmKind::DeliveryFailed | AlarmKind::Expiring => {
-            Some("`sealock status` names the reason at the certificate")
+            Some("`sealock status` names the reason at the certificate or secret")
         }
-        AlarmKind::ReloadFailed => Some("check the label sealock.cert.NAME.reload"),
+        AlarmKind::ReloadFailed => Some("check its label .reload"),
+        AlarmKind::Stale => {
+            Some("permit or set it again, or restart the container: its tmpfs is empty then")
+        }
         AlarmKind::EngineAway => Some("is the engine running? name another with --docker"),
+    }
+}
+
+/// A state whose service is not looked at, in a word.
+const fn word(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Waiting => "waiting",
+        DeliveryState::Retrying => "retrying",
+        DeliveryState::Refused => "refused",
+        DeliveryState::BadLabel => "bad label",
+        DeliveryState::Stopped => "stopped",
+        DeliveryState::Stale => "stale",
+    }
+}
+
+fn with_label(label: Option<String>, reason: Option<String>) -> Option<String> {
+    match (label, reason) {
+        (Some(label), Some(reason)) => Some(format!("{label}: {reason}")),
+        (_, reason) => reason,
+    }
+}
+
+fn delivered_secret(status: SecretStatus) -> DeliveredSecretStatus {
+    DeliveredSecretStatus {
+        name: status.name,
+        secret: status.secret,
+        path: status.path.unwrap_or_default(),
+        state: word(status.state).to_owned(),
+        version: status.version,
+        delivered_at: status.delivered_at,
+        reason: with_label(status.label, status.reason),
+        hint: status.hint,
     }
 }
 
@@ -133,22 +188,12 @@ fn delivered(status: CertificateStatus) -> DeliveredStatus {
         _ => None,
     };
     let state = match (status.state, &status.verify) {
-        (CertificateState::Delivered, VerifyState::Served { .. }) => "served",
-        (CertificateState::Delivered, VerifyState::NotServed { .. }) => "not served",
-        (CertificateState::Delivered, VerifyState::Pending { .. }) => "delivered, not seen yet",
-        (CertificateState::Delivered, VerifyState::NotAsked) => "delivered",
-        (CertificateState::Waiting, _) => "waiting",
-        (CertificateState::Retrying, _) => "retrying",
-        (CertificateState::Refused, _) => "refused",
-        (CertificateState::BadLabel, _) => "bad label",
-        (CertificateState::Stopped, _) => "stopped",
+        (DeliveryState::Delivered, VerifyState::Served { .. }) => "served",
+        (DeliveryState::Delivered, VerifyState::NotServed { .. }) => "not served",
+        (DeliveryState::Delivered, VerifyState::Pending { .. }) => "delivered, not seen yet",
+        (state, _) => word(state),
     };
-    let label = status.label;
-    let reason = not_served.or(status.reason);
-    let reason = match (label, reason) {
-        (Some(label), Some(reason)) => Some(format!("{label}: {reason}")),
-        (_, reason) => reason,
-    };
+    let reason = with_label(status.label, not_served.or(status.reason));
     DeliveredStatus {
         name: status.certificate,
         path: status.path.unwrap_or_default(),

@@ -16,6 +16,7 @@ mod identities;
 mod names;
 mod policy;
 mod request;
+mod secret_source;
 mod secrets;
 mod source;
 mod status;

@@ -59,7 +59,7 @@ impl CertificateSource for PolicySource {
 
 /// What can only change with policy, trust or labels, apart from what may be better in a moment: a clock
 /// that was set right, an intermediate that was made anew.
-fn refusal(error: &ServiceError) -> Refusal {
+pub(super) fn refusal(error: &ServiceError) -> Refusal {
     let causes =
         error.causes.iter().fold(error.message.clone(), |text, cause| format!("{text}: {cause}"));
     let (reason, hint) = (causes, error.hint.clone());

@@ -23,7 +23,7 @@ const MOST_EXPIRING: usize = 20;
 
 /// What the daemon knows besides the state folder.
 pub trait Watched: Send + Sync {
-    /// Containers with certificate labels.
+    /// Containers whose labels ask for something.
     fn containers(&self) -> Vec<ContainerStatus>;
     /// What needs a person.
     fn alarms(&self) -> Vec<Alarm>;
@@ -47,7 +47,7 @@ pub struct DaemonView {
     pub workload: Option<PathBuf>,
     /// The engine.
     pub engine: Option<Arc<ArcSwap<EngineStatus>>>,
-    /// Labelled certificates.
+    /// Labelled certificates and secrets.
     pub watched: Option<Arc<dyn Watched>>,
     /// Alarms of the daemon itself, such as an intermediate that needs the root key.
     pub alarms: Arc<ArcSwap<Vec<Alarm>>>,

@@ -26,7 +26,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sealock_engine::{Container, EngineError};
 use sealock_transfer::archive::{Kind, Member};
 use sealock_transfer::landing::{Landed, Landing, LandingError, Owner, Root, Watch};
-use sealock_transfer::plan::{Announced, Plan};
+use sealock_transfer::plan::{Announced, Destination, Plan, Shape};
 
 use super::id_map::IdMap;
 use super::{Carrier, CarrierError, Job};
@@ -62,6 +62,7 @@ pub(crate) async fn carry(job: &Job<'_>) -> Result<Landed, CarrierError> {
         destination: job.destination.to_owned(),
         owner: job.owner.cloned(),
         mode: job.mode,
+        memory_only: job.memory_only,
         users,
         groups,
         watch: Arc::clone(&watch),
@@ -122,6 +123,7 @@ struct Work {
     destination: String,
     owner: Option<Owner>,
     mode: Option<u32>,
+    memory_only: bool,
     users: IdMap,
     groups: IdMap,
     watch: Arc<Watch>,
@@ -150,7 +152,8 @@ impl Work {
         };
         let destination = root.settle(&self.destination, self.load.one_file())?;
         let announced = self.load.announced();
-        let plan = Plan { destination, owner, mode: self.mode, announced };
+        let (mode, memory_only) = (self.mode, self.memory_only);
+        let plan = Plan { destination, owner, mode, announced, memory_only };
         let mut landing = Landing::begin_watched(&root, &plan, Arc::clone(&self.watch))?;
         for Member { path, kind } in self.load.tree().members() {
             match kind {
@@ -177,15 +180,15 @@ pub(crate) fn pin(container: &Container) -> Result<OwnedFd, CarrierError> {
     Ok(Process::of(container)?.pidfd)
 }
 
-/// Removes what a killed delivery has left at a folder destination. The content stays.
-pub(crate) fn heal_folder(container: &Container, path: &str) -> Result<(), CarrierError> {
+/// Removes what a killed delivery has left at a destination. The content stays.
+pub(crate) fn heal(container: &Container, path: &str, shape: Shape) -> Result<(), CarrierError> {
     let process = Process::of(container)?;
     let root = process.open_root()?;
     process.expect_alive(container)?;
     let root = Root::from_fd(root)?;
-    let destination = root.settle(path, None)?;
+    let destination = Destination::parse(path, shape).map_err(LandingError::Destination)?;
     let announced = Announced { bytes: 0, members: 0 };
-    let plan = Plan { destination, owner: None, mode: None, announced };
+    let plan = Plan { destination, owner: None, mode: None, announced, memory_only: false };
     // Beginning heals; a landing that is dropped leaves the destination as it was.
     drop(Landing::begin(&root, &plan)?);
     Ok(())

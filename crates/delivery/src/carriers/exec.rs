@@ -103,6 +103,7 @@ pub(crate) async fn offer(
             owner: job.owner.cloned(),
             mode: job.mode.map(|mode| mode & 0o777),
             announced: job.load.announced(),
+            memory_only: job.memory_only,
         },
     })
 }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use sealock_engine::{Container, Engine, EngineError};
 use sealock_transfer::landing::{Landed, LandingError, Owner};
+use sealock_transfer::wire::Reason;
 
 use sealed::SealedError;
 
@@ -135,6 +136,8 @@ pub struct Job<'a> {
     pub owner: Option<&'a Owner>,
     /// The permission bits of every file; without, those of the source.
     pub mode: Option<u32>,
+    /// Whether it must land on a file system in memory.
+    pub memory_only: bool,
     /// Who wants to know.
     pub progress: &'a dyn Progress,
 }
@@ -202,6 +205,18 @@ impl From<SealedError> for CarrierError {
 }
 
 impl CarrierError {
+    /// Whether only memory would do as a destination, and it is on a disk.
+    pub fn is_on_disk(&self) -> bool {
+        match self {
+            Self::Landing(error) => matches!(error, LandingError::OnDisk { .. }),
+            Self::Sealed(error) => matches!(
+                &**error,
+                SealedError::Refused(refusal) if refusal.reason == Reason::OnDisk
+            ),
+            _ => false,
+        }
+    }
+
     /// What a person may do about it, where that is known.
     pub fn hint(&self) -> Option<&str> {
         match self {

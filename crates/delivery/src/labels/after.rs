@@ -83,7 +83,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// How a service is told that its certificate has changed.
+/// How a service is told that its files have changed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reload {
     /// A signal to the container's first process.

@@ -1,30 +1,39 @@
 //! Why a label was refused, with what to write instead.
 
+use sealock_core::SecretNameError;
 use sealock_core::name::NameError;
 use sealock_core::span::SpanError;
 use thiserror::Error;
 
-use super::{CertificateName, SETTINGS, suggest};
+use super::{Kind, LabelName, suggest};
 
 /// Why a label was refused.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LabelError {
-    /// Nearly `sealock.cert.`.
-    #[error("labels for certificates begin with `sealock.cert.`")]
-    Prefix,
+    /// Nearly `sealock.cert.` or `sealock.secret.`.
+    #[error("labels for {kind}s begin with `{}`", kind.prefix())]
+    Prefix {
+        /// What it seems to ask for.
+        kind: Kind,
+    },
     /// A name without a setting.
     #[error("the label names no setting")]
-    NoSetting,
-    /// The certificate's name within the container.
-    #[error("`{text}` is not a certificate's name (a-z, 0-9, `-`, `_`, `.`; at most 64)")]
-    CertificateName {
+    NoSetting {
+        /// What it asks for.
+        kind: Kind,
+    },
+    /// The name of a certificate or secret within the container.
+    #[error("`{text}` is not a name that a label can give (a-z, 0-9, `-`, `_`, `.`; at most 64)")]
+    LabelName {
         /// What stood there.
         text: String,
     },
     /// The last part of the key.
-    #[error("`{text}` is not a setting of a certificate")]
+    #[error("`{text}` is not a setting of a {kind}")]
     UnknownSetting {
+        /// What it asks for.
+        kind: Kind,
         /// What stood there.
         text: String,
         /// The nearest known one.
@@ -45,12 +54,18 @@ pub enum LabelError {
         /// The limit.
         limit: usize,
     },
-    /// More certificates than one container may ask for.
-    #[error("the container asks for more than {limit} certificates")]
-    TooManyCertificates {
-        /// The limit.
-        limit: usize,
+    /// More than one container may ask for.
+    #[error("the container asks for more than {} {kind}s", kind.limit())]
+    TooMany {
+        /// Of what.
+        kind: Kind,
     },
+    /// A secret without `.ref`.
+    #[error("no label says which secret of the vault it is")]
+    NoRef,
+    /// Not the name of a secret.
+    #[error(transparent)]
+    SecretName(#[from] SecretNameError),
     /// A DNS name or an address.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -69,19 +84,23 @@ pub enum LabelError {
         /// What stood there.
         text: String,
     },
-    /// Not a folder's path.
-    #[error("`{text}` is not a folder's path inside the container: {why}")]
+    /// Not a path.
+    #[error("`{text}` is not a path inside the container: {why}")]
     Path {
         /// What stood there.
         text: String,
         /// What is wrong with it.
         why: &'static str,
     },
-    /// Two certificates for one folder.
-    #[error("certificate `{by}` of this container has the same folder")]
+    /// Two things for one path, or for paths of which one is below the other.
+    #[error("{kind} `{by}` of this container goes to `{path}`")]
     PathTaken {
+        /// What keeps it.
+        kind: Kind,
         /// The one that keeps it.
         by: String,
+        /// The path that it keeps.
+        path: String,
     },
     /// Neither numbers nor names.
     #[error("`{text}` is not an owner (`UID`, `UID:GID` or names that the container knows)")]
@@ -89,13 +108,19 @@ pub enum LabelError {
         /// What stood there.
         text: String,
     },
-    /// Not a mode for a key.
-    #[error("`{text}` is not a mode for a key: {why}")]
+    /// Not a mode for what others must not see.
+    #[error("`{text}` is not a mode for a secret file: {why}")]
     Mode {
         /// What stood there.
         text: String,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// Neither absent nor `allowed`.
+    #[error("`{text}` does not say whether a disk is allowed")]
+    OnDisk {
+        /// What stood there.
+        text: String,
     },
     /// Not a kind of key.
     #[error("`{text}` is not a kind of key (`p256`, `p384`, `ed25519`, `rsa3072`)")]
@@ -143,15 +168,17 @@ impl LabelError {
     /// What to do about it, where that is not in the message already.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Prefix => Some("write sealock.cert.NAME.SETTING".to_owned()),
-            Self::NoSetting => {
-                Some("write sealock.cert.NAME.SETTING, such as sealock.cert.web.dns".to_owned())
+            Self::Prefix { kind } => Some(format!("write {}NAME.SETTING", kind.prefix())),
+            Self::NoSetting { kind } => {
+                Some(format!("write {}NAME.SETTING, such as {}", kind.prefix(), kind.example()))
             }
+            Self::NoRef => Some("such as sealock.secret.NAME.ref=prod/db/password".to_owned()),
+            Self::OnDisk { .. } => Some("write `allowed`, or leave the label out".to_owned()),
             Self::UnknownSetting { nearest: Some(word), .. }
             | Self::KeyType { nearest: Some(word), .. }
             | Self::Signal { nearest: Some(word), .. } => Some(format!("did you mean `{word}`?")),
-            Self::UnknownSetting { .. } => {
-                Some(format!("the settings are {}", SETTINGS.join(", ")))
+            Self::UnknownSetting { kind, .. } => {
+                Some(format!("the settings are {}", kind.settings().join(", ")))
             }
             Self::Signal { .. } => Some("such as signal:HUP or signal:USR1".to_owned()),
             Self::PathTaken { .. } => Some("give one of the two another .path".to_owned()),
@@ -165,8 +192,10 @@ impl LabelError {
 #[derive(Debug, PartialEq, Eq, Error)]
 #[error("label `{label}`: {reason}")]
 pub struct LabelFault {
-    /// The certificate that is not asked for because of it; `None` when the label names none.
-    pub certificate: Option<CertificateName>,
+    /// What the label asks for, or seems to.
+    pub kind: Kind,
+    /// The one that is not asked for because of it; `None` when the label names none.
+    pub name: Option<LabelName>,
     /// The label's key, shortened and without control characters.
     pub label: String,
     /// Why.
@@ -175,17 +204,18 @@ pub struct LabelFault {
 
 impl LabelFault {
     pub(super) fn new(
-        certificate: Option<CertificateName>,
+        kind: Kind,
+        name: Option<LabelName>,
         label: &str,
         reason: LabelError,
     ) -> Self {
-        Self { certificate, label: shortened(label), reason }
+        Self { kind, name, label: shortened(label), reason }
     }
 }
 
-pub(super) fn unknown_setting(text: &str) -> LabelError {
-    let nearest = suggest::nearest(text, &SETTINGS);
-    LabelError::UnknownSetting { text: shortened(text), nearest }
+pub(super) fn unknown_setting(kind: Kind, text: &str) -> LabelError {
+    let nearest = suggest::nearest(text, kind.settings());
+    LabelError::UnknownSetting { kind, text: shortened(text), nearest }
 }
 
 /// What of a hostile text is worth repeating, without control characters.

@@ -1,8 +1,11 @@
-//! What the labels of a container ask for: `sealock.cert.<name>.<setting>`.
+//! What the labels of a container ask for: `sealock.cert.<name>.<setting>` and
+//! `sealock.secret.<name>.<setting>`.
 //!
 //! A strict parser without I/O. An attacker controls every byte of every key and value: whoever may
 //! create a container sets its labels. So the parser bounds lengths and counts, accepts only what it
 //! can name a meaning for, and grants nothing: the result is a request, which policy decides.
+//!
+//! Of a certificate:
 //!
 //! | setting | value | default |
 //! |---|---|---|
@@ -18,267 +21,153 @@
 //! | `reload` | `signal:NAME` or `exec:COMMAND` (split like a shell, run without one) | none |
 //! | `verify` | `tls:PORT` or `tls:PORT/SNI` | none |
 //!
-//! A certificate exists by any one of its labels. A bad label refuses the certificate that it belongs
-//! to; the others of the container go on.
+//! Of a secret:
+//!
+//! | setting | value | default |
+//! |---|---|---|
+//! | `ref` | its name in the vault | it must be there |
+//! | `path` | a file, absolute and normalised | `/run/sealock/secrets/<name>` |
+//! | `owner`, `mode`, `reload` | as for a certificate | |
+//! | `on-disk` | `allowed`: the file may be where it reaches a disk | only memory will do |
+//!
+//! A certificate exists by any one of its labels, a secret by its `ref`. A bad label refuses the one that
+//! it belongs to; the others of the container go on.
 
 mod after;
+mod certificate;
+mod clash;
 mod error;
+mod kind;
+mod label_name;
 mod layout;
 mod names;
+mod path;
+mod secret;
 mod suggest;
 #[cfg(test)]
 mod tests;
 mod value;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::IpAddr;
-use std::str::FromStr;
-use std::time::Duration;
-
-use sealock_core::DnsName;
-use sealock_transfer::landing::Owner;
-use serde::{Deserialize, Serialize};
 
 pub use after::{Endpoint, Reload, Signal};
+pub use certificate::CertificateRequest;
 pub use error::{LabelError, LabelFault};
+pub use kind::Kind;
+pub use label_name::LabelName;
 pub use layout::Layout;
 pub use names::own_names;
-pub use value::{CertificatePath, KeyType, MAXIMUM_TTL, MINIMUM_TTL, Usages};
+pub use path::ContainerPath;
+pub use secret::SecretRequest;
+pub use value::{KeyType, MAXIMUM_TTL, MINIMUM_TTL, Usages};
 
-/// What every label of this module begins with.
-pub const PREFIX: &str = "sealock.cert.";
-
-/// The settings, as they stand in a label after the certificate's name.
-pub const SETTINGS: [&str; 11] = [
-    "dns", "ip", "usage", "ttl", "path", "owner", "mode", "key-type", "layout", "reload", "verify",
-];
-
-/// How many certificates the labels of one container may ask for.
-pub const MAXIMUM_CERTIFICATES: usize = 32;
 const MAXIMUM_KEY: usize = 256;
 const MAXIMUM_VALUE: usize = 4096;
-const MAXIMUM_NAMES: usize = 100;
-
-/// The name of a certificate within its container: `a-z 0-9 - _ .`, at most 64 characters, a letter or
-/// digit at both ends (so that it can be a folder's name).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CertificateName(String);
-
-impl CertificateName {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for CertificateName {
-    type Err = LabelError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let good = !text.is_empty()
-            && text.len() <= 64
-            && text.chars().all(|c| alphanumeric(c) || "-_.".contains(c))
-            && text.starts_with(alphanumeric)
-            && text.ends_with(alphanumeric);
-        if good {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(LabelError::CertificateName { text: error::shortened(text) })
-        }
-    }
-}
-
-impl fmt::Display for CertificateName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for CertificateName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for CertificateName {
-    type Error = LabelError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<CertificateName> for String {
-    fn from(name: CertificateName) -> Self {
-        name.0
-    }
-}
-
-/// One certificate that the labels of a container ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateRequest {
-    /// Its name within the container.
-    pub name: CertificateName,
-    /// The DNS names asked for; `None` stands for the container's own names.
-    pub dns: Option<Vec<DnsName>>,
-    /// The IP addresses asked for.
-    pub ip: Vec<IpAddr>,
-    /// What it is for.
-    pub usages: Usages,
-    /// How long it is to live.
-    pub ttl: Duration,
-    /// The folder inside the container.
-    pub path: CertificatePath,
-    /// Who owns the files there; `None` is the container's root.
-    pub owner: Option<Owner>,
-    /// The mode of the files that hold the key.
-    pub mode: u32,
-    /// The kind of key.
-    pub key_type: KeyType,
-    /// What the files are called.
-    pub layout: Layout,
-    /// How the service is told of new content.
-    pub reload: Option<Reload>,
-    /// Where the service is to be seen serving it.
-    pub verify: Option<Endpoint>,
-}
-
-impl CertificateRequest {
-    /// A request with every setting at its default.
-    fn with_defaults(name: CertificateName) -> Self {
-        let path = CertificatePath::default_for(&name);
-        Self {
-            name,
-            dns: None,
-            ip: Vec::new(),
-            usages: Usages { server: true, client: true },
-            ttl: Duration::from_secs(86_400),
-            path,
-            owner: None,
-            mode: 0o400,
-            key_type: KeyType::P256,
-            layout: Layout::Tls,
-            reload: None,
-            verify: None,
-        }
-    }
-
-    fn apply(&mut self, setting: &str, text: &str) -> Result<(), LabelError> {
-        match setting {
-            "dns" => self.dns = Some(value::dns_names(text, MAXIMUM_NAMES)?),
-            "ip" => self.ip = value::addresses(text, MAXIMUM_NAMES)?,
-            "usage" => self.usages = text.parse()?,
-            "ttl" => self.ttl = value::ttl(text)?,
-            "path" => self.path = text.parse()?,
-            "owner" => self.owner = Some(value::owner(text)?),
-            "mode" => self.mode = value::mode(text)?,
-            "key-type" => self.key_type = text.parse()?,
-            "layout" => self.layout = text.parse()?,
-            "reload" => self.reload = Some(text.parse()?),
-            "verify" => self.verify = Some(text.parse()?),
-            other => return Err(error::unknown_setting(other)),
-        }
-        Ok(())
-    }
-}
 
 /// What the labels of one container come to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ParsedLabels {
     /// The certificates asked for in good form, by name.
-    pub requests: Vec<CertificateRequest>,
+    pub certificates: Vec<CertificateRequest>,
+    /// The secrets asked for in good form, by name.
+    pub secrets: Vec<SecretRequest>,
     /// What could not be read, in the order of the labels.
     pub faults: Vec<LabelFault>,
+}
+
+impl ParsedLabels {
+    /// Whether nothing is asked for, and nothing seems to be.
+    pub fn is_empty(&self) -> bool {
+        self.certificates.is_empty() && self.secrets.is_empty() && self.faults.is_empty()
+    }
+}
+
+/// What is asked for by labels that are still being read.
+enum Draft {
+    Certificate(Box<CertificateRequest>),
+    Secret(secret::Draft),
+}
+
+impl Draft {
+    fn new(kind: Kind, name: LabelName) -> Self {
+        match kind {
+            Kind::Certificate => {
+                Self::Certificate(Box::new(CertificateRequest::with_defaults(name)))
+            }
+            Kind::Secret => Self::Secret(secret::Draft::new(name)),
+        }
+    }
+
+    fn apply(&mut self, setting: &str, text: &str) -> Result<(), LabelError> {
+        match self {
+            Self::Certificate(request) => request.apply(setting, text),
+            Self::Secret(draft) => draft.apply(setting, text),
+        }
+    }
 }
 
 /// Reads the labels of a container. Labels of others are passed over.
 ///
 /// The order of `labels` does not matter: the result is the same for any order.
 pub fn parse<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> ParsedLabels {
-    let labels: BTreeMap<&str, &str> = labels.into_iter().filter(|(key, _)| is_ours(key)).collect();
-    let mut faults = Vec::new();
-    let mut asked: BTreeMap<CertificateName, Option<CertificateRequest>> = BTreeMap::new();
-    for (key, text) in labels {
-        match split_key(key) {
-            Err(reason) => faults.push(LabelFault::new(None, key, reason)),
+    let ours = |(key, text)| Some((key, (Kind::of(key)?, text)));
+    let labels: BTreeMap<&str, (Kind, &str)> = labels.into_iter().filter_map(ours).collect();
+    let mut parsed = ParsedLabels::default();
+    let mut asked: BTreeMap<(Kind, LabelName), Option<Draft>> = BTreeMap::new();
+    for (key, (kind, text)) in labels {
+        match split_key(kind, key) {
+            Err(reason) => parsed.faults.push(LabelFault::new(kind, None, key, reason)),
             Ok((name, setting)) => {
-                let request = asked
-                    .entry(name.clone())
-                    .or_insert_with(|| Some(CertificateRequest::with_defaults(name.clone())));
-                if let Err(reason) = checked_apply(request, setting, text) {
-                    faults.push(LabelFault::new(Some(name), key, reason));
-                    *request = None;
+                let draft = asked
+                    .entry((kind, name.clone()))
+                    .or_insert_with(|| Some(Draft::new(kind, name.clone())));
+                if let Err(reason) = checked_apply(kind, draft, setting, text) {
+                    parsed.faults.push(LabelFault::new(kind, Some(name), key, reason));
+                    *draft = None;
                 }
             }
         }
     }
-    let requests = asked.into_values().flatten().collect();
-    ParsedLabels { requests: without_clashes(requests, &mut faults), faults }
+    for ((kind, name), draft) in asked {
+        match draft {
+            None => {}
+            Some(Draft::Certificate(request)) => parsed.certificates.push(*request),
+            Some(Draft::Secret(draft)) => match draft.finish() {
+                Ok(request) => parsed.secrets.push(request),
+                Err(reason) => {
+                    let label = format!("{}{name}.ref", kind.prefix());
+                    parsed.faults.push(LabelFault::new(kind, Some(name), &label, reason));
+                }
+            },
+        }
+    }
+    clash::settle(&mut parsed);
+    parsed
 }
 
 fn checked_apply(
-    request: &mut Option<CertificateRequest>,
+    kind: Kind,
+    draft: &mut Option<Draft>,
     setting: &str,
     text: &str,
 ) -> Result<(), LabelError> {
     if text.len() > MAXIMUM_VALUE {
         return Err(LabelError::TooLong { limit: MAXIMUM_VALUE });
     }
-    match request {
-        Some(request) => request.apply(setting, text),
-        // Refused already; a second bad label of the same certificate is reported too.
-        None => {
-            let scratch = CertificateName("scratch".to_owned());
-            CertificateRequest::with_defaults(scratch).apply(setting, text)
-        }
+    match draft {
+        Some(draft) => draft.apply(setting, text),
+        // Refused already; a second bad label of the same one is reported too.
+        None => Draft::new(kind, LabelName::scratch()).apply(setting, text),
     }
 }
 
-/// Whether a label is one of ours, misspelt prefixes included: `sealock.certs.web.dns` would otherwise
-/// be passed over in silence.
-fn is_ours(key: &str) -> bool {
-    if key.starts_with(PREFIX) {
-        return true;
-    }
-    let second = key.strip_prefix("sealock.").and_then(|rest| rest.split('.').next());
-    second.is_some_and(|word| {
-        // One slip of the hand, no more: `sealock.test` is another word.
-        matches!(word, "certificate" | "certificates")
-            || (word.len() <= 16 && suggest::distance(word, "cert") == 1)
-    })
-}
-
-fn split_key(key: &str) -> Result<(CertificateName, &str), LabelError> {
+fn split_key(kind: Kind, key: &str) -> Result<(LabelName, &str), LabelError> {
     if key.len() > MAXIMUM_KEY {
         return Err(LabelError::TooLong { limit: MAXIMUM_KEY });
     }
-    let rest = key.strip_prefix(PREFIX).ok_or(LabelError::Prefix)?;
-    let (name, setting) = rest.rsplit_once('.').ok_or(LabelError::NoSetting)?;
+    let rest = key.strip_prefix(kind.prefix()).ok_or(LabelError::Prefix { kind })?;
+    let (name, setting) = rest.rsplit_once('.').ok_or(LabelError::NoSetting { kind })?;
     Ok((name.parse()?, setting))
-}
-
-/// Two certificates in one folder would replace each other for ever; the first by name keeps it.
-fn without_clashes(
-    requests: Vec<CertificateRequest>,
-    faults: &mut Vec<LabelFault>,
-) -> Vec<CertificateRequest> {
-    let mut kept: Vec<CertificateRequest> = Vec::new();
-    for request in requests {
-        let label = |setting: &str| format!("{PREFIX}{}.{setting}", request.name);
-        if let Some(first) = kept.iter().find(|first| first.path == request.path) {
-            let reason = LabelError::PathTaken { by: first.name.to_string() };
-            faults.push(LabelFault::new(Some(request.name.clone()), &label("path"), reason));
-        } else if kept.len() == MAXIMUM_CERTIFICATES {
-            let reason = LabelError::TooManyCertificates { limit: MAXIMUM_CERTIFICATES };
-            faults.push(LabelFault::new(Some(request.name.clone()), &label("*"), reason));
-        } else {
-            kept.push(request);
-        }
-    }
-    kept
 }
 
 /// The entry for fuzzing: any bytes as `key=value` lines; checks what must hold of every result.
@@ -287,18 +176,32 @@ pub fn fuzz(data: &[u8]) {
     let pairs: Vec<(&str, &str)> =
         text.lines().map(|line| line.split_once('=').unwrap_or((line, ""))).collect();
     let parsed = parse(pairs.iter().copied());
-    let mut names: Vec<&CertificateName> = parsed.requests.iter().map(|one| &one.name).collect();
-    names.dedup();
-    assert_eq!(names.len(), parsed.requests.len(), "a certificate came out twice");
-    assert!(parsed.requests.len() <= MAXIMUM_CERTIFICATES, "more certificates than the limit");
-    for request in &parsed.requests {
-        assert!(request.path.as_str().starts_with('/'), "a relative path");
-        let parents = request.path.as_str().split('/').any(|part| part == ".." || part == ".");
+    let certificates = parsed.certificates.iter().map(|one| (Kind::Certificate, &one.name));
+    let secrets = parsed.secrets.iter().map(|one| (Kind::Secret, &one.name));
+    let asked: Vec<(Kind, &LabelName)> = certificates.chain(secrets).collect();
+    for (index, (kind, name)) in asked.iter().enumerate() {
+        assert!(!asked.iter().skip(index + 1).any(|other| *other == (*kind, *name)), "asked twice");
+        let faulty = |fault: &LabelFault| fault.kind == *kind && fault.name.as_ref() == Some(*name);
+        assert!(!parsed.faults.iter().any(faulty), "what was refused is asked for");
+    }
+    assert!(parsed.certificates.len() <= Kind::Certificate.limit(), "more than the limit");
+    assert!(parsed.secrets.len() <= Kind::Secret.limit(), "more than the limit");
+    let folders = parsed.certificates.iter().map(|one| (&one.path, one.mode));
+    for (path, mode) in folders.chain(parsed.secrets.iter().map(|one| (&one.path, one.mode))) {
+        assert!(path.as_str().starts_with('/'), "a relative path");
+        let parents = path.as_str().split('/').any(|part| part == ".." || part == ".");
         assert!(!parents, "a path that is not normalised");
-        assert!(request.mode <= 0o777, "a mode beyond permissions");
+        assert!(mode & !0o644 == 0 && mode & 0o400 != 0, "a mode that is never meant");
+    }
+    for request in &parsed.certificates {
         assert!((MINIMUM_TTL..=MAXIMUM_TTL).contains(&request.ttl), "a ttl out of range");
-        let faulty = |fault: &LabelFault| fault.certificate.as_ref() == Some(&request.name);
-        assert!(!parsed.faults.iter().any(faulty), "a refused certificate was asked for");
+    }
+    for (index, secret) in parsed.secrets.iter().enumerate() {
+        let later = parsed.secrets.iter().skip(index + 1).map(|one| &one.path);
+        for other in later.chain(parsed.certificates.iter().map(|one| &one.path)) {
+            let clash = secret.path.is_within(other) || other.is_within(&secret.path);
+            assert!(!clash, "two things at one path");
+        }
     }
     let again = parse(pairs.iter().rev().copied());
     let unique = pairs.iter().map(|(key, _)| key).collect::<std::collections::BTreeSet<_>>();

@@ -1,14 +1,20 @@
-use proptest::prelude::*;
+mod secrets;
 
+use std::time::Duration;
+
+use proptest::prelude::*;
+use sealock_core::DnsName;
+
+use super::certificate::SETTINGS;
 use super::*;
 
 fn one(setting: &str, text: &str) -> Result<CertificateRequest, LabelError> {
     let key = format!("sealock.cert.web.{setting}");
     let mut parsed = parse([(key.as_str(), text)]);
-    match (parsed.requests.pop(), parsed.faults.pop()) {
+    match (parsed.certificates.pop(), parsed.faults.pop()) {
         (Some(request), None) => Ok(request),
         (None, Some(fault)) => {
-            assert_eq!(fault.certificate, Some("web".parse().unwrap()));
+            assert_eq!((fault.kind, fault.name), (Kind::Certificate, Some("web".parse().unwrap())));
             assert_eq!(fault.label, key);
             Err(fault.reason)
         }
@@ -42,11 +48,11 @@ fn every_setting_is_read() {
         ("sealock.cert.my.web.reload", "exec:nginx -s 'reload now'"),
         ("sealock.cert.my.web.verify", "tls:8443/web"),
         ("com.docker.compose.service", "web"),
-        ("sealock.secret.x", "another plane's"),
+        ("sealock.scope", "another room's"),
         ("sealock.test", "another program's"),
     ]);
     assert_eq!(parsed.faults, []);
-    let [request] = &parsed.requests[..] else { panic!("one certificate: {parsed:?}") };
+    let [request] = &parsed.certificates[..] else { panic!("one certificate: {parsed:?}") };
     assert_eq!(request.name.as_str(), "my.web");
     let dns: Vec<&str> = request.dns.iter().flatten().map(DnsName::as_str).collect();
     assert_eq!(dns, ["web.corp.example", "web"]);
@@ -69,7 +75,8 @@ fn a_bad_label_refuses_its_certificate_only() {
         ("sealock.cert.bad.mode", "4755"),
         ("sealock.cert.good.dns", "fine.example"),
     ]);
-    let names: Vec<&str> = parsed.requests.iter().map(|request| request.name.as_str()).collect();
+    let names: Vec<&str> =
+        parsed.certificates.iter().map(|request| request.name.as_str()).collect();
     assert_eq!(names, ["good"]);
     let labels: Vec<&str> = parsed.faults.iter().map(|fault| fault.label.as_str()).collect();
     assert_eq!(labels, ["sealock.cert.bad.mode", "sealock.cert.bad.ttl"]);
@@ -82,7 +89,7 @@ fn a_bad_label_refuses_its_certificate_only() {
 fn slips_of_the_hand_are_answered_with_what_was_meant() {
     let hint = |key: &str| {
         let mut parsed = parse([(key, "x")]);
-        assert_eq!(parsed.requests, []);
+        assert_eq!(parsed.certificates, []);
         parsed.faults.pop().and_then(|fault| fault.reason.hint()).unwrap_or_default()
     };
     assert_eq!(hint("sealock.cert.web.dsn"), "did you mean `dns`?");
@@ -158,25 +165,26 @@ fn bad_names_of_certificates() {
     for name in ["Web", "", "-a", "a-", ".a", "..", "a/b", "ä", &"a".repeat(65)] {
         let key = format!("sealock.cert.{name}.dns");
         let parsed = parse([(key.as_str(), "a")]);
-        assert_eq!(parsed.requests, [], "{name}");
+        assert_eq!(parsed.certificates, [], "{name}");
         assert_eq!(parsed.faults.len(), 1, "{name}");
-        assert_eq!(parsed.faults[0].certificate, None, "{name}");
+        assert_eq!(parsed.faults[0].name, None, "{name}");
     }
 }
 
 #[test]
 fn one_folder_holds_one_certificate() {
     let parsed = parse([("sealock.cert.b.path", "/certs"), ("sealock.cert.a.path", "/certs")]);
-    assert_eq!(parsed.requests.len(), 1);
-    assert_eq!(parsed.requests[0].name.as_str(), "a");
-    assert_eq!(parsed.faults[0].reason, LabelError::PathTaken { by: "a".into() });
+    assert_eq!(parsed.certificates.len(), 1);
+    assert_eq!(parsed.certificates[0].name.as_str(), "a");
+    let (kind, by, path) = (Kind::Certificate, "a".into(), "/certs".into());
+    assert_eq!(parsed.faults[0].reason, LabelError::PathTaken { kind, by, path });
 }
 
 #[test]
 fn the_number_of_certificates_is_bounded() {
     let keys: Vec<String> = (0..40).map(|n| format!("sealock.cert.c{n:02}.ttl")).collect();
     let parsed = parse(keys.iter().map(|key| (key.as_str(), "1h")));
-    assert_eq!(parsed.requests.len(), MAXIMUM_CERTIFICATES);
+    assert_eq!(parsed.certificates.len(), Kind::Certificate.limit());
     assert_eq!(parsed.faults.len(), 8);
 }
 
@@ -190,6 +198,7 @@ fn hostile_texts_are_repeated_short_and_without_control_characters() {
 fn setting() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => prop::sample::select(SETTINGS.to_vec()).prop_map(str::to_owned),
+        3 => prop::sample::select(Kind::Secret.settings().to_vec()).prop_map(str::to_owned),
         1 => "[a-z-]{0,8}",
     ]
 }
@@ -200,6 +209,8 @@ fn text() -> impl Strategy<Value = String> {
         "[a-z0-9.,*-]{0,40}",
         "(signal:|exec:|tls:)[A-Za-z0-9/' ]{0,12}",
         "(/[a-z.]{0,4}){0,5}",
+        "(/[ab]){1,3}",
+        "allowed|[a-z]{1,3}(/[a-z]{1,3}){0,2}",
         "[0-9]{0,5}[smhd:]?[0-9]{0,3}",
     ]
 }
@@ -207,11 +218,14 @@ fn text() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn any_labels_give_a_result_that_keeps_its_promises(
-        labels in prop::collection::vec(("[a-cA-Z._-]{0,3}", setting(), text()), 0..12)
+        labels in prop::collection::vec(
+            ("cert|secret|certs|secrets", "[a-cA-Z._-]{0,3}|[ab]", setting(), text()),
+            0..12,
+        )
     ) {
         let lines: Vec<String> = labels
             .iter()
-            .map(|(name, setting, text)| format!("sealock.cert.{name}.{setting}={text}"))
+            .map(|(kind, name, setting, text)| format!("sealock.{kind}.{name}.{setting}={text}"))
             .collect();
         fuzz(lines.join("\n").as_bytes());
     }

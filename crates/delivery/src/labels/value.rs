@@ -12,7 +12,7 @@ use sealock_transfer::landing::Owner;
 use serde::{Deserialize, Serialize};
 
 use super::error::shortened;
-use super::{CertificateName, LabelError, suggest};
+use super::{LabelError, suggest};
 
 /// The shortest life that can be asked for. Renewal at two thirds must still leave time to deliver.
 pub const MINIMUM_TTL: Duration = Duration::from_secs(5);
@@ -65,8 +65,8 @@ pub(super) fn ttl(text: &str) -> Result<Duration, LabelError> {
     }
 }
 
-/// Octal, three or four digits. The owner must be able to read; a key that others can write, or that
-/// is executable or setuid, is never meant.
+/// Octal, three or four digits. The owner must be able to read; a key or secret that others can write,
+/// or that is executable or setuid, is never meant.
 pub(super) fn mode(text: &str) -> Result<u32, LabelError> {
     let refused = |why| LabelError::Mode { text: shortened(text), why };
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -78,7 +78,7 @@ pub(super) fn mode(text: &str) -> Result<u32, LabelError> {
         _ if mode & !0o777 != 0 => {
             Err(refused("permissions only, no setuid, setgid or sticky bit"))
         }
-        _ if mode & 0o111 != 0 => Err(refused("a key is not executable")),
+        _ if mode & 0o111 != 0 => Err(refused("what is read is not executable")),
         _ if mode & 0o022 != 0 => Err(refused("group and others must not write it")),
         _ if mode & 0o400 == 0 => Err(refused("its owner must be able to read it")),
         _ => Ok(mode),
@@ -152,79 +152,13 @@ impl fmt::Display for KeyType {
     }
 }
 
-/// A folder inside a container: absolute, normalised, not the root and not in the kernel's own trees.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CertificatePath(String);
-
-impl CertificatePath {
-    /// The path.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    pub(super) fn default_for(name: &CertificateName) -> Self {
-        Self(format!("/run/sealock/certs/{name}"))
-    }
-}
-
-impl FromStr for CertificatePath {
-    type Err = LabelError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refused = |why| Err(LabelError::Path { text: shortened(text), why });
-        let Some(relative) = text.strip_prefix('/') else {
-            return refused("it does not begin with /");
-        };
-        if relative.is_empty() {
-            return refused("it is the root folder");
-        }
-        if text.len() > 1024 || text.chars().any(char::is_control) {
-            return refused("it is longer than 1024 bytes or has control characters");
-        }
-        for part in relative.split('/') {
-            match part {
-                "" => return refused("it has an empty part or ends with /"),
-                "." | ".." => return refused("it has `.` or `..` in it"),
-                long if long.len() > 255 => return refused("a part is longer than 255 bytes"),
-                _ => {}
-            }
-        }
-        if matches!(relative.split('/').next(), Some("proc" | "sys")) {
-            return refused("the kernel's own trees hold no files");
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for CertificatePath {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for CertificatePath {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for CertificatePath {
-    type Error = LabelError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<CertificatePath> for String {
-    fn from(path: CertificatePath) -> Self {
-        path.0
-    }
-}
-
 /// An owner as `chown` takes it: user and perhaps group, each a number or a name that the container's
 /// own user database knows.
 pub(super) fn owner(text: &str) -> Result<Owner, LabelError> {
     text.parse().map_err(|_| LabelError::Owner { text: shortened(text) })
+}
+
+/// The only thing that can be said: what must not be is said by saying nothing.
+pub(super) fn allowed(text: &str) -> Result<bool, LabelError> {
+    if text == "allowed" { Ok(true) } else { Err(LabelError::OnDisk { text: shortened(text) }) }
 }

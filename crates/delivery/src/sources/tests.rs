@@ -91,6 +91,9 @@ fn sources_that_do_not_go_together_are_refused() {
     assert!(matches!(folder.gather(&[]), Err(SourceError::Nothing)));
     let both = vec![Source::Path(folder.path("one")), Source::Stream(Box::new(&b""[..]))];
     assert!(matches!(Load::gather(both), Err(SourceError::StreamNotAlone)));
+    let one = || Source::OneFile { mode: 0o400, content: SecretBytes::new(b"x".to_vec()) };
+    assert!(matches!(Load::gather(vec![one(), one()]), Err(SourceError::NotAlone)));
+    assert_eq!(Load::gather(vec![one()]).unwrap().one_file(), Some(""));
     let refused =
         Load::gather(vec![Source::Path("/".into()), Source::Path("/etc/hostname".into())]);
     assert!(matches!(refused, Err(SourceError::Nameless(_))));

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use sealock_core::Timestamp;
 
-use super::entry::{Entry, Proof, Trouble, World};
+use super::entry::{Entry, Trouble, World};
+use super::proof::Proof;
 use super::record::AlarmKey;
 use super::status::{Alarm, AlarmKind};
 
@@ -32,10 +33,13 @@ impl Entry {
             alarms.push((AlarmKind::NotServed, reason.clone()));
         }
         if self.expiring(world.now)
-            && let Some(record) = &self.record
+            && let Some(held) = self.record.as_ref().and_then(|record| record.certificate())
         {
-            let (end, serial) = (record.not_after, &record.serial);
+            let (end, serial) = (held.not_after, &held.serial);
             alarms.push((AlarmKind::Expiring, format!("serial {serial} ends at {end}")));
+        }
+        if let Some(reason) = self.stale(world) {
+            alarms.push((AlarmKind::Stale, reason.text));
         }
         alarms
     }
@@ -45,11 +49,12 @@ impl Entry {
         let of = |kind| raised.get(&AlarmKey::of(&self.key, kind));
         let failures = world.settings.failures_before_alarm;
         if let Some(alarm) = of(AlarmKind::DeliveryFailed)
-            && self.needed_at(world) <= world.now
+            && self.needed_at(world).is_some_and(|needed| needed <= world.now)
         {
             self.trouble.failures = failures;
             self.trouble.last = Some(alarm.into());
         }
+        self.standing.before = of(AlarmKind::Stale).map(|alarm| alarm.reason.clone());
         let reload_due = self.record.as_ref().is_some_and(|record| record.reload_due.is_some());
         if let Some(alarm) = of(AlarmKind::ReloadFailed).filter(|_| reload_due) {
             self.reload_trouble.failures = failures;

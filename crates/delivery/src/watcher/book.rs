@@ -1,4 +1,4 @@
-//! All containers and their labelled certificates, as the watcher knows them now.
+//! All containers and their labelled certificates and secrets, as the watcher knows them now.
 //!
 //! The book does no I/O: it is told what was seen and done, and says what to do next. What must be
 //! durable it collects as [`Effects`].
@@ -12,22 +12,25 @@ use sealock_core::{DnsName, Timestamp};
 use sealock_engine::Container;
 
 use super::effects::Effects;
-use super::entry::{Entry, Step, Wanted, World};
+use super::entry::{Entry, Step, World};
 use super::record::{AlarmKey, EntryKey, NoticeKey, Record, Remembered};
 use super::settings::SCOPE_LABEL;
 use super::status::{Alarm, AlarmKind, Counters};
-use crate::labels::{self, PREFIX};
+use super::wanted::Wanted;
+use crate::labels::{self, Kind, LabelName};
 
 /// A label that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BadLabel {
-    pub(super) certificate: String,
+    pub(super) kind: Kind,
+    /// Empty when the label names none.
+    pub(super) name: String,
     pub(super) label: String,
     pub(super) reason: String,
     pub(super) hint: Option<String>,
 }
 
-/// A container that asks for certificates.
+/// A container that asks for something.
 #[derive(Debug, Clone)]
 pub(super) struct Seat {
     pub(super) container: Arc<Container>,
@@ -76,21 +79,28 @@ impl Book {
         let pairs = container.labels.iter().map(|(key, text)| (key.as_str(), text.as_str()));
         let parsed = labels::parse(pairs);
         let ours = container.labels.get(SCOPE_LABEL) == world.settings.scope.as_ref();
-        if !ours || (parsed.requests.is_empty() && parsed.faults.is_empty()) {
+        if !ours || parsed.is_empty() {
             return self.forget(&id);
         }
         let container = Arc::new(container);
         let mut bad: Vec<BadLabel> = parsed.faults.iter().map(BadLabel::from).collect();
         let mut kept = BTreeSet::new();
-        for request in parsed.requests {
-            let key = EntryKey { container: id.clone(), certificate: request.name.clone() };
-            match Wanted::new(request, &own) {
+        let key =
+            |kind, name: &LabelName| EntryKey { container: id.clone(), kind, name: name.clone() };
+        for request in parsed.certificates {
+            let key = key(Kind::Certificate, &request.name);
+            match Wanted::certificate(request, &own) {
                 Some(wanted) => {
                     kept.insert(key.clone());
                     self.want(key, &container, wanted, world);
                 }
                 None => bad.push(BadLabel::without_names(&key)),
             }
+        }
+        for request in parsed.secrets {
+            let key = key(Kind::Secret, &request.name);
+            kept.insert(key.clone());
+            self.want(key, &container, Wanted::secret(request), world);
         }
         self.entries.retain(|key, _| key.container != id || kept.contains(key));
         for one in &bad {
@@ -174,7 +184,7 @@ impl Book {
         if self.notices.get(&key) == Some(&digest) {
             return;
         }
-        tracing::warn!(container = %container.name, label, reason, hint, "certificate label refused");
+        tracing::warn!(container = %container.name, label, reason, hint, "label refused");
         let fact = Fact::LabelRefused {
             container: container.name.clone(),
             label: label.to_owned(),
@@ -285,14 +295,15 @@ impl Book {
 const ENGINE: &str = "engine";
 
 fn engine_away() -> AlarmKey {
-    let (container, certificate) = (ENGINE.to_owned(), String::new());
-    AlarmKey { container, certificate, kind: AlarmKind::EngineAway }
+    let (container, item) = (ENGINE.to_owned(), String::new());
+    AlarmKey { container, item, kind: AlarmKind::EngineAway }
 }
 
 impl From<&labels::LabelFault> for BadLabel {
     fn from(fault: &labels::LabelFault) -> Self {
         Self {
-            certificate: fault.certificate.as_ref().map(ToString::to_string).unwrap_or_default(),
+            kind: fault.kind,
+            name: fault.name.as_ref().map(ToString::to_string).unwrap_or_default(),
             label: fault.label.clone(),
             reason: fault.reason.to_string(),
             hint: fault.reason.hint(),
@@ -303,10 +314,11 @@ impl From<&labels::LabelFault> for BadLabel {
 impl BadLabel {
     fn without_names(key: &EntryKey) -> Self {
         Self {
-            certificate: key.certificate.to_string(),
-            label: format!("{PREFIX}{}", key.certificate),
+            kind: key.kind,
+            name: key.name.to_string(),
+            label: format!("{}{}", key.kind.prefix(), key.name),
             reason: "the container has no name of its own that a certificate can hold".to_owned(),
-            hint: Some(format!("name it by {PREFIX}{}.dns", key.certificate)),
+            hint: Some(format!("name it by {}{}.dns", key.kind.prefix(), key.name)),
         }
     }
 }

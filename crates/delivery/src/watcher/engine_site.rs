@@ -8,10 +8,13 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sealock_core::Clock;
 use sealock_engine::{Container, Engine, EngineError, EngineEvent};
+use sealock_transfer::plan::Shape;
 
-use super::ports::{Delivered, Held, Host, Parcel, Site, SiteError, with_causes};
+use super::ports::{
+    Contents, Delivered, Held, Host, Parcel, ParcelFile, Place, Site, SiteError, with_causes,
+};
 use crate::carriers::{CarrierChoice, CarrierError, Silent, direct};
-use crate::labels::{CertificatePath, Layout, Reload};
+use crate::labels::Reload;
 use crate::reload::{ReloadError, reload};
 use crate::send::{SendError, SendRequest, send};
 use crate::sources::Source;
@@ -55,28 +58,20 @@ impl Site for EngineSite {
         container: Arc<Container>,
         parcel: Parcel,
     ) -> BoxFuture<'_, Result<Delivered, SiteError>> {
-        let sources = parcel.files.into_iter().map(|file| Source::Content {
-            name: file.name.to_owned(),
-            mode: file.mode,
-            content: file.content,
-        });
         let request = SendRequest {
-            sources: sources.collect(),
+            sources: sources(parcel.contents),
             container: container.id.clone(),
             destination: parcel.path.to_string(),
             carrier: CarrierChoice::Auto,
             owner: parcel.owner,
             mode: None,
+            memory_only: parcel.memory_only,
             after: None,
         };
         async move {
             let sent = send(&self.engine, self.clock.as_ref(), request, &Silent).await;
             let receipt = sent.map_err(|error| of_send(&error))?;
-            Ok(Delivered {
-                changed: receipt.changed,
-                replaced_previous: receipt.replaced,
-                sha256: receipt.sha256,
-            })
+            Ok(Delivered { changed: receipt.changed, replaced_previous: receipt.replaced })
         }
         .boxed()
     }
@@ -84,14 +79,13 @@ impl Site for EngineSite {
     fn held(
         &self,
         container: Arc<Container>,
-        path: CertificatePath,
-        layout: Layout,
+        place: Place,
     ) -> BoxFuture<'_, Result<Held, SiteError>> {
         async move {
             if !self.engine.is_local() {
                 return Ok(Held::Unknown);
             }
-            let read = move || read_and_heal(&container, &path, layout);
+            let read = move || look_and_heal(&container, &place);
             match tokio::task::spawn_blocking(read).await {
                 Ok(Ok(held)) => Ok(held),
                 Ok(Err(CarrierError::Stopped { .. })) => Err(SiteError::Gone),
@@ -136,20 +130,38 @@ impl Site for EngineSite {
     }
 }
 
-fn read_and_heal(
-    container: &Container,
-    path: &CertificatePath,
-    layout: Layout,
-) -> Result<Held, CarrierError> {
-    let file = format!("{path}/{}", layout.certificate());
-    let Some(content) = direct::read_file(container, &file, CERTIFICATE_LIMIT)? else {
+fn sources(contents: Contents) -> Vec<Source> {
+    let source = |ParcelFile { name, mode, content }: ParcelFile| Source::Content {
+        name: name.to_owned(),
+        mode,
+        content,
+    };
+    match contents {
+        Contents::Folder(files) => files.into_iter().map(source).collect(),
+        Contents::File { mode, content } => vec![Source::OneFile { mode, content }],
+    }
+}
+
+fn look_and_heal(container: &Container, place: &Place) -> Result<Held, CarrierError> {
+    let (path, file, limit) = match place {
+        Place::Certificate { path, layout } => {
+            (path, format!("{path}/{}", layout.certificate()), CERTIFICATE_LIMIT)
+        }
+        // Its content is the service's business: that it is there is all that is looked for.
+        Place::Secret { path } => (path, path.to_string(), 0),
+    };
+    let Some(content) = direct::read_file(container, &file, limit)? else {
         return Ok(Held::Nothing);
     };
-    // A delivery that was killed may have left a half-written version with a key in it.
-    if let Err(error) = direct::heal_folder(container, path.as_str()) {
+    let (held, shape) = match place {
+        Place::Certificate { .. } => (Held::Certificate(content), Shape::Folder),
+        Place::Secret { .. } => (Held::File, Shape::File),
+    };
+    // A delivery that was killed may have left a half-written version with a key or secret in it.
+    if let Err(error) = direct::heal(container, path.as_str(), shape) {
         tracing::warn!(path = %path, error = %with_causes(&error), "leftovers not removed");
     }
-    Ok(Held::Certificate(content))
+    Ok(held)
 }
 
 fn failed(error: &dyn std::error::Error, hint: Option<&str>) -> SiteError {
@@ -169,6 +181,11 @@ fn of_engine(error: &EngineError) -> SiteError {
 }
 
 fn of_send(error: &SendError) -> SiteError {
+    if let SendError::Carrier { source, .. } = error
+        && source.is_on_disk()
+    {
+        return SiteError::OnDisk { reason: with_causes(error) };
+    }
     let engine = match error {
         SendError::Container { source, .. } => Some(source),
         SendError::Carrier { source: CarrierError::Engine(source), .. } => Some(source),

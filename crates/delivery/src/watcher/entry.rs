@@ -1,4 +1,4 @@
-//! One labelled certificate of one container: what is wanted, what was delivered, what is next.
+//! One labelled certificate or secret of one container: what is wanted, what was delivered, what is next.
 //!
 //! [`Entry::step`] is the reconciler's heart: from labels, record and time it says what to do now, or
 //! until when nothing needs doing. It does no I/O and keeps no plan, so it does not matter at which
@@ -7,67 +7,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealock_core::{DnsName, SubjectName, Timestamp};
+use sealock_core::Timestamp;
 use sealock_engine::Container;
 
-use super::record::{EntryKey, Record};
+use super::denial::Denied;
+use super::ports::{SecretSource, SiteError};
+use super::proof::{Proof, pending};
+use super::record::{CertificateRecord, Content, EntryKey, Record};
+use super::secret::Standing;
 use super::settings::WatcherSettings;
-use crate::labels::{CertificateRequest, Layout, PREFIX};
+use super::wanted::Wanted;
 
 /// What holds for all entries in one round.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct World<'a> {
     pub(super) now: Timestamp,
     pub(super) policy_epoch: u64,
     pub(super) trust: &'a str,
     /// When the trust bundle was seen to change.
     pub(super) trust_changed: Timestamp,
+    /// Asked only for what there is of a secret.
+    pub(super) secrets: &'a dyn SecretSource,
     pub(super) settings: &'a WatcherSettings,
 }
 
 impl World<'_> {
     /// A moment that was set for soon. When it is far ahead the clock was set back: then it is now.
-    fn soon(&self, at: Option<Timestamp>) -> Option<Timestamp> {
+    pub(super) fn soon(&self, at: Option<Timestamp>) -> Option<Timestamp> {
         let longest =
             self.settings.retry_last.max(self.settings.look_again).max(self.settings.grace);
         at.map(|at| if at > self.now.plus(longest) { self.now } else { at })
-    }
-}
-
-/// What the labels come to, with the container's own names filled in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) request: CertificateRequest,
-    /// The subject names; never empty.
-    pub(super) names: Vec<SubjectName>,
-    /// Of all that makes another certificate or other files necessary.
-    pub(super) digest: String,
-}
-
-impl Wanted {
-    /// `None` when there is no name at all.
-    pub(super) fn new(request: CertificateRequest, own: &[DnsName]) -> Option<Self> {
-        let dns = request.dns.as_deref().unwrap_or(own).iter().cloned().map(SubjectName::Dns);
-        let names: Vec<SubjectName> =
-            dns.chain(request.ip.iter().copied().map(SubjectName::Ip)).collect();
-        if names.is_empty() {
-            return None;
-        }
-        let mut text = format!(
-            "{names:?} {:?} {:?} {} {:?} {:o} {}",
-            request.usages,
-            request.ttl,
-            request.path,
-            request.owner,
-            request.mode,
-            request.key_type,
-        );
-        // What was delivered before there were layouts is still what is wanted.
-        if request.layout != Layout::Tls {
-            text.push_str(&format!(" {:?}", request.layout));
-        }
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-        Some(Self { request, names, digest: data_encoding::HEXLOWER.encode(digest.as_ref()) })
     }
 }
 
@@ -78,12 +47,13 @@ pub(super) struct Reason {
     pub(super) hint: Option<String>,
 }
 
-/// A denial, with what it depended on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Denied {
-    pub(super) policy_epoch: u64,
-    pub(super) trust: String,
-    pub(super) reason: Reason,
+impl From<SiteError> for Reason {
+    fn from(error: SiteError) -> Self {
+        match error {
+            SiteError::Failed { reason, hint } => Self { text: reason, hint },
+            other => Self { text: other.to_string(), hint: None },
+        }
+    }
 }
 
 /// Failures in a row.
@@ -95,26 +65,15 @@ pub(super) struct Trouble {
     pub(super) last: Option<Reason>,
 }
 
-/// How far the proof is that the service serves what was delivered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Proof {
-    /// There is nothing to look at.
-    NotAsked,
-    /// Looked at again and again, until the grace time is over.
-    Pending { since: Timestamp, next: Timestamp, nudged: bool, last: Option<String> },
-    /// Seen.
-    Served { at: Timestamp },
-    /// Not seen within the grace time; looked at now and then, and often until `often_until`.
-    Missing { next: Timestamp, often_until: Timestamp, reason: String },
-}
-
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Have a certificate issued and deliver it.
+    /// Have a certificate issued or a secret read, and deliver it.
     Deliver,
     /// See whether the files are still there after a restart.
     Check,
+    /// Ask policy whether what was delivered may still be there.
+    Ask,
     /// Tell the service.
     Reload,
     /// Look at what the service serves.
@@ -123,7 +82,7 @@ pub(super) enum Step {
     Wait(Option<Timestamp>),
 }
 
-/// One labelled certificate.
+/// One labelled certificate or secret.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) key: EntryKey,
@@ -142,6 +101,7 @@ pub(super) struct Entry {
     pub(super) trouble: Trouble,
     pub(super) reload_trouble: Trouble,
     pub(super) proof: Proof,
+    pub(super) standing: Standing,
     /// When the container was seen to have stopped; `None` while it runs, or when nobody saw it.
     pub(super) stopped_at: Option<Timestamp>,
 }
@@ -154,8 +114,8 @@ impl Entry {
         record: Option<Record>,
         now: Timestamp,
     ) -> Self {
-        let served = record.as_ref().and_then(|record| record.served_at);
-        let proof = match (&wanted.request.verify, &record, served) {
+        let served = record.as_ref().and_then(|record| record.certificate()?.served_at);
+        let proof = match (wanted.verify(), &record, served) {
             (None, _, _) | (_, None, _) => Proof::NotAsked,
             (Some(_), Some(_), Some(at)) => Proof::Served { at },
             (Some(_), Some(_), None) => pending(now, now),
@@ -174,6 +134,7 @@ impl Entry {
             trouble: Trouble::default(),
             reload_trouble: Trouble::default(),
             proof,
+            standing: Standing::default(),
             stopped_at: None,
         }
     }
@@ -211,19 +172,9 @@ impl Entry {
         self.container.started_at.as_ref().map_or("", |start| start.as_str())
     }
 
-    /// How the container's certificate is called in audit and status.
+    /// How it is called in audit and alarms.
     pub(super) fn subject(&self) -> String {
-        format!("{}/{}", self.container.name, self.key.certificate)
-    }
-
-    /// The label that the certificate's names come from, for notices about them.
-    pub(super) fn names_label(&self) -> String {
-        let setting = match (&self.wanted.request.dns, self.wanted.request.ip.is_empty()) {
-            (Some(_), _) => ".dns",
-            (None, false) => ".ip",
-            (None, true) => "",
-        };
-        format!("{PREFIX}{}{setting}", self.key.certificate)
+        format!("{}/{}", self.container.name, self.key.item())
     }
 
     /// What is next.
@@ -247,6 +198,9 @@ impl Entry {
                 Step::Wait(wake.earliest)
             };
         }
+        if wake.due(self.ask_at(world)) {
+            return Step::Ask;
+        }
         let retry = world.soon(self.reload_trouble.next);
         let reload = world.soon(record.reload_due).map(|due| retry.map_or(due, |at| due.max(at)));
         if wake.due(reload) {
@@ -261,43 +215,50 @@ impl Entry {
 
     /// When the next delivery is due; `None` while policy says no.
     fn deliver_at(&self, world: &World<'_>) -> Option<Timestamp> {
-        let still = |denied: &Denied| {
-            denied.policy_epoch == world.policy_epoch && denied.trust == world.trust
-        };
-        if self.denied.as_ref().is_some_and(still) {
+        if self.still_denied(world) {
             return None;
         }
-        let needed = self.needed_at(world);
+        let needed = self.needed_at(world)?;
         Some(world.soon(self.trouble.next).map_or(needed, |next| needed.max(next)))
     }
 
-    pub(super) fn needed_at(&self, world: &World<'_>) -> Timestamp {
-        let Some(record) = &self.record else { return world.now };
+    /// From when on what is there is not what should be there; `None` while it is.
+    pub(super) fn needed_at(&self, world: &World<'_>) -> Option<Timestamp> {
+        let Some(record) = &self.record else { return Some(world.now) };
+        if self.forced || self.lost || record.wanted != self.wanted.digest {
+            return Some(world.now);
+        }
+        match &record.content {
+            Content::Certificate(held) => Some(self.renewed_at(record, held, world)),
+            Content::Secret(held) => self.replaced_at(held, world),
+        }
+    }
+
+    fn renewed_at(
+        &self,
+        record: &Record,
+        held: &CertificateRecord,
+        world: &World<'_>,
+    ) -> Timestamp {
         // Delivered in the future: the clock was set back, and nobody would accept it now.
-        let ahead = record.delivered_at > world.now.plus(Duration::from_secs(300));
-        if self.forced || self.lost || ahead || record.wanted != self.wanted.digest {
+        if record.delivered_at > world.now.plus(Duration::from_secs(300)) {
             return world.now;
         }
-        if record.trust == world.trust {
-            record.renew_at
-        } else {
-            let spread = world.settings.trust_due(&self.key.text(), world.trust_changed);
-            record.renew_at.min(spread)
+        if held.trust == world.trust {
+            return held.renew_at;
         }
+        let spread = world.settings.trust_due(&self.key.text(), world.trust_changed);
+        held.renew_at.min(spread)
     }
 
     /// Whether the delivered certificate is in the last sixth of its life, or past it.
     pub(super) fn expiring(&self, now: Timestamp) -> bool {
-        self.record.as_ref().is_some_and(|record| {
-            let life = record.not_after.since(record.delivered_at);
-            now >= record.not_after.minus(life / 6)
+        let Some(record) = &self.record else { return false };
+        record.certificate().is_some_and(|held| {
+            let life = held.not_after.since(record.delivered_at);
+            now >= held.not_after.minus(life / 6)
         })
     }
-}
-
-/// A service is looked at from `next` on; its grace time begins at `since`.
-pub(super) fn pending(since: Timestamp, next: Timestamp) -> Proof {
-    Proof::Pending { since, next, nudged: false, last: None }
 }
 
 /// The earliest of the moments that are not due yet.

@@ -1,4 +1,4 @@
-//! The watcher: labelled certificates into running containers, renewed, and seen to be served.
+//! The watcher: labelled certificates and secrets into running containers, renewed, and seen to be served.
 //!
 //! # The way of a certificate
 //!
@@ -6,13 +6,21 @@
 //! into the container as one versioned folder, the service is told if it may have loaded an earlier
 //! version, and a handshake must show the new serial within the grace time. Otherwise: an alarm.
 //!
+//! # The way of a secret
+//!
+//! The same way, with the vault in the authority's place: the source asks policy and reads, and the site
+//! puts one file there, on a file system in memory unless a label allows a disk. Where the vault has
+//! another version than the container, it comes anew, and the service is told. Nothing that is made of a
+//! value is kept: records, status, audit and logs name versions.
+//!
 //! # Reconciling
 //!
 //! What is done is derived in every round from labels, delivery records, policy epoch, trust bundle and
 //! time ([`entry::Entry::step`]); events of the engine only make a round come sooner. So downtime of
 //! the watcher or of the engine, lost events and a SIGKILL at any moment come to the same: the next
 //! round does what is missing. A certificate that was issued and not delivered has left no key
-//! anywhere; it is followed by a new one.
+//! anywhere; it is followed by a new one. A secret that was put there and not recorded is put there once
+//! more, which changes nothing but that the service is told.
 //!
 //! # What an attacker controls
 //!
@@ -23,12 +31,17 @@
 
 mod alarms;
 mod book;
+mod deliver_certificate;
+mod deliver_secret;
+mod denial;
 mod effects;
 mod engine_site;
 mod entry;
 mod outcome;
 mod ports;
+mod proof;
 mod record;
+mod secret;
 mod settings;
 mod settle;
 mod snapshot;
@@ -36,6 +49,7 @@ mod status;
 mod task;
 #[cfg(test)]
 mod tests;
+mod wanted;
 mod work;
 
 use std::sync::Arc;
@@ -49,15 +63,20 @@ use tokio::sync::Notify;
 pub use book::container_facts;
 pub use engine_site::EngineSite;
 pub use ports::{
-    CertificateSource, Delivered, DeliveredCertificate, Held, Host, Parcel, ParcelFile, Refusal,
-    Site, SiteError, Trust, WantedCertificate,
+    CertificateSource, Contents, Current, Delivered, DeliveredCertificate, DeliveredSecret, Held,
+    Host, Parcel, ParcelFile, Place, Refusal, SecretSource, Site, SiteError, Trust,
+    WantedCertificate, WantedSecret,
 };
 pub use settings::{SCOPE_LABEL, WatcherSettings};
-pub use status::{Alarm, AlarmKind, CertificateState, CertificateStatus, Counters, VerifyState};
+pub use status::{
+    Alarm, AlarmKind, CertificateStatus, Counters, DeliveryState, SecretStatus, VerifyState,
+};
 
 use book::Book;
 use entry::World;
 use record::Remembered;
+
+use crate::labels::Kind;
 
 /// What the watcher cannot do.
 #[derive(Debug, Error)]
@@ -81,6 +100,8 @@ pub enum WatcherError {
 pub struct WatcherParts {
     /// Policy and authority.
     pub source: Arc<dyn CertificateSource>,
+    /// Policy and vault.
+    pub secrets: Arc<dyn SecretSource>,
     /// The engine.
     pub host: Arc<dyn Host>,
     /// What is done in containers.
@@ -91,7 +112,7 @@ pub struct WatcherParts {
     pub clock: Arc<dyn Clock>,
 }
 
-/// Follows the engine and keeps labelled certificates delivered, renewed and served.
+/// Follows the engine and keeps labelled certificates and secrets delivered, renewed and served.
 pub struct Watcher {
     parts: WatcherParts,
     settings: WatcherSettings,
@@ -135,7 +156,8 @@ impl Watcher {
         task::Run::new(self).until(shutdown).await;
     }
 
-    /// Makes the next round come now: after a policy reload, a rotation, or a change of the clock.
+    /// Makes the next round come now: after a policy reload, a rotation, a change in the vault, or a change of
+    /// the clock.
     pub fn poke(&self) {
         self.wake.notify_one();
     }
@@ -150,7 +172,7 @@ impl Watcher {
             let id = &entry.key.container;
             let by_id = container.len() >= 12 && id.starts_with(container);
             (entry.container.name == container || by_id)
-                && entry.key.certificate.as_str() == certificate
+                && (entry.key.kind, entry.key.name.as_str()) == (Kind::Certificate, certificate)
         };
         let Some(entry) = book.entries.values_mut().find(|entry| named(entry)) else {
             let (container, certificate) = (container.to_owned(), certificate.to_owned());
@@ -164,9 +186,16 @@ impl Watcher {
         Ok(())
     }
 
-    /// What is asked for and where it stands, by container and certificate.
+    /// The certificates that are asked for and where they stand, by container and certificate.
     pub fn snapshot(&self) -> Vec<CertificateStatus> {
-        snapshot::of(&self.book.lock())
+        let trust = self.trust_now();
+        snapshot::certificates(&self.book.lock(), &self.world(&trust))
+    }
+
+    /// The secrets that are asked for and where they stand, by container and name.
+    pub fn secrets(&self) -> Vec<SecretStatus> {
+        let trust = self.trust_now();
+        snapshot::secrets(&self.book.lock(), &self.world(&trust))
     }
 
     /// What needs a person.
@@ -194,6 +223,7 @@ impl Watcher {
             policy_epoch: self.parts.source.policy_epoch(),
             trust: &trust.trust.digest,
             trust_changed: trust.changed,
+            secrets: self.parts.secrets.as_ref(),
             settings: &self.settings,
         }
     }

@@ -1,5 +1,5 @@
-//! What the watcher needs of others, as small traits: `control` gives certificates, the engine and the
-//! carriers do the rest. Tests put fakes here.
+//! What the watcher needs of others, as small traits: `control` gives certificates and secrets, the engine
+//! and the carriers do the rest. Tests put fakes here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sealock_core::policy::ContainerFacts;
-use sealock_core::{SecretBytes, SubjectName, Timestamp};
+use sealock_core::{SecretBytes, SecretName, SubjectName, Timestamp};
 use sealock_engine::{Container, EngineError, EngineEvent};
 use thiserror::Error;
 
 use sealock_transfer::landing::Owner;
 
-use crate::labels::{CertificateName, CertificatePath, KeyType, Layout, Reload, Usages};
+use crate::labels::{ContainerPath, KeyType, LabelName, Layout, Reload, Usages};
 use crate::verify::{Question, Seen};
 
 /// A certificate that labels ask for; policy decides.
@@ -22,7 +22,7 @@ pub struct WantedCertificate {
     /// The container, with its own names.
     pub container: ContainerFacts,
     /// The certificate's name within the container.
-    pub certificate: CertificateName,
+    pub certificate: LabelName,
     /// The subject names; never empty.
     pub names: Vec<SubjectName>,
     /// What it is for.
@@ -54,11 +54,44 @@ pub struct DeliveredCertificate {
     pub bundle_pem: SecretBytes,
 }
 
-/// Why no certificate was issued.
+/// A secret that labels ask for; policy decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedSecret {
+    /// The container, with its own names.
+    pub container: ContainerFacts,
+    /// Which secret of the vault.
+    pub secret: SecretName,
+    /// The secret's name within the container.
+    pub name: LabelName,
+    /// The request id, the same in all audit events of this delivery.
+    pub request: String,
+}
+
+/// A secret that was read, ready to be delivered.
+#[derive(Debug, Clone)]
+pub struct DeliveredSecret {
+    /// Its version.
+    pub version: u64,
+    /// Its value.
+    pub value: SecretBytes,
+}
+
+/// What there is of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Current {
+    /// This version.
+    Version(u64),
+    /// None: never set, deleted or expired.
+    Gone,
+    /// That cannot be found out now.
+    Unknown,
+}
+
+/// Why no certificate was issued, or no secret read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// Policy (or the authority's own constraints) says no. Asked again only when policy, trust or
-    /// labels change.
+    /// Policy (or the authority's own constraints) says no, or there is no such secret. Asked again only
+    /// when policy, trust, the secret's version or labels change.
     #[error("{reason}")]
     Denied {
         /// Why, for people.
@@ -100,6 +133,20 @@ pub trait CertificateSource: Send + Sync {
     fn trust(&self) -> Arc<Trust>;
 }
 
+/// Where secrets come from: policy and vault, put together by `control`.
+pub trait SecretSource: Send + Sync {
+    /// Asks policy whether this container may read it, and reads it. Both are audited.
+    fn read(&self, wanted: WantedSecret) -> BoxFuture<'_, Result<DeliveredSecret, Refusal>>;
+
+    /// What policy says now of a secret that the container has already. Nothing is read, so nothing is
+    /// audited.
+    fn allowed(&self, wanted: WantedSecret) -> BoxFuture<'_, Result<(), Refusal>>;
+
+    /// What there is of a secret. Cheap: it is asked in every round for every labelled secret, and while the
+    /// watcher's own knowledge is locked, so it must not ask the watcher anything.
+    fn current(&self, secret: &SecretName) -> Current;
+}
+
 /// The engine's view of its containers.
 pub trait Host: Send + Sync {
     /// The ids of all running containers. One that cannot be inspected must not spoil it.
@@ -123,35 +170,69 @@ pub struct ParcelFile {
     pub content: SecretBytes,
 }
 
-/// What is delivered into a container: a folder that changes as a whole.
+/// What a parcel puts at its path.
+#[derive(Debug, Clone)]
+pub enum Contents {
+    /// A folder of these files, that changes as a whole.
+    Folder(Vec<ParcelFile>),
+    /// One file.
+    File {
+        /// Its permissions.
+        mode: u32,
+        /// What is in it.
+        content: SecretBytes,
+    },
+}
+
+/// What is delivered into a container: it changes as a whole.
 #[derive(Debug, Clone)]
 pub struct Parcel {
-    /// The folder inside the container.
-    pub path: CertificatePath,
+    /// Where to, inside the container.
+    pub path: ContainerPath,
     /// Who owns it; the container's root when not given.
     pub owner: Option<Owner>,
-    /// The files.
-    pub files: Vec<ParcelFile>,
+    /// What is to be there.
+    pub contents: Contents,
+    /// Whether it may only be put on a file system in memory.
+    pub memory_only: bool,
     /// The request id, the same in all audit events of this delivery.
     pub request: String,
 }
 
-/// A parcel that has arrived.
+/// A parcel that has arrived. What it holds is not told, not even as a digest: the content may be short
+/// enough to be guessed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
     /// Whether the content differs from what was there.
     pub changed: bool,
     /// Whether an earlier version was there, which a running process may have loaded.
     pub replaced_previous: bool,
-    /// The digest of what is there now, hex.
-    pub sha256: String,
 }
 
-/// What a container holds at a certificate's path.
+/// Where in a container something was delivered to, and what it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A certificate's folder.
+    Certificate {
+        /// The folder.
+        path: ContainerPath,
+        /// What the files are called.
+        layout: Layout,
+    },
+    /// A secret's file.
+    Secret {
+        /// The file.
+        path: ContainerPath,
+    },
+}
+
+/// What a container holds at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
-    /// The content of its file.
+    /// A certificate: the content of its file.
     Certificate(Vec<u8>),
+    /// A file with a secret.
+    File,
     /// No such file.
     Nothing,
     /// It cannot be seen from here.
@@ -167,6 +248,12 @@ pub enum SiteError {
     /// The engine is away; nothing the certificate can do about it.
     #[error("the engine is away")]
     EngineAway,
+    /// Only memory would do, and the place is on a disk; so it is as long as the container is as it is.
+    #[error("{reason}")]
+    OnDisk {
+        /// Why, for people.
+        reason: String,
+    },
     /// It was tried and failed. As text, causes included: it goes to status and audit only.
     #[error("{reason}")]
     Failed {
@@ -186,13 +273,12 @@ pub trait Site: Send + Sync {
         parcel: Parcel,
     ) -> BoxFuture<'_, Result<Delivered, SiteError>>;
 
-    /// Reads the certificate that the container has at `path`, and clears away what a killed delivery may
-    /// have left beside it.
+    /// Looks at what the container has at a place, and clears away what a killed delivery may have left
+    /// beside it.
     fn held(
         &self,
         container: Arc<Container>,
-        path: CertificatePath,
-        layout: Layout,
+        place: Place,
     ) -> BoxFuture<'_, Result<Held, SiteError>>;
 
     /// Tells the service that its files changed.

@@ -6,31 +6,52 @@
 
 use std::collections::BTreeMap;
 
-use sealock_core::Timestamp;
+use sealock_core::{SecretName, Timestamp};
 use sealock_store::{KeyRange, Operation, Store, StoreError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::status::{Alarm, AlarmKind};
-use crate::labels::CertificateName;
+use crate::labels::{Kind, LabelName};
 
 const RECORDS: &str = "delivery/record/";
 const ALARMS: &str = "delivery/alarm/";
 const NOTICES: &str = "delivery/notice/";
 const PAGE: usize = 1000;
 
-/// A certificate of a container.
+/// What a secret's name has before it where names of certificates stand too; no name has a colon.
+const SECRET: &str = "secret:";
+
+/// A certificate or secret of a container.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EntryKey {
     /// The container's id.
     pub(super) container: String,
-    /// The certificate's name.
-    pub(super) certificate: CertificateName,
+    /// What it is.
+    pub(super) kind: Kind,
+    /// Its name within the container.
+    pub(super) name: LabelName,
 }
 
 impl EntryKey {
     /// The key as one text, for jitter and store.
     pub(super) fn text(&self) -> String {
-        format!("{}/{}", self.container, self.certificate)
+        format!("{}/{}", self.container, self.item())
+    }
+
+    /// How it is called among all that the container asks for.
+    pub(super) fn item(&self) -> String {
+        match self.kind {
+            Kind::Certificate => self.name.to_string(),
+            Kind::Secret => format!("{SECRET}{}", self.name),
+        }
+    }
+
+    fn parse(container: &str, item: &str) -> Option<Self> {
+        let (kind, name) = match item.strip_prefix(SECRET) {
+            Some(name) => (Kind::Secret, name),
+            None => (Kind::Certificate, item),
+        };
+        Some(Self { container: container.to_owned(), kind, name: name.parse().ok()? })
     }
 }
 
@@ -41,24 +62,66 @@ pub(super) struct Record {
     pub(super) container_name: String,
     /// The container's start that it was delivered into; another one means that a tmpfs is empty again.
     pub(super) started_at: String,
-    /// The serial.
-    pub(super) serial: String,
     /// The digest of what was wanted then.
     pub(super) wanted: String,
+    pub(super) delivered_at: Timestamp,
+    /// A reload that is still to be done.
+    pub(super) reload_due: Option<Timestamp>,
+    #[serde(flatten)]
+    pub(super) content: Content,
+}
+
+/// What it was that was delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Content {
+    Certificate(CertificateRecord),
+    Secret(SecretRecord),
+}
+
+/// Which certificate it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CertificateRecord {
+    /// The serial.
+    pub(super) serial: String,
     /// The digest of the trust bundle that was delivered along.
     pub(super) trust: String,
-    /// The digest of the delivered files.
-    pub(super) sha256: String,
-    pub(super) delivered_at: Timestamp,
     pub(super) not_after: Timestamp,
     pub(super) renew_at: Timestamp,
     /// When a handshake has shown the serial last.
     pub(super) served_at: Option<Timestamp>,
-    /// A reload that is still to be done.
-    pub(super) reload_due: Option<Timestamp>,
+}
+
+/// Which secret it was. Nothing is made of the value itself: of one that can be guessed, a digest is as
+/// good as the value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SecretRecord {
+    pub(super) secret: SecretName,
+    pub(super) version: u64,
 }
 
 impl Record {
+    pub(super) fn certificate(&self) -> Option<&CertificateRecord> {
+        match &self.content {
+            Content::Certificate(certificate) => Some(certificate),
+            Content::Secret(_) => None,
+        }
+    }
+
+    pub(super) fn secret(&self) -> Option<&SecretRecord> {
+        match &self.content {
+            Content::Secret(secret) => Some(secret),
+            Content::Certificate(_) => None,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match &self.content {
+            Content::Certificate(_) => Kind::Certificate,
+            Content::Secret(_) => Kind::Secret,
+        }
+    }
+
     pub(super) fn put(&self, key: &EntryKey) -> Option<Operation> {
         put(format!("{RECORDS}{}", key.text()), self)
     }
@@ -68,21 +131,21 @@ impl Record {
     }
 }
 
-/// An alarm's place: the container's id (or `engine`) and the certificate's name (or nothing).
+/// An alarm's place: the container's id (or `engine`) and what of it (or nothing).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct AlarmKey {
     pub(super) container: String,
-    pub(super) certificate: String,
+    pub(super) item: String,
     pub(super) kind: AlarmKind,
 }
 
 impl AlarmKey {
     pub(super) fn of(key: &EntryKey, kind: AlarmKind) -> Self {
-        Self { container: key.container.clone(), certificate: key.certificate.to_string(), kind }
+        Self { container: key.container.clone(), item: key.item(), kind }
     }
 
     fn text(&self) -> String {
-        format!("{ALARMS}{}/{}/{}", self.container, self.certificate, self.kind)
+        format!("{ALARMS}{}/{}/{}", self.container, self.item, self.kind)
     }
 
     pub(super) fn put(&self, alarm: &Alarm) -> Option<Operation> {
@@ -132,16 +195,16 @@ impl Remembered {
     /// Reads it. What cannot be understood is passed over: it is made again.
     pub(super) fn load(store: &dyn Store) -> Result<Self, StoreError> {
         let mut all = Self::default();
-        each(store, RECORDS, |rest, record| {
-            let (container, certificate) = rest.split_once('/')?;
-            let certificate = certificate.parse().ok()?;
-            all.records.insert(EntryKey { container: container.to_owned(), certificate }, record);
+        each(store, RECORDS, |rest, record: Record| {
+            let (container, item) = rest.split_once('/')?;
+            let key = EntryKey::parse(container, item).filter(|key| key.kind == record.kind())?;
+            all.records.insert(key, record);
             Some(())
         })?;
         each(store, ALARMS, |rest, alarm: Alarm| {
             let mut parts = rest.splitn(3, '/');
-            let (container, certificate) = (parts.next()?.to_owned(), parts.next()?.to_owned());
-            let key = AlarmKey { container, certificate, kind: alarm.kind };
+            let (container, item) = (parts.next()?.to_owned(), parts.next()?.to_owned());
+            let key = AlarmKey { container, item, kind: alarm.kind };
             all.alarms.insert(key, alarm);
             Some(())
         })?;
@@ -176,5 +239,36 @@ fn each<T: DeserializeOwned>(
             return Ok(());
         }
         range = range.after(&last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_earlier_watchers_remembered_is_read() {
+        let text = r#"{"container_name":"web","started_at":"s","serial":"11","wanted":"w","trust":"t",
+            "sha256":"00","delivered_at":1,"not_after":2,"renew_at":3,"served_at":null,"reload_due":4}"#;
+        let record: Record = serde_json::from_str(text).unwrap();
+        let Content::Certificate(held) = &record.content else { panic!("{record:?}") };
+        assert_eq!(
+            (held.serial.as_str(), record.reload_due),
+            ("11", Some(Timestamp::from_millis(4)))
+        );
+    }
+
+    #[test]
+    fn keys_are_read_as_they_are_written_and_names_of_both_kinds_are_apart() {
+        for (item, kind) in [("web", Kind::Certificate), ("secret:web", Kind::Secret)] {
+            let key = EntryKey::parse("c", item).unwrap();
+            assert_eq!(
+                (key.kind, key.name.as_str(), key.text()),
+                (kind, "web", format!("c/{item}"))
+            );
+        }
+        for bad in ["", "secret:", "secret:secret:web", "other:web", "a/b"] {
+            assert_eq!(EntryKey::parse("c", bad), None, "{bad}");
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! The book is told what became of a task.
 
+use std::sync::Arc;
+
 use sealock_core::audit::Fact;
 
 use super::book::Book;
+use super::denial::{Denied, Ground};
 use super::entry::{Reason, World};
-use super::ports::SiteError;
+use super::ports::{Refusal, SiteError};
 use super::record::EntryKey;
 use super::work::Done;
 
@@ -34,7 +37,7 @@ impl Book {
                 match error {
                     SiteError::Gone => Some(Doubt::Container),
                     SiteError::EngineAway => Some(Doubt::Engine),
-                    SiteError::Failed { .. } => None,
+                    SiteError::Failed { .. } | SiteError::OnDisk { .. } => None,
                 }
             }
             _ => None,
@@ -43,23 +46,34 @@ impl Book {
             Done::Delivered(arrived) => {
                 counters.deliveries += 1;
                 entry.delivered(arrived, world, effects);
-                let label = entry.names_label();
+                let labels = [entry.wanted.decided_label(), entry.wanted.path_label()];
+                labels.iter().for_each(|label| self.withdraw(&key.container, label));
+            }
+            Done::Denied { reason, ground, request } => {
+                self.deny(key, reason, ground, &request, world);
+            }
+            Done::Asked { answer: Err(Refusal::Denied { reason, hint }), basis, request } => {
+                let reason = Reason { text: reason, hint };
+                self.deny(key, reason, Ground::Policy(basis), &request, world);
+            }
+            Done::Asked { answer: Ok(()), basis, .. } => {
+                entry.permitted(&basis);
+                let label = entry.wanted.decided_label();
                 self.withdraw(&key.container, &label);
             }
-            Done::Denied { reason, policy_epoch, trust, request } => {
-                let Reason { text, hint } = reason.clone();
-                entry.denied(reason, policy_epoch, trust);
-                let (container, label) = (entry.container.clone(), entry.names_label());
-                self.notice(&container, &label, &text, hint.as_deref(), &request, world);
+            Done::Asked { answer: Err(Refusal::Unavailable { reason, .. }), .. } => {
+                tracing::warn!(subject = %entry.subject(), reason, "policy was not asked");
+                entry.not_answered(world);
             }
-            Done::Failed(SiteError::Failed { reason, hint }) => {
+            Done::Failed(error @ (SiteError::Failed { .. } | SiteError::OnDisk { .. })) => {
+                let reason = Reason::from(error);
                 counters.delivery_failures += 1;
                 if entry.trouble.failures == 0 {
-                    let what = format!("certificate for {}", entry.subject());
-                    let fact = Fact::Failed { what, error: reason.clone() };
+                    let what = format!("{} for {}", key.kind, entry.subject());
+                    let fact = Fact::Failed { what, error: reason.text.clone() };
                     effects.tell(world.now, "watcher", fact);
                 }
-                entry.failed(Reason { text: reason, hint }, world);
+                entry.failed(reason, world);
             }
             Done::Failed(SiteError::Gone | SiteError::EngineAway) => entry.interrupted(world),
             Done::Checked { holds, started_at } => {
@@ -79,5 +93,21 @@ impl Book {
             }
         }
         doubt
+    }
+
+    fn deny(
+        &mut self,
+        key: &EntryKey,
+        reason: Reason,
+        ground: Ground,
+        request: &str,
+        world: &World<'_>,
+    ) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let label = entry.wanted.denied_label(&ground);
+        let container = Arc::clone(&entry.container);
+        entry.denied(Denied { ground, label: label.clone(), reason: reason.clone() });
+        let Reason { text, hint } = reason;
+        self.notice(&container, &label, &text, hint.as_deref(), request, world);
     }
 }

@@ -1,57 +1,94 @@
 //! The book as people and programs see it.
 
 use super::book::{BadLabel, Book, Seat};
-use super::entry::{Entry, Proof, Reason};
-use super::status::{CertificateState, CertificateStatus, VerifyState};
+use super::entry::{Entry, Reason, World};
+use super::proof::Proof;
+use super::status::{CertificateStatus, DeliveryState, SecretStatus, VerifyState};
+use super::wanted::What;
+use crate::labels::Kind;
 
-/// Every labelled certificate and every bad label, by container and certificate.
-pub(super) fn of(book: &Book) -> Vec<CertificateStatus> {
-    let good = book.entries.values().map(entry);
-    let bad = book.seats.values().flat_map(|seat| seat.bad.iter().map(|one| bad_label(seat, one)));
+/// Every labelled certificate and every bad label about one, by container and certificate.
+pub(super) fn certificates(book: &Book, world: &World<'_>) -> Vec<CertificateStatus> {
+    let good = book.entries.values().filter_map(|entry| certificate(entry, world));
+    let bad = bad_labels(book, Kind::Certificate).map(|(seat, bad)| bad_certificate(seat, bad));
     let mut all: Vec<CertificateStatus> = good.chain(bad).collect();
-    all.sort_by(|left, right| {
-        (&left.container, &left.certificate, &left.label).cmp(&(
-            &right.container,
-            &right.certificate,
-            &right.label,
-        ))
-    });
+    let place = |one: &CertificateStatus| {
+        (one.container.clone(), one.certificate.clone(), one.label.clone())
+    };
+    all.sort_by_cached_key(place);
     all
 }
 
-fn entry(entry: &Entry) -> CertificateStatus {
-    let record = entry.record.as_ref();
-    let (state, reason) = state(entry);
-    CertificateStatus {
-        container: entry.container.name.clone(),
-        container_id: entry.key.container.clone(),
-        certificate: entry.key.certificate.to_string(),
-        names: entry.wanted.names.iter().map(ToString::to_string).collect(),
-        path: Some(entry.wanted.request.path.to_string()),
-        state,
-        serial: record.map(|record| record.serial.clone()),
-        delivered_at: record.map(|record| record.delivered_at),
-        not_after: record.map(|record| record.not_after),
-        renew_at: record.map(|record| record.renew_at),
-        verify: verify(entry),
-        label: entry.denied.as_ref().map(|_| entry.names_label()),
-        reason: reason.map(|reason| reason.text.clone()),
-        hint: reason.and_then(|reason| reason.hint.clone()),
-    }
+/// Every labelled secret and every bad label about one, by container and name.
+pub(super) fn secrets(book: &Book, world: &World<'_>) -> Vec<SecretStatus> {
+    let good = book.entries.values().filter_map(|entry| secret(entry, world));
+    let bad = bad_labels(book, Kind::Secret).map(|(seat, bad)| bad_secret(seat, bad));
+    let mut all: Vec<SecretStatus> = good.chain(bad).collect();
+    all.sort_by_cached_key(|one| (one.container.clone(), one.name.clone(), one.label.clone()));
+    all
 }
 
-fn state(entry: &Entry) -> (CertificateState, Option<&Reason>) {
-    let last = entry.trouble.last.as_ref();
+fn bad_labels(book: &Book, kind: Kind) -> impl Iterator<Item = (&Seat, &BadLabel)> {
+    let all = book.seats.values().flat_map(|seat| seat.bad.iter().map(move |bad| (seat, bad)));
+    all.filter(move |(_, bad)| bad.kind == kind)
+}
+
+fn certificate(entry: &Entry, world: &World<'_>) -> Option<CertificateStatus> {
+    let What::Certificate(wanted) = &entry.wanted.what else { return None };
+    let record = entry.record.as_ref();
+    let held = record.and_then(|record| record.certificate());
+    let (state, reason) = state(entry, world);
+    Some(CertificateStatus {
+        container: entry.container.name.clone(),
+        container_id: entry.key.container.clone(),
+        certificate: entry.key.name.to_string(),
+        names: wanted.names.iter().map(ToString::to_string).collect(),
+        path: Some(entry.wanted.path().to_string()),
+        state,
+        serial: held.map(|held| held.serial.clone()),
+        delivered_at: record.map(|record| record.delivered_at),
+        not_after: held.map(|held| held.not_after),
+        renew_at: held.map(|held| held.renew_at),
+        verify: verify(entry),
+        label: entry.denied.as_ref().map(|denied| denied.label.clone()),
+        reason: reason.as_ref().map(|reason| reason.text.clone()),
+        hint: reason.and_then(|reason| reason.hint),
+    })
+}
+
+fn secret(entry: &Entry, world: &World<'_>) -> Option<SecretStatus> {
+    let What::Secret(wanted) = &entry.wanted.what else { return None };
+    let record = entry.record.as_ref();
+    let (state, reason) = state(entry, world);
+    Some(SecretStatus {
+        container: entry.container.name.clone(),
+        container_id: entry.key.container.clone(),
+        name: entry.key.name.to_string(),
+        secret: Some(wanted.secret.to_string()),
+        path: Some(wanted.path.to_string()),
+        state,
+        version: record.and_then(|record| Some(record.secret()?.version)),
+        delivered_at: record.map(|record| record.delivered_at),
+        label: entry.denied.as_ref().map(|denied| denied.label.clone()),
+        reason: reason.as_ref().map(|reason| reason.text.clone()),
+        hint: reason.and_then(|reason| reason.hint),
+    })
+}
+
+fn state(entry: &Entry, world: &World<'_>) -> (DeliveryState, Option<Reason>) {
+    let last = entry.trouble.last.clone();
     if !entry.running() {
-        (CertificateState::Stopped, None)
+        (DeliveryState::Stopped, None)
+    } else if let Some(reason) = entry.stale(world) {
+        (DeliveryState::Stale, Some(reason))
     } else if let Some(denied) = &entry.denied {
-        (CertificateState::Refused, Some(&denied.reason))
+        (DeliveryState::Refused, Some(denied.reason.clone()))
     } else if entry.trouble.failures > 0 {
-        (CertificateState::Retrying, last)
+        (DeliveryState::Retrying, last)
     } else if entry.record.is_some() && !entry.lost {
-        (CertificateState::Delivered, entry.reload_trouble.last.as_ref())
+        (DeliveryState::Delivered, entry.reload_trouble.last.clone())
     } else {
-        (CertificateState::Waiting, None)
+        (DeliveryState::Waiting, None)
     }
 }
 
@@ -64,19 +101,35 @@ fn verify(entry: &Entry) -> VerifyState {
     }
 }
 
-fn bad_label(seat: &Seat, bad: &BadLabel) -> CertificateStatus {
+fn bad_certificate(seat: &Seat, bad: &BadLabel) -> CertificateStatus {
     CertificateStatus {
         container: seat.container.name.clone(),
         container_id: seat.container.id.clone(),
-        certificate: bad.certificate.clone(),
+        certificate: bad.name.clone(),
         names: Vec::new(),
         path: None,
-        state: CertificateState::BadLabel,
+        state: DeliveryState::BadLabel,
         serial: None,
         delivered_at: None,
         not_after: None,
         renew_at: None,
         verify: VerifyState::NotAsked,
+        label: Some(bad.label.clone()),
+        reason: Some(bad.reason.clone()),
+        hint: bad.hint.clone(),
+    }
+}
+
+fn bad_secret(seat: &Seat, bad: &BadLabel) -> SecretStatus {
+    SecretStatus {
+        container: seat.container.name.clone(),
+        container_id: seat.container.id.clone(),
+        name: bad.name.clone(),
+        secret: None,
+        path: None,
+        state: DeliveryState::BadLabel,
+        version: None,
+        delivered_at: None,
         label: Some(bad.label.clone()),
         reason: Some(bad.reason.clone()),
         hint: bad.hint.clone(),

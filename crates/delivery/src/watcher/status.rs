@@ -5,10 +5,10 @@ use std::fmt;
 use sealock_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Where a labelled certificate stands.
+/// Where something stands that a label asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum CertificateState {
+pub enum DeliveryState {
     /// Asked for, not delivered yet.
     Waiting,
     /// Delivered and valid.
@@ -21,6 +21,9 @@ pub enum CertificateState {
     BadLabel,
     /// The container does not run.
     Stopped,
+    /// A secret is there that should not be any more: it is gone from the vault, or policy would not give
+    /// it now.
+    Stale,
 }
 
 /// What is known of the service that should serve it.
@@ -60,7 +63,7 @@ pub struct CertificateStatus {
     /// The folder inside the container.
     pub path: Option<String>,
     /// Where it stands.
-    pub state: CertificateState,
+    pub state: DeliveryState,
     /// The serial that was delivered last, hex.
     pub serial: Option<String>,
     /// When it was delivered.
@@ -71,6 +74,33 @@ pub struct CertificateStatus {
     pub renew_at: Option<Timestamp>,
     /// Whether it is served.
     pub verify: VerifyState,
+    /// The label that is at fault.
+    pub label: Option<String>,
+    /// Why it stands where it stands.
+    pub reason: Option<String>,
+    /// What a person may do about it.
+    pub hint: Option<String>,
+}
+
+/// One labelled secret, or one label that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretStatus {
+    /// The container's name.
+    pub container: String,
+    /// The container's id.
+    pub container_id: String,
+    /// The secret's name within the container; empty when a label names none.
+    pub name: String,
+    /// Its name in the vault.
+    pub secret: Option<String>,
+    /// The file inside the container.
+    pub path: Option<String>,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// The version that was delivered last.
+    pub version: Option<u64>,
+    /// When it was delivered.
+    pub delivered_at: Option<Timestamp>,
     /// The label that is at fault.
     pub label: Option<String>,
     /// Why it stands where it stands.
@@ -91,6 +121,8 @@ pub enum AlarmKind {
     ReloadFailed,
     /// The certificate nears its end, or is past it, without a renewal.
     Expiring,
+    /// A container has a secret that it should not have any more.
+    Stale,
     /// The engine does not answer.
     EngineAway,
 }
@@ -103,6 +135,7 @@ impl AlarmKind {
             Self::DeliveryFailed => "delivery-failed",
             Self::ReloadFailed => "reload-failed",
             Self::Expiring => "expiring",
+            Self::Stale => "stale",
             Self::EngineAway => "engine-away",
         }
     }
@@ -119,7 +152,7 @@ impl fmt::Display for AlarmKind {
 pub struct Alarm {
     /// What is wrong.
     pub kind: AlarmKind,
-    /// With what: `container/certificate`, or `engine`.
+    /// With what: `container/certificate`, `container/secret:name`, or `engine`.
     pub subject: String,
     /// Why it was raised.
     pub reason: String,

@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
     }
 
     /// Looks at services have places of their own: they may take long through no fault of ours. And no
-    /// container has all places, however many certificates it asks for and however slow it is.
+    /// container has all places, however much it asks for and however slow it is.
     fn has_place(&self, key: &EntryKey, step: Step) -> bool {
         let look = step == Step::Look;
         let mut own = 0;
@@ -207,10 +207,7 @@ impl<'a> Run<'a> {
         };
         let parts = self.watcher.parts.clone();
         let settings = self.watcher.settings.clone();
-        let job = async move {
-            let done = task.perform(parts.source.as_ref(), parts.site.as_ref(), &settings);
-            Answer::Done(done.await)
-        };
+        let job = async move { Answer::Done(task.perform(&parts, &settings).await) };
         let id = self.jobs.spawn(job).id();
         self.slots.insert(id, slot);
     }
@@ -260,7 +257,7 @@ impl<'a> Run<'a> {
     fn done(&mut self, key: EntryKey, answer: Option<Answer>) {
         let done = match answer {
             Some(Answer::Done(done)) => done,
-            // A panic is a fault of ours; it must not keep the certificate busy for ever.
+            // A panic is a fault of ours; it must not keep the entry busy for ever.
             _ => Done::Failed(super::SiteError::Failed {
                 reason: "the delivery ended with a fault of sealock".to_owned(),
                 hint: None,

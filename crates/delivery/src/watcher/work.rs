@@ -1,57 +1,45 @@
 //! Doing what the book says: each task talks to the source, the engine or the container, with a
-//! deadline, and comes back with what became of it. Keys live here only, between issue and delivery.
+//! deadline, and comes back with what became of it.
 
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use sealock_core::{SecretBytes, SubjectName, Timestamp};
+use sealock_core::SubjectName;
 use sealock_engine::Container;
 use tokio::time::timeout;
 
+use super::WatcherParts;
 use super::book::Book;
-use super::entry::{Entry, Reason, Step, World};
+use super::deliver_certificate::CertificateDelivery;
+use super::deliver_secret::{SecretDelivery, SecretQuestion};
+use super::denial::{Basis, Ground};
+use super::entry::{Reason, Step, World};
 use super::outcome::{Arrived, Holds, normal};
-use super::ports::{
-    CertificateSource, DeliveredCertificate, Held, Parcel, ParcelFile, Refusal, Site, SiteError,
-    Trust, WantedCertificate,
-};
+use super::ports::{Held, Place, Refusal, Site, SiteError, Trust};
 use super::record::EntryKey;
 use super::settings::WatcherSettings;
-use sealock_transfer::landing::Owner;
-
-use crate::labels::{CertificatePath, Endpoint, Layout, Reload};
+use super::wanted::What;
+use crate::labels::{Endpoint, Reload};
 use crate::verify::{Question, Seen, serial_of};
 
 /// Something to do in a container, with all it takes.
 #[derive(Debug)]
 pub(super) enum Task {
-    Deliver(Box<Delivery>),
-    Check { container: Arc<Container>, path: CertificatePath, layout: Layout },
+    Certificate(Box<CertificateDelivery>),
+    Secret(Box<SecretDelivery>),
+    Ask(Box<SecretQuestion>),
+    Check { container: Arc<Container>, place: Place },
     Reload { container: Arc<Container>, how: Reload },
     Look { container: Arc<Container>, question: Question },
-}
-
-#[derive(Debug)]
-pub(super) struct Delivery {
-    container: Arc<Container>,
-    wanted: WantedCertificate,
-    path: CertificatePath,
-    owner: Option<Owner>,
-    mode: u32,
-    layout: Layout,
-    asked_at: Timestamp,
-    started_at: String,
-    digest: String,
-    trust: String,
-    policy_epoch: u64,
 }
 
 /// What became of a task.
 #[derive(Debug)]
 pub(super) enum Done {
     Delivered(Arrived),
-    Denied { reason: Reason, policy_epoch: u64, trust: String, request: String },
+    Denied { reason: Reason, ground: Ground, request: String },
+    Asked { answer: Result<(), Refusal>, basis: Basis, request: String },
     Failed(SiteError),
     Checked { holds: Holds, started_at: String },
     Reloaded(Result<(), SiteError>),
@@ -69,21 +57,22 @@ impl Task {
     ) -> Option<Self> {
         let entry = book.entries.get(key)?;
         let container = Arc::clone(&entry.container);
-        let request = &entry.wanted.request;
+        let wanted = &entry.wanted;
+        let facts = || Some(book.seats.get(&key.container)?.facts.clone());
         match step {
             Step::Wait(_) => None,
-            Step::Check => {
-                Some(Self::Check { container, path: request.path.clone(), layout: request.layout })
-            }
-            Step::Reload => Some(Self::Reload { container, how: request.reload.clone()? }),
+            Step::Check => Some(Self::Check { container, place: wanted.place() }),
+            Step::Reload => Some(Self::Reload { container, how: wanted.reload().cloned()? }),
             Step::Look => {
-                let server_name = server_name(request.verify.as_ref()?, &entry.wanted.names)?;
+                let What::Certificate(certificate) = &wanted.what else { return None };
+                let endpoint = wanted.verify()?;
+                let server_name = server_name(endpoint, &certificate.names)?;
                 let anchors = trust.anchors.iter().cloned().map(CertificateDer::from).collect();
                 let since = std::time::Duration::from_secs(
                     u64::try_from(world.now.as_secs()).unwrap_or_default(),
                 );
                 let question = Question {
-                    port: request.verify.as_ref()?.port,
+                    port: endpoint.port,
                     server_name,
                     anchors,
                     now: UnixTime::since_unix_epoch(since),
@@ -91,24 +80,28 @@ impl Task {
                 };
                 Some(Self::Look { container, question })
             }
-            Step::Deliver => {
-                let facts = book.seats.get(&key.container)?.facts.clone();
-                Some(Self::Deliver(Box::new(Delivery::new(entry, facts, trust, world))))
-            }
+            Step::Ask => Some(Self::Ask(Box::new(SecretQuestion::new(entry, facts()?, world)?))),
+            Step::Deliver => Some(match &wanted.what {
+                What::Certificate(certificate) => {
+                    let delivery = CertificateDelivery::new(entry, certificate, facts()?, world);
+                    Self::Certificate(Box::new(delivery))
+                }
+                What::Secret(secret) => {
+                    Self::Secret(Box::new(SecretDelivery::new(entry, secret, facts()?, world)))
+                }
+            }),
         }
     }
 
-    pub(super) async fn perform(
-        self,
-        source: &dyn CertificateSource,
-        site: &dyn Site,
-        settings: &WatcherSettings,
-    ) -> Done {
+    pub(super) async fn perform(self, parts: &WatcherParts, settings: &WatcherSettings) -> Done {
+        let (site, secrets) = (parts.site.as_ref(), parts.secrets.as_ref());
         match self {
-            Self::Deliver(delivery) => delivery.perform(source, site, settings).await,
-            Self::Check { container, path, layout } => {
-                check(container, path, layout, site, settings).await
+            Self::Certificate(delivery) => {
+                delivery.perform(parts.source.as_ref(), site, settings).await
             }
+            Self::Secret(delivery) => delivery.perform(secrets, site, settings).await,
+            Self::Ask(question) => question.perform(secrets, settings).await,
+            Self::Check { container, place } => check(container, place, site, settings).await,
             Self::Reload { container, how } => {
                 // The command has its own deadline; this one is for an engine that hangs.
                 let deadline = settings.reload_deadline * 2;
@@ -124,7 +117,7 @@ impl Task {
     }
 }
 
-fn late(what: &str) -> SiteError {
+pub(super) fn late(what: &str) -> SiteError {
     SiteError::Failed { reason: format!("{what} did not end in time"), hint: None }
 }
 
@@ -145,124 +138,32 @@ fn server_name(endpoint: &Endpoint, names: &[SubjectName]) -> Option<ServerName<
 
 async fn check(
     container: Arc<Container>,
-    path: CertificatePath,
-    layout: Layout,
+    place: Place,
     site: &dyn Site,
     settings: &WatcherSettings,
 ) -> Done {
     let started_at = started_at(&container);
-    let holds = match timeout(settings.deliver_deadline, site.held(container, path, layout)).await {
+    let holds = match timeout(settings.deliver_deadline, site.held(container, place)).await {
         Ok(Ok(Held::Certificate(pem))) => {
             let leaf = CertificateDer::from_pem_slice(&pem).ok();
             let serial = leaf.and_then(|leaf| serial_of(&leaf));
             serial.map_or(Holds::Nothing, |serial| Holds::Serial(normal(&serial)))
         }
+        Ok(Ok(Held::File)) => Holds::File,
         Ok(Ok(Held::Nothing)) => Holds::Nothing,
         Ok(Err(error @ (SiteError::Gone | SiteError::EngineAway))) => return Done::Failed(error),
-        Ok(Ok(Held::Unknown) | Err(SiteError::Failed { .. })) | Err(_) => Holds::Unknown,
+        Ok(Ok(Held::Unknown) | Err(SiteError::Failed { .. } | SiteError::OnDisk { .. }))
+        | Err(_) => Holds::Unknown,
     };
     Done::Checked { holds, started_at }
 }
 
-fn started_at(container: &Container) -> String {
+pub(super) fn started_at(container: &Container) -> String {
     container.started_at.as_ref().map(|start| start.as_str().to_owned()).unwrap_or_default()
 }
 
-impl Delivery {
-    fn new(
-        entry: &Entry,
-        facts: sealock_core::policy::ContainerFacts,
-        trust: &Trust,
-        world: &World<'_>,
-    ) -> Self {
-        let request = &entry.wanted.request;
-        let wanted = WantedCertificate {
-            container: facts,
-            certificate: entry.key.certificate.clone(),
-            names: entry.wanted.names.clone(),
-            usages: request.usages,
-            ttl: request.ttl,
-            key_type: request.key_type,
-            replaces: entry.record.as_ref().map(|record| record.serial.clone()),
-            request: request_id(),
-        };
-        Self {
-            container: Arc::clone(&entry.container),
-            wanted,
-            path: request.path.clone(),
-            owner: request.owner.clone(),
-            mode: request.mode,
-            layout: request.layout,
-            asked_at: world.now,
-            started_at: started_at(&entry.container),
-            digest: entry.wanted.digest.clone(),
-            trust: trust.digest.clone(),
-            policy_epoch: world.policy_epoch,
-        }
-    }
-
-    async fn perform(
-        self,
-        source: &dyn CertificateSource,
-        site: &dyn Site,
-        settings: &WatcherSettings,
-    ) -> Done {
-        let request = self.wanted.request.clone();
-        let asked = timeout(settings.deliver_deadline, source.request(self.wanted)).await;
-        let certificate = match asked {
-            Ok(Ok(certificate)) => certificate,
-            Ok(Err(Refusal::Denied { reason, hint })) => {
-                let reason = Reason { text: reason, hint };
-                let (policy_epoch, trust) = (self.policy_epoch, self.trust);
-                return Done::Denied { reason, policy_epoch, trust, request };
-            }
-            Ok(Err(Refusal::Unavailable { reason, hint })) => {
-                return Done::Failed(SiteError::Failed { reason, hint });
-            }
-            Err(_) => return Done::Failed(late("the issue of the certificate")),
-        };
-        let (serial, not_after) = (certificate.serial.clone(), certificate.not_after);
-        let files = files(certificate, self.layout, self.mode);
-        let parcel = Parcel { path: self.path, owner: self.owner, files, request: request.clone() };
-        let sent = timeout(settings.deliver_deadline, site.deliver(self.container, parcel)).await;
-        match sent.unwrap_or_else(|_| Err(late("the delivery"))) {
-            Ok(delivered) => Done::Delivered(Arrived {
-                asked_at: self.asked_at,
-                started_at: self.started_at,
-                wanted: self.digest,
-                trust: self.trust,
-                serial,
-                not_after,
-                delivered,
-                request,
-            }),
-            Err(error) => Done::Failed(error),
-        }
-    }
-}
-
-/// The folder's files. The mode of the label is for those that hold the key.
-fn files(certificate: DeliveredCertificate, layout: Layout, mode: u32) -> Vec<ParcelFile> {
-    let DeliveredCertificate { tls_crt, tls_key, ca_crt, bundle_pem, .. } = certificate;
-    let file = |name, mode, content| ParcelFile { name, mode, content };
-    let (ca, leaf) = (SecretBytes::new(ca_crt), SecretBytes::new(tls_crt));
-    match layout {
-        Layout::Tls => vec![
-            file("bundle.pem", mode, bundle_pem),
-            file("ca.crt", 0o444, ca),
-            file(layout.certificate(), 0o444, leaf),
-            file("tls.key", mode, tls_key),
-        ],
-        Layout::Docker => vec![
-            file("ca.pem", 0o444, ca),
-            file(layout.certificate(), 0o444, leaf),
-            file("key.pem", mode, tls_key),
-        ],
-    }
-}
-
 /// A request id that is new: 64 random bits.
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     let mut bytes = [0_u8; 8];
     // The generator of AWS-LC does not fail once the process runs; zeros would only be less unique.
     let _ = aws_lc_rs::rand::fill(&mut bytes);

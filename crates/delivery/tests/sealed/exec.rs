@@ -198,6 +198,7 @@ async fn an_offer_for_another_container_is_refused_there() {
             owner: None,
             mode: None,
             announced: Announced { bytes: 10, members: 1 },
+            memory_only: false,
         },
     };
     let answer = |container: String, offer: Offer| {
@@ -351,4 +352,23 @@ async fn a_receiver_that_is_told_to_end_cleans_up() {
     let SealedError::Refused(refusal) = sealed(outcome) else { panic!("not refused") };
     assert!(refusal.text.contains("signal"), "{refusal:?}");
     assert_eq!(container.output(&["ls", "-A", "/tmp"]), ".keep\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_only_be_in_memory_is_refused_by_the_receiver_before_it_is_sent() {
+    if skip() {
+        return;
+    }
+    let image = Image::busybox();
+    let container = image.start(&["--tmpfs", "/run"]);
+    let secret = |path: &str| {
+        let mut wanted = request(container.id(), path, Carrier::Exec, vec![text("hunter2")]);
+        wanted.memory_only = true;
+        wanted
+    };
+    let SealedError::Refused(refusal) = sealed(sent(secret("/etc/secret")).await) else { panic!() };
+    assert_eq!(refusal.reason, Reason::OnDisk);
+    assert!(refusal.text.ends_with("/etc is not on a file system in memory"), "{}", refusal.text);
+    let _ = sent(secret("/run/secrets/db")).await.unwrap();
+    assert_eq!(container.output(&["cat", "/run/secrets/db"]), "hunter2");
 }

@@ -45,6 +45,7 @@ fn request(to: &str, destination: &str, carrier: Carrier, sources: Vec<Source>) 
         carrier: CarrierChoice::Only(carrier),
         owner: None,
         mode: None,
+        memory_only: false,
         after: None,
     }
 }

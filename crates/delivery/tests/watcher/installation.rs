@@ -7,7 +7,7 @@ use std::time::Duration;
 use sealock_core::SystemClock;
 use sealock_core::audit::Fact;
 use sealock_delivery::watcher::{
-    Alarm, CertificateState, CertificateStatus, EngineSite, SCOPE_LABEL, VerifyState, Watcher,
+    Alarm, CertificateStatus, DeliveryState, EngineSite, SCOPE_LABEL, VerifyState, Watcher,
     WatcherParts, WatcherSettings,
 };
 use sealock_engine::{Engine, EngineUrl};
@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::source::Source;
+use super::vault::Vault;
 
 /// Long enough for a machine that builds something else meanwhile.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,6 +29,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(6);
 pub(crate) struct Installation {
     pub(crate) runtime: Runtime,
     pub(crate) source: Arc<Source>,
+    pub(crate) vault: Arc<Vault>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) folder: PathBuf,
     scratch: Option<tempfile::TempDir>,
@@ -65,6 +67,7 @@ impl Installation {
         Self {
             runtime,
             source: Arc::new(Source::new()),
+            vault: Arc::new(Vault::new()),
             journal: Journal::open(Arc::new(store), clock).unwrap(),
             engine: engine(folder),
             folder: folder.to_owned(),
@@ -86,6 +89,7 @@ impl Installation {
         ));
         let parts = WatcherParts {
             source: Arc::<Source>::clone(&self.source),
+            secrets: Arc::<Vault>::clone(&self.vault),
             host: Arc::<EngineSite>::clone(&site),
             site,
             journal: Arc::clone(&self.journal),
@@ -155,7 +159,7 @@ impl Installation {
         wait::until("the delivery", PATIENCE, || {
             let status = self.status_of(container, "web")?;
             let new = status.serial.is_some() && status.serial.as_deref() != before;
-            (new && status.state == CertificateState::Delivered).then_some(status)
+            (new && status.state == DeliveryState::Delivered).then_some(status)
         })
     }
 

@@ -18,13 +18,13 @@ use sealock_testkit::{unique_name, wait};
 use super::installation::{Installation, PATIENCE, run_in};
 
 /// Set in the process that is killed: the state folder.
-const STATE: &str = "SEALOCK_TEST_STATE";
+pub(crate) const STATE: &str = "SEALOCK_TEST_STATE";
 /// Set in the process that is killed: the scope.
-const SCOPE: &str = "SEALOCK_TEST_SCOPE";
+pub(crate) const SCOPE: &str = "SEALOCK_TEST_SCOPE";
 const FOLDER: &str = "/run/sealock/certs/web";
 const KILLS: u64 = 12;
 
-fn socket(_: &Path) -> PathBuf {
+pub(crate) fn socket(_: &Path) -> PathBuf {
     PathBuf::from("/var/run/docker.sock")
 }
 
@@ -42,7 +42,7 @@ fn deliver_for_ever(state: &str, scope: String) {
     }
 }
 
-fn kill_at(moment: Duration, state: &Path, scope: &str) {
+pub(crate) fn kill_at(moment: Duration, state: &Path, scope: &str) {
     let started = state.join("started");
     let _ = std::fs::remove_file(&started);
     let name = thread::current().name().unwrap().to_owned();

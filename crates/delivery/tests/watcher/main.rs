@@ -1,4 +1,5 @@
-//! The watcher with the real engine: labelled containers get certificates, renewed and seen served.
+//! The watcher with the real engine: labelled containers get certificates, renewed and seen served, and
+//! secrets.
 
 // Named as tests so that clippy's rules for tests apply.
 #[cfg(test)]
@@ -8,6 +9,10 @@ mod kill;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod source;
 #[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod vault;

@@ -1,7 +1,7 @@
 use std::process::Command;
 
 use sealock_core::audit::Fact;
-use sealock_delivery::watcher::{AlarmKind, CertificateState, VerifyState};
+use sealock_delivery::watcher::{AlarmKind, DeliveryState, VerifyState};
 use sealock_testkit::clients::{skip_without, skip_without_engine, skip_without_root};
 use sealock_testkit::docker::{Image, docker};
 use sealock_testkit::{unique_name, wait};
@@ -183,12 +183,12 @@ fn bad_labels_and_refused_names_are_told_and_the_container_runs_on() {
     let container = installation.run(&image, &options, &[]);
     installation.delivered(&container, None);
     let bad = installation.status_of(&container, "bad").unwrap();
-    assert_eq!(bad.state, CertificateState::BadLabel);
+    assert_eq!(bad.state, DeliveryState::BadLabel);
     assert_eq!(bad.label.as_deref(), Some("sealock.cert.bad.ttl"));
     assert!(bad.reason.unwrap().starts_with("`soon` is not a span of time"));
     let bank = wait::until("the refusal", PATIENCE, || {
         let status = installation.status_of(&container, "bank")?;
-        (status.state == CertificateState::Refused).then_some(status)
+        (status.state == DeliveryState::Refused).then_some(status)
     });
     assert_eq!(bank.label.as_deref(), Some("sealock.cert.bank.dns"));
     assert_eq!(bank.reason.as_deref(), Some("www.bank.example is not a name of its own"));
@@ -301,7 +301,7 @@ fn a_reload_command_runs_without_a_shell_and_its_failure_is_told() {
     assert_eq!(alarm.kind, AlarmKind::ReloadFailed);
     let told = "3 times in a row: the reload command ended with code 3: no such site";
     assert_eq!(alarm.reason, told);
-    assert_eq!(installation.status_of(&bad, "web").unwrap().state, CertificateState::Delivered);
+    assert_eq!(installation.status_of(&bad, "web").unwrap().state, DeliveryState::Delivered);
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn a_place_that_cannot_be_written_is_tried_again_and_told() {
     let alarm = installation.alarm();
     assert_eq!(alarm.kind, AlarmKind::DeliveryFailed);
     let status = installation.status_of(&container, "web").unwrap();
-    assert_eq!(status.state, CertificateState::Retrying);
+    assert_eq!(status.state, DeliveryState::Retrying);
     assert!(status.reason.unwrap().contains("read-only"));
     assert_eq!(container.inspect("{{.State.Running}}"), "true");
 }

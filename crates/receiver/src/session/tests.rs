@@ -97,6 +97,7 @@ fn receive(
         owner: None,
         mode: None,
         announced: ticket.announced,
+        memory_only: false,
     };
     let nobody = Introduction { container: None, evidence: Evidence::default(), started: None };
     take(channel, Terms::of_ticket(ticket), &nobody, &wanted)

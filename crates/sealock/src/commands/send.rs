@@ -37,6 +37,7 @@ pub(crate) fn run(
         carrier: choice(arguments.carrier),
         owner: arguments.owner.as_deref().map(parse).transpose()?,
         mode: arguments.mode,
+        memory_only: false,
         after: after(arguments)?,
     };
     session.prepare();

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use sealock_control::command::{Command, ContainerStatus, Reply, StatusReport};
+use sealock_control::command::{
+    Command, ContainerStatus, DeliveredSecretStatus, DeliveredStatus, Reply, StatusReport,
+};
 use sealock_core::Timestamp;
 use sealock_core::span::format_span;
 
@@ -41,13 +43,16 @@ fn text(report: &StatusReport) -> String {
     if let Some(table) = deliveries(&report.containers, report.now) {
         let _ = write!(text, "\n{table}");
     }
+    if let Some(table) = secrets(&report.containers) {
+        let _ = write!(text, "\n{table}");
+    }
     for (container, certificate) in all(&report.containers) {
-        if let Some(reason) = &certificate.reason {
-            let _ = writeln!(text, "\n{}/{}: {reason}", container.name, certificate.name);
-            if let Some(hint) = &certificate.hint {
-                let _ = writeln!(text, "  hint: {}", hint.replace('\n', "\n        "));
-            }
-        }
+        let what = format!("{}/{}", container.name, certificate.name);
+        explain(&mut text, &what, certificate.reason.as_deref(), certificate.hint.as_deref());
+    }
+    for (container, secret) in all_secrets(&report.containers) {
+        let what = format!("{}/secret:{}", container.name, secret.name);
+        explain(&mut text, &what, secret.reason.as_deref(), secret.hint.as_deref());
     }
     if let Some(table) = certificates(&report.expiring) {
         let _ = write!(text, "\nExpire within a week:\n{table}");
@@ -113,10 +118,42 @@ fn policy(report: &StatusReport) -> String {
 
 fn all(
     containers: &[ContainerStatus],
-) -> impl Iterator<Item = (&ContainerStatus, &sealock_control::command::DeliveredStatus)> {
+) -> impl Iterator<Item = (&ContainerStatus, &DeliveredStatus)> {
     containers.iter().flat_map(|container| {
         container.certificates.iter().map(move |certificate| (container, certificate))
     })
+}
+
+fn all_secrets(
+    containers: &[ContainerStatus],
+) -> impl Iterator<Item = (&ContainerStatus, &DeliveredSecretStatus)> {
+    containers
+        .iter()
+        .flat_map(|container| container.secrets.iter().map(move |secret| (container, secret)))
+}
+
+fn explain(text: &mut String, what: &str, reason: Option<&str>, hint: Option<&str>) {
+    let Some(reason) = reason else { return };
+    let _ = writeln!(text, "\n{what}: {reason}");
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "  hint: {}", hint.replace('\n', "\n        "));
+    }
+}
+
+fn secrets(containers: &[ContainerStatus]) -> Option<String> {
+    let mut table =
+        Table::new(&["CONTAINER", "SECRET", "STATE", "IN THE VAULT", "VERSION", "PATH"]);
+    for (container, secret) in all_secrets(containers) {
+        table.row([
+            container.name.clone(),
+            secret.name.clone(),
+            secret.state.clone(),
+            secret.secret.clone().unwrap_or_else(|| "-".to_owned()),
+            secret.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
+            secret.path.clone(),
+        ]);
+    }
+    (!table.is_empty()).then(|| table.render())
 }
 
 fn deliveries(containers: &[ContainerStatus], now: Timestamp) -> Option<String> {
@@ -153,4 +190,41 @@ fn deliveries(containers: &[ContainerStatus], now: Timestamp) -> Option<String> 
 /// Container names, labels and reasons come from others.
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(name: &str, state: &str, version: Option<u64>) -> DeliveredSecretStatus {
+        DeliveredSecretStatus {
+            name: name.to_owned(),
+            secret: Some(format!("prod/{name}")),
+            path: format!("/run/sealock/secrets/{name}"),
+            state: state.to_owned(),
+            version,
+            delivered_at: None,
+            reason: None,
+            hint: None,
+        }
+    }
+
+    #[test]
+    fn labelled_secrets_have_a_table_and_their_reasons_below_it() {
+        let secrets = vec![secret("db", "delivered", Some(3)), secret("api", "refused", None)];
+        let (id, name) = ("0".repeat(64), "shop".to_owned());
+        let container = ContainerStatus { id, name, certificates: Vec::new(), secrets };
+        let table = super::secrets(std::slice::from_ref(&container)).unwrap();
+        let lines: Vec<Vec<&str>> =
+            table.lines().map(|line| line.split_whitespace().collect()).collect();
+        let db = ["shop", "db", "delivered", "prod/db", "3", "/run/sealock/secrets/db"];
+        let api = ["shop", "api", "refused", "prod/api", "-", "/run/sealock/secrets/api"];
+        assert_eq!(lines[1..], [db, api]);
+        assert_eq!(super::secrets(&[]), None);
+
+        let mut text = String::new();
+        explain(&mut text, "shop/secret:api", Some("no rule"), Some("permit (\n);"));
+        explain(&mut text, "shop/secret:db", None, None);
+        assert_eq!(text, "\nshop/secret:api: no rule\n  hint: permit (\n        );\n");
+    }
 }

@@ -332,6 +332,7 @@ fn sender_and_landing_agree_on_the_digest() {
             owner: None,
             mode: None,
             announced: tree.announced(),
+            memory_only: false,
         };
         let mut landing = Landing::begin(&root, &plan).unwrap();
         read(&mut Cursor::new(bytes), tree.shape(), tree.announced(), &mut landing).unwrap();

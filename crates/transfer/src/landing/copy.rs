@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rustix::io::Errno;
+use zeroize::Zeroizing;
 
 use super::LandingError;
 use crate::member::MemberPath;
@@ -63,12 +64,13 @@ pub(crate) struct Job<'a> {
 #[derive(Debug)]
 pub(crate) struct Copier {
     watch: Arc<Watch>,
-    buffer: Vec<u8>,
+    /// Wiped at the end: small files are where keys and secrets are.
+    buffer: Zeroizing<Vec<u8>>,
 }
 
 impl Copier {
     pub(crate) fn new(watch: Arc<Watch>) -> Self {
-        Self { watch, buffer: Vec::new() }
+        Self { watch, buffer: Zeroizing::default() }
     }
 
     pub(crate) fn watch(&self) -> &Arc<Watch> {

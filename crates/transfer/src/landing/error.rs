@@ -79,6 +79,12 @@ pub enum LandingError {
         /// The path.
         path: String,
     },
+    /// Only memory would do, and this is not on a file system in memory.
+    #[error("{path} is not on a file system in memory")]
+    OnDisk {
+        /// The folder that was to be written into.
+        path: String,
+    },
     /// Another transfer to the same destination is under way.
     #[error("another transfer to {path} is under way")]
     Busy {
@@ -178,6 +184,7 @@ impl LandingError {
             }
             Self::ReadOnly { .. } => Some("choose a path on a writable mount, such as a tmpfs"),
             Self::MountPoint { .. } => Some("mount its folder instead of the single file"),
+            Self::OnDisk { .. } => Some("mount a tmpfs there, such as --tmpfs /run/sealock"),
             Self::Busy { .. } => Some("wait for it to end, then send again"),
             Self::Foreign { .. } => {
                 Some("send to a folder of its own, or remove what is in the way first")

@@ -46,7 +46,7 @@ impl FilePlace {
         let name = plan.destination.name();
         let above = path.strip_suffix(name).unwrap_or("/");
         let above = if above.len() > 1 { above.trim_end_matches('/') } else { above };
-        let (folder, _) = root.make_folder(above)?;
+        let (folder, _) = root.make_folder(above, plan.memory_only)?;
         let folder = Arc::new(folder);
         replaceable(&folder, name, path)?;
         // Names may be as long as the file system takes, so ours cannot be made by appending.

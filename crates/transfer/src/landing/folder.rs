@@ -45,7 +45,7 @@ pub(crate) struct FolderPlace {
 impl FolderPlace {
     pub(crate) fn begin(root: &Root, plan: &Plan) -> Result<Self, LandingError> {
         let path = plan.destination.path();
-        let (folder, _) = root.make_folder(path)?;
+        let (folder, _) = root.make_folder(path, plan.memory_only)?;
         let folder = Arc::new(folder);
         let lock = Lock::take(&folder, LOCK, path)?;
         let current = current(&folder, path)?;

@@ -13,6 +13,9 @@
 //!   new version of all files. Entries of others are left alone; where one has a name that is needed,
 //!   the landing is refused.
 //!
+//! A destination that only memory will do for is refused before anything is made or written when it is
+//! anywhere else.
+//!
 //! When what arrives is what already stands there (content, owner, mode), nothing is changed.
 //!
 //! **What an attacker controls:** the container's files, at any moment, including links swapped
@@ -28,6 +31,7 @@ mod error;
 mod file;
 mod folder;
 mod lock;
+mod memory;
 mod root;
 mod same;
 mod tree;

@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
 use super::LandingError;
+use super::memory::expect_memory;
 use crate::plan::{Destination, Shape};
 
 /// How often a resolution is tried again that failed because names moved under it.
@@ -112,11 +113,22 @@ impl Root {
     }
 
     /// Opens the folder at an absolute path, making it and what is missing above it (0755). Says
-    /// whether the last one was made.
-    pub(crate) fn make_folder(&self, path: &str) -> Result<(OwnedFd, bool), LandingError> {
+    /// whether the last one was made. With `memory_only` nothing is made, and nothing opened, that is
+    /// not in memory.
+    pub(crate) fn make_folder(
+        &self,
+        path: &str,
+        memory_only: bool,
+    ) -> Result<(OwnedFd, bool), LandingError> {
+        let expect = |folder: &OwnedFd| {
+            if memory_only { expect_memory(folder, path) } else { Ok(()) }
+        };
         let at = |error| LandingError::at("open", path, error);
         match self.resolve(path, FOLDER) {
-            Ok(folder) => return Ok((folder, false)),
+            Ok(folder) => {
+                expect(&folder)?;
+                return Ok((folder, false));
+            }
             Err(Errno::NOENT) => {}
             Err(error) => return Err(at(error)),
         }
@@ -138,11 +150,13 @@ impl Root {
                 }
                 // From the first missing folder on, names are relative to what was just made.
                 _ => {
+                    expect(&current)?;
                     made = true;
                     self.make_one(&current, name, prefix)?
                 }
             };
         }
+        expect(&current)?;
         Ok((current, made))
     }
 

@@ -59,6 +59,7 @@ fn plan(path: &str, shape: Shape, bytes: u64, members: u64) -> Plan {
         owner: None,
         mode: None,
         announced: Announced { bytes, members },
+        memory_only: false,
     }
 }
 
@@ -677,4 +678,32 @@ fn stall(folder: &Path) -> ! {
     let mut file = Landing::begin(&root, &plan("/file", Shape::File, 9, 1)).unwrap();
     let never = file.file(&member("x"), 0o644, 9, &mut b"half".chain(Stalls));
     panic!("{never:?}");
+}
+
+#[test]
+fn a_destination_that_is_not_in_memory_is_refused_where_only_memory_will_do() {
+    let send = |root: &Root, path: &str, shape| {
+        let plan = Plan { memory_only: true, ..plan(path, shape, 1, 1) };
+        let mut landing = Landing::begin(root, &plan)?;
+        landing.whole_file(&member("x"), 0o400, 1, &mut &b"x"[..])?;
+        landing.finish()
+    };
+    // In place of a disk: a file system that is there everywhere, and never a tmpfs.
+    let disk = Root::from_fd(OwnedFd::from(fs::File::open("/sys").unwrap())).unwrap();
+    for path in ["/kernel/x", "/nowhere/to/be/found"] {
+        for shape in [Shape::File, Shape::Folder] {
+            let refused = send(&disk, path, shape).unwrap_err();
+            assert!(matches!(refused, LandingError::OnDisk { .. }), "{path}: {refused:?}");
+            assert!(refused.hint().unwrap().contains("--tmpfs"));
+        }
+    }
+    let Ok(memory) = tempfile::tempdir_in("/dev/shm") else {
+        sealock_testkit::clients::skip("there is no /dev/shm");
+        return;
+    };
+    let root = OwnedFd::from(fs::File::open(memory.path()).unwrap());
+    let root = Root::from_fd(root).unwrap();
+    let landed = send(&root, "/run/secrets/db", Shape::File).unwrap();
+    assert!(landed.changed && !landed.replaced);
+    assert_eq!(fs::read(memory.path().join("run/secrets/db")).unwrap(), b"x");
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
+use zeroize::Zeroizing;
 
 use super::root::folder_beneath;
 
@@ -109,10 +110,10 @@ pub(crate) fn same_facts(left: &rustix::fs::Stat, right: &rustix::fs::Stat) -> b
 /// Whether two open files have the same `size` bytes. Stops at the first difference.
 pub(crate) fn same_bytes(left: impl AsFd, right: impl AsFd, size: u64) -> io::Result<bool> {
     let piece = usize::try_from(size).unwrap_or(COMPARED_AT_ONCE).min(COMPARED_AT_ONCE);
-    let (mut one, mut other) = (vec![0; piece], vec![0; piece]);
+    let (mut one, mut other) = (Zeroizing::new(vec![0; piece]), Zeroizing::new(vec![0; piece]));
     let mut offset = 0;
     while offset < size {
-        let read_left = rustix::io::pread(&left, &mut one, offset)?;
+        let read_left = rustix::io::pread(&left, one.as_mut_slice(), offset)?;
         let Some(one) = one.get(..read_left).filter(|read| !read.is_empty()) else {
             return Ok(false);
         };

@@ -58,3 +58,9 @@ pub(super) fn service(ttl: &str) -> BTreeMap<String, String> {
     .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
     .collect()
 }
+
+/// A running container that asks for one secret, `prod/db` of the vault as `db`, and is told by a signal.
+pub(super) fn with_secret(number: u64, name: &str, at: Timestamp) -> Container {
+    let labels = [("sealock.secret.db.ref", "prod/db"), ("sealock.secret.db.reload", "signal:HUP")];
+    container(number, name, &labels, at)
+}

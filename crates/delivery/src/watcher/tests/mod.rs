@@ -3,5 +3,9 @@
 mod fixture;
 mod reconcile;
 mod run;
+mod run_secrets;
+mod running;
+mod secrets;
 mod simulation;
+mod vault;
 mod weather;

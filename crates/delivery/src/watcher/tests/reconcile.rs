@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sealock_core::audit::Fact;
 
-use super::super::status::{AlarmKind, CertificateState, VerifyState};
+use super::super::status::{AlarmKind, DeliveryState, VerifyState};
 use super::fixture::{container, id, service};
 use super::simulation::Simulation;
 
@@ -17,7 +17,7 @@ fn one_service(ttl: &str) -> (Simulation, String) {
     (host, id(1))
 }
 
-fn state(host: &Simulation) -> CertificateState {
+fn state(host: &mut Simulation) -> DeliveryState {
     host.status()[0].state
 }
 
@@ -29,7 +29,7 @@ fn a_certificate_is_delivered_renewed_in_time_and_seen_to_be_served() {
     let status = host.status().remove(0);
     assert_eq!((status.container.as_str(), status.certificate.as_str()), ("web", "web"));
     assert_eq!(status.names, ["web"]);
-    assert_eq!(status.state, CertificateState::Delivered);
+    assert_eq!(status.state, DeliveryState::Delivered);
     assert!(matches!(status.verify, VerifyState::Served { .. }), "{status:?}");
     // A service that waited for its first files is not signalled: ADR 0007.
     assert!(host.model(&web).signals.is_empty());
@@ -130,7 +130,7 @@ fn a_restart_on_tmpfs_delivers_again_and_one_on_a_volume_does_not() {
         host.model(&web).conduct.keeps_files = keeps_files;
         host.pass(HOUR);
         host.stop(&web);
-        assert_eq!(state(&host), CertificateState::Stopped);
+        assert_eq!(state(&mut host), DeliveryState::Stopped);
         host.pass(HOUR);
         host.restart(&web);
         host.pass(Duration::from_secs(60));
@@ -162,13 +162,13 @@ fn a_container_that_is_made_anew_gets_its_own_and_the_old_one_is_forgotten() {
 fn a_denial_is_asked_and_told_once_until_the_policy_changes() {
     let (mut host, web) = one_service("24h");
     host.pass(Duration::from_secs(1));
-    assert_eq!(state(&host), CertificateState::Delivered);
+    assert_eq!(state(&mut host), DeliveryState::Delivered);
     host.model(&web).conduct.denied = true;
     host.book.entries.values_mut().next().unwrap().forced = true;
     host.pass(HOUR);
     let refused = |fact: &Fact| matches!(fact, Fact::LabelRefused { .. });
     let status = host.status().remove(0);
-    assert_eq!(status.state, CertificateState::Refused);
+    assert_eq!(status.state, DeliveryState::Refused);
     assert_eq!(status.label.as_deref(), Some("sealock.cert.web"));
     assert_eq!(status.hint.as_deref(), Some("permit"));
     assert_eq!((host.model(&web).asked, host.told(refused)), (2, 1));
@@ -181,10 +181,10 @@ fn a_denial_is_asked_and_told_once_until_the_policy_changes() {
 
     host.model(&web).conduct.denied = false;
     host.pass(HOUR);
-    assert_eq!(state(&host), CertificateState::Refused, "nothing has changed for the watcher");
+    assert_eq!(state(&mut host), DeliveryState::Refused, "nothing has changed for the watcher");
     host.policy_epoch += 1;
     host.pass(Duration::from_secs(60));
-    assert_eq!(state(&host), CertificateState::Delivered);
+    assert_eq!(state(&mut host), DeliveryState::Delivered);
     assert_eq!(host.model(&web).asked, 4);
 }
 
@@ -197,10 +197,8 @@ fn bad_labels_are_in_the_status_told_once_and_hurt_nobody_else() {
     host.resync();
     let states: Vec<_> =
         host.status().into_iter().map(|one| (one.certificate, one.state)).collect();
-    let expected = [
-        ("a".to_owned(), CertificateState::BadLabel),
-        ("b".to_owned(), CertificateState::Delivered),
-    ];
+    let expected =
+        [("a".to_owned(), DeliveryState::BadLabel), ("b".to_owned(), DeliveryState::Delivered)];
     assert_eq!(states, expected);
     assert_eq!(host.status()[0].label.as_deref(), Some("sealock.cert.a.ttl"));
     host.restart_watcher();
@@ -212,7 +210,7 @@ fn failures_are_tried_again_less_and_less_often_and_become_an_alarm() {
     let (mut host, web) = one_service("24h");
     host.model(&web).conduct.no_space = true;
     host.pass(Duration::from_secs(1));
-    assert_eq!(state(&host), CertificateState::Retrying);
+    assert_eq!(state(&mut host), DeliveryState::Retrying);
     assert_eq!(host.status()[0].reason.as_deref(), Some("no space is left"));
     assert_eq!(host.alarms(), []);
     host.pass(HOUR);
@@ -225,7 +223,7 @@ fn failures_are_tried_again_less_and_less_often_and_become_an_alarm() {
     host.model(&web).conduct.no_space = false;
     host.pass(HOUR / 6);
     assert_eq!(host.alarms(), []);
-    assert_eq!(state(&host), CertificateState::Delivered);
+    assert_eq!(state(&mut host), DeliveryState::Delivered);
     assert_eq!(host.told(|fact| matches!(fact, Fact::AlarmRaised { .. })), 1);
     assert_eq!(host.told(|fact| matches!(fact, Fact::Failed { .. })), 1);
 }

@@ -5,21 +5,27 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sealock_core::audit::Fact;
-use sealock_core::{SystemClock, Timestamp};
+use sealock_core::{SecretName, SystemClock, Timestamp};
 use sealock_engine::Container;
 use sealock_store::{SqliteStore, Store};
 
 use super::super::book::Book;
+use super::super::denial::{Basis, Ground};
 use super::super::effects::Effects;
 use super::super::entry::{Reason, Step, World};
-use super::super::outcome::{Arrived, Holds};
-use super::super::ports::{Delivered, SiteError};
+use super::super::outcome::{Arrived, Goods, Holds};
+use super::super::ports::{
+    Current, Delivered, DeliveredSecret, Refusal, SecretSource, SiteError, WantedSecret,
+};
 use super::super::record::{EntryKey, Remembered};
 use super::super::settings::WatcherSettings;
 use super::super::snapshot;
-use super::super::status::{Alarm, AlarmKind, CertificateStatus};
+use super::super::status::{Alarm, AlarmKind, CertificateStatus, SecretStatus};
+use super::super::wanted::What;
 use super::super::work::Done;
+use crate::labels::Kind;
 use crate::verify::Seen;
 
 /// How a service and its surroundings behave.
@@ -35,6 +41,12 @@ pub(super) struct Conduct {
     pub(super) keeps_files: bool,
     /// The service reads its files only when told to, not at its start.
     pub(super) starts_empty: bool,
+    /// The container has no tmpfs.
+    pub(super) on_disk: bool,
+    /// The engine cannot pass on its signal.
+    pub(super) cannot_be_told: bool,
+    /// The process removes a file once it has read it.
+    pub(super) removes: bool,
 }
 
 /// What the model knows of a container.
@@ -45,8 +57,34 @@ pub(super) struct Model {
     pub(super) served: Option<String>,
     pub(super) signals: Vec<Timestamp>,
     pub(super) deliveries: Vec<Timestamp>,
-    /// How often policy was asked.
+    /// How often policy was asked, for a certificate or the reading of a secret.
     pub(super) asked: u32,
+    /// How often policy was asked whether a secret may still be there.
+    pub(super) questions: u32,
+}
+
+/// A vault without values.
+#[derive(Debug, Default)]
+pub(super) struct Vault(pub(super) BTreeMap<String, Current>);
+
+impl Vault {
+    pub(super) fn set(&mut self, secret: &str, version: u64) {
+        self.0.insert(secret.to_owned(), Current::Version(version));
+    }
+}
+
+impl SecretSource for Vault {
+    fn read(&self, _: WantedSecret) -> BoxFuture<'_, Result<DeliveredSecret, Refusal>> {
+        panic!("the simulation's steps are done by its model")
+    }
+
+    fn allowed(&self, _: WantedSecret) -> BoxFuture<'_, Result<(), Refusal>> {
+        panic!("the simulation's steps are done by its model")
+    }
+
+    fn current(&self, secret: &SecretName) -> Current {
+        self.0.get(secret.as_str()).copied().unwrap_or(Current::Gone)
+    }
 }
 
 pub(super) struct Simulation {
@@ -56,6 +94,9 @@ pub(super) struct Simulation {
     pub(super) policy_epoch: u64,
     pub(super) trust: String,
     pub(super) trust_changed: Timestamp,
+    pub(super) vault: Vault,
+    /// The last version that a secret was given by the weather.
+    pub(super) version: u64,
     pub(super) containers: BTreeMap<String, Container>,
     pub(super) models: BTreeMap<String, Model>,
     pub(super) facts: Vec<Fact>,
@@ -81,6 +122,8 @@ impl Simulation {
             policy_epoch: 1,
             trust: "one".to_owned(),
             trust_changed: now,
+            vault: Vault::default(),
+            version: 0,
             containers: BTreeMap::new(),
             models: BTreeMap::new(),
             facts: Vec::new(),
@@ -99,6 +142,7 @@ impl Simulation {
             policy_epoch: self.policy_epoch,
             trust: &self.trust,
             trust_changed: self.trust_changed,
+            secrets: &self.vault,
             settings: &self.settings,
         };
         act(&mut self.book, &world)
@@ -153,6 +197,10 @@ impl Simulation {
         self.book = Book::new(Remembered::load(&self.store).unwrap());
         self.trust_changed = self.now;
         self.resync();
+    }
+
+    pub(super) fn store(&self) -> &SqliteStore {
+        &self.store
     }
 
     pub(super) fn resync(&mut self) {
@@ -211,51 +259,34 @@ impl Simulation {
     fn perform(&mut self, key: &EntryKey, step: Step) -> Done {
         let entry = &self.book.entries[key];
         let started_at = entry.started_at().to_owned();
-        let wanted = entry.wanted.clone();
+        let basis = self.with(|book, world| book.entries[key].basis(world));
         let model = self.models.get_mut(&key.container).unwrap();
         match step {
             Step::Wait(_) => panic!("nothing to do"),
-            Step::Deliver => {
-                model.asked += 1;
-                if model.conduct.denied {
-                    let reason = Reason { text: "no rule".into(), hint: Some("permit".into()) };
-                    let (policy_epoch, trust) = (self.policy_epoch, self.trust.clone());
-                    return Done::Denied { reason, policy_epoch, trust, request: "r".into() };
-                }
-                if model.conduct.no_space {
-                    let reason = "no space is left".to_owned();
-                    return Done::Failed(SiteError::Failed { reason, hint: None });
-                }
-                self.serial += 1;
-                let serial = format!("{:x}", self.serial);
-                let before = model.files.insert(key.clone(), serial.clone());
-                model.deliveries.push(self.now);
-                if before.is_none() && model.served.is_none() && !model.conduct.starts_empty {
-                    // A service that waits for its files.
-                    model.served = Some(serial.clone());
-                }
-                Done::Delivered(Arrived {
-                    asked_at: self.now,
-                    started_at,
-                    wanted: wanted.digest,
-                    trust: self.trust.clone(),
-                    serial,
-                    not_after: self.now.plus(wanted.request.ttl),
-                    delivered: Delivered {
-                        changed: true,
-                        replaced_previous: before.is_some(),
-                        sha256: "00".into(),
-                    },
-                    request: "r".into(),
-                })
+            Step::Deliver => self.deliver(key, started_at, basis),
+            Step::Ask => {
+                model.questions += 1;
+                let (reason, hint) = ("no rule".to_owned(), Some("permit".to_owned()));
+                let answer = match model.conduct.denied {
+                    true => Err(Refusal::Denied { reason, hint }),
+                    false => Ok(()),
+                };
+                Done::Asked { answer, basis, request: "r".into() }
             }
             Step::Check => {
-                let serial = model.files.get(key).cloned();
-                let holds = serial.map_or(Holds::Nothing, Holds::Serial);
+                let held = model.files.get(key).cloned();
+                let holds = held.map_or(Holds::Nothing, |held| match key.kind {
+                    Kind::Certificate => Holds::Serial(held),
+                    Kind::Secret => Holds::File,
+                });
                 Done::Checked { holds, started_at }
             }
             Step::Reload => {
                 model.signals.push(self.now);
+                if model.conduct.cannot_be_told {
+                    let reason = "no such program".to_owned();
+                    return Done::Reloaded(Err(SiteError::Failed { reason, hint: None }));
+                }
                 if !model.conduct.deaf {
                     model.served = model.files.get(key).cloned();
                 }
@@ -275,12 +306,65 @@ impl Simulation {
         }
     }
 
+    fn deliver(&mut self, key: &EntryKey, started_at: String, basis: Basis) -> Done {
+        let wanted = self.book.entries[key].wanted.clone();
+        let model = self.models.get_mut(&key.container).unwrap();
+        model.asked += 1;
+        let request = "r".to_owned();
+        let denied = |text: &str, ground| {
+            let reason = Reason { text: text.into(), hint: Some("permit".into()) };
+            Done::Denied { reason, ground, request: "r".into() }
+        };
+        if model.conduct.denied {
+            return denied("no rule", Ground::Policy(basis));
+        }
+        let (goods, held) = match &wanted.what {
+            What::Certificate(certificate) => {
+                self.serial += 1;
+                let (asked_at, serial) = (self.now, format!("{:x}", self.serial));
+                let not_after = self.now.plus(certificate.request.ttl);
+                let (trust, held) = (self.trust.clone(), serial.clone());
+                (Goods::Certificate { asked_at, trust, serial, not_after }, held)
+            }
+            What::Secret(request) => {
+                let secret = request.secret.clone();
+                let Current::Version(version) = self.vault.current(&secret) else {
+                    return denied("there is no such secret", Ground::Policy(basis));
+                };
+                if model.conduct.on_disk && !request.on_disk {
+                    return denied("on a disk", Ground::Place { started_at });
+                }
+                (Goods::Secret { secret, version, basis }, version.to_string())
+            }
+        };
+        if model.conduct.no_space {
+            let reason = "no space is left".to_owned();
+            return Done::Failed(SiteError::Failed { reason, hint: None });
+        }
+        let before = model.files.insert(key.clone(), held.clone());
+        model.deliveries.push(self.now);
+        if before.is_none() && model.served.is_none() && !model.conduct.starts_empty {
+            // A service that waits for its files.
+            model.served = Some(held.clone());
+        }
+        if model.conduct.removes {
+            model.files.remove(key);
+        }
+        let (changed, replaced_previous) = (before.as_ref() != Some(&held), before.is_some());
+        let delivered = Delivered { changed, replaced_previous };
+        Done::Delivered(Arrived { started_at, wanted: wanted.digest, delivered, request, goods })
+    }
+
     pub(super) fn model(&mut self, id: &str) -> &mut Model {
         self.models.get_mut(id).unwrap()
     }
 
-    pub(super) fn status(&self) -> Vec<CertificateStatus> {
-        snapshot::of(&self.book)
+    pub(super) fn status(&mut self) -> Vec<CertificateStatus> {
+        self.with(|book, world| snapshot::certificates(book, world))
+    }
+
+    pub(super) fn secrets(&mut self) -> Vec<SecretStatus> {
+        self.with(|book, world| snapshot::secrets(book, world))
     }
 
     pub(super) fn alarms(&self) -> Vec<(AlarmKind, String)> {

@@ -1,12 +1,13 @@
 //! Whatever happens to the containers, and in whatever order: once it is quiet, everything that runs is
-//! served what was delivered last, nothing is left of what is gone, and no alarm stays behind.
+//! served what was delivered last (or has the secret that is in the vault), nothing is left of what is gone,
+//! and no alarm stays behind.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::status::{CertificateState, VerifyState};
-use super::fixture::{container, id, service};
+use super::super::status::{DeliveryState, VerifyState};
+use super::fixture::{container, id, service, with_secret};
 use super::simulation::{Conduct, Simulation};
 
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ enum Happening {
     Pass(u32),
     SetBack(u32),
     Policy,
+    /// A secret gets a new version, or is deleted.
+    Vault(bool),
     Trust,
     Resync,
     WatcherRestarts,
@@ -36,19 +39,39 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => (0_u32..2000).prop_map(Happening::Pass),
         1 => (0_u32..100_000).prop_map(Happening::SetBack),
         1 => Just(Happening::Policy),
+        3 => (0_u8..5).prop_map(|which| Happening::Vault(which > 0)),
         1 => Just(Happening::Trust),
         1 => Just(Happening::Resync),
         1 => Just(Happening::WatcherRestarts),
     ]
 }
 
-fn happen(host: &mut Simulation, happening: &Happening) {
+/// What the containers ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fleet {
+    Certificates,
+    Secrets,
+}
+
+/// The vault's secret gets a version that it never had.
+fn set(host: &mut Simulation) {
+    host.version += 1;
+    host.vault.set("prod/db", host.version);
+}
+
+fn happen(host: &mut Simulation, fleet: Fleet, happening: &Happening) {
     let there = |host: &Simulation, number: u64| host.containers.contains_key(&id(number));
     match *happening {
         Happening::Start(number) if !there(host, number) => {
-            let mut new = container(number, &format!("web{number}"), &[], host.now);
-            new.labels = service("10m");
-            host.start(new);
+            let name = format!("web{number}");
+            host.start(match fleet {
+                Fleet::Certificates => {
+                    let mut new = container(number, &name, &[], host.now);
+                    new.labels = service("10m");
+                    new
+                }
+                Fleet::Secrets => with_secret(number, &name, host.now),
+            });
         }
         Happening::Restart(number) if there(host, number) => host.restart(&id(number)),
         Happening::Stop(number) if there(host, number) => host.stop(&id(number)),
@@ -56,7 +79,7 @@ fn happen(host: &mut Simulation, happening: &Happening) {
         Happening::Conduct(number, denied, no_space, deaf, keeps_files) if there(host, number) => {
             let starts_empty = denied ^ deaf;
             host.model(&id(number)).conduct =
-                Conduct { denied, no_space, deaf, keeps_files, starts_empty };
+                Conduct { denied, no_space, deaf, keeps_files, starts_empty, ..Conduct::default() };
         }
         Happening::Pass(seconds) => host.pass(Duration::from_secs(seconds.into())),
         Happening::SetBack(seconds) => {
@@ -64,6 +87,8 @@ fn happen(host: &mut Simulation, happening: &Happening) {
             host.turn();
         }
         Happening::Policy => host.policy_epoch += 1,
+        Happening::Vault(true) => set(host),
+        Happening::Vault(false) => host.vault.0.clear(),
         Happening::Trust => {
             host.trust = format!("{}+", host.trust);
             host.trust_changed = host.now;
@@ -83,7 +108,7 @@ proptest! {
     ) {
         let mut host = Simulation::new();
         for one in &happenings {
-            happen(&mut host, one);
+            happen(&mut host, Fleet::Certificates, one);
         }
         for model in host.models.values_mut() {
             let keeps_files = model.conduct.keeps_files;
@@ -94,15 +119,15 @@ proptest! {
         host.resync();
         // One life of a certificate: what is renewed is told, and what was missed is looked at again.
         host.pass(Duration::from_secs(1200));
-        let pending = |host: &Simulation| {
+        let pending = |host: &mut Simulation| {
             host.status().iter().any(|one| {
-                one.state != CertificateState::Stopped
+                one.state != DeliveryState::Stopped
                     && matches!(one.verify, VerifyState::Pending { .. })
             })
         };
         // Those that were renewed a moment ago; the next renewal of each is minutes away.
         for _ in 0..10 {
-            if pending(&host) {
+            if pending(&mut host) {
                 host.pass(Duration::from_secs(5));
             }
         }
@@ -111,10 +136,10 @@ proptest! {
         prop_assert_eq!(host.status().len(), host.containers.len());
         for status in host.status() {
             if !host.containers[&status.container_id].running {
-                prop_assert_eq!(status.state, CertificateState::Stopped);
+                prop_assert_eq!(status.state, DeliveryState::Stopped);
                 continue;
             }
-            prop_assert_eq!(status.state, CertificateState::Delivered, "{:?}", status);
+            prop_assert_eq!(status.state, DeliveryState::Delivered, "{:?}", status);
             prop_assert!(matches!(status.verify, VerifyState::Served { .. }), "{:?}", status);
             prop_assert!(status.not_after > Some(host.now), "{:?}", status);
             let model = host.models[&status.container_id].clone();
@@ -123,5 +148,44 @@ proptest! {
         // Twenty minutes, lives of ten: one at once, then every six minutes and a bit.
         let after: usize = host.models.values().map(|model| model.deliveries.len()).sum();
         prop_assert!(after - before <= 5 * host.containers.len(), "{} deliveries", after - before);
+    }
+
+    #[test]
+    fn after_any_weather_every_container_has_the_secret_of_now(
+        happenings in prop::collection::vec(happening(), 0..40)
+    ) {
+        let mut host = Simulation::new();
+        for one in &happenings {
+            happen(&mut host, Fleet::Secrets, one);
+        }
+        for model in host.models.values_mut() {
+            let keeps_files = model.conduct.keeps_files;
+            model.conduct = Conduct { keeps_files, ..Conduct::default() };
+        }
+        host.policy_epoch += 1;
+        set(&mut host);
+        host.resync();
+        host.pass(Duration::from_secs(600));
+
+        prop_assert_eq!(host.alarms(), []);
+        prop_assert_eq!(host.secrets().len(), host.containers.len());
+        for status in host.secrets() {
+            if !host.containers[&status.container_id].running {
+                prop_assert_eq!(status.state, DeliveryState::Stopped);
+                continue;
+            }
+            prop_assert_eq!(status.state, DeliveryState::Delivered, "{:?}", status);
+            prop_assert_eq!(status.version, Some(host.version), "{:?}", status);
+            let model = host.models[&status.container_id].clone();
+            let there = Some(host.version.to_string());
+            prop_assert_eq!(model.files.values().next(), there.as_ref());
+            prop_assert_eq!(model.served, there, "a process works with an old one");
+        }
+        // Quiet: nothing is read, delivered or told any more.
+        let before: Vec<_> = host.models.values().map(|one| (one.asked, one.signals.len())).collect();
+        host.resync();
+        host.pass(Duration::from_secs(7200));
+        let after: Vec<_> = host.models.values().map(|one| (one.asked, one.signals.len())).collect();
+        prop_assert_eq!(before, after);
     }
 }

@@ -1,0 +1,89 @@
+//! A certificate as labels ask for it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sealock_core::DnsName;
+use sealock_transfer::landing::Owner;
+
+use super::{
+    ContainerPath, Endpoint, KeyType, Kind, LabelError, LabelName, Layout, Reload, Usages, error,
+    value,
+};
+
+/// The settings, as they stand in a label after the certificate's name.
+pub(super) const SETTINGS: [&str; 11] = [
+    "dns", "ip", "usage", "ttl", "path", "owner", "mode", "key-type", "layout", "reload", "verify",
+];
+/// Where its folder is that has no `.path`.
+const FOLDER: &str = "/run/sealock/certs";
+/// How many names a certificate may have, and as many addresses.
+const MAXIMUM_NAMES: usize = 100;
+
+/// One certificate that the labels of a container ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRequest {
+    /// Its name within the container.
+    pub name: LabelName,
+    /// The DNS names asked for; `None` stands for the container's own names.
+    pub dns: Option<Vec<DnsName>>,
+    /// The IP addresses asked for.
+    pub ip: Vec<IpAddr>,
+    /// What it is for.
+    pub usages: Usages,
+    /// How long it is to live.
+    pub ttl: Duration,
+    /// The folder inside the container.
+    pub path: ContainerPath,
+    /// Who owns the files there; `None` is the container's root.
+    pub owner: Option<Owner>,
+    /// The mode of the files that hold the key.
+    pub mode: u32,
+    /// The kind of key.
+    pub key_type: KeyType,
+    /// What the files are called.
+    pub layout: Layout,
+    /// How the service is told of new content.
+    pub reload: Option<Reload>,
+    /// Where the service is to be seen serving it.
+    pub verify: Option<Endpoint>,
+}
+
+impl CertificateRequest {
+    /// A request with every setting at its default.
+    pub(super) fn with_defaults(name: LabelName) -> Self {
+        let path = ContainerPath::in_folder(FOLDER, &name);
+        Self {
+            name,
+            dns: None,
+            ip: Vec::new(),
+            usages: Usages { server: true, client: true },
+            ttl: Duration::from_secs(86_400),
+            path,
+            owner: None,
+            mode: 0o400,
+            key_type: KeyType::P256,
+            layout: Layout::Tls,
+            reload: None,
+            verify: None,
+        }
+    }
+
+    pub(super) fn apply(&mut self, setting: &str, text: &str) -> Result<(), LabelError> {
+        match setting {
+            "dns" => self.dns = Some(value::dns_names(text, MAXIMUM_NAMES)?),
+            "ip" => self.ip = value::addresses(text, MAXIMUM_NAMES)?,
+            "usage" => self.usages = text.parse()?,
+            "ttl" => self.ttl = value::ttl(text)?,
+            "path" => self.path = text.parse()?,
+            "owner" => self.owner = Some(value::owner(text)?),
+            "mode" => self.mode = value::mode(text)?,
+            "key-type" => self.key_type = text.parse()?,
+            "layout" => self.layout = text.parse()?,
+            "reload" => self.reload = Some(text.parse()?),
+            "verify" => self.verify = Some(text.parse()?),
+            other => return Err(error::unknown_setting(Kind::Certificate, other)),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! A no, and how long it stands: as long as what it depended on is the same.
+
+use super::entry::{Entry, Reason, World};
+use super::ports::Current;
+use super::wanted::What;
+
+/// What was denied, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Denied {
+    pub(super) ground: Ground,
+    /// The label that it is about.
+    pub(super) label: String,
+    pub(super) reason: Reason,
+}
+
+/// Who has denied it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// Policy, the authority's own constraints, or a vault that has no such secret.
+    Policy(Basis),
+    /// The place in the container, as it is in this life of it.
+    Place { started_at: String },
+}
+
+/// What an answer of policy depends on besides the labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Basis {
+    pub(super) policy_epoch: u64,
+    /// For a certificate: the trust bundle.
+    pub(super) trust: String,
+    /// For a secret: what there is of it.
+    pub(super) current: Option<Current>,
+}
+
+impl Entry {
+    /// What an answer of policy would depend on now.
+    pub(super) fn basis(&self, world: &World<'_>) -> Basis {
+        let policy_epoch = world.policy_epoch;
+        match &self.wanted.what {
+            What::Certificate(_) => {
+                Basis { policy_epoch, trust: world.trust.to_owned(), current: None }
+            }
+            What::Secret(secret) => {
+                let current = Some(world.secrets.current(&secret.secret));
+                Basis { policy_epoch, trust: String::new(), current }
+            }
+        }
+    }
+
+    /// Whether it was denied, and would be again.
+    pub(super) fn still_denied(&self, world: &World<'_>) -> bool {
+        self.denied.as_ref().is_some_and(|denied| match &denied.ground {
+            Ground::Policy(basis) => *basis == self.basis(world),
+            Ground::Place { started_at } => started_at == self.started_at(),
+        })
+    }
+}

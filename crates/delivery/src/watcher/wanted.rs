@@ -1,0 +1,153 @@
+//! What the labels of a container come to, with what they leave open filled in.
+
+use std::time::Duration;
+
+use sealock_core::{DnsName, SubjectName};
+
+use super::denial::Ground;
+use super::ports::Place;
+use crate::labels::{
+    CertificateRequest, ContainerPath, Endpoint, Kind, LabelName, Layout, Reload, SecretRequest,
+};
+
+/// What is wanted, and what shows whether that is still the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) what: What,
+    /// Of all that makes another delivery necessary.
+    pub(super) digest: String,
+}
+
+/// By kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    Certificate(Box<NamedCertificate>),
+    Secret(SecretRequest),
+}
+
+/// A certificate with its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NamedCertificate {
+    pub(super) request: CertificateRequest,
+    /// The subject names; never empty.
+    pub(super) names: Vec<SubjectName>,
+}
+
+impl Wanted {
+    /// `None` when there is no name at all.
+    pub(super) fn certificate(request: CertificateRequest, own: &[DnsName]) -> Option<Self> {
+        let dns = request.dns.as_deref().unwrap_or(own).iter().cloned().map(SubjectName::Dns);
+        let names: Vec<SubjectName> =
+            dns.chain(request.ip.iter().copied().map(SubjectName::Ip)).collect();
+        if names.is_empty() {
+            return None;
+        }
+        let mut text = format!(
+            "{names:?} {:?} {:?} {} {:?} {:o} {}",
+            request.usages,
+            request.ttl,
+            request.path,
+            request.owner,
+            request.mode,
+            request.key_type,
+        );
+        // What was delivered before there were layouts is still what is wanted.
+        if request.layout != Layout::Tls {
+            text.push_str(&format!(" {:?}", request.layout));
+        }
+        let what = What::Certificate(Box::new(NamedCertificate { request, names }));
+        Some(Self { what, digest: digest(&text) })
+    }
+
+    pub(super) fn secret(request: SecretRequest) -> Self {
+        let SecretRequest { secret, path, owner, mode, on_disk, .. } = &request;
+        let text = format!("{secret} {path} {owner:?} {mode:o} {on_disk}");
+        Self { what: What::Secret(request), digest: digest(&text) }
+    }
+
+    /// Where it is to be.
+    pub(super) fn path(&self) -> &ContainerPath {
+        match &self.what {
+            What::Certificate(certificate) => &certificate.request.path,
+            What::Secret(secret) => &secret.path,
+        }
+    }
+
+    /// Where it is looked for.
+    pub(super) fn place(&self) -> Place {
+        match &self.what {
+            What::Certificate(certificate) => {
+                let CertificateRequest { path, layout, .. } = &certificate.request;
+                Place::Certificate { path: path.clone(), layout: *layout }
+            }
+            What::Secret(secret) => Place::Secret { path: secret.path.clone() },
+        }
+    }
+
+    /// How the service is told.
+    pub(super) fn reload(&self) -> Option<&Reload> {
+        match &self.what {
+            What::Certificate(certificate) => certificate.request.reload.as_ref(),
+            What::Secret(secret) => secret.reload.as_ref(),
+        }
+    }
+
+    /// Where the service is looked at. Of a secret nobody outside the service can see what it uses.
+    pub(super) fn verify(&self) -> Option<&Endpoint> {
+        match &self.what {
+            What::Certificate(certificate) => certificate.request.verify.as_ref(),
+            What::Secret(_) => None,
+        }
+    }
+
+    /// How long what is delivered lives: nothing about it waits for more than a share of that.
+    pub(super) fn life(&self) -> Duration {
+        match &self.what {
+            What::Certificate(certificate) => certificate.request.ttl,
+            What::Secret(_) => Duration::MAX,
+        }
+    }
+
+    /// The label that policy decides on, for notices about it.
+    pub(super) fn decided_label(&self) -> String {
+        let (kind, name, setting) = match &self.what {
+            What::Certificate(certificate) => {
+                let CertificateRequest { name, dns, ip, .. } = &certificate.request;
+                let setting = match (dns, ip.is_empty()) {
+                    (Some(_), _) => ".dns",
+                    (None, false) => ".ip",
+                    (None, true) => "",
+                };
+                (Kind::Certificate, name, setting)
+            }
+            What::Secret(secret) => (Kind::Secret, &secret.name, ".ref"),
+        };
+        label(kind, name, setting)
+    }
+
+    /// The label that says where it is to be, for notices about the place.
+    pub(super) fn path_label(&self) -> String {
+        let (kind, name) = match &self.what {
+            What::Certificate(certificate) => (Kind::Certificate, &certificate.request.name),
+            What::Secret(secret) => (Kind::Secret, &secret.name),
+        };
+        label(kind, name, ".path")
+    }
+
+    /// The label that a denial is about.
+    pub(super) fn denied_label(&self, ground: &Ground) -> String {
+        match ground {
+            Ground::Policy(_) => self.decided_label(),
+            Ground::Place { .. } => self.path_label(),
+        }
+    }
+}
+
+fn label(kind: Kind, name: &LabelName, setting: &str) -> String {
+    format!("{}{name}{setting}", kind.prefix())
+}
+
+fn digest(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    data_encoding::HEXLOWER.encode(digest.as_ref())
+}
