@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sealock_core::audit::{Actor, DecisionNote};
+use sealock_core::audit::{Actor, DecisionNote, Fact};
 use sealock_core::{Clock, SecretBytes, SecretName, SystemClock};
 use sealock_secrets::{Vault, Wanted};
-use sealock_store::{Journal, Keyring, NewProtection, SqliteStore, Store};
+use sealock_store::{Change, Journal, Keyring, NewProtection, SqliteStore, Store, Transaction};
 
 fn named(n: usize) -> SecretName {
     format!("prod/service-{}/secret-{n}", n % 100).parse().unwrap()
@@ -41,6 +41,10 @@ fn actor(n: usize) -> Actor {
 
 fn wanted(n: usize) -> Wanted {
     Wanted { name: named(n), version: None, actor: actor(n) }
+}
+
+fn fact(n: usize) -> Fact {
+    Fact::SecretRead { secret: named(n).to_string(), version: 2 }
 }
 
 fn random(below: usize) -> usize {
@@ -93,17 +97,25 @@ fn measure(vault: &Vault, count: usize, span: Duration, threads: usize) {
     println!("{threads} threads: {rate:.0} reads/s ({done} in {seconds:.1} s; slowest {worst} ms)");
 }
 
+/// How long this thread was on a processor: what other programs on the machine do not change.
+fn busy() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or_default())
+}
+
 /// The median of some runs.
 fn median(what: &str, mut run: impl FnMut()) {
     let mut took: Vec<_> = (0..51)
         .map(|_| {
-            let start = Instant::now();
+            let (start, before) = (Instant::now(), busy());
             run();
-            start.elapsed()
+            (start.elapsed(), busy().saturating_sub(before))
         })
         .collect();
     took.sort();
-    println!("{what}: {:?}", took.get(took.len() / 2).unwrap());
+    let (whole, own) = took.get(took.len() / 2).unwrap();
+    println!("{what}: {whole:.1?} ({own:.1?} of this thread's work)");
 }
 
 fn main() {
@@ -127,6 +139,11 @@ fn main() {
     median("one reading of 100 names", || {
         let all: Vec<_> = (0..100).map(|_| wanted(random(count))).collect();
         assert!(vault.read(&all).unwrap().iter().all(Result::is_ok), "all are there");
+    });
+    median("  of that, the commit of 100 events", || {
+        let event = |n| actor(n).event(journal.clock().now(), fact(n));
+        let events = (0..100).map(|_| event(random(count))).collect();
+        journal.commit_blocking(Change { transaction: Transaction::new(), events }).unwrap();
     });
     median("one reading of 1 name", || {
         assert!(
