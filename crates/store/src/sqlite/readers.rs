@@ -1,44 +1,85 @@
-//! The reading connections: as many as there are readers at once, some of them kept.
+//! The reading connections: a few, opened when they are needed and kept.
+//!
+//! When all of them are in use a reader waits. Opening another takes longer than most reads: SQLite parses
+//! the schema and prepares each statement anew.
 
 use std::path::{Path, PathBuf};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
 use super::open;
 use crate::error::StoreError;
 
-/// How many idle connections are kept; each holds a few megabytes of cache at most.
-const KEPT: usize = 4;
+/// The most readers at once; each holds a few megabytes of cache at most. More than there are processors
+/// on small machines, so that a long read does not hold up the others.
+const MOST: usize = 8;
+
+#[derive(Debug)]
+struct Pool {
+    idle: Vec<Connection>,
+    /// How many more may be opened.
+    unopened: usize,
+}
 
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    pool: Mutex<Pool>,
+    freed: Condvar,
+}
+
+/// A connection in use; goes back when it is dropped.
+struct Lent<'a> {
+    readers: &'a Readers,
+    connection: Option<Connection>,
 }
 
 impl Readers {
     /// Opens the first reader at once, so that a store which cannot be read is refused when it is opened.
     pub(super) fn new(path: &Path) -> Result<Self, StoreError> {
-        let first = open::reader(path)?;
-        Ok(Self { path: path.to_owned(), idle: Mutex::new(vec![first]) })
+        let idle = vec![open::reader(path)?];
+        let pool = Mutex::new(Pool { idle, unopened: MOST - 1 });
+        Ok(Self { path: path.to_owned(), pool, freed: Condvar::new() })
     }
 
-    /// Runs `read` on a connection that nobody else uses meanwhile.
+    /// Runs `read` on a connection that nobody else uses meanwhile. It must not itself read the store.
     pub(super) fn with<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let idle = self.idle.lock().pop();
-        let connection = match idle {
+        let mut lent = self.lend();
+        let connection = match &mut lent.connection {
             Some(connection) => connection,
-            None => open::reader(&self.path)?,
+            unopened => unopened.insert(open::reader(&self.path)?),
         };
-        let outcome = read(&connection);
-        let mut idle = self.idle.lock();
-        if idle.len() < KEPT {
-            idle.push(connection);
+        read(connection)
+    }
+
+    fn lend(&self) -> Lent<'_> {
+        let mut pool = self.pool.lock();
+        loop {
+            let connection = pool.idle.pop();
+            if connection.is_none() {
+                if pool.unopened == 0 {
+                    self.freed.wait(&mut pool);
+                    continue;
+                }
+                pool.unopened -= 1;
+            }
+            return Lent { readers: self, connection };
         }
-        outcome
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut pool = self.readers.pool.lock();
+        match self.connection.take() {
+            Some(connection) => pool.idle.push(connection),
+            None => pool.unopened += 1,
+        }
+        drop(pool);
+        self.readers.freed.notify_one();
     }
 }
