@@ -97,25 +97,17 @@ fn measure(vault: &Vault, count: usize, span: Duration, threads: usize) {
     println!("{threads} threads: {rate:.0} reads/s ({done} in {seconds:.1} s; slowest {worst} ms)");
 }
 
-/// How long this thread was on a processor: what other programs on the machine do not change.
-fn busy() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or_default())
-}
-
 /// The median of some runs.
 fn median(what: &str, mut run: impl FnMut()) {
     let mut took: Vec<_> = (0..51)
         .map(|_| {
-            let (start, before) = (Instant::now(), busy());
+            let start = Instant::now();
             run();
-            (start.elapsed(), busy().saturating_sub(before))
+            start.elapsed()
         })
         .collect();
     took.sort();
-    let (whole, own) = took.get(took.len() / 2).unwrap();
-    println!("{what}: {whole:.1?} ({own:.1?} of this thread's work)");
+    println!("{what}: {:.1?}", took.get(took.len() / 2).unwrap());
 }
 
 fn main() {
