@@ -83,3 +83,44 @@ impl Drop for Lent<'_> {
         self.readers.freed.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn many_readers_take_turns_with_a_few_connections() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        drop(open::writer(&path).unwrap());
+        let readers = Readers::new(&path).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..4 * MOST {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        readers.with(|_| Ok(())).unwrap();
+                    }
+                });
+            }
+        });
+        let pool = readers.pool.lock();
+        assert_eq!(pool.idle.len() + pool.unopened, MOST, "all came back");
+    }
+
+    #[test]
+    fn a_reader_that_cannot_be_opened_leaves_its_place_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        drop(open::writer(&path).unwrap());
+        let readers = Readers::new(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let first = readers.lend();
+        for _ in 0..2 * MOST {
+            assert!(readers.with(|_| Ok(())).is_err());
+        }
+        drop(first);
+        assert!(readers.with(|_| Ok(())).is_ok());
+    }
+}
