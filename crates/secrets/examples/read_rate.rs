@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sealock_core::audit::{Actor, DecisionNote};
+use sealock_core::audit::{Actor, DecisionNote, Fact};
 use sealock_core::{Clock, SecretBytes, SecretName, SystemClock};
 use sealock_secrets::{Vault, Wanted};
-use sealock_store::{Journal, Keyring, NewProtection, SqliteStore, Store};
+use sealock_store::{Change, Journal, Keyring, NewProtection, SqliteStore, Store, Transaction};
 
 fn named(n: usize) -> SecretName {
     format!("prod/service-{}/secret-{n}", n % 100).parse().unwrap()
@@ -41,6 +41,10 @@ fn actor(n: usize) -> Actor {
 
 fn wanted(n: usize) -> Wanted {
     Wanted { name: named(n), version: None, actor: actor(n) }
+}
+
+fn fact(n: usize) -> Fact {
+    Fact::SecretRead { secret: named(n).to_string(), version: 2 }
 }
 
 fn random(below: usize) -> usize {
@@ -103,7 +107,7 @@ fn median(what: &str, mut run: impl FnMut()) {
         })
         .collect();
     took.sort();
-    println!("{what}: {:?}", took.get(took.len() / 2).unwrap());
+    println!("{what}: {:.1?}", took.get(took.len() / 2).unwrap());
 }
 
 fn main() {
@@ -127,6 +131,11 @@ fn main() {
     median("one reading of 100 names", || {
         let all: Vec<_> = (0..100).map(|_| wanted(random(count))).collect();
         assert!(vault.read(&all).unwrap().iter().all(Result::is_ok), "all are there");
+    });
+    median("  of that, the commit of 100 events", || {
+        let event = |n| actor(n).event(journal.clock().now(), fact(n));
+        let events = (0..100).map(|_| event(random(count))).collect();
+        journal.commit_blocking(Change { transaction: Transaction::new(), events }).unwrap();
     });
     median("one reading of 1 name", || {
         assert!(

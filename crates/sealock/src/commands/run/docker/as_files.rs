@@ -189,6 +189,7 @@ impl Container {
                     )?),
                 },
                 mode: None,
+                memory_only: true,
                 after: None,
             };
         if run.is_on("detach") {
