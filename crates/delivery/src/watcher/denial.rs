@@ -26,6 +26,8 @@ pub(super) enum Ground {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Basis {
     pub(super) policy_epoch: u64,
+    /// The container's name, which is its identity (ADR 0015).
+    pub(super) container: String,
     /// For a certificate: the trust bundle.
     pub(super) trust: String,
     /// For a secret: what there is of it.
@@ -35,16 +37,12 @@ pub(super) struct Basis {
 impl Entry {
     /// What an answer of policy would depend on now.
     pub(super) fn basis(&self, world: &World<'_>) -> Basis {
-        let policy_epoch = world.policy_epoch;
-        match &self.wanted.what {
-            What::Certificate(_) => {
-                Basis { policy_epoch, trust: world.trust.to_owned(), current: None }
-            }
-            What::Secret(secret) => {
-                let current = Some(world.secrets.current(&secret.secret));
-                Basis { policy_epoch, trust: String::new(), current }
-            }
-        }
+        let (trust, current) = match &self.wanted.what {
+            What::Certificate(_) => (world.trust.to_owned(), None),
+            What::Secret(secret) => (String::new(), Some(world.secrets.current(&secret.secret))),
+        };
+        let container = self.container.name.clone();
+        Basis { policy_epoch: world.policy_epoch, container, trust, current }
     }
 
     /// Whether it was denied, and would be again.

@@ -18,8 +18,9 @@ use super::wanted::What;
 /// What is known of a secret besides its record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// The policy epoch in which it was last permitted or denied, in this life of the watcher.
-    asked: Option<u64>,
+    /// The policy epoch in which it was last permitted or denied, in this life of the watcher, and what the
+    /// container was called then.
+    asked: Option<(u64, String)>,
     /// Not to be asked before.
     ask_next: Option<Timestamp>,
     /// What the vault said there was when the record's version was read. A vault that gives another
@@ -32,7 +33,7 @@ pub(super) struct Standing {
 impl Standing {
     /// It was delivered.
     pub(super) fn delivered(basis: &Basis) -> Self {
-        let asked = Some(basis.policy_epoch);
+        let asked = Some((basis.policy_epoch, basis.container.clone()));
         Self { asked, read_at: basis.current, ..Self::default() }
     }
 }
@@ -49,7 +50,8 @@ impl Entry {
     /// When policy is to be asked whether the container may still have what it has.
     pub(super) fn ask_at(&self, world: &World<'_>) -> Option<Timestamp> {
         let What::Secret(_) = &self.wanted.what else { return None };
-        let new = self.standing.asked != Some(world.policy_epoch);
+        let known = self.standing.asked.as_ref();
+        let new = known != Some(&(world.policy_epoch, self.container.name.clone()));
         new.then(|| world.soon(self.standing.ask_next).unwrap_or(world.now))
     }
 
@@ -61,7 +63,7 @@ impl Entry {
 
     /// Policy was asked, and has said yes or no.
     pub(super) fn answered(&mut self, basis: &Basis) {
-        self.standing.asked = Some(basis.policy_epoch);
+        self.standing.asked = Some((basis.policy_epoch, basis.container.clone()));
         self.standing.ask_next = None;
     }
 

@@ -167,6 +167,27 @@ fn a_denial_is_asked_and_told_once_until_policy_or_value_change() {
 }
 
 #[test]
+fn another_name_of_the_container_is_another_identity_and_policy_is_asked_again() {
+    let (mut host, shop) = one_service();
+    let rename = |host: &mut Simulation, name: &str| {
+        let mut renamed = host.containers[&id(1)].clone();
+        renamed.name = name.to_owned();
+        host.containers.insert(id(1), renamed.clone());
+        host.with(|book, world| book.observe(renamed, world));
+        host.pass(MINUTE);
+    };
+    host.model(&shop).conduct.denied = true;
+    rename(&mut host, "other");
+    assert_eq!(host.alarms(), [(AlarmKind::Stale, "other/secret:db".to_owned())]);
+    host.restart(&shop);
+    host.pass(MINUTE);
+    assert_eq!(status(&mut host).state, DeliveryState::Refused);
+    host.model(&shop).conduct.denied = false;
+    rename(&mut host, "shop");
+    assert_eq!(status(&mut host).state, DeliveryState::Delivered);
+}
+
+#[test]
 fn a_secret_that_is_not_there_yet_comes_when_it_is_set() {
     let mut host = Simulation::new();
     host.start(with_secret(1, "shop", host.now));
