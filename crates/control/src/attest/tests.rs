@@ -128,7 +128,7 @@ fn a_folder_is_writable_wherever_above_it_the_mount_begins() {
     let folder = scratch.path().join("run/docker");
     std::fs::create_dir_all(&folder).unwrap();
     let url = EngineUrl::Unix(scratch.path().join("no-engine"));
-    let attester = Attester::new(Engine::without_connecting(&url).unwrap(), &folder);
+    let attester = Attester::new(Engine::without_connecting(&url).unwrap(), &[&folder]);
     let link = scratch.path().join("link");
     std::os::unix::fs::symlink(scratch.path().join("run"), &link).unwrap();
     let with = |source: &Path, writable: bool, kind: &str| {

@@ -74,11 +74,7 @@ where
 }
 
 /// Has labelled secrets looked at when the vault has changed. (What expires is seen in the watcher's own rounds.)
-async fn follow_vault(
-    service: Arc<Service>,
-    watcher: Arc<WatchedContainers>,
-    shutdown: Shutdown,
-) {
+async fn follow_vault(service: Arc<Service>, watcher: Arc<WatchedContainers>, shutdown: Shutdown) {
     let followed = blocking(move || {
         let vault = service.vault()?;
         vault.changes().map_err(|error| ServiceError::of(ErrorCode::State, &error))

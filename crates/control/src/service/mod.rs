@@ -172,6 +172,7 @@ impl Service {
         outcome.map_err(|error| error.in_request(&request))
     }
 
+    #[expect(clippy::too_many_lines, reason = "an arm for each command, and nothing else")]
     fn run(
         self: &Arc<Self>,
         caller: &Caller,

@@ -93,6 +93,7 @@ impl Service {
             return Ok(());
         }
         let explained = policy.explain(&question);
-        Err(ServiceError::new(ErrorCode::Denied, explained.summary).maybe_hint(explained.suggestion))
+        Err(ServiceError::new(ErrorCode::Denied, explained.summary)
+            .maybe_hint(explained.suggestion))
     }
 }

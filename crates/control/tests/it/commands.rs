@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sealock_control::command::{
-    Init, Issue, List, Names, OfferEvent, RotateWhat, SecretText, Sign, TransferBegin,
-    TransferFinish,
+    Init, Issue, List, Names, NewValue, OfferEvent, OnExisting, RotateWhat, SecretBlob,
+    SecretOutcome, SecretText, SecretWanted, Sign, TransferBegin, TransferFinish,
 };
 use sealock_control::{Command, ErrorCode, Reply, Service};
 use sealock_core::audit::Fact;
@@ -19,6 +19,10 @@ use crate::scratch::{Scratch, call, issued, nobody, records};
 enum Guard {
     /// Policy is asked and the denial is recorded.
     Policy,
+    /// Policy is asked for each thing that is named, and the answer says it of each.
+    Each,
+    /// It is about the caller only.
+    Nobody,
     /// Only who began it may go on with it; to others it does not exist.
     Owner,
 }
@@ -58,10 +62,23 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::PolicyUse { .. } => (31, Guard::Policy),
         Command::GroupRemove { .. } => (28, Guard::Policy),
         Command::GroupList { .. } => (29, Guard::Policy),
+        Command::Whoami => (32, Guard::Nobody),
+        Command::SecretSet { .. } => (33, Guard::Policy),
+        Command::SecretRead { .. } => (34, Guard::Each),
+        Command::SecretReadBelow { .. } => (35, Guard::Policy),
+        Command::SecretVersions { .. } => (36, Guard::Policy),
+        Command::SecretList { .. } => (37, Guard::Policy),
+        Command::SecretHistory { .. } => (38, Guard::Policy),
+        Command::SecretDelete { .. } => (39, Guard::Policy),
+        Command::SecretUndelete { .. } => (40, Guard::Policy),
+        Command::SecretPurge { .. } => (41, Guard::Policy),
+        Command::VaultRotateKey => (42, Guard::Policy),
+        Command::VaultExport { .. } => (43, Guard::Policy),
+        Command::VaultImport { .. } => (44, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 32;
+const COMMANDS: usize = 45;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -93,7 +110,8 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
         files: 1,
         carrier: None,
     };
-    vec![
+    let mut all = of_vault();
+    all.extend([
         Command::Init(Init::default()),
         Command::CaShow,
         Command::CaBundle,
@@ -133,7 +151,41 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
         Command::CaRotate { what: RotateWhat::Intermediate, root_key: None, passphrase: None },
         Command::CaExportRootKey { passphrase: None },
         Command::CaRemoveRootKey { exported, passphrase: None },
+    ]);
+    all
+}
+
+fn of_vault() -> Vec<Command> {
+    vec![
+        Command::Whoami,
+        Command::SecretSet {
+            name: "prod/db".into(),
+            value: NewValue::Given(SecretBytes::new(b"hunter2".to_vec()).into()),
+            ttl: Some(3600),
+        },
+        Command::SecretRead {
+            secrets: vec![SecretWanted { name: "prod/db".into(), version: Some(1) }],
+        },
+        Command::SecretReadBelow { path: "prod".into() },
+        Command::SecretVersions { secrets: vec!["prod/db".into()] },
+        Command::SecretList { path: Some("prod".into()), after: None, limit: 10 },
+        Command::SecretHistory { name: "prod/db".into() },
+        Command::SecretDelete { name: "prod/db".into(), version: None },
+        Command::SecretUndelete { name: "prod/db".into(), version: None },
+        Command::VaultRotateKey,
+        Command::VaultExport { recipients: vec![RECIPIENT.into()], path: None },
+        Command::VaultImport { backup: backup(), on_existing: OnExisting::Skip },
+        Command::SecretPurge { name: "prod/db".into(), version: None },
     ]
+}
+
+/// Somebody to whom a backup can be sealed.
+const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+/// A backup without secrets.
+fn backup() -> SecretBlob {
+    let empty = include_bytes!("../../../../fuzz/corpus/secrets_backup/empty");
+    SecretBytes::new(empty.to_vec()).into()
 }
 
 fn group_add(name: &str, group: &str) -> Command {
@@ -161,11 +213,24 @@ async fn every_command_is_denied_to_strangers_and_done_for_the_administrator() {
 
     for command in &samples {
         let before = records(&service).len();
-        let error = service.handle(&nobody(), command.clone()).await.unwrap_err();
+        let answer = service.handle(&nobody(), command.clone()).await;
         let new = records(&service).split_off(before);
         let name = command.name();
+        let error = match (guard(command).1, answer) {
+            (Guard::Nobody, Ok(Reply::Whoami(found))) => {
+                assert!(found.identity.ends_with(nobody().principal.identity.name()));
+                assert!(new.is_empty(), "{name}: {new:?}");
+                continue;
+            }
+            (Guard::Each, Ok(Reply::Secrets(answers))) => match &answers[0].outcome {
+                SecretOutcome::Refused(error) => error.clone(),
+                other => panic!("{name}: {other:?}"),
+            },
+            (_, answer) => answer.unwrap_err(),
+        };
         match guard(command).1 {
-            Guard::Policy => {
+            Guard::Nobody => panic!("{name}: {error:?}"),
+            Guard::Policy | Guard::Each => {
                 assert_eq!(error.code, ErrorCode::Denied, "{name}: {error:?}");
                 assert_eq!(new.len(), 1, "{name} does nothing but record the denial: {new:?}");
                 let event = &new[0].event;

@@ -92,14 +92,10 @@ fn read(arguments: &[OsString]) -> Result<Parsed, Refused> {
     let (mut help, mut version) = (false, false);
     let mut seen: Vec<(Flag, &'static str)> = Vec::new();
     let mut rest = arguments.iter();
-    loop {
-        let Some((name, value)) = flag_of(rest.as_slice().first())? else { break };
-        let argument = rest.next();
-        let Some(name) = name else {
-            // Two dashes end the flags.
-            debug_assert!(argument.is_some());
-            break;
-        };
+    while let Some((name, value)) = flag_of(rest.as_slice().first())? {
+        rest.next();
+        // Two dashes end the flags.
+        let Some(name) = name else { break };
         let unknown = || Refused::Usage(format!("flag provided but not defined: -{name}"));
         let known = FLAGS.iter().find_map(|(names, flag, kind)| {
             let name = names.iter().find(|known| **known == name)?;

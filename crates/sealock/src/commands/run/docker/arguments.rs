@@ -213,8 +213,7 @@ fn option(
         options.push(Given { name: name.to_owned(), value });
         return Ok(());
     }
-    let mut letters = text.char_indices().skip(1);
-    while let Some((at, letter)) = letters.next() {
+    for (at, letter) in text.char_indices().skip(1) {
         let known = SHORT.iter().find(|(short, _)| *short == letter);
         let (_, name) = known.ok_or(Refused::Unknown(letter))?;
         let rest = text.get(at + 1..).unwrap_or_default();
