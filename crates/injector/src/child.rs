@@ -15,11 +15,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use command_fds::CommandFdExt;
 
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, WaitOptions};
 use thiserror::Error;
@@ -28,7 +30,7 @@ pub use search::{SearchError, find_program};
 pub use watchman::{Escalation, Watchman, end_by};
 
 use crate::environment::Environment;
-use crate::provider::Inherited;
+use crate::provider::{self, Inherited};
 
 /// Why a program was not started.
 #[derive(Debug, Error)]
@@ -135,6 +137,9 @@ pub struct Child {
     program: String,
 }
 
+/// Between two looks at children that may be providers.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Signals that this process, or Rust for it, has set aside; a program expects them as they are by default.
 fn defaults() -> SigSet {
     let mut set = SigSet::empty();
@@ -172,12 +177,11 @@ impl Child {
     pub fn wait(&self) -> Result<Ended, ChildError> {
         let first = rustix::process::getpid().as_raw_nonzero().get() == 1;
         loop {
-            let waited = match first {
-                true => rustix::process::wait(WaitOptions::empty()),
-                false => rustix::process::waitpid(Some(self.pid), WaitOptions::empty()),
-            };
-            match waited {
-                Ok(Some((pid, status))) if pid == self.pid => {
+            if first {
+                self.take_leave_of_orphans()?;
+            }
+            match rustix::process::waitpid(Some(self.pid), WaitOptions::empty()) {
+                Ok(Some((_, status))) => {
                     if let Some(code) = status.exit_status() {
                         return Ok(Ended::Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX)));
                     }
@@ -185,15 +189,38 @@ impl Child {
                         return Ok(Ended::Signal(signal));
                     }
                 }
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => {
-                    return Err(ChildError::Wait {
-                        program: self.program.clone(),
-                        source: error.into(),
-                    });
-                }
+                Ok(None) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(self.not_waited(error)),
             }
         }
+    }
+
+    /// Until the child itself has ended. Which of the others are providers is not known here, so while some may run,
+    /// nobody is taken leave of; a dead process keeps its number as long, so none is mistaken afterwards.
+    fn take_leave_of_orphans(&self) -> Result<(), ChildError> {
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        loop {
+            let ended = match waitid(Id::All, look) {
+                Ok(status) => status.pid().and_then(|pid| Pid::from_raw(pid.as_raw())),
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(error) => {
+                    let program = self.program.clone();
+                    return Err(ChildError::Wait { program, source: error.into() });
+                }
+            };
+            match ended {
+                Some(ended) if ended == self.pid => return Ok(()),
+                Some(_) if provider::is_running() => std::thread::sleep(PAUSE),
+                Some(ended) => {
+                    let _ = rustix::process::waitpid(Some(ended), WaitOptions::NOHANG);
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn not_waited(&self, error: rustix::io::Errno) -> ChildError {
+        ChildError::Wait { program: self.program.clone(), source: error.into() }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::environment::{Environment, EnvironmentError};
 use crate::format::{Dialect, FormatError, render};
 use crate::resolve::{FileValues, Missing, Resolved};
 use crate::scratch::{Placement, Scratch, ScratchError, in_descriptor};
-use crate::spec::{FileContent, FileEntry, Manifest};
+use crate::spec::{FileContent, FileEntry, Manifest, Source, Spec};
 
 /// Why the program cannot have what was asked for. Nothing of it holds a value.
 #[derive(Debug, Error)]
@@ -269,6 +269,31 @@ fn contents(
         }
         _ => Ok(Vec::new()),
     }
+}
+
+/// The values that came from somebody who has secrets: what is to be masked. A literal stands in the file anyway, and
+/// may be a word that the program prints all the time.
+pub fn secret_values(manifest: &Manifest, resolved: &Resolved) -> Vec<SecretBytes> {
+    let is_secret = |spec: &Spec| matches!(spec.source, Source::Secret { .. });
+    let mut all = Vec::new();
+    for (variable, outcome) in manifest.variables.iter().zip(&resolved.variables) {
+        if is_secret(&variable.spec) {
+            all.extend(outcome.iter().cloned());
+        }
+    }
+    for (file, values) in manifest.files.iter().zip(&resolved.files) {
+        match (&file.content, values) {
+            (FileContent::Rendered { secrets, .. }, FileValues::Aliases(values)) => {
+                let secret = secrets.iter().zip(values).filter(|((_, spec), _)| is_secret(spec));
+                all.extend(secret.flat_map(|(_, (_, outcome))| outcome.iter().cloned()));
+            }
+            (_, FileValues::Folder(values)) => {
+                all.extend(values.iter().flatten().map(|(_, value)| value.clone()));
+            }
+            _ => {}
+        }
+    }
+    all
 }
 
 /// Every value that could be had, in the order of the manifest: for whoever masks them, or looks for changes.

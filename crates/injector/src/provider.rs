@@ -71,6 +71,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sealock_core::SecretBytes;
@@ -200,6 +201,7 @@ pub fn fetch(
     paths: &[String],
     options: &Options<'_>,
 ) -> Vec<Result<SecretBytes, FetchError>> {
+    let _running = Running::begin();
     let mut results: Vec<Option<Result<SecretBytes, FetchError>>> =
         paths.iter().map(|path| refused(path).map(Err)).collect();
     let open: Vec<usize> =
@@ -223,6 +225,29 @@ pub fn fetch(
         }
     }
     results
+}
+
+/// How many fetches are under way in this process.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether providers may be running: then nobody else may take leave of children that they do not know.
+pub(crate) fn is_running() -> bool {
+    RUNNING.load(Ordering::SeqCst) > 0
+}
+
+struct Running;
+
+impl Running {
+    fn begin() -> Self {
+        RUNNING.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Why a path cannot be asked for at all.

@@ -57,7 +57,7 @@ pub async fn serve_api(
     shutdown: Shutdown,
 ) {
     let limits = Limits::default();
-    let routes = Routes { service, shutdown: shutdown.clone() };
+    let routes = Routes { service, shutdown: shutdown.clone(), turns: None };
     let end = shutdown.clone();
     accept_loop("api", bound.listener, limits, shutdown, move |stream: TcpStream, peer| {
         let (routes, end, tls) = (routes.clone(), end.clone(), Arc::clone(&tls));

@@ -17,12 +17,14 @@ mod https;
 mod problem;
 mod routes;
 mod socket;
+mod turns;
 
 pub(crate) use https::identified;
 pub use https::{ApiListener, bind_api, serve_api};
 pub use problem::{error_of, problem};
 pub(crate) use routes::Routes;
 pub use socket::{bind_socket, serve_socket};
+pub(crate) use turns::Turns;
 
 #[cfg(doc)]
 use crate::{Command, Reply, ServiceError};

@@ -11,7 +11,7 @@ use sealock_core::policy::{Action, Resource};
 use sealock_net::{Incoming, Shutdown};
 
 use super::body::{self, OutBody};
-use super::{CALL, FOLLOW, problem};
+use super::{CALL, FOLLOW, Turns, problem};
 use crate::caller::{Caller, Door};
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::{Service, new_request_id};
@@ -24,6 +24,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 pub(crate) struct Routes {
     pub(crate) service: Arc<Service>,
     pub(crate) shutdown: Shutdown,
+    /// Whose turn it is, at the door for containers.
+    pub(crate) turns: Option<Turns>,
 }
 
 impl Routes {
@@ -84,12 +86,26 @@ impl Routes {
             let place = format!("line {}, column {}", error.line(), error.column());
             ServiceError::new(ErrorCode::Usage, format!("the command cannot be read at {place}"))
         })?;
-        let reply = self.service.handle(caller, command).await?;
-        // A large one takes its time, and others are not to wait for it.
-        let write = move || {
-            serde_json::to_vec(&reply).map_err(|error| ServiceError::of(ErrorCode::Fault, &error))
+        let turn = match (&self.turns, &caller.principal.container) {
+            (Some(turns), Some(container)) => turns.take(&container.id).await,
+            _ => None,
         };
-        let body = blocking(write).await?;
+        let (service, caller) = (Arc::clone(&self.service), caller.clone());
+        // Its turn lasts as long as its work, also when nobody waits for that any more.
+        let work = tokio::spawn(async move {
+            let reply = service.handle(&caller, command).await?;
+            // A large one takes its time, and others are not to wait for it.
+            let write = move || {
+                serde_json::to_vec(&reply)
+                    .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))
+            };
+            let body = blocking(write).await;
+            drop(turn);
+            body
+        });
+        let body = work.await.unwrap_or_else(|error| {
+            Err(ServiceError::new(ErrorCode::Fault, format!("work ended unexpectedly: {error}")))
+        })?;
         Ok(body::whole(StatusCode::OK, "application/json", body))
     }
 

@@ -8,6 +8,7 @@ use sealock_core::policy::{Action, Decision, PolicySet, Principal, Question, Res
 use sealock_store::Change;
 use serde_json::Value;
 
+use super::budget::Budget;
 use super::{Service, convert};
 use crate::caller::{Caller, Door};
 use crate::error::{ErrorCode, ServiceError};
@@ -189,41 +190,6 @@ impl DenialBudgets {
         }
         each.unrecorded += 1;
         None
-    }
-}
-
-#[derive(Debug)]
-struct Budget {
-    most: f64,
-    per_second: f64,
-    left: f64,
-    at: Timestamp,
-}
-
-impl Budget {
-    fn new((most, per_second): (f64, f64), now: Timestamp) -> Self {
-        Self { most, per_second, left: most, at: now }
-    }
-
-    fn fill(&mut self, now: Timestamp) {
-        let earned = now.since(self.at).as_secs_f64() * self.per_second;
-        self.at = now;
-        self.left = (self.left + earned).min(self.most);
-    }
-
-    fn is_full(&mut self, now: Timestamp) -> bool {
-        self.fill(now);
-        self.left >= self.most
-    }
-
-    /// Whether there is room for one more.
-    fn take(&mut self, now: Timestamp) -> bool {
-        self.fill(now);
-        let enough = self.left >= 1.0;
-        if enough {
-            self.left -= 1.0;
-        }
-        enough
     }
 }
 

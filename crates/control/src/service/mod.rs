@@ -7,6 +7,7 @@
 mod audit;
 mod authority;
 mod authorize;
+mod budget;
 mod ca;
 mod cert;
 mod convert;
@@ -107,6 +108,7 @@ pub struct Service {
     vault: OnceLock<Arc<Vault>>,
     making: parking_lot::Mutex<()>,
     denials: parking_lot::Mutex<authorize::DenialBudgets>,
+    readings: parking_lot::Mutex<budget::ReadingBudgets>,
     daemon: ArcSwapOption<DaemonView>,
     metrics: Metrics,
     changes: tokio::sync::watch::Sender<u64>,
@@ -141,6 +143,7 @@ impl Service {
             vault: OnceLock::new(),
             making: parking_lot::Mutex::new(()),
             denials: parking_lot::Mutex::new(authorize::DenialBudgets::new(opening.clock.now())),
+            readings: parking_lot::Mutex::new(budget::ReadingBudgets::new()),
             daemon: ArcSwapOption::empty(),
             metrics: Metrics::new(),
             changes: tokio::sync::watch::Sender::new(0),

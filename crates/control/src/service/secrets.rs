@@ -3,11 +3,11 @@
 //! A denial comes before anything is looked up, so that nobody learns from it whether there is such a secret.
 //! What is listed is what the caller may list; the rest is as if it were not there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sealock_core::SecretBytes;
 use sealock_core::SecretName;
-use sealock_core::policy::{Action, Question, Resource};
+use sealock_core::policy::{Action, Mode, Question, Resource};
 use sealock_secrets::{SecretInfo, VersionInfo, VersionState, Wanted};
 use serde_json::Value;
 
@@ -23,6 +23,7 @@ use crate::error::{ErrorCode, ServiceError};
 
 /// How many may be read at once.
 const MOST_AT_ONCE: usize = 10_000;
+const MOST_AT_ONCE_ELSEWHERE: usize = 1000;
 /// How many are read in one commit.
 const BATCH: usize = 128;
 /// How many bytes of values one answer has room for: for administrators on this host, and for others. What finds none is
@@ -70,15 +71,25 @@ impl Service {
         request: &str,
         secrets: Vec<SecretWanted>,
     ) -> Result<Reply, ServiceError> {
-        if secrets.len() > MOST_AT_ONCE {
-            let text = format!("at most {MOST_AT_ONCE} secrets can be read at once");
+        let is_local = matches!(caller.door, Door::Socket | Door::Process);
+        let most = if is_local { MOST_AT_ONCE } else { MOST_AT_ONCE_ELSEWHERE };
+        if secrets.len() > most {
+            let text = format!("at most {most} secrets can be read at once");
             return Err(ServiceError::new(ErrorCode::Usage, text));
         }
+        let mut seen = HashSet::with_capacity(secrets.len());
+        if let Some(twice) = secrets.iter().find(|one| !seen.insert((&one.name, one.version))) {
+            let text = format!("{} is asked for twice", twice.name);
+            return Err(ServiceError::new(ErrorCode::Usage, text));
+        }
+        let wanted = u32::try_from(secrets.len()).unwrap_or(u32::MAX);
+        if !is_local && !self.readings.lock().take(&caller.who, wanted, self.journal.clock().now())
+        {
+            let text = "more secrets were read lately than one identity may read";
+            return Err(ServiceError::new(ErrorCode::Busy, text).hint("wait a moment"));
+        }
         let mut answers = Vec::with_capacity(secrets.len());
-        let mut room = match caller.door {
-            Door::Socket | Door::Process => LONGEST_ANSWER,
-            _ => LONGEST_ANSWER_ELSEWHERE,
-        };
+        let mut room = if is_local { LONGEST_ANSWER } else { LONGEST_ANSWER_ELSEWHERE };
         for batch in secrets.chunks(BATCH) {
             if room == 0 {
                 answers.extend(batch.iter().map(|one| SecretAnswer {
@@ -164,7 +175,7 @@ impl Service {
     ) -> Result<Reply, ServiceError> {
         let path = parsed(path)?;
         self.about(caller, request, Action::SecretList, &path, &[])?;
-        let found = self.listed(caller, Some(&path), None, MOST_AT_ONCE + 1)?;
+        let found = self.listed(caller, Some(&path), None, MOST_AT_ONCE)?;
         let live = found.into_iter().filter(|one| one.state == VersionState::Live);
         let secrets: Vec<SecretWanted> = live
             .filter(|one| one.name != path)
@@ -179,8 +190,8 @@ impl Service {
         request: &str,
         secrets: &[String],
     ) -> Result<Reply, ServiceError> {
-        if secrets.len() > MOST_AT_ONCE {
-            let text = format!("at most {MOST_AT_ONCE} secrets can be asked for at once");
+        if secrets.len() > MOST_AT_ONCE_ELSEWHERE {
+            let text = format!("at most {MOST_AT_ONCE_ELSEWHERE} secrets can be asked for at once");
             return Err(ServiceError::new(ErrorCode::Usage, text));
         }
         let vault = self.vault()?;
@@ -222,18 +233,25 @@ impl Service {
         after: Option<&SecretName>,
         limit: usize,
     ) -> Result<Vec<SecretInfo>, ServiceError> {
-        let vault = self.vault()?;
         let policy = self.policy.current();
-        let mut decided: HashMap<String, bool> = HashMap::new();
+        // Who may list nothing is told nothing, and costs nothing.
+        if !policy.permits_any(&caller.principal, Action::SecretList)
+            && policy.modes().of(Action::SecretList.plane()) == Mode::Enforce
+        {
+            return Ok(Vec::new());
+        }
+        let vault = self.vault()?;
+        let mut decided: HashMap<(String, bool), bool> = HashMap::new();
         let mut found: Vec<SecretInfo> = Vec::new();
         let mut after = after.cloned();
         loop {
             let page = vault
-                .list(path, after.as_ref(), LONGEST_PAGE.min(limit))
+                .list(path, after.as_ref(), LONGEST_PAGE)
                 .map_err(|error| vault_error(&error))?;
             for one in page.secrets {
-                let class = policy.secret_class(&one.name);
-                let may = match decided.get(class) {
+                let (last, itself) = policy.secret_class(&one.name);
+                let class = (last.to_owned(), itself);
+                let may = match decided.get(&class) {
                     Some(may) => *may,
                     None => {
                         let resource = Resource::Secret(one.name.clone());
@@ -241,7 +259,7 @@ impl Service {
                         let question = Question::new(principal, Action::SecretList, resource)
                             .with("via", caller.door.as_str());
                         let may = policy.decide(&question).permits();
-                        decided.insert(class.to_owned(), may);
+                        decided.insert(class, may);
                         may
                     }
                 };

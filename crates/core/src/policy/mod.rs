@@ -27,6 +27,8 @@ mod load;
 mod preset;
 mod question;
 mod scope;
+#[cfg(test)]
+mod secret_tests;
 mod set;
 mod slice;
 #[cfg(test)]

@@ -118,11 +118,14 @@ pub struct PolicySet {
 }
 
 impl PolicySet {
-    /// The last of the names that rules mention among a secret and the paths above it. Two secrets with the same
-    /// one get the same answer to every question, because a secret has nothing else that rules can read; so
-    /// whoever lists many asks once for each.
-    pub fn secret_class<'a>(&self, name: &'a SecretName) -> &'a str {
-        entities::above(name.as_str(), &self.mentioned.secrets).last().copied().unwrap_or_default()
+    /// The last of the names that rules mention among a secret and the paths above it, and whether that is the secret
+    /// itself (`==` is about that one, `in` about what is below as well). Two secrets with the same of both get the
+    /// same answer to every question, because a secret has nothing else that rules can read; so whoever lists many
+    /// asks once for each.
+    pub fn secret_class<'a>(&self, name: &'a SecretName) -> (&'a str, bool) {
+        let above = entities::above(name.as_str(), &self.mentioned.secrets);
+        let last = above.last().copied().unwrap_or_default();
+        (last, last == name.as_str())
     }
 
     /// Reads the schema, which the first [`PolicySet::load`] of a process would wait for: for whoever has

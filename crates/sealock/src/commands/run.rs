@@ -26,7 +26,7 @@ use sealock_injector::child::{
 };
 use sealock_injector::environment::Environment;
 use sealock_injector::format::Dialect;
-use sealock_injector::inject::{FileKind, InjectError, Injected, Rules, inject, values};
+use sealock_injector::inject::{FileKind, InjectError, Injected, Rules, inject, secret_values};
 use sealock_injector::manifest::{self, find_upwards, substitution};
 use sealock_injector::provider::{Cancel, Inherited};
 use sealock_injector::resolve::{LiteralDefaults, Resolved, resolve};
@@ -79,7 +79,14 @@ pub(crate) fn run(
     if !inherited.lost().is_empty() && printer.explains() {
         printer.note("note: descriptors that were open before are not handed on");
     }
-    let job = Job { options: &options, manifest: &manifest, sources, inherited, printer };
+    let job = Job {
+        options: &options,
+        manifest: &manifest,
+        sources,
+        inherited,
+        cancel: &cancel,
+        printer,
+    };
     let ended = job.run(&watchman, &variables);
     if let Some(signal) = watchman.early() {
         drop(watchman);
@@ -147,6 +154,7 @@ struct Job<'a> {
     manifest: &'a Manifest,
     sources: Sources<'a>,
     inherited: Inherited,
+    cancel: &'a Cancel,
     printer: Printer,
 }
 
@@ -215,7 +223,11 @@ impl Job<'_> {
         if self.makes_way(scratch)? {
             return Err(not_started(&child::replace(&program, &environment, &self.inherited)));
         }
-        let masked = self.options.mask.then(|| Masked::begin(&values(resolved))).transpose()?;
+        let masked = self
+            .options
+            .mask
+            .then(|| Masked::begin(&secret_values(self.manifest, resolved)))
+            .transpose()?;
         let streams = masked.as_ref().map(Masked::streams).unwrap_or_default();
         let child = Child::start(&program, &environment, &streams, &self.inherited)
             .map_err(|error| not_started(&error))?;

@@ -62,7 +62,8 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
         Parsed::Run(flags) => match perform(&flags) {
             Ok(code) => ExitCode::from(code),
             Err(error) => {
-                say(&format!("{error}\n"));
+                // It may repeat names that others chose, and a terminal acts on escape sequences.
+                say(&format!("{}\n", plain_lines(&error)));
                 ExitCode::from(FAILED)
             }
         },
@@ -73,6 +74,11 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
 fn say(text: &str) {
     let mut output = std::io::stdout().lock();
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+fn plain_lines(text: &str) -> String {
+    let plain = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
+    text.chars().map(plain).collect()
 }
 
 fn perform(flags: &Flags) -> Result<u8, String> {

@@ -1,14 +1,18 @@
 //! The API's door for containers: the same commands as over HTTPS, asked by whom kernel and engine name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use hyper::header::{CONNECTION, HeaderValue};
+use sealock_core::policy::ContainerFacts;
 use sealock_delivery::watcher::container_facts;
 use sealock_net::{Limits, Shutdown, accept_loop, serve_http};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 
 use super::super::blocking;
 use super::session::attested;
-use crate::api::Routes;
+use crate::api::{Routes, Turns};
 use crate::attest::{AttestError, Socket};
 use crate::caller::{Caller, Door};
 use crate::error::{ErrorCode, ServiceError};
@@ -16,34 +20,45 @@ use crate::service::Service;
 
 /// Connections of all containers together; each has its own limit besides.
 const CONNECTIONS: usize = 4096;
+/// Those who are turned away and told so at the same time; more are only turned away.
+const TOLD: usize = 64;
+/// How long that may take.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+
+/// What each connection needs.
+#[derive(Clone)]
+struct Shared {
+    routes: Routes,
+    limits: Limits,
+    shutdown: Shutdown,
+    told: Arc<Semaphore>,
+}
 
 /// Serves until the shutdown signal, then drains.
 pub(super) async fn serve(listener: UnixListener, service: Arc<Service>, shutdown: Shutdown) {
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
-    let routes = Routes { service, shutdown: shutdown.clone() };
-    let end = shutdown.clone();
+    let shared = Shared {
+        routes: Routes { service, shutdown: shutdown.clone(), turns: Some(Turns::new()) },
+        limits,
+        shutdown: shutdown.clone(),
+        told: Arc::new(Semaphore::new(TOLD)),
+    };
     accept_loop("workload.sock", listener, limits, shutdown, move |stream: UnixStream, _| {
-        let (routes, end) = (routes.clone(), end.clone());
-        async move { connection(stream, limits, routes, end).await }
+        let shared = shared.clone();
+        async move { connection(stream, shared).await }
     })
     .await;
 }
 
-async fn connection(stream: UnixStream, limits: Limits, routes: Routes, shutdown: Shutdown) {
-    match attested(&routes.service, &stream, Socket::Api).await {
+async fn connection(stream: UnixStream, shared: Shared) {
+    match attested(&shared.routes.service, &stream, Socket::Api).await {
         Ok(attested) => {
             let (cut, facts) = (attested.cut(), container_facts(&attested.container));
+            let Shared { routes, limits, shutdown, .. } = shared;
             let serving = serve_http(stream, limits, shutdown, |request| {
                 let (routes, facts) = (routes.clone(), facts.clone());
                 async move {
-                    // Its groups are looked up each time: they may have changed since it connected.
-                    let service = Arc::clone(&routes.service);
-                    let principal = blocking(move || service.container_principal(&facts)).await;
-                    let caller = principal.map(|principal| Caller {
-                        who: principal.identity.to_string(),
-                        principal,
-                        door: Door::Workload,
-                    });
+                    let caller = caller(&routes.service, facts).await;
                     routes.answer(request, caller).await
                 }
             });
@@ -52,22 +67,35 @@ async fn connection(stream: UnixStream, limits: Limits, routes: Routes, shutdown
                 () = cut.given() => {}
             }
         }
-        Err(error) => {
-            tracing::info!(
-                error = &error as &dyn std::error::Error,
-                "turned away at the workload socket"
-            );
-            let refused = turned_away(&error);
-            serve_http(stream, limits, shutdown, |request| {
-                routes.answer(request, Err(refused.clone()))
-            })
-            .await;
-        }
+        Err(error) => turn_away(stream, &error, shared).await,
     }
 }
 
-/// What the caller is told; what it does not know of this host is for the log.
-fn turned_away(error: &AttestError) -> ServiceError {
+/// Its groups are looked up each time: they may have changed since it connected.
+async fn caller(service: &Arc<Service>, facts: ContainerFacts) -> Result<Caller, ServiceError> {
+    let service = Arc::clone(service);
+    let principal = blocking(move || service.container_principal(&facts)).await?;
+    Ok(Caller { who: principal.identity.to_string(), principal, door: Door::Workload })
+}
+
+/// Says why, once, and hangs up; what it does not know of this host is for the log.
+async fn turn_away(stream: UnixStream, error: &AttestError, shared: Shared) {
+    tracing::debug!(error = error as &dyn std::error::Error, "turned away at the workload socket");
+    let Ok(_told) = shared.told.try_acquire() else { return };
+    let (routes, refused) = (shared.routes, refused(error));
+    let limits = Limits { head: TOLD_WITHIN, body: TOLD_WITHIN, ..shared.limits };
+    let serving = serve_http(stream, limits, shared.shutdown, |request| {
+        let (routes, refused) = (routes.clone(), refused.clone());
+        async move {
+            let mut answer = routes.answer(request, Err(refused)).await;
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            answer
+        }
+    });
+    let _ = tokio::time::timeout(TOLD_WITHIN, serving).await;
+}
+
+fn refused(error: &AttestError) -> ServiceError {
     let code = match error {
         AttestError::TooMany { .. } | AttestError::Engine(_) => ErrorCode::Unavailable,
         AttestError::Writable { .. } => ErrorCode::Denied,

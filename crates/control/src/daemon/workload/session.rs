@@ -65,7 +65,7 @@ pub(super) async fn attested(
 
 /// What the caller is told; what it does not know of this host is for the log.
 fn turned_away(error: &AttestError) -> Refused {
-    tracing::info!(error = error as &dyn std::error::Error, "turned away at the workload socket");
+    tracing::debug!(error = error as &dyn std::error::Error, "turned away at the workload socket");
     let text = error.to_string();
     match error {
         AttestError::NoContainer => Refused::Unknown(format!(

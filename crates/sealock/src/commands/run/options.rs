@@ -103,6 +103,13 @@ impl Options {
                 return against("--mask", "--as-files");
             }
         }
+        let by_signal = |watch: Watch| watch.on_change != OnChange::Restart;
+        if self.mask && self.watch.is_some_and(by_signal) {
+            return against(
+                "--on-change signal",
+                "--mask, which knows the values of the start only",
+            );
+        }
         if self.exec == ExecArg::Always {
             if self.mask {
                 return against("--exec always", "--mask, which has to stay in between");
@@ -248,7 +255,7 @@ mod tests {
             ("KEEP", "PATH"),
             ("MASK", "true"),
             ("WATCH", "30s"),
-            ("ON_CHANGE", "signal:HUP"),
+            ("ON_CHANGE", "restart"),
             ("EXEC", "never"),
             ("FILES", "memfd"),
         ];
@@ -269,7 +276,7 @@ mod tests {
             "--keep=PATH",
             "--mask",
             "--watch=30s",
-            "--on-change=signal:HUP",
+            "--on-change=restart",
             "--exec=never",
             "--files=memfd",
         ];
@@ -297,6 +304,7 @@ mod tests {
             &["--exec=always", "--mask"],
             &["--exec=always", "--watch"],
             &["--as-files", "--mask"],
+            &["--mask", "--watch", "--on-change=signal:HUP"],
         ] {
             assert!(resolved(bad, &[]).is_err(), "{bad:?}");
         }

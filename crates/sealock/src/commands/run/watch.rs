@@ -61,6 +61,7 @@ impl<'a> Watcher<'a> {
         self.values = values(resolved);
         let next: Mutex<Option<Resolved>> = Mutex::new(None);
         let (ended, end) = channel::<()>();
+        let cancel = self.job.cancel;
         let (watcher, changed) = (&mut *self, &next);
         let came = std::thread::scope(|scope| {
             let look = move || {
@@ -85,6 +86,10 @@ impl<'a> Watcher<'a> {
             };
             scope.spawn(look);
             let came = wait();
+            // Nobody waits for values that nobody will have.
+            if next.lock().is_none() {
+                cancel.cancel();
+            }
             let _ = ended.send(());
             came
         });

@@ -1,6 +1,7 @@
 //! The command line of `docker run`, as far as it has to be known: which word is an option, which is the value of one,
 //! and which is the image.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 /// Options of `docker run` that have no value (docker 20.10 to 28).
@@ -174,9 +175,17 @@ impl DockerRun {
         env.filter_map(|given| given.value.as_deref()?.to_str()).filter(|text| !text.contains('='))
     }
 
-    /// The options again as words, but for those of these names.
-    pub(super) fn without(&self, names: &[&str]) -> Vec<OsString> {
-        let kept = self.options.iter().filter(|given| !names.contains(&given.name.as_str()));
+    /// The options again as words, but for those of these names, and for these variables, whose values docker would
+    /// take from its environment.
+    pub(super) fn without(&self, names: &[&str], variables: &BTreeSet<&str>) -> Vec<OsString> {
+        let is_variable = |given: &Given| {
+            let value = given.value.as_deref().and_then(OsStr::to_str);
+            given.name == "env" && value.is_some_and(|name| variables.contains(name))
+        };
+        let kept = self
+            .options
+            .iter()
+            .filter(|given| !names.contains(&given.name.as_str()) && !is_variable(given));
         kept.map(Given::word).collect()
     }
 
@@ -251,15 +260,15 @@ mod tests {
             assert_eq!(run.arguments, ["sh", "-c", "y"]);
             assert!(run.is_on("detach") && !run.is_on("rm"));
             assert_eq!(run.inherited_variables().collect::<Vec<_>>(), ["A"]);
-            assert_eq!(run.without(&["detach", "env"]), ["--name=x"]);
+            assert_eq!(run.without(&["detach", "env"], &BTreeSet::new()), ["--name=x"]);
         }
         let run =
             parsed("docker -H h run -it --rm=false -p 80:80 -v/a:/b -e A=1 -eB -u=1 img").unwrap();
         assert!(run.is_on("interactive") && run.is_on("tty") && !run.is_on("rm"));
         assert_eq!(run.client, ["docker", "-H", "h"]);
         assert_eq!(
-            run.without(&["interactive", "tty"]),
-            ["--rm=false", "--publish=80:80", "--volume=/a:/b", "--env=A=1", "--env=B", "--user=1"]
+            run.without(&["interactive", "tty"], &BTreeSet::from(["A", "B"])),
+            ["--rm=false", "--publish=80:80", "--volume=/a:/b", "--env=A=1", "--user=1"]
         );
         assert_eq!(run.only(&["user"]), ["--user=1"]);
         assert_eq!(run.inherited_variables().collect::<Vec<_>>(), ["B"]);

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -59,7 +60,8 @@ pub(in super::super) fn as_files(
     let variables = Variables::of_process();
     let sources = Sources::open(options, manifest, &variables, global, &cancel)?;
     let files = files(options, manifest, &sources, &run)?;
-    let container = Container::create(&run)?;
+    let names = manifest.variables.iter().map(|variable| variable.name.as_str()).collect();
+    let container = Container::create(&run, &names)?;
     let done = container.run(&run, files, global, &watchman, printer);
     if done.is_err() {
         container.remove();
@@ -138,7 +140,7 @@ struct Container {
 }
 
 impl Container {
-    fn create(run: &DockerRun) -> Result<Self, Failure> {
+    fn create(run: &DockerRun, secrets: &BTreeSet<&str>) -> Result<Self, Failure> {
         let gate = std::env::current_exe()
             .map_err(|error| Failure::fault("cannot find this program").caused_by(&error))?;
         let program = program(run)?;
@@ -147,17 +149,20 @@ impl Container {
         mount.push(",source=");
         mount.push(&gate);
         let mut words: Vec<OsString> = vec!["create".into()];
-        words.extend(run.without(&["detach", "sig-proxy", "detach-keys", "entrypoint", "quiet"]));
+        words.extend(
+            run.without(&["detach", "sig-proxy", "detach-keys", "entrypoint", "quiet"], secrets),
+        );
         words.push(format!("--tmpfs={MOUNT}:mode=0755,nosuid,nodev,noexec").into());
         words.push(mount);
         words.push(format!("--entrypoint={GATE}").into());
+        // Whatever the image is called, it is no option.
+        words.push("--".into());
         words.push(run.image.clone());
         words.extend(["gate".into(), "--".into()]);
         words.extend(program);
         let id = text(&run.client, &words)?;
         let mut container = Self { client: run.client.clone(), id, user: String::new() };
-        let user = ["inspect", "--type=container", "--format={{.Config.User}}", &container.id];
-        match text(&run.client, &user.map(OsString::from)) {
+        match container.looked_at() {
             Ok(user) => container.user = user,
             Err(failure) => {
                 container.remove();
@@ -165,6 +170,36 @@ impl Container {
             }
         }
         Ok(container)
+    }
+
+    /// Its user, once it is certain that nothing is mounted over the place of the files: a volume there, of the image
+    /// or of the command line, would keep them on the disk.
+    fn looked_at(&self) -> Result<String, Failure> {
+        let shown = [
+            "inspect",
+            "--type=container",
+            "--format={{json .Config.User}} {{json .Mounts}}",
+            &self.id,
+        ];
+        let shown = text(&self.client, &shown.map(OsString::from))?;
+        let [user, mounts] = values::<serde_json::Value>(&shown)?;
+        let targets = mounts
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|mount| mount.get("Destination").and_then(serde_json::Value::as_str));
+        let is_in_the_way = |target: &&str| {
+            Path::new(target).starts_with(MOUNT) || Path::new(MOUNT).starts_with(target)
+        };
+        // The engine lists a tmpfs of `--tmpfs` elsewhere, so ours is not among them.
+        let mut in_the_way = targets.filter(is_in_the_way).filter(|target| *target != "/");
+        match in_the_way.next() {
+            Some(target) if Path::new(target).starts_with(MOUNT) => {
+                Err(Failure::refused(format!("{target} is mounted where the files are to be"))
+                    .hint("the image or the command line has a volume there, which is on the disk"))
+            }
+            _ => Ok(user.as_str().unwrap_or_default().to_owned()),
+        }
     }
 
     fn run(
@@ -239,37 +274,52 @@ fn program(run: &DockerRun) -> Result<Vec<OsString>, Failure> {
         let first = Some(entrypoint.to_owned()).filter(|name| !name.is_empty());
         return Ok(first.into_iter().chain(given).collect());
     }
-    let inspect = [
-        OsString::from("image"),
-        "inspect".into(),
-        "--format={{json .Config.Entrypoint}} {{json .Config.Cmd}}".into(),
-        run.image.clone(),
-    ];
-    let found = match text(&run.client, &inspect) {
-        Ok(found) => found,
-        Err(_) => {
-            // Not there yet: docker's own way of getting it, with its own output and errors.
-            let pulled = command(&run.client, &["pull".into(), run.image.clone()])?
-                .stdout(Stdio::from(std::io::stderr()))
-                .status();
+    let image = run.image.to_string_lossy().into_owned();
+    let inspect = || {
+        let words = [
+            "image",
+            "inspect",
+            "--format={{json .Config.Entrypoint}} {{json .Config.Cmd}}",
+            "--",
+            &image,
+        ];
+        text(&run.client, &words.map(OsString::from))
+    };
+    let always = run.last("pull").is_some_and(|when| when == "always");
+    let found = match inspect() {
+        Ok(found) if !always => found,
+        _ => {
+            // Docker's own way of getting it, with its own output and errors.
+            let words = ["pull", "--", &image].map(OsString::from);
+            let pulled =
+                command(&run.client, &words)?.stdout(Stdio::from(std::io::stderr())).status();
             if !pulled.is_ok_and(|status| status.success()) {
-                let image = run.image.to_string_lossy();
                 return Err(Failure::refused(format!("there is no image {image}")));
             }
-            text(&run.client, &inspect)?
+            inspect()?
         }
     };
-    let (entrypoint, usual) = found.split_once(' ').unwrap_or((found.as_str(), "null"));
-    let list = |text: &str| -> Vec<OsString> {
-        let list: Option<Vec<String>> = serde_json::from_str(text).unwrap_or_default();
-        list.unwrap_or_default().into_iter().map(OsString::from).collect()
-    };
-    let mut program = list(entrypoint);
-    program.extend(if given.is_empty() { list(usual) } else { given });
+    let [entrypoint, usual] = values::<Option<Vec<String>>>(&found)?;
+    let words =
+        |list: Option<Vec<String>>| list.unwrap_or_default().into_iter().map(OsString::from);
+    let mut program: Vec<OsString> = words(entrypoint).collect();
+    if given.is_empty() {
+        program.extend(words(usual));
+    } else {
+        program.extend(given);
+    }
     if program.is_empty() {
         return Err(Failure::usage("the image has no program of its own; name one behind it"));
     }
     Ok(program)
+}
+
+/// Two values of JSON, one behind the other.
+fn values<T: serde::de::DeserializeOwned>(text: &str) -> Result<[T; 2], Failure> {
+    let read: Result<Vec<T>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
+    let unreadable = || Failure::refused("docker's answer cannot be read");
+    let read = read.map_err(|error| unreadable().caused_by(&error))?;
+    read.try_into().map_err(|_| unreadable())
 }
 
 fn command(client: &[OsString], words: &[OsString]) -> Result<Command, Failure> {
