@@ -168,10 +168,15 @@ impl DockerRun {
         given.value.as_deref()
     }
 
+    /// All values of an option.
+    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &OsStr> {
+        let given = self.options.iter().filter(move |given| given.name == name);
+        given.filter_map(|given| given.value.as_deref())
+    }
+
     /// The variables that are taken from the client's environment.
     pub(super) fn inherited_variables(&self) -> impl Iterator<Item = &str> {
-        let env = self.options.iter().filter(|given| given.name == "env");
-        env.filter_map(|given| given.value.as_deref()?.to_str()).filter(|text| !text.contains('='))
+        self.values("env").filter_map(OsStr::to_str).filter(|text| !text.contains('='))
     }
 
     /// The options again as words, but for those of these names.
@@ -188,7 +193,8 @@ impl DockerRun {
 }
 
 impl Given {
-    fn word(&self) -> OsString {
+    /// As a word.
+    pub(super) fn word(&self) -> OsString {
         let mut word = OsString::from(format!("--{}", self.name));
         if let Some(value) = &self.value {
             word.push("=");
@@ -213,8 +219,7 @@ fn option(
         options.push(Given { name: name.to_owned(), value });
         return Ok(());
     }
-    let mut letters = text.char_indices().skip(1);
-    while let Some((at, letter)) = letters.next() {
+    for (at, letter) in text.char_indices().skip(1) {
         let known = SHORT.iter().find(|(short, _)| *short == letter);
         let (_, name) = known.ok_or(Refused::Unknown(letter))?;
         let rest = text.get(at + 1..).unwrap_or_default();
