@@ -66,7 +66,7 @@ impl Client {
                 Err(error) if is_absent(&error) => {}
                 Err(error) => return Err(self.unreachable(&error)),
             }
-            if let Some(socket) = self.workload_socket() {
+            if let Some(socket) = self.workload_socket(&command) {
                 return at_workload_socket(&socket, &command).await;
             }
             match self.in_process(&command).await {
@@ -106,14 +106,23 @@ impl Client {
         }
     }
 
-    /// The socket of a daemon outside this container, where there is no state here.
-    fn workload_socket(&self) -> Option<PathBuf> {
-        let path = match &self.opening.config.settings.workload {
+    /// The socket of a daemon outside this container, where there is no state here. What needs no state is not
+    /// asked there. A folder that is mounted and has no socket in it is that of a daemon that has stopped.
+    fn workload_socket(&self, command: &Command) -> Option<PathBuf> {
+        if self.opening.state.exists() || is_local(command) {
+            return None;
+        }
+        let (path, is_expected) = match &self.opening.config.settings.workload {
             Workload::Off => return None,
-            Workload::At(path) => path.clone(),
-            Workload::Standard => PathBuf::from(WORKLOAD_SOCKET),
+            Workload::At(path) => (path.clone(), true),
+            Workload::Standard => {
+                let path = PathBuf::from(WORKLOAD_SOCKET);
+                let is_mounted = path.parent().is_some_and(Path::exists);
+                (path, is_mounted)
+            }
         };
-        (!self.opening.state.exists() && path.exists()).then_some(path)
+        let is_wanted = path.exists() || is_expected && !matches!(command, Command::Init(_));
+        is_wanted.then_some(path)
     }
 
     async fn in_process(&self, command: &Command) -> Result<Reply, Unopened> {
@@ -148,12 +157,15 @@ impl Client {
 
     /// What needs neither daemon nor state.
     fn without_state(&self, command: &Command) -> Result<Option<Reply>, Unopened> {
+        if !is_local(command) {
+            return Ok(None);
+        }
         match command {
             Command::PolicySchema => {
                 let schema = sealock_core::policy::PolicySet::schema_text();
                 Ok(Some(Reply::Schema(schema.to_owned())))
             }
-            Command::PolicyCheck { files } if !files.is_empty() => {
+            Command::PolicyCheck { files } => {
                 let checked = check_policy(files.clone()).map_err(Unopened::Service)?;
                 Ok(Some(Reply::PolicyChecked(checked)))
             }
@@ -173,6 +185,15 @@ impl Client {
     }
 }
 
+/// What is answered without daemon and state.
+fn is_local(command: &Command) -> bool {
+    match command {
+        Command::PolicySchema | Command::ConfigCheck => true,
+        Command::PolicyCheck { files } => !files.is_empty(),
+        _ => false,
+    }
+}
+
 async fn at_workload_socket(socket: &Path, command: &Command) -> Result<Reply, ServiceError> {
     match wire::connect(socket).await {
         Ok(stream) => wire::call(stream, command).await,
@@ -180,7 +201,7 @@ async fn at_workload_socket(socket: &Path, command: &Command) -> Result<Reply, S
             let text = format!("cannot reach the daemon at {}", socket.display());
             Err(ServiceError::new(ErrorCode::Unavailable, text)
                 .caused_by(&error)
-                .hint("is `sealock up` running on the host, and the folder of its socket mounted?"))
+                .hint("is `sealock up` running on the host?"))
         }
     }
 }

@@ -156,6 +156,9 @@ pub(crate) enum Command {
     /// Wait for delivered secrets and become the program (in containers of `run --as-files`)
     #[command(hide = true)]
     Gate {
+        /// When to give up, in seconds since 1970
+        #[arg(long, value_name = "MOMENT")]
+        until: u64,
         /// The program and its arguments
         #[arg(last = true, required = true)]
         command: Vec<std::ffi::OsString>,

@@ -23,7 +23,8 @@ Examples:
   sealock run -- ./server --port 8080
   sealock run -e prod -f deploy/secrets.yml --mask -- make deploy
   sealock run --yaml 'KEY: !var ci/key' --pristine -- env
-  sealock run --as-files -- docker run -d --name shop shop:1")]
+  sealock run --as-files -- docker run -d --name shop shop:1
+  sealock run -- docker run --env-file @SEALOCKENVFILE shop:1   all variables, those of several lines too")]
 pub(crate) struct RunArgs {
     /// Which secrets [default: secrets.yml]
     #[arg(short, long, value_name = "FILE", conflicts_with = "yaml")]
@@ -50,7 +51,7 @@ pub(crate) struct RunArgs {
     /// The same for all
     #[arg(short = 'I', long)]
     pub(crate) ignore_all: bool,
-    /// How long providers may take [default: 60s]
+    /// How long providers may take, and with --as-files the container to start [default: 60s]
     #[arg(long, value_name = "SPAN")]
     pub(crate) timeout: Option<String>,
     /// Variables that external providers are to see besides the usual ones (repeatable; NAME or PREFIX*)

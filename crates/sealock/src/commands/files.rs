@@ -11,18 +11,23 @@ use zeroize::Zeroizing;
 
 use crate::printer::Failure;
 
-/// A file that becomes visible under its name when it is complete, and not before.
+/// A file that becomes visible under its name when it is complete, and not before. What is no file, such as
+/// `/dev/stdout` or a pipe, is written to and stays.
 #[derive(Debug)]
 pub(crate) struct PendingFile {
     file: File,
-    pending: PathBuf,
+    pending: Option<PathBuf>,
     path: PathBuf,
-    kept: bool,
 }
 
 impl PendingFile {
     /// Starts a file beside `path` with these permissions.
     pub(crate) fn create(path: &Path, mode: u32) -> Result<Self, Failure> {
+        if is_device(path) {
+            let file = OpenOptions::new().write(true).open(path);
+            let file = file.map_err(|error| failed(path, &error))?;
+            return Ok(Self { file, pending: None, path: path.to_owned() });
+        }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let pending = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
         let _ = fs::remove_file(&pending);
@@ -34,18 +39,32 @@ impl PendingFile {
             .map_err(|error| failed(path, &error))?;
         file.set_permissions(fs::Permissions::from_mode(mode))
             .map_err(|error| failed(path, &error))?;
-        Ok(Self { file, pending, path: path.to_owned(), kept: false })
+        Ok(Self { file, pending: Some(pending), path: path.to_owned() })
     }
 
     /// Makes it durable and puts it in its place.
     pub(crate) fn keep(mut self) -> Result<(), Failure> {
-        self.file
-            .sync_all()
-            .and_then(|()| fs::rename(&self.pending, &self.path))
-            .map_err(|error| failed(&self.path, &error))?;
-        self.kept = true;
+        if let Some(pending) = &self.pending {
+            self.file
+                .sync_all()
+                .and_then(|()| fs::rename(pending, &self.path))
+                .map_err(|error| failed(&self.path, &error))?;
+        }
+        self.pending = None;
         Ok(())
     }
+}
+
+/// Whether a file must not be put in its place. A link is replaced, but for the system's own: who has set it is not to
+/// choose what is written over.
+fn is_device(path: &Path) -> bool {
+    let Ok(there) = fs::symlink_metadata(path) else { return false };
+    let kind = there.file_type();
+    if kind.is_symlink() {
+        let parent = path.parent().unwrap_or(path);
+        return ["/dev", "/dev/fd"].map(Path::new).contains(&parent) || parent.starts_with("/proc");
+    }
+    !kind.is_file() && !kind.is_dir()
 }
 
 impl Write for PendingFile {
@@ -60,9 +79,9 @@ impl Write for PendingFile {
 
 impl Drop for PendingFile {
     fn drop(&mut self) {
-        if !self.kept {
+        if let Some(pending) = &self.pending {
             // It holds an incomplete result that nobody asked for.
-            let _ = fs::remove_file(&self.pending);
+            let _ = fs::remove_file(pending);
         }
     }
 }
@@ -173,6 +192,22 @@ mod tests {
         drop(pending);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_file_is_written_to_and_stays() {
+        use std::os::unix::fs::FileTypeExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, rustix::fs::Mode::RWXU, 0).unwrap();
+        let from = path.clone();
+        let reader = std::thread::spawn(move || fs::read(from).unwrap());
+        write(&path, b"through", 0o600).unwrap();
+        assert_eq!(reader.join().unwrap(), b"through");
+        assert!(fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
+        assert!(is_device(Path::new("/dev/stdout")) && is_device(Path::new("/dev/null")));
+        assert!(!is_device(Path::new("/dev/shm/not-there")) && !is_device(folder.path()));
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Completions { shell } => completions(shell, printer)?,
         Command::DemoLook { variable } => demo::look(&variable, printer)?,
         Command::GuardFiles => sealock_injector::scratch::guardian::serve(std::io::stdin().lock()),
-        Command::Gate { command } => match run::gate(&command)? {},
+        Command::Gate { until, command } => match run::gate(until, &command)? {},
         Command::Reference(arguments) => reference::run(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -98,30 +98,48 @@ pub(crate) fn prompt_for(what: &str, question: &str, hint: &str) -> Result<Secre
     let answer = ask(&terminal, question);
     tcsetattr(&terminal, OptionalActions::Flush, &before).map_err(|error| failed(&error))?;
     match answer.map_err(|error| failed(&error))? {
-        Some(answer) if answer.is_empty() => Err(Failure::usage(format!("no {what} was typed"))),
-        Some(answer) => Ok(answer),
-        None => Err(Failure::refused("cancelled")),
+        Typed::Line(line) if line.is_empty() => Err(Failure::usage(format!("no {what} was typed"))),
+        Typed::Line(line) => Ok(line),
+        Typed::TooLong => {
+            Err(Failure::usage(format!("the {what} is longer than the 4 KiB that can be typed"))
+                .hint(hint))
+        }
+        Typed::Cancelled => Err(Failure::refused("cancelled")),
     }
 }
 
-/// Reads a line key by key; `None` when it was cancelled by Ctrl-C or Ctrl-D.
-fn ask(mut terminal: &File, question: &str) -> std::io::Result<Option<SecretBytes>> {
+/// What came of a question.
+enum Typed {
+    Line(SecretBytes),
+    /// More than there is room for: part of a secret must not be taken for the whole.
+    TooLong,
+    /// By Ctrl-C or Ctrl-D.
+    Cancelled,
+}
+
+/// Reads a line key by key.
+fn ask(mut terminal: &File, question: &str) -> std::io::Result<Typed> {
     terminal.write_all(question.as_bytes())?;
     // Room for the longest line from the start, so that no copy stays behind when it grows.
     let mut line = Zeroizing::new(Vec::with_capacity(LONGEST as usize));
     let mut key = Zeroizing::new([0u8; 1]);
+    let mut too_long = false;
     let answer = loop {
         if terminal.read(&mut *key)? == 0 {
-            break None;
+            break Typed::Cancelled;
         }
         let [key] = *key;
         match key {
-            b'\r' | b'\n' => break Some(SecretBytes::from(std::mem::take(&mut line))),
-            0x03 | 0x04 => break None,
+            b'\r' | b'\n' if too_long => break Typed::TooLong,
+            b'\r' | b'\n' => break Typed::Line(SecretBytes::from(std::mem::take(&mut line))),
+            0x03 | 0x04 => break Typed::Cancelled,
             0x08 | 0x7f => drop(line.pop()),
-            0x15 => line.clear(),
+            0x15 => {
+                line.clear();
+                too_long = false;
+            }
             other if (line.len() as u64) < LONGEST => line.push(other),
-            _ => {}
+            _ => too_long = true,
         }
     };
     terminal.write_all(b"\n")?;

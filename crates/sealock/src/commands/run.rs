@@ -8,6 +8,7 @@
 //! it passes signals on, masks output, looks for new values, and clears away.
 
 mod docker;
+pub(crate) mod env_file;
 pub(crate) mod external;
 mod options;
 mod output;
@@ -16,7 +17,7 @@ mod vault;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -197,11 +198,15 @@ impl Job<'_> {
 
     fn with_rules<T>(&self, work: impl FnOnce(&Rules<'_>) -> T) -> T {
         let ignored = |name: &str| self.options.ignores(name);
-        let files = match self.options.files {
+        let files = self.file_kind();
+        work(&Rules { dialect: Dialect::Strict, ignored: &ignored, files })
+    }
+
+    fn file_kind(&self) -> FileKind {
+        match self.options.files {
             FilesArg::Tmpfs => FileKind::Named,
             FilesArg::Memfd => FileKind::Descriptor,
-        };
-        work(&Rules { dialect: Dialect::Strict, ignored: &ignored, files })
+        }
     }
 
     fn start(
@@ -211,12 +216,14 @@ impl Job<'_> {
         watcher: &mut Watcher<'_>,
         scratch: &mut Scratch,
     ) -> Result<Came, Failure> {
-        let injected = self
+        let mut injected = self
             .with_rules(|rules| inject(self.manifest, resolved, rules, scratch))
             .map_err(|error| cannot(&error))?;
+        let command =
+            env_file::placed(&self.options.command, &mut injected, self.file_kind(), scratch)?;
         let environment = self.environment(&injected)?;
         let search = std::env::var_os("PATH");
-        let program = self.program(search.as_deref())?;
+        let program = program(&command, search.as_deref())?;
         if watchman.early().is_some() {
             return Ok(Came::Ended(Ended::Code(NOT_RUN)));
         }
@@ -241,12 +248,6 @@ impl Job<'_> {
             masked.finish();
         }
         came
-    }
-
-    fn program(&self, search: Option<&OsStr>) -> Result<Program, Failure> {
-        let (name, rest) =
-            self.options.command.split_first().ok_or_else(|| Failure::usage("no command"))?;
-        Program::new(name, rest, search).map_err(|error| not_started(&error))
     }
 
     fn environment(&self, injected: &Injected) -> Result<Environment, Failure> {
@@ -277,6 +278,11 @@ impl Job<'_> {
             ExecArg::Always => Ok(true),
         }
     }
+}
+
+fn program(command: &[OsString], search: Option<&OsStr>) -> Result<Program, Failure> {
+    let (name, rest) = command.split_first().ok_or_else(|| Failure::usage("no command"))?;
+    Program::new(name, rest, search).map_err(|error| not_started(&error))
 }
 
 /// What cannot be had, all of it.

@@ -74,8 +74,7 @@ fn set(arguments: SecretSetArgs, session: &Session, printer: Printer) -> Result<
     let value = match arguments.generate {
         Some(length) => NewValue::Generated(length),
         None => {
-            let value = given(arguments.file.as_deref(), &arguments.name)?;
-            let value = if arguments.keep_newline { value } else { value.trim_line_end() };
+            let value = given(arguments.file.as_deref(), &arguments.name, arguments.keep_newline)?;
             NewValue::Given(SecretBlob::from(value))
         }
     };
@@ -93,14 +92,15 @@ fn set(arguments: SecretSetArgs, session: &Session, printer: Printer) -> Result<
 }
 
 /// The value from a file, from stdin, or from a prompt where stdin is a terminal.
-fn given(file: Option<&Path>, name: &str) -> Result<SecretBytes, Failure> {
+fn given(file: Option<&Path>, name: &str, keep_newline: bool) -> Result<SecretBytes, Failure> {
+    let read = |input: &mut dyn Read, from: &str| read(input, from, keep_newline);
     match file.filter(|file| *file != Path::new("-")) {
         Some(path) => {
             let failed = |error: &io::Error| {
                 Failure::refused(format!("cannot read {}", path.display())).caused_by(error)
             };
-            let input = File::open(path).map_err(|error| failed(&error))?;
-            read(input, &path.display().to_string()).map_err(|error| match error {
+            let mut input = File::open(path).map_err(|error| failed(&error))?;
+            read(&mut input, &path.display().to_string()).map_err(|error| match error {
                 Ok(failure) => failure,
                 Err(error) => failed(&error),
             })
@@ -119,7 +119,7 @@ fn given(file: Option<&Path>, name: &str) -> Result<SecretBytes, Failure> {
             }
             Ok(first)
         }
-        None => read(io::stdin().lock(), "stdin").map_err(|error| match error {
+        None => read(&mut io::stdin().lock(), "stdin").map_err(|error| match error {
             Ok(failure) => failure,
             Err(error) => Failure::refused("cannot read stdin").caused_by(&error),
         }),
@@ -127,19 +127,26 @@ fn given(file: Option<&Path>, name: &str) -> Result<SecretBytes, Failure> {
 }
 
 /// Everything, in memory that does not grow and so leaves no copies behind.
-fn read(input: impl Read, name: &str) -> Result<SecretBytes, Result<Failure, io::Error>> {
-    let room = usize::try_from(LONGEST + 1).unwrap_or(usize::MAX);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    input.take(LONGEST + 1).read_to_end(&mut bytes).map_err(Err)?;
-    if bytes.len() as u64 > LONGEST {
+fn read(
+    input: &mut dyn Read,
+    name: &str,
+    keep_newline: bool,
+) -> Result<SecretBytes, Result<Failure, io::Error>> {
+    // With room for a line end that is left out, and for one byte that is too many.
+    let most = LONGEST + 3;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(most).unwrap_or(usize::MAX)));
+    input.take(most).read_to_end(&mut bytes).map_err(Err)?;
+    let value = SecretBytes::from(bytes);
+    let value = if keep_newline { value } else { value.trim_line_end() };
+    if value.len() as u64 > LONGEST {
         return Err(Ok(Failure::usage(format!("{name} is longer than 1 MiB"))
             .hint("keep the data elsewhere, and in the vault only the key to it")));
     }
-    if bytes.is_empty() {
+    if value.is_empty() {
         return Err(Ok(Failure::usage(format!("{name} is empty"))
             .hint("give the value on stdin, or name a file with --file")));
     }
-    Ok(SecretBytes::from(bytes))
+    Ok(value)
 }
 
 fn get(arguments: SecretGetArgs, session: &Session, printer: Printer) -> Result<(), Failure> {

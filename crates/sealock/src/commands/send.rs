@@ -79,40 +79,63 @@ async fn carry(request: SendRequest, session: &Session, printer: Printer) -> Res
     }
 }
 
-/// Delivers secrets into a container that is just being started. Their digest is not recorded: of a guessable value it
-/// would tell the value.
+/// Delivers secrets into a container that is just being started, unless `ended` says that it is gone. Their digest is
+/// not recorded: of a guessable value it would tell the value.
 pub(super) async fn deliver(
     request: SendRequest,
     session: &Session,
-    starting: Duration,
+    within: Duration,
+    ended: impl FnMut() -> bool,
 ) -> Result<(), Failure> {
     let engine = session.engine().await?;
-    let container = running(&engine, &request.container, starting).await?;
+    let container = running(&engine, &request.container, within, ended).await?;
     let transfer = begin(&request, &container, session).await?;
-    match send(&engine, &SystemClock, request, &Silent).await {
-        Ok(mut receipt) => {
+    let sending = tokio::time::timeout(within, send(&engine, &SystemClock, request, &Silent));
+    match sending.await {
+        Ok(Ok(mut receipt)) => {
             command::WITHHELD.clone_into(&mut receipt.sha256);
             finish(&transfer, &receipt, session).await
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             fail(&transfer, &error_line(&error), session).await;
             let failure = Failure::from_error(&error);
             Err(error.hint().into_iter().fold(failure, Failure::hint))
+        }
+        Err(_) => {
+            let text = "the secrets did not arrive in time";
+            fail(&transfer, text, session).await;
+            Err(Failure::refused(text).hint("--timeout gives them longer"))
         }
     }
 }
 
 /// The container, once it runs.
-async fn running(engine: &Engine, id: &str, within: Duration) -> Result<Container, Failure> {
+async fn running(
+    engine: &Engine,
+    id: &str,
+    within: Duration,
+    mut ended: impl FnMut() -> bool,
+) -> Result<Container, Failure> {
     let began = tokio::time::Instant::now();
     loop {
-        match engine.inspect_running(id).await {
-            Ok(container) => return Ok(container),
-            Err(_) if began.elapsed() < within => tokio::time::sleep(LOOK_AGAIN).await,
-            Err(error) => {
-                return Err(Failure::refused("the container did not start").caused_by(&error));
+        let error = match engine.inspect(id).await {
+            Ok(container) if container.running && container.pid.is_some() && !container.paused => {
+                return Ok(container);
             }
+            // It was started once and runs no more.
+            Ok(container) if container.started_at.is_some() && !container.running => {
+                return Err(Failure::refused("the container ended before its secrets were there")
+                    .hint("see `docker logs` of it, without --rm"));
+            }
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        if ended() || began.elapsed() >= within {
+            let failure = Failure::refused("the container did not start");
+            let failure = error.iter().fold(failure, |failure, error| failure.caused_by(error));
+            return Err(failure.hint("is it in the engine that sealock uses (--docker)?"));
         }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

@@ -31,6 +31,7 @@ use sealock_injector::resolve::{LiteralDefaults, Providers, resolve};
 use sealock_injector::scratch::{Scratch, Storage};
 use sealock_injector::{FileContent, Manifest};
 
+use super::run::env_file::{contains, replaced};
 use super::run::external::External;
 use super::run::guardian;
 use debug::Debug;
@@ -295,8 +296,8 @@ impl Run<'_> {
                     scratch.hold(content.expose()).map_err(|error| failed(text::chain(&error)))?;
                 path = Some(file);
             }
-            let place = path.as_deref().unwrap_or(Path::new("")).as_os_str();
-            arguments.push(replaced(argument, place));
+            let place = path.as_deref().unwrap_or(Path::new(""));
+            arguments.push(replaced(argument, ENV_FILE, place));
         }
         Ok(arguments)
     }
@@ -309,34 +310,4 @@ fn count(manifest: &Manifest) -> usize {
         FileContent::Folder { .. } => 0,
     });
     manifest.variables.len() + of_files.sum::<usize>()
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
-}
-
-fn replaced(argument: &OsStr, place: &OsStr) -> OsString {
-    use std::os::unix::ffi::OsStringExt as _;
-    let mut rest = argument.as_bytes();
-    let mut text = Vec::with_capacity(rest.len() + place.len());
-    while let Some(at) = rest.windows(ENV_FILE.len()).position(|window| window == ENV_FILE) {
-        text.extend_from_slice(rest.get(..at).unwrap_or_default());
-        text.extend_from_slice(place.as_bytes());
-        rest = rest.get(at + ENV_FILE.len()..).unwrap_or_default();
-    }
-    text.extend_from_slice(rest);
-    OsString::from_vec(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_file_of_all_variables_takes_every_place() {
-        let replaced = |text: &str| replaced(OsStr::new(text), OsStr::new("/x"));
-        assert_eq!(replaced("@SUMMONENVFILE"), "/x");
-        assert_eq!(replaced("--env-file=@SUMMONENVFILE,@SUMMONENVFILE."), "--env-file=/x,/x.");
-        assert!(!contains(b"@SUMMONENV", ENV_FILE));
-    }
 }

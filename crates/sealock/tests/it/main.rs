@@ -36,6 +36,7 @@ mod policy;
 mod policy_tools;
 mod promises;
 mod raw;
+mod secrets;
 mod send;
 mod support;
 mod terminal;

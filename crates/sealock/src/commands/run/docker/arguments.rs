@@ -1,7 +1,6 @@
 //! The command line of `docker run`, as far as it has to be known: which word is an option, which is the value of one,
 //! and which is the image.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 /// Options of `docker run` that have no value (docker 20.10 to 28).
@@ -169,23 +168,20 @@ impl DockerRun {
         given.value.as_deref()
     }
 
-    /// The variables that are taken from the client's environment.
-    pub(super) fn inherited_variables(&self) -> impl Iterator<Item = &str> {
-        let env = self.options.iter().filter(|given| given.name == "env");
-        env.filter_map(|given| given.value.as_deref()?.to_str()).filter(|text| !text.contains('='))
+    /// All values of an option.
+    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &OsStr> {
+        let given = self.options.iter().filter(move |given| given.name == name);
+        given.filter_map(|given| given.value.as_deref())
     }
 
-    /// The options again as words, but for those of these names, and for these variables, whose values docker would
-    /// take from its environment.
-    pub(super) fn without(&self, names: &[&str], variables: &BTreeSet<&str>) -> Vec<OsString> {
-        let is_variable = |given: &Given| {
-            let value = given.value.as_deref().and_then(OsStr::to_str);
-            given.name == "env" && value.is_some_and(|name| variables.contains(name))
-        };
-        let kept = self
-            .options
-            .iter()
-            .filter(|given| !names.contains(&given.name.as_str()) && !is_variable(given));
+    /// The variables that are taken from the client's environment.
+    pub(super) fn inherited_variables(&self) -> impl Iterator<Item = &str> {
+        self.values("env").filter_map(OsStr::to_str).filter(|text| !text.contains('='))
+    }
+
+    /// The options again as words, but for those of these names.
+    pub(super) fn without(&self, names: &[&str]) -> Vec<OsString> {
+        let kept = self.options.iter().filter(|given| !names.contains(&given.name.as_str()));
         kept.map(Given::word).collect()
     }
 
@@ -197,7 +193,8 @@ impl DockerRun {
 }
 
 impl Given {
-    fn word(&self) -> OsString {
+    /// As a word.
+    pub(super) fn word(&self) -> OsString {
         let mut word = OsString::from(format!("--{}", self.name));
         if let Some(value) = &self.value {
             word.push("=");
@@ -260,15 +257,15 @@ mod tests {
             assert_eq!(run.arguments, ["sh", "-c", "y"]);
             assert!(run.is_on("detach") && !run.is_on("rm"));
             assert_eq!(run.inherited_variables().collect::<Vec<_>>(), ["A"]);
-            assert_eq!(run.without(&["detach", "env"], &BTreeSet::new()), ["--name=x"]);
+            assert_eq!(run.without(&["detach", "env"]), ["--name=x"]);
         }
         let run =
             parsed("docker -H h run -it --rm=false -p 80:80 -v/a:/b -e A=1 -eB -u=1 img").unwrap();
         assert!(run.is_on("interactive") && run.is_on("tty") && !run.is_on("rm"));
         assert_eq!(run.client, ["docker", "-H", "h"]);
         assert_eq!(
-            run.without(&["interactive", "tty"], &BTreeSet::from(["A", "B"])),
-            ["--rm=false", "--publish=80:80", "--volume=/a:/b", "--env=A=1", "--user=1"]
+            run.without(&["interactive", "tty"]),
+            ["--rm=false", "--publish=80:80", "--volume=/a:/b", "--env=A=1", "--env=B", "--user=1"]
         );
         assert_eq!(run.only(&["user"]), ["--user=1"]);
         assert_eq!(run.inherited_variables().collect::<Vec<_>>(), ["B"]);

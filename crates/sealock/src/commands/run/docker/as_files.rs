@@ -1,19 +1,19 @@
 //! `--as-files`: a container whose secrets are files in memory.
 //!
 //! ```text
-//! docker create, with a tmpfs and the gate in the program's place → docker start → the gate waits
+//! docker run, with a tmpfs and the gate in the program's place → the gate waits
 //!   → the files are delivered into the running container → the gate becomes the program
 //! ```
 //!
 //! What docker is told has no secret in it: neither its command line, nor the container's configuration, its layers
 //! or its log. The files are the delivery plane's: policy is asked (`Transfer::Send`), and the delivery is recorded,
-//! without a digest, which would tell a guessable value.
+//! without a digest, which would tell a guessable value. It is docker's own `run` that runs, so its output, its exit
+//! codes and its signals are docker's.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sealock_control::config::Environment as Variables;
 use sealock_core::SecretBytes;
@@ -27,10 +27,12 @@ use sealock_injector::provider::Cancel;
 use sealock_injector::resolve::{LiteralDefaults, resolve};
 use sealock_injector::{FileContent, Manifest};
 
+use super::super::env_file;
 use super::super::options::Options;
 use super::super::sources::Sources;
 use super::super::{by_signal, cannot};
 use super::arguments::DockerRun;
+use super::client::{Client, Started};
 use super::gate::{FOLDER, MOUNT, VARIABLES};
 use crate::args::Global;
 use crate::commands::send::deliver;
@@ -39,8 +41,8 @@ use crate::printer::{Failure, Printer};
 
 /// Where the gate is in the container.
 const GATE: &str = "/.sealock";
-/// How long a container may take to run.
-const STARTING: Duration = Duration::from_secs(60);
+/// Options that are not handed on: ours takes their place, or has been done already.
+const OWN: [&str; 5] = ["cidfile", "entrypoint", "env-file", "env", "pull"];
 
 /// Starts the container, delivers, and stays with it unless it is detached.
 pub(in super::super) fn as_files(
@@ -53,22 +55,20 @@ pub(in super::super) fn as_files(
         let failure = Failure::from_error(&error).code(crate::printer::exit::USAGE);
         error.hint().into_iter().fold(failure, Failure::hint)
     })?;
+    let wanted = Wanted::of(&run, manifest)?;
     let failed = |error: &std::io::Error| Failure::fault("cannot start").caused_by(error);
     let cancel = Cancel::new().map_err(|error| failed(&error))?;
     let watchman =
         Watchman::begin(Escalation::Never, Some(cancel.clone())).map_err(|error| failed(&error))?;
     let variables = Variables::of_process();
     let sources = Sources::open(options, manifest, &variables, global, &cancel)?;
-    let files = files(options, manifest, &sources, &run)?;
-    let names = manifest.variables.iter().map(|variable| variable.name.as_str()).collect();
-    let container = Container::create(&run, &names)?;
-    let done = container.run(&run, files, global, &watchman, printer);
-    if done.is_err() {
-        container.remove();
-    }
+    let files = files(options, manifest, &sources, &wanted)?;
+    let done = match watchman.early() {
+        Some(_) => Ok(0),
+        None => Job { options, run: &run, wanted: &wanted, global, printer }.run(files, &watchman),
+    };
     match watchman.early() {
         Some(signal) => {
-            container.remove();
             drop(watchman);
             end_by(signal);
             Ok(ExitCode::from(by_signal(signal)))
@@ -77,12 +77,49 @@ pub(in super::super) fn as_files(
     }
 }
 
+/// Which variables the program is to have by value, and with which words docker is told of the rest.
+struct Wanted {
+    by_value: BTreeSet<String>,
+    words: Vec<OsString>,
+}
+
+impl Wanted {
+    /// A variable of the file that is named with `-e NAME` is a secret, which docker is not to see: neither the
+    /// vault's value nor one of the same name in this very environment.
+    fn of(run: &DockerRun, manifest: &Manifest) -> Result<Self, Failure> {
+        let of_file: BTreeSet<&str> =
+            manifest.variables.iter().map(|variable| variable.name.as_str()).collect();
+        let inherited = run.inherited_variables();
+        let mut by_value: BTreeSet<String> =
+            inherited.filter(|name| of_file.contains(name)).map(str::to_owned).collect();
+        let mut words = run.without(&OWN);
+        for given in run.options.iter().filter(|given| ["env", "env-file"].contains(&&*given.name))
+        {
+            match given.value.as_deref() {
+                Some(value) if given.name == "env-file" && env_file::is_named(value) => {
+                    by_value.extend(of_file.iter().map(|name| (*name).to_owned()));
+                }
+                Some(value) if value.to_str().is_some_and(|name| by_value.contains(name)) => {}
+                _ => words.push(given.word()),
+            }
+        }
+        if words.iter().chain(&run.arguments).any(|word| env_file::is_in(word)) {
+            return Err(Failure::usage(format!(
+                "with --as-files, {} stands for itself: --env-file {}",
+                env_file::NAME,
+                env_file::NAME
+            )));
+        }
+        Ok(Self { by_value, words })
+    }
+}
+
 /// The files, with the program's variables among them.
 fn files(
     options: &Options,
     manifest: &Manifest,
     sources: &Sources<'_>,
-    run: &DockerRun,
+    wanted: &Wanted,
 ) -> Result<Vec<Source>, Failure> {
     if manifest.files.iter().any(|file| matches!(file.content, FileContent::Folder { .. })) {
         return Err(Failure::usage(
@@ -94,7 +131,6 @@ fn files(
     let ignored = |name: &str| options.ignores(name);
     let rules = Rules { dialect: Dialect::Strict, ignored: &ignored, files: FileKind::Named };
     let rendered = render_all(manifest, &resolved, &rules).map_err(|error| cannot(&error))?;
-    let by_value: BTreeSet<&str> = run.inherited_variables().collect();
     let mut files = Vec::new();
     let mut environment: Vec<u8> = Vec::new();
     let mut set = |name: &str, value: &[u8]| {
@@ -112,7 +148,7 @@ fn files(
             set(&name, path.as_bytes());
         } else {
             set(&format!("{name}_FILE"), path.as_bytes());
-            if by_value.contains(name.as_str()) {
+            if wanted.by_value.contains(&name) {
                 if value.expose().contains(&0) {
                     return Err(Failure::refused(format!(
                         "{name} has a NUL byte, which no variable can hold"
@@ -132,215 +168,194 @@ fn files(
     Ok(files)
 }
 
-/// A container that was made for this.
-struct Container {
-    client: Vec<OsString>,
-    id: String,
-    user: String,
+/// One container.
+struct Job<'a> {
+    options: &'a Options,
+    run: &'a DockerRun,
+    wanted: &'a Wanted,
+    global: &'a Global,
+    printer: Printer,
 }
 
-impl Container {
-    fn create(run: &DockerRun, secrets: &BTreeSet<&str>) -> Result<Self, Failure> {
+impl Job<'_> {
+    fn run(&self, files: Vec<Source>, watchman: &Watchman) -> Result<u8, Failure> {
+        let session = Session::open(self.global)?;
+        let image = Image::of(self.run)?;
+        let owner = match self.run.last("user").and_then(OsStr::to_str).unwrap_or(&image.user) {
+            "" => None,
+            user => {
+                Some(user.parse().map_err(|error: sealock_transfer::landing::OwnerError| {
+                    Failure::from_error(&error)
+                })?)
+            }
+        };
+        let detached = self.run.is_on("detach");
+        let cidfile = self.run.last("cidfile");
+        let words = self.words(image.program(self.run)?)?;
+        let mut client = Client::start(&self.run.client, &words, cidfile, detached)?;
+        watchman.child(client.pid());
+        let delivered = session.wait(async {
+            let id = match client.started(self.options.timeout).await? {
+                Started::Ended(code) => return Ok(Some(code)),
+                Started::Container(id) => id,
+            };
+            let request = SendRequest {
+                sources: files,
+                container: id,
+                destination: format!("{FOLDER}/"),
+                carrier: CarrierChoice::Auto,
+                owner,
+                mode: None,
+                // A volume of the image's or of the command line's over the place of the files would keep them.
+                memory_only: true,
+                after: None,
+            };
+            deliver(request, &session, self.options.timeout, || client.has_ended()).await?;
+            Ok::<_, Failure>(None)
+        });
+        let ended = match delivered {
+            Ok(Some(code)) => {
+                client.remove();
+                Ok(code)
+            }
+            Ok(None) if detached => {
+                self.printer.line(client.printed())?;
+                Ok(0)
+            }
+            Ok(None) => client.wait(),
+            // It was asked to end before there was anything in it; what there is to say, docker has said.
+            Err(_) if client.has_ended() && !detached => {
+                client.remove();
+                client.wait()
+            }
+            Err(failure) => {
+                client.remove();
+                let _ = client.wait();
+                Err(failure)
+            }
+        };
+        watchman.child(None);
+        ended
+    }
+
+    /// What docker is told, from `run` on.
+    fn words(&self, program: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
         let gate = std::env::current_exe()
             .map_err(|error| Failure::fault("cannot find this program").caused_by(&error))?;
-        let program = program(run)?;
         let mut mount = OsString::from("--mount=type=bind,readonly,target=");
         mount.push(GATE);
         mount.push(",source=");
         mount.push(&gate);
-        let mut words: Vec<OsString> = vec!["create".into()];
-        words.extend(
-            run.without(&["detach", "sig-proxy", "detach-keys", "entrypoint", "quiet"], secrets),
-        );
+        let mut words = self.wanted.words.clone();
         words.push(format!("--tmpfs={MOUNT}:mode=0755,nosuid,nodev,noexec").into());
         words.push(mount);
         words.push(format!("--entrypoint={GATE}").into());
         // Whatever the image is called, it is no option.
         words.push("--".into());
-        words.push(run.image.clone());
-        words.extend(["gate".into(), "--".into()]);
+        words.push(self.run.image.clone());
+        // When it gives up: as long as there may be something to wait for. After a restart that is over.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let until = (now + 2 * self.options.timeout + Duration::from_secs(1)).as_secs();
+        words.extend(["gate".into(), format!("--until={until}").into(), "--".into()]);
         words.extend(program);
-        let id = text(&run.client, &words)?;
-        let mut container = Self { client: run.client.clone(), id, user: String::new() };
-        match container.looked_at() {
-            Ok(user) => container.user = user,
-            Err(failure) => {
-                container.remove();
-                return Err(failure);
-            }
-        }
-        Ok(container)
+        Ok(words)
     }
+}
 
-    /// Its user, once it is certain that nothing is mounted over the place of the files: a volume there, of the image
-    /// or of the command line, would keep them on the disk.
-    fn looked_at(&self) -> Result<String, Failure> {
-        let shown = [
-            "inspect",
-            "--type=container",
-            "--format={{json .Config.User}} {{json .Mounts}}",
-            &self.id,
+/// What an image says of its program.
+struct Image {
+    user: String,
+    entrypoint: Vec<OsString>,
+    usual: Vec<OsString>,
+}
+
+impl Image {
+    fn of(run: &DockerRun) -> Result<Self, Failure> {
+        let inspect = [
+            OsString::from("image"),
+            "inspect".into(),
+            "--format={{json .Config.User}}\n{{json .Config.Entrypoint}}\n{{json .Config.Cmd}}"
+                .into(),
+            "--".into(),
+            run.image.clone(),
         ];
-        let shown = text(&self.client, &shown.map(OsString::from))?;
-        let [user, mounts] = values::<serde_json::Value>(&shown)?;
-        let targets = mounts
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|mount| mount.get("Destination").and_then(serde_json::Value::as_str));
-        let is_in_the_way = |target: &&str| {
-            Path::new(target).starts_with(MOUNT) || Path::new(MOUNT).starts_with(target)
+        let pull = run.last("pull").and_then(OsStr::to_str).unwrap_or("missing");
+        let there = match pull {
+            "always" => None,
+            _ => said(&run.client, &inspect)?,
         };
-        // The engine lists a tmpfs of `--tmpfs` elsewhere, so ours is not among them.
-        let mut in_the_way = targets.filter(is_in_the_way).filter(|target| *target != "/");
-        match in_the_way.next() {
-            Some(target) if Path::new(target).starts_with(MOUNT) => {
-                Err(Failure::refused(format!("{target} is mounted where the files are to be"))
-                    .hint("the image or the command line has a volume there, which is on the disk"))
+        let found = match there {
+            Some(found) => Some(found),
+            None if pull == "never" => None,
+            None => {
+                // Docker's own way of getting it, with its own output and errors.
+                let mut words = vec![OsString::from("pull")];
+                words.extend(run.only(&["platform", "quiet", "disable-content-trust"]));
+                words.extend(["--".into(), run.image.clone()]);
+                let pulled = command(&run.client, &words)?
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::from(std::io::stderr()))
+                    .status();
+                match pulled.is_ok_and(|status| status.success()) {
+                    true => said(&run.client, &inspect)?,
+                    false => None,
+                }
             }
-            _ => Ok(user.as_str().unwrap_or_default().to_owned()),
-        }
+        };
+        let found = found.ok_or_else(|| {
+            let image = run.image.to_string_lossy();
+            Failure::refused(format!("there is no image {image}")).code(super::client::FAILED)
+        })?;
+        let mut lines = found.lines();
+        // What cannot be read must not be passed over: an entrypoint may be what takes rights away.
+        let user: Option<String> = value(lines.next())?;
+        let (entrypoint, usual) = (list(value(lines.next())?), list(value(lines.next())?));
+        Ok(Self { user: user.unwrap_or_default(), entrypoint, usual })
     }
 
-    fn run(
-        &self,
-        run: &DockerRun,
-        files: Vec<Source>,
-        global: &Global,
-        watchman: &Watchman,
-        printer: Printer,
-    ) -> Result<u8, Failure> {
-        let session = Session::open(global)?;
-        let request =
-            SendRequest {
-                sources: files,
-                container: self.id.clone(),
-                destination: format!("{FOLDER}/"),
-                carrier: CarrierChoice::Auto,
-                owner: match self.user.as_str() {
-                    "" => None,
-                    user => Some(user.parse().map_err(
-                        |error: sealock_transfer::landing::OwnerError| Failure::from_error(&error),
-                    )?),
-                },
-                mode: None,
-                memory_only: true,
-                after: None,
-            };
-        if run.is_on("detach") {
-            text(&self.client, &["start".into(), OsString::from(&self.id)])?;
-            session.wait(deliver(request, &session, STARTING))?;
-            printer.line(&self.id)?;
-            return Ok(0);
-        }
-        let mut words = vec![OsString::from("start"), "--attach".into()];
-        words.extend(run.only(&["sig-proxy", "detach-keys"]));
-        if run.is_on("interactive") {
-            words.push("--interactive".into());
-        }
-        words.push(OsString::from(&self.id));
-        let mut client = command(&self.client, &words)?
-            .spawn()
-            .map_err(|error| Failure::refused("cannot start docker").caused_by(&error))?;
-        watchman.child(i32::try_from(client.id()).ok().and_then(rustix::process::Pid::from_raw));
-        let delivered = session.wait(deliver(request, &session, STARTING));
-        if let Err(failure) = delivered {
-            self.remove();
-            let _ = client.wait();
-            return Err(failure);
-        }
-        let ended = client
-            .wait()
-            .map_err(|error| Failure::refused("cannot wait for docker").caused_by(&error))?;
-        watchman.child(None);
-        let by = std::os::unix::process::ExitStatusExt::signal(&ended);
-        Ok(match ended.code() {
-            Some(code) => u8::try_from(code & 0xff).unwrap_or(u8::MAX),
-            None => by.map_or(u8::MAX, by_signal),
-        })
-    }
-
-    /// Of a container that did not get what it was to have.
-    fn remove(&self) {
-        let words = ["rm", "--force", "--volumes", &self.id].map(OsString::from);
-        let _ = text(&self.client, &words);
-    }
-}
-
-/// What the container would have run.
-fn program(run: &DockerRun) -> Result<Vec<OsString>, Failure> {
-    let given = run.arguments.clone();
-    if let Some(entrypoint) = run.last("entrypoint") {
-        let first = Some(entrypoint.to_owned()).filter(|name| !name.is_empty());
-        return Ok(first.into_iter().chain(given).collect());
-    }
-    let image = run.image.to_string_lossy().into_owned();
-    let inspect = || {
-        let words = [
-            "image",
-            "inspect",
-            "--format={{json .Config.Entrypoint}} {{json .Config.Cmd}}",
-            "--",
-            &image,
-        ];
-        text(&run.client, &words.map(OsString::from))
-    };
-    let always = run.last("pull").is_some_and(|when| when == "always");
-    let found = match inspect() {
-        Ok(found) if !always => found,
-        _ => {
-            // Docker's own way of getting it, with its own output and errors.
-            let words = ["pull", "--", &image].map(OsString::from);
-            let pulled =
-                command(&run.client, &words)?.stdout(Stdio::from(std::io::stderr())).status();
-            if !pulled.is_ok_and(|status| status.success()) {
-                return Err(Failure::refused(format!("there is no image {image}")));
+    /// What the container would have run.
+    fn program(self, run: &DockerRun) -> Result<Vec<OsString>, Failure> {
+        let given = run.arguments.clone();
+        let program: Vec<OsString> = match run.last("entrypoint") {
+            Some(entrypoint) => {
+                let first = Some(entrypoint.to_owned()).filter(|name| !name.is_empty());
+                first.into_iter().chain(given).collect()
             }
-            inspect()?
+            None => {
+                let rest = if given.is_empty() { self.usual } else { given };
+                self.entrypoint.into_iter().chain(rest).collect()
+            }
+        };
+        if program.is_empty() {
+            let text = "neither the image nor the command line names a program";
+            return Err(Failure::usage(text).hint("name one behind the image"));
         }
-    };
-    let [entrypoint, usual] = values::<Option<Vec<String>>>(&found)?;
-    let words =
-        |list: Option<Vec<String>>| list.unwrap_or_default().into_iter().map(OsString::from);
-    let mut program: Vec<OsString> = words(entrypoint).collect();
-    if given.is_empty() {
-        program.extend(words(usual));
-    } else {
-        program.extend(given);
+        Ok(program)
     }
-    if program.is_empty() {
-        return Err(Failure::usage("the image has no program of its own; name one behind it"));
-    }
-    Ok(program)
 }
 
-/// Two values of JSON, one behind the other.
-fn values<T: serde::de::DeserializeOwned>(text: &str) -> Result<[T; 2], Failure> {
-    let read: Result<Vec<T>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
-    let unreadable = || Failure::refused("docker's answer cannot be read");
-    let read = read.map_err(|error| unreadable().caused_by(&error))?;
-    read.try_into().map_err(|_| unreadable())
+fn value<T: serde::de::DeserializeOwned>(line: Option<&str>) -> Result<T, Failure> {
+    serde_json::from_str(line.unwrap_or_default())
+        .map_err(|error| Failure::refused("docker's answer cannot be read").caused_by(&error))
 }
 
-fn command(client: &[OsString], words: &[OsString]) -> Result<Command, Failure> {
+fn list(words: Option<Vec<String>>) -> Vec<OsString> {
+    words.unwrap_or_default().into_iter().map(OsString::from).collect()
+}
+
+/// Docker's client with these words.
+pub(super) fn command(client: &[OsString], words: &[OsString]) -> Result<Command, Failure> {
     let (program, own) = client.split_first().ok_or_else(|| Failure::usage("no command"))?;
     let mut command = Command::new(OsStr::new(program));
     command.args(own).args(words);
     Ok(command)
 }
 
-/// What docker prints.
-fn text(client: &[OsString], words: &[OsString]) -> Result<String, Failure> {
-    let output = command(client, words)?
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| Failure::refused("cannot start docker").caused_by(&error))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let step =
-            words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-        return Err(Failure::refused(format!("docker {step} failed"))
-            .with_causes(said.lines().take(5).map(str::to_owned)));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+/// What docker prints, if it succeeds.
+fn said(client: &[OsString], words: &[OsString]) -> Result<Option<String>, Failure> {
+    let output = command(client, words)?.stdin(Stdio::null()).stderr(Stdio::null()).output();
+    let output =
+        output.map_err(|error| Failure::refused("cannot start docker").caused_by(&error))?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(output.status.success().then_some(text))
 }

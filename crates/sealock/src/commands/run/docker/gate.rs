@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::printer::Failure;
 
@@ -21,13 +21,14 @@ pub(super) const FOLDER: &str = "/run/sealock/secrets";
 pub(super) const MOUNT: &str = "/run/sealock";
 /// The variables that the program gets, NUL-terminated, in that folder.
 pub(super) const VARIABLES: &str = ".environment";
-/// How long it waits; who delivers gives up before.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The longest that it waits, whatever the clocks say.
+const PATIENCE: Duration = Duration::from_secs(3600);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Waits, and then becomes the program.
-pub(crate) fn wait_and_become(command: &[OsString]) -> Result<Infallible, Failure> {
+/// Waits until this moment (in seconds since 1970), and then becomes the program. Who delivers has given up before; a
+/// container that is started again later has nothing to wait for.
+pub(crate) fn wait_and_become(until: u64, command: &[OsString]) -> Result<Infallible, Failure> {
     let told = Arc::new(AtomicBool::new(false));
     // The first process of a container is ended by no signal that it does not listen to.
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
@@ -36,6 +37,8 @@ pub(crate) fn wait_and_become(command: &[OsString]) -> Result<Infallible, Failur
     }
     let variables = Path::new(FOLDER).join(VARIABLES);
     let began = Instant::now();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let patience = Duration::from_secs(until).saturating_sub(now).min(PATIENCE);
     let text = loop {
         if told.load(Ordering::Relaxed) {
             return Err(Failure::refused("ended before the secrets were there").code(143));
@@ -48,9 +51,10 @@ pub(crate) fn wait_and_become(command: &[OsString]) -> Result<Infallible, Failur
                     .caused_by(&error));
             }
         }
-        if began.elapsed() > PATIENCE {
-            return Err(Failure::refused(format!("no secrets came to {FOLDER}"))
-                .hint("the container was started by `sealock run --as-files`, and only that delivers them"));
+        if began.elapsed() >= patience {
+            return Err(Failure::refused(format!("there are no secrets in {FOLDER}")).hint(
+                "they were delivered into memory when `sealock run --as-files` made this container; make it anew with the same command",
+            ));
         }
         std::thread::sleep(PAUSE);
     };
