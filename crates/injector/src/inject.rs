@@ -1,7 +1,7 @@
 //! From values to variables and files: what the program finds.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealock_core::SecretBytes;
 use thiserror::Error;
@@ -73,6 +73,20 @@ pub struct Rules<'a> {
     pub files: FileKind,
 }
 
+/// Who has the path of a value's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// A variable.
+    Variable(String),
+    /// A file of the user's choice, such as a configuration that names a key's file.
+    InFile {
+        /// The number of its entry.
+        file: usize,
+        /// The alias in it.
+        alias: String,
+    },
+}
+
 /// What the program finds.
 #[derive(Default)]
 pub struct Injected {
@@ -80,8 +94,8 @@ pub struct Injected {
     pub variables: Vec<(String, SecretBytes)>,
     /// What the program inherits; it ends with the last of these.
     pub descriptors: Vec<OwnedFd>,
-    /// The files of variables, by variable.
-    pub held: Vec<(String, PathBuf)>,
+    /// The files of values that are to be in one, and who has the path.
+    pub held: Vec<(Holder, PathBuf)>,
     /// The files at paths of the user's choice.
     pub placed: Vec<PathBuf>,
 }
@@ -107,6 +121,34 @@ impl Injected {
     }
 }
 
+impl Injected {
+    /// Puts a value into a file of its own; the path stands in its place.
+    fn hold(
+        &mut self,
+        holder: Holder,
+        value: &SecretBytes,
+        rules: &Rules<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<SecretBytes, InjectError> {
+        let path = match rules.files {
+            FileKind::Named => scratch.hold(value.expose())?,
+            FileKind::Descriptor => {
+                let (descriptor, path) = in_descriptor(value.expose())?;
+                self.descriptors.push(descriptor);
+                path
+            }
+        };
+        self.held.push((holder, path.clone()));
+        Ok(SecretBytes::new(path.into_os_string().into_encoded_bytes()))
+    }
+
+    /// Where a value's file is.
+    fn path_of(&self, wanted: &Holder) -> Option<&Path> {
+        let held = self.held.iter().find(|(holder, _)| holder == wanted);
+        held.map(|(_, path)| path.as_path())
+    }
+}
+
 /// Makes files and collects variables. What was made before an error is in `scratch`, and goes with it.
 ///
 /// # Errors
@@ -125,23 +167,19 @@ pub fn inject(
     for (variable, outcome) in manifest.variables.iter().zip(&resolved.variables) {
         let Ok(value) = outcome else { continue };
         let held = if variable.spec.as_file {
-            let path = match rules.files {
-                FileKind::Named => scratch.hold(value.expose())?,
-                FileKind::Descriptor => {
-                    let (descriptor, path) = in_descriptor(value.expose())?;
-                    injected.descriptors.push(descriptor);
-                    path
-                }
-            };
-            injected.held.push((variable.name.clone(), path.clone()));
-            SecretBytes::new(path.into_os_string().into_encoded_bytes())
+            let holder = Holder::Variable(variable.name.clone());
+            injected.hold(holder, value, rules, scratch)?
         } else {
             value.clone()
         };
         injected.variables.push((variable.name.clone(), held));
     }
-    for (file, values) in manifest.files.iter().zip(&resolved.files) {
-        for (path, content) in contents(file, values, rules)? {
+    for (number, (file, values)) in manifest.files.iter().zip(&resolved.files).enumerate() {
+        let contents = contents(file, values, rules, |alias, value| {
+            let holder = Holder::InFile { file: number, alias: alias.to_owned() };
+            injected.hold(holder, value, rules, scratch)
+        })?;
+        for (path, content) in contents {
             let placement = placement(file, &path, &content);
             injected.placed.push(scratch.place(&placement)?);
         }
@@ -158,7 +196,8 @@ pub struct Rendered {
     pub files: Vec<(String, u32, SecretBytes)>,
 }
 
-/// Makes everything and writes nothing.
+/// Makes everything and writes nothing. In the files, values stand as they are, also those that are to be in files of
+/// their own.
 ///
 /// # Errors
 /// [`InjectError`].
@@ -179,7 +218,7 @@ pub fn render_all(
         }
     }
     for (file, values) in manifest.files.iter().zip(&resolved.files) {
-        for (path, content) in contents(file, values, rules)? {
+        for (path, content) in contents(file, values, rules, |_, value| Ok(value.clone()))? {
             rendered.files.push((path, file.permissions, content));
         }
     }
@@ -202,13 +241,25 @@ pub fn renew(
         return Err(InjectError::Missing(missing));
     }
     for (variable, outcome) in manifest.variables.iter().zip(&resolved.variables) {
-        let held = injected.held.iter().find(|(name, _)| *name == variable.name);
-        if let (Ok(value), Some((_, path))) = (outcome, held) {
+        let held = injected.path_of(&Holder::Variable(variable.name.clone()));
+        if let (Ok(value), Some(path)) = (outcome, held) {
             scratch.hold_again(path, value.expose())?;
         }
     }
-    for (file, values) in manifest.files.iter().zip(&resolved.files) {
-        for (path, content) in contents(file, values, rules)? {
+    for (number, (file, values)) in manifest.files.iter().zip(&resolved.files).enumerate() {
+        let contents = contents(file, values, rules, |alias, value| {
+            let holder = Holder::InFile { file: number, alias: alias.to_owned() };
+            let path = match injected.path_of(&holder) {
+                Some(path) => {
+                    scratch.hold_again(path, value.expose())?;
+                    path.to_owned()
+                }
+                // It could not be had before.
+                None => scratch.hold(value.expose())?,
+            };
+            Ok(SecretBytes::new(path.into_os_string().into_encoded_bytes()))
+        })?;
+        for (path, content) in contents {
             scratch.place_again(&placement(file, &path, &content))?;
         }
     }
@@ -247,18 +298,22 @@ fn missing(manifest: &Manifest, resolved: &Resolved, rules: &Rules<'_>) -> Vec<(
     all.into_iter().map(|(name, reason)| (name.to_owned(), reason.clone())).collect()
 }
 
-/// Each file that an entry stands for, and what is in it.
+/// Each file that an entry stands for, and what is in it. `hold` puts a value into a file of its own, and says what
+/// stands in its place.
 fn contents(
     file: &FileEntry,
     values: &FileValues,
     rules: &Rules<'_>,
+    mut hold: impl FnMut(&str, &SecretBytes) -> Result<SecretBytes, InjectError>,
 ) -> Result<Vec<(String, SecretBytes)>, InjectError> {
     match (&file.content, values) {
-        (FileContent::Rendered { format, template, .. }, FileValues::Aliases(all)) => {
-            let there: Vec<(String, SecretBytes)> = all
-                .iter()
-                .filter_map(|(alias, one)| Some((alias.clone(), one.as_ref().ok()?.clone())))
-                .collect();
+        (FileContent::Rendered { format, template, secrets }, FileValues::Aliases(all)) => {
+            let mut there = Vec::with_capacity(all.len());
+            for ((alias, one), (_, spec)) in all.iter().zip(secrets) {
+                let Ok(value) = one else { continue };
+                let stands = if spec.as_file { hold(alias, value)? } else { value.clone() };
+                there.push((alias.clone(), stands));
+            }
             let content = render(*format, template.as_deref(), &there, rules.dialect)
                 .map_err(|source| InjectError::Format { path: file.path.clone(), source })?;
             Ok(vec![(file.path.clone(), content)])

@@ -5,7 +5,7 @@
 //! What a run makes stands in its *ledger*, a file beside the values that this process holds a lock on. A run
 //! that ends in order undoes it. When this process is killed, the kernel lets go of the lock: then the
 //! [`guardian`] undoes it at once, and if that was killed as well, the next run that starts
-//! ([`ledger::heal`]). A file is in the ledger before it is there, so nothing is missed.
+//! ([`Scratch::new`]), with or without files of its own. A file is in the ledger before it is there, so nothing is missed.
 //!
 //! # What an attacker controls
 //!
@@ -120,8 +120,9 @@ struct Open {
 }
 
 impl Scratch {
-    /// Nothing yet. The guardian is started with the first file.
+    /// Nothing yet, but what killed runs have left is undone. The guardian is started with the first file.
     pub fn new(storage: Storage, guardian: Option<GuardianProgram>) -> Self {
+        storage.heal();
         Self { storage, guardian_program: guardian, open: None, placed: Vec::new() }
     }
 
@@ -217,7 +218,6 @@ impl Scratch {
     fn opened(&mut self) -> Result<&mut Open, ScratchError> {
         if self.open.is_none() {
             let folder = self.storage.folder()?;
-            ledger::heal(&folder);
             let failed = |source| ScratchError::Value { folder: folder.clone(), source };
             let ledger = Ledger::open(&folder, self.storage.prefix()).map_err(failed)?;
             // Without a guardian the next run clears away.

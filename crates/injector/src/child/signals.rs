@@ -100,6 +100,45 @@ pub fn send(child: Pid, signal: i32) {
     }
 }
 
+/// A signal as Go calls it, which Summon's messages show.
+pub fn name(signal: i32) -> String {
+    let name = match signal {
+        1 => "hangup",
+        2 => "interrupt",
+        3 => "quit",
+        4 => "illegal instruction",
+        5 => "trace/breakpoint trap",
+        6 => "aborted",
+        7 => "bus error",
+        8 => "floating point exception",
+        9 => "killed",
+        10 => "user defined signal 1",
+        11 => "segmentation fault",
+        12 => "user defined signal 2",
+        13 => "broken pipe",
+        14 => "alarm clock",
+        15 => "terminated",
+        16 => "stack fault",
+        17 => "child exited",
+        18 => "continued",
+        19 => "stopped (signal)",
+        20 => "stopped",
+        21 => "stopped (tty input)",
+        22 => "stopped (tty output)",
+        23 => "urgent I/O condition",
+        24 => "CPU time limit exceeded",
+        25 => "file size limit exceeded",
+        26 => "virtual timer expired",
+        27 => "profiling timer expired",
+        28 => "window changed",
+        29 => "I/O possible",
+        30 => "power failure",
+        31 => "bad system call",
+        _ => return format!("signal {signal}"),
+    };
+    name.to_owned()
+}
+
 /// The signals that this process ignores, by `/proc/self/status` (proc_pid_status(5), SigIgn).
 fn ignored() -> Vec<i32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -117,6 +156,13 @@ mod tests {
     use signal_hook::consts::signal::SIGPIPE;
 
     use super::*;
+
+    #[test]
+    fn signals_have_names() {
+        assert_eq!(name(9), "killed");
+        assert_eq!(name(31), "bad system call");
+        assert_eq!(name(35), "signal 35");
+    }
 
     #[test]
     fn ignored_signals_are_read() {

@@ -150,7 +150,7 @@ impl StrictTag {
     /// Takes the first word, and says what follows its `:`.
     fn word<'t>(&mut self, words: &'t str) -> Result<Option<&'t str>, TagFault> {
         if let Some(text) = words.strip_prefix("default-on-error=") {
-            let (value, rest) = quoted("default-on-error", text)?;
+            let (value, rest) = quoted_or_word("default-on-error", text)?;
             return put(&mut self.default_on_error, value, "default-on-error").map(|()| rest);
         }
         if let Some(text) = words.strip_prefix("default=") {
@@ -235,6 +235,24 @@ fn quoted<'t>(
         }
     }
     Err(fault)
+}
+
+/// The same, or a word without quotes: up to the next `:`, and not empty.
+fn quoted_or_word<'t>(
+    word: &'static str,
+    text: &'t str,
+) -> Result<(Zeroizing<String>, Option<&'t str>), TagFault> {
+    if text.starts_with('\'') {
+        return quoted(word, text);
+    }
+    let (value, rest) = match text.split_once(':') {
+        Some((value, rest)) => (value, Some(rest)),
+        None => (text, None),
+    };
+    match value.is_empty() || value.contains('\'') {
+        true => Err(TagFault::Quotes { word }),
+        false => Ok((Zeroizing::new(value.to_owned()), rest)),
+    }
 }
 
 /// A name, never a path: whoever writes a `secrets.yml` must not thereby choose a program.

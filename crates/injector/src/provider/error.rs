@@ -107,7 +107,7 @@ pub enum FetchError {
         message: String,
     },
     /// Somebody ended it.
-    #[error("signal: {}{}", super::text::signal_name(*signal), after_colon(message))]
+    #[error("signal: {}{}", crate::child::signals::name(*signal), after_colon(message))]
     Signal {
         /// By this signal.
         signal: i32,

@@ -56,29 +56,6 @@ fn is_space(bytes: &[u8]) -> bool {
     matches!((characters.next(), characters.next()), (Some(one), None) if one.is_whitespace())
 }
 
-/// The signal as Go calls it, which Summon's messages show.
-pub(super) fn signal_name(number: i32) -> String {
-    let name = match number {
-        1 => "hangup",
-        2 => "interrupt",
-        3 => "quit",
-        4 => "illegal instruction",
-        5 => "trace/breakpoint trap",
-        6 => "aborted",
-        7 => "bus error",
-        8 => "floating point exception",
-        9 => "killed",
-        10 => "user defined signal 1",
-        11 => "segmentation fault",
-        12 => "user defined signal 2",
-        13 => "broken pipe",
-        14 => "alarm clock",
-        15 => "terminated",
-        _ => return format!("signal {number}"),
-    };
-    name.to_owned()
-}
-
 /// `60 s`, `1.5 s`.
 pub(super) fn seconds(span: Duration) -> String {
     format!("{} s", span.as_secs_f64())
@@ -126,10 +103,8 @@ mod tests {
     }
 
     #[test]
-    fn spans_and_signals_have_names() {
+    fn spans_have_a_unit() {
         assert_eq!(seconds(Duration::from_secs(60)), "60 s");
         assert_eq!(seconds(Duration::from_millis(1500)), "1.5 s");
-        assert_eq!(signal_name(9), "killed");
-        assert_eq!(signal_name(35), "signal 35");
     }
 }

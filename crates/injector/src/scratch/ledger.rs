@@ -242,34 +242,40 @@ impl Ledger {
     }
 }
 
-/// Undoes what a run that was killed just now has left.
+/// Undoes what a run that is being killed has left. The kernel closes the run's descriptors one after another, so the
+/// lock is waited for; it is let go of in a moment.
 pub(super) fn undo_killed(ledger: &Path) {
-    undo_dead(ledger, When::AtOnce);
+    let done = undo_dead(ledger, When::AtOnce, FlockOperation::LockExclusive);
+    if done && let Some(folder) = ledger.parent() {
+        super::place::remove_own_folder(folder);
+    }
 }
 
-/// Undoes what a dead run has left, if this is its ledger.
-fn undo_dead(path: &Path, when: When) {
+/// Undoes what a dead run has left, if this is its ledger. Whether all of it is done.
+fn undo_dead(path: &Path, when: When, lock: FlockOperation) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let Ok(file) = openat(CWD, path, flags, Mode::empty()) else { return };
+    let Ok(file) = openat(CWD, path, flags, Mode::empty()) else { return false };
     let file = File::from(file);
     let own = rustix::process::geteuid().as_raw();
     let good = file
         .metadata()
         .is_ok_and(|found| found.is_file() && found.uid() == own && found.len() <= LONGEST);
-    if !good || flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return;
+    if !good || flock(&file, lock).is_err() {
+        return false;
+    }
+    // Whoever had the lock in between has undone it, and its paths may be another run's by now.
+    if inode_at(path) != file.metadata().ok().map(|found| (found.dev(), found.ino())) {
+        return false;
     }
     let mut text = Vec::new();
-    if file.take(LONGEST).read_to_end(&mut text).is_ok()
+    file.take(LONGEST).read_to_end(&mut text).is_ok()
         && undo_all(&Entry::parse(&text), when).is_ok()
-    {
-        let _ = removed(path);
-    }
+        && removed(path).is_ok()
 }
 
-/// Undoes what dead runs of this user have left in the folder.
-pub(super) fn heal(folder: &Path) {
-    let Ok(listing) = fs::read_dir(folder) else { return };
+/// Undoes what dead runs of this user have left in the folder. Whether there was anything.
+pub(super) fn heal(folder: &Path) -> bool {
+    let Ok(listing) = fs::read_dir(folder) else { return false };
     let mut ledgers = BTreeSet::new();
     for entry in listing.flatten() {
         let name = entry.file_name().into_vec();
@@ -277,9 +283,8 @@ pub(super) fn heal(folder: &Path) {
             ledgers.insert(folder.join(format!("{prefix}{run}{SUFFIX}")));
         }
     }
-    for ledger in ledgers {
-        undo_dead(&ledger, When::Later);
-    }
+    let lock = FlockOperation::NonBlockingLockExclusive;
+    ledgers.iter().filter(|ledger| undo_dead(ledger, When::Later, lock)).count() > 0
 }
 
 /// The run that a file of this name belongs to.

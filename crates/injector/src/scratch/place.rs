@@ -54,6 +54,30 @@ impl Storage {
         }
     }
 
+    /// Undoes what dead runs have left wherever this run could put values.
+    pub(super) fn heal(&self) {
+        match self {
+            Self::Memory { runtime_folder } => {
+                super::ledger::heal(Path::new(SHARED_MEMORY));
+                if let Some(folder) = runtime_folder {
+                    super::ledger::heal(folder);
+                }
+            }
+            Self::Summon { .. } if Path::new(SHARED_MEMORY).is_dir() => {
+                super::ledger::heal(Path::new(SHARED_MEMORY));
+            }
+            Self::Summon { home, temporary } => {
+                super::ledger::heal(temporary);
+                for folder in home.iter().flat_map(|home| own_folders(home)) {
+                    // One in which nothing was left may have been made just now.
+                    if super::ledger::heal(&folder) {
+                        remove_own_folder(&folder);
+                    }
+                }
+            }
+        }
+    }
+
     pub(super) fn prefix(&self) -> &'static str {
         match self {
             Self::Memory { .. } => super::ledger::SEALOCK,
@@ -66,19 +90,34 @@ fn is_memory(folder: &Path) -> bool {
     statfs(folder).is_ok_and(|found| MEMORY.contains(&u64::try_from(found.f_type).unwrap_or(0)))
 }
 
+/// Random bytes in the name of a folder of a run's own.
+const OWN: usize = 8;
+
 /// A new folder `.tmp…` in the home folder.
 fn own_folder(home: &Path) -> Option<PathBuf> {
-    let mut bytes = [0; 8];
+    let mut bytes = [0; OWN];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).ok()?;
     let folder = home.join(format!(".tmp{}", data_encoding::HEXLOWER.encode(&bytes)));
     fs::DirBuilder::new().mode(0o700).create(&folder).ok()?;
     Some(folder)
 }
 
-/// Removes what [`own_folder`] has made.
+/// All that [`own_folder`] has made here, in this run or another.
+fn own_folders(home: &Path) -> Vec<PathBuf> {
+    let listing = fs::read_dir(home).into_iter().flatten().flatten();
+    listing.map(|entry| entry.path()).filter(|folder| is_own_folder(folder)).collect()
+}
+
+fn is_own_folder(folder: &Path) -> bool {
+    let random =
+        folder.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_prefix(".tmp"));
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    random.is_some_and(|random| random.len() == 2 * OWN && random.bytes().all(hex))
+}
+
+/// Removes what [`own_folder`] has made. One that is in use is not empty.
 pub(super) fn remove_own_folder(folder: &Path) {
-    let named = |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with(".tmp"));
-    if folder.file_name().is_some_and(named) {
+    if is_own_folder(folder) {
         let _ = fs::remove_dir(folder);
     }
 }
@@ -215,6 +254,20 @@ mod tests {
     fn folders_match_their_files() {
         for (file, folder) in [(0o600, 0o700), (0o640, 0o750), (0o644, 0o755), (0o400, 0o500)] {
             assert_eq!(folder_mode(file), folder, "{file:o}");
+        }
+    }
+
+    #[test]
+    fn only_folders_of_runs_are_removed() {
+        for (name, own) in [
+            (".tmp0123456789abcdef", true),
+            (".tmp0123456789abcde", false),
+            (".tmp0123456789ABCDEF", false),
+            (".tmp1433018544", false),
+            (".tmp", false),
+            ("tmp0123456789abcdef", false),
+        ] {
+            assert_eq!(is_own_folder(&Path::new("/home/me").join(name)), own, "{name}");
         }
     }
 

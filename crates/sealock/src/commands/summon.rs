@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use sealock_control::config::Environment as Variables;
 use sealock_core::SecretBytes;
 use sealock_injector::child::{
-    Child, ChildError, Ended, Escalation, Program, Streams, Watchman, end_by,
+    Child, ChildError, Ended, Escalation, Program, Streams, Watchman, end_by, signals,
 };
 use sealock_injector::environment::Environment;
 use sealock_injector::format::{Dialect, env_file};
@@ -98,12 +98,12 @@ fn perform(flags: &Flags) -> Result<u8, String> {
         binary: binary.as_deref(),
     };
     if flags.all_provider_versions {
-        let (folder, names) = lookup.all(&Disk).map_err(|error| error.to_string())?;
+        let (folder, names) = lookup.all(&Disk).map_err(|error| text::provider_error(&error))?;
         let options = Options { isolation: Isolation::Inherit, ..Options::default() };
         say(&version_list(&folder, &versions(&folder, &names, &options)));
         return Ok(0);
     }
-    let provider = lookup.provider(&Disk).map_err(|error| error.to_string())?;
+    let provider = lookup.provider(&Disk).map_err(|error| text::provider_error(&error))?;
     let manifest = manifest(flags, &debug)?;
     Run { flags, debug, variables: &variables, provider }.perform(&manifest)
 }
@@ -137,8 +137,7 @@ fn manifest(flags: &Flags, debug: &Debug) -> Result<Manifest, String> {
         None => {
             let shown = file.to_string_lossy().into_owned();
             debug.say("Loading summon configuration", &[("filename", &shown)]);
-            let text = read(&file)
-                .map_err(|reason| text::unparsable(&shown, &format!("open {shown}: {reason}")))?;
+            let text = read(&file).map_err(|reason| text::unparsable(&shown, &reason))?;
             (text, shown)
         }
     };
@@ -154,11 +153,13 @@ fn manifest(flags: &Flags, debug: &Debug) -> Result<Manifest, String> {
 /// The file; what is longer than the parser takes is not read any further.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     use std::io::Read as _;
+    let failed = |step: &str, error: &std::io::Error| {
+        format!("{step} {}: {}", path.display(), text::reason(error))
+    };
     let limit = u64::try_from(manifest::MAXIMUM_BYTES).unwrap_or(u64::MAX) + 1;
     let mut text = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut text))
-        .map_err(|error| text::reason(&error))?;
+    let file = std::fs::File::open(path).map_err(|error| failed("open", &error))?;
+    file.take(limit).read_to_end(&mut text).map_err(|error| failed("read", &error))?;
     Ok(text)
 }
 
@@ -204,7 +205,11 @@ impl Run<'_> {
         scratch: &mut Scratch,
     ) -> Result<u8, String> {
         let injected = self.injected(manifest, cancel, scratch)?;
-        let arguments = self.arguments(&injected, scratch)?;
+        let arguments = match manifest.variables.is_empty() {
+            // Then there is nothing that could stand in the file, and Summon leaves the word as it is.
+            true => self.flags.command.clone(),
+            false => self.arguments(&injected, scratch)?,
+        };
         let mut environment = Environment::inherited();
         injected.export(&mut environment).map_err(|error| error.to_string())?;
         if watchman.early().is_some() {
@@ -223,7 +228,7 @@ impl Run<'_> {
         watchman.child(None);
         match ended? {
             Ended::Code(code) => Ok(code),
-            Ended::Signal(signal) => Err(text::signal(signal)),
+            Ended::Signal(signal) => Err(format!("signal: {}", signals::name(signal))),
         }
     }
 
@@ -263,7 +268,7 @@ impl Run<'_> {
                 self.debug.say("Error fetching secret", &fields);
                 return format!("Error fetching secret: {}", missing.reason);
             }
-            text::inject_error(&error)
+            text::inject_error(&error, manifest)
         })?;
         if let Some(name) = self.flags.environment.as_ref().filter(|name| !name.is_empty())
             && !manifest.variables.is_empty()

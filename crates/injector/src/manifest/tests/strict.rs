@@ -31,6 +31,8 @@ fn tags_and_values() {
         ("!var:default='it's' path", "secret \"path\", or \"it's\""),
         ("!var:default='Hi!%20%C3%A9' path", "secret \"path\", or \"Hi! é\""),
         ("!var:default-on-error='' path", "secret \"path\", on error \"\""),
+        ("!var:default-on-error=off path", "secret \"path\", on error \"off\""),
+        ("!var:default-on-error=off:file path", "secret \"path\", as a file, on error \"off\""),
         (
             "!var:default-on-error='a':default='b':file path",
             "secret \"path\", as a file, or \"b\", on error \"a\"",
@@ -58,6 +60,14 @@ fn refused_tags_and_values() {
         ("!var:default='a':default='b' p", "`default` cannot stand beside `default` in a tag"),
         ("!var:default=S3CR3T p", "the value of `default` in a tag is not in single quotes"),
         ("!var:default='S3CR3T p", "the value of `default` in a tag is not in single quotes"),
+        (
+            "!var:default-on-error= p",
+            "the value of `default-on-error` in a tag is not in single quotes",
+        ),
+        (
+            "!var:default-on-error=it's p",
+            "the value of `default-on-error` in a tag is not in single quotes",
+        ),
         ("!default-on-error='S3CR3T' p", "`default-on-error` in a tag needs `var`"),
         ("!provider=x p", "`provider` in a tag needs `var`"),
         (

@@ -4,8 +4,11 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::io;
 
+use sealock_injector::Manifest;
 use sealock_injector::child::{ChildError, SearchError};
 use sealock_injector::inject::InjectError;
+use sealock_injector::provider::ProviderError;
+use sealock_injector::scratch::ScratchError;
 
 /// The version whose contract this is, and ours.
 pub(super) const VERSION: &str = concat!("0.11.0-sealock-", env!("CARGO_PKG_VERSION"));
@@ -49,12 +52,32 @@ pub(super) fn chain(error: &dyn Error) -> String {
     text
 }
 
-pub(super) fn inject_error(error: &InjectError) -> String {
+pub(super) fn inject_error(error: &InjectError, manifest: &Manifest) -> String {
     match error {
-        InjectError::Format { path, source } => {
-            format!("error writing secret file for path {path}: {}", chain(source))
+        InjectError::Format { path, source } => in_file(path, &chain(source)),
+        InjectError::Scratch(ScratchError::Exists { path } | ScratchError::Twice { path }) => {
+            let shown = path.display().to_string();
+            let there = format!("file already exists at {shown:?} and overwrite is not enabled");
+            // As it stands in secrets.yml.
+            let names_it = |name: &&str| std::path::absolute(name).is_ok_and(|one| one == *path);
+            let mut names = manifest.files.iter().map(|file| file.path.as_str());
+            in_file(names.find(names_it).unwrap_or(&shown), &there)
         }
         other => chain(other),
+    }
+}
+
+fn in_file(path: &str, reason: &str) -> String {
+    format!("error writing secret file for path {path}: {reason}")
+}
+
+/// Why there is no provider.
+pub(super) fn provider_error(error: &ProviderError) -> String {
+    match error {
+        ProviderError::Stat { source, .. }
+        | ProviderError::List { source, .. }
+        | ProviderError::WorkingDirectory { source } => format!("{error}: {}", reason(source)),
+        other => other.to_string(),
     }
 }
 
@@ -97,27 +120,4 @@ pub(super) fn exec_error(name: &OsStr, error: &ChildError) -> String {
         }
         other => chain(other),
     }
-}
-
-/// How a signal that ended the command is told.
-pub(super) fn signal(signal: i32) -> String {
-    let name = match signal {
-        1 => "hangup",
-        2 => "interrupt",
-        3 => "quit",
-        4 => "illegal instruction",
-        5 => "trace/breakpoint trap",
-        6 => "aborted",
-        7 => "bus error",
-        8 => "floating point exception",
-        9 => "killed",
-        10 => "user defined signal 1",
-        11 => "segmentation fault",
-        12 => "user defined signal 2",
-        13 => "broken pipe",
-        14 => "alarm clock",
-        15 => "terminated",
-        other => return format!("signal: signal {other}"),
-    };
-    format!("signal: {name}")
 }
