@@ -6,7 +6,10 @@ use super::*;
 
 fn scratch(folder: &Path) -> Scratch {
     // A folder of the test's own in /dev/shm would not be found by `Storage::Memory`.
-    Scratch::new(Storage::Summon { home: None, temporary: folder.to_owned() }, None)
+    Scratch::new(
+        Storage::Summon { home: None, temporary: folder.to_owned(), runtime_folder: None },
+        None,
+    )
 }
 
 fn placement<'a>(path: &'a str, content: &'a [u8]) -> Placement<'a> {
@@ -119,7 +122,7 @@ fn what_somebody_else_has_put_there_later_stays() {
     let ledger = die(&mut run);
     fs::write(folder.path().join("theirs"), "theirs").unwrap();
     fs::rename(folder.path().join("theirs"), &new).unwrap();
-    ledger::heal(Path::new("/dev/shm"));
+    scratch(folder.path()).storage.shelves().heal();
     assert!(!ledger.exists());
     assert_eq!(fs::read(&new).unwrap(), b"theirs");
 }
