@@ -75,6 +75,18 @@ impl Guardian {
         let _ = self.process.wait();
     }
 
+    #[cfg(test)]
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// As when the run is killed; waits for the guardian's work.
+    #[cfg(test)]
+    pub(super) fn abandon(mut self) {
+        self.pipe = None;
+        self.process.wait().unwrap();
+    }
+
     fn say(&mut self, record: &[u8]) {
         // One that is gone cannot be told; the next run clears away then.
         if let Some(pipe) = &mut self.pipe {
