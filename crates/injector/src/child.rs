@@ -10,19 +10,18 @@ mod watchman;
 
 use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use command_fds::CommandFdExt;
+use command_fds::{CommandFdExt, FdMapping};
 
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, WaitOptions};
 use thiserror::Error;
 
@@ -148,8 +147,8 @@ fn defaults() -> SigSet {
 }
 
 impl Child {
-    /// Starts the program. Besides the three streams it gets what was inherited, and those descriptors that are
-    /// not closed on exec ([`hand_on`]).
+    /// Starts the program. Besides the three streams it gets what was inherited and `descriptors`, which no
+    /// other program gets, each under its number.
     ///
     /// # Errors
     /// [`ChildError::Start`].
@@ -158,8 +157,10 @@ impl Child {
         environment: &Environment,
         streams: &Streams<'_>,
         inherited: &Inherited,
+        descriptors: &[OwnedFd],
     ) -> Result<Self, ChildError> {
-        let pid = spawn(program, environment, streams, inherited)
+        let pid = for_child(inherited, descriptors)
+            .and_then(|mappings| spawn(program, environment, streams, &mappings))
             .map_err(|source| ChildError::Start { program: program.shown(), source })?;
         Ok(Self { pid, program: program.shown() })
     }
@@ -224,11 +225,21 @@ impl Child {
     }
 }
 
+/// What the child has besides its streams. A copy under another number is what makes `dup2` have the child keep it.
+fn for_child(inherited: &Inherited, descriptors: &[OwnedFd]) -> io::Result<Vec<FdMapping>> {
+    let mut mappings = inherited.for_child()?;
+    for descriptor in descriptors {
+        let (parent_fd, child_fd) = (descriptor.try_clone()?, descriptor.as_raw_fd());
+        mappings.push(FdMapping { parent_fd, child_fd });
+    }
+    Ok(mappings)
+}
+
 fn spawn(
     program: &Program,
     environment: &Environment,
     streams: &Streams<'_>,
-    inherited: &Inherited,
+    mappings: &[FdMapping],
 ) -> io::Result<Pid> {
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_sigdefault(&defaults())?;
@@ -242,9 +253,7 @@ fn spawn(
             actions.add_dup2(stream.as_fd().as_raw_fd(), number)?;
         }
     }
-    // Kept until the child has them.
-    let mappings = inherited.for_child()?;
-    for mapping in &mappings {
+    for mapping in mappings {
         actions.add_dup2(mapping.parent_fd.as_raw_fd(), mapping.child_fd)?;
     }
     let path = program.path_text().map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -258,10 +267,16 @@ fn spawn(
     Pid::from_raw(pid.as_raw()).ok_or_else(|| io::Error::other("no process number"))
 }
 
-/// Puts the program in this process's place; comes back only when that fails.
-pub fn replace(program: &Program, environment: &Environment, inherited: &Inherited) -> ChildError {
+/// Puts the program in this process's place, with the descriptors that [`Child::start`] would hand on; comes back
+/// only when that fails.
+pub fn replace(
+    program: &Program,
+    environment: &Environment,
+    inherited: &Inherited,
+    descriptors: &[OwnedFd],
+) -> ChildError {
     let failed = |source: io::Error| ChildError::Start { program: program.shown(), source };
-    let mappings = match inherited.for_child() {
+    let mappings = match for_child(inherited, descriptors) {
         Ok(mappings) => mappings,
         Err(error) => return failed(error),
     };
@@ -275,12 +290,4 @@ pub fn replace(program: &Program, environment: &Environment, inherited: &Inherit
         return failed(io::Error::other("two descriptors are to have one number"));
     }
     failed(command.exec())
-}
-
-/// Lets the child have a descriptor under its own number.
-///
-/// # Errors
-/// What the kernel says.
-pub fn hand_on(descriptor: impl AsFd) -> io::Result<()> {
-    fcntl_setfd(descriptor, FdFlags::empty()).map_err(io::Error::from)
 }

@@ -78,6 +78,7 @@ use sealock_core::SecretBytes;
 
 pub use cancel::Cancel;
 pub use descriptors::Inherited;
+pub(crate) use descriptors::inheritable;
 pub use environment::Isolation;
 pub use error::{FetchError, ProviderError, Refusal};
 pub use lookup::{Disk, FileSystem, Lookup};

@@ -5,31 +5,41 @@
 //! What a run makes stands in its *ledger*, a file beside the values that this process holds a lock on. A run
 //! that ends in order undoes it. When this process is killed, the kernel lets go of the lock: then the
 //! [`guardian`] undoes it at once, and if that was killed as well, the next run that starts
-//! ([`Scratch::new`]), with or without files of its own. A file is in the ledger before it is there, so nothing is missed.
+//! ([`ledger::heal`]). A file is in the ledger before it is there, so nothing is missed.
 //!
 //! # What an attacker controls
 //!
-//! `/dev/shm` is everybody's. Names are random, files are made with `O_EXCL`, and only ledgers of this very user
-//! are read; what stands in another's is not touched. Within one user there is no wall: who may write this
-//! user's ledger may also remove this user's files.
+//! `/dev/shm` is everybody's. Names are random, files are made with `O_EXCL`, and ledgers lie in a folder of this
+//! user's own where there is one ([`shelf`]); what a ledger may have us do is narrow ([`ledger`]). Within one user
+//! there is no wall: who may write this user's ledger may also remove this user's files.
+//!
+//! The child, or whoever owns a folder that files are put in, may rename it and put a link there; nothing is
+//! followed then ([`folder`]).
 
+mod folder;
 pub mod guardian;
 mod ledger;
 mod place;
+mod shelf;
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, memfd_create, openat};
+use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, RenameFlags, memfd_create, openat};
 use thiserror::Error;
 
-use crate::child::hand_on;
+use folder::{Folder, Spot};
 use guardian::Guardian;
 pub use guardian::GuardianProgram;
 use ledger::{Entry, Ledger};
+use place::InPlace;
 pub use place::{Placement, Storage};
+
+/// Each lock takes a descriptor. Two runs with the same files meet at the first of them.
+const MOST_LOCKS: usize = 128;
 
 /// What cannot be done with files.
 #[derive(Debug, Error)]
@@ -59,6 +69,12 @@ pub enum ScratchError {
     /// There is something already.
     #[error("{} already exists", .path.display())]
     Exists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Another run has its file there.
+    #[error("{} is in use by another run", .path.display())]
+    InUse {
         /// Where.
         path: PathBuf,
     },
@@ -97,6 +113,9 @@ impl ScratchError {
             Self::Exists { .. } => {
                 Some("with `overwrite: true` it is replaced, and put back at the end")
             }
+            Self::InUse { .. } => Some(
+                "it is locked; wait for the other run's end, or give this one another path to write to",
+            ),
             _ => None,
         }
     }
@@ -108,13 +127,15 @@ pub struct Scratch {
     storage: Storage,
     guardian_program: Option<GuardianProgram>,
     open: Option<Open>,
-    placed: Vec<PathBuf>,
+    placed: Vec<InPlace>,
 }
 
 /// Once there is something to clear away.
 #[derive(Debug)]
 struct Open {
+    /// As it was given, and what it is.
     folder: PathBuf,
+    opened: Arc<Folder>,
     ledger: Ledger,
     guardian: Option<Guardian>,
 }
@@ -122,7 +143,7 @@ struct Open {
 impl Scratch {
     /// Nothing yet, but what killed runs have left is undone. The guardian is started with the first file.
     pub fn new(storage: Storage, guardian: Option<GuardianProgram>) -> Self {
-        storage.heal();
+        storage.shelves().heal();
         Self { storage, guardian_program: guardian, open: None, placed: Vec::new() }
     }
 
@@ -139,15 +160,15 @@ impl Scratch {
         let open = self.opened()?;
         let folder = open.folder.clone();
         let failed = |source| ScratchError::Value { folder: folder.clone(), source };
-        let path = folder.join(open.ledger.new_name());
-        open.ledger.add(Entry::Held { path: path.clone() }).map_err(failed)?;
-        let mut file = create_new(&path).map_err(failed)?;
+        let spot = Spot::new(&open.opened, open.ledger.new_name());
+        open.ledger.add(Entry::Held(spot.clone())).map_err(failed)?;
+        let mut file = spot.create().map_err(failed)?;
         let written = file.write_all(value);
         if written.is_err() {
-            let _ = std::fs::remove_file(&path);
+            let _ = spot.remove();
         }
         written.map_err(failed)?;
-        Ok(path)
+        Ok(folder.join(spot.name))
     }
 
     /// Writes a file of the user's choice, all of it or nothing.
@@ -156,12 +177,10 @@ impl Scratch {
     /// [`ScratchError`].
     pub fn place(&mut self, placement: &Placement<'_>) -> Result<PathBuf, ScratchError> {
         let path = place::absolute(placement.path)?;
-        if self.placed.contains(&path) {
-            return Err(ScratchError::Twice { path });
-        }
+        let keep_lock = self.placed.len() < MOST_LOCKS;
         let open = self.opened()?;
-        place::write(&path, placement, &mut open.ledger)?;
-        self.placed.push(path.clone());
+        let placed = place::write(path.clone(), placement, &mut open.ledger, keep_lock)?;
+        self.placed.push(placed);
         Ok(path)
     }
 
@@ -171,10 +190,11 @@ impl Scratch {
     /// [`ScratchError::Value`].
     pub fn hold_again(&mut self, path: &Path, value: &[u8]) -> Result<(), ScratchError> {
         let new = self.hold(value)?;
-        std::fs::rename(&new, path).map_err(|source| ScratchError::Value {
-            folder: path.parent().unwrap_or(path).to_owned(),
-            source,
-        })
+        let open = self.opened()?;
+        let failed = |source| ScratchError::Value { folder: open.folder.clone(), source };
+        let names = new.file_name().zip(path.file_name());
+        let (new, old) = names.ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        Spot::new(&open.opened, new).rename(old, RenameFlags::empty()).map_err(failed)
     }
 
     /// Another content for a file that [`Scratch::place`] has put there; one that is not there yet is placed.
@@ -183,11 +203,12 @@ impl Scratch {
     /// [`ScratchError`].
     pub fn place_again(&mut self, placement: &Placement<'_>) -> Result<(), ScratchError> {
         let path = place::absolute(placement.path)?;
-        if !self.placed.contains(&path) {
-            return self.place(placement).map(drop);
+        self.opened()?;
+        let placed = self.placed.iter_mut().find(|placed| placed.path == path);
+        match (placed, &mut self.open) {
+            (Some(placed), Some(open)) => place::renew(placed, placement, &mut open.ledger),
+            _ => self.place(placement).map(drop),
         }
-        let open = self.opened()?;
-        place::renew(&path, placement, &mut open.ledger)
     }
 
     /// From here on the guardian ends this child too, when this process is killed.
@@ -211,19 +232,36 @@ impl Scratch {
         if let Some(guardian) = open.guardian {
             guardian.dismiss();
         }
-        place::remove_own_folder(&open.folder);
+        // Locked until what was there is back.
+        self.placed.clear();
         done.map_err(|(path, source)| ScratchError::Remove { path, source })
     }
 
     fn opened(&mut self) -> Result<&mut Open, ScratchError> {
         if self.open.is_none() {
-            let folder = self.storage.folder()?;
-            let failed = |source| ScratchError::Value { folder: folder.clone(), source };
-            let ledger = Ledger::open(&folder, self.storage.prefix()).map_err(failed)?;
+            let shelves = self.storage.shelves();
+            let last = self.storage.last_shelf();
+            let failed = |folder: &Path, source| {
+                let folder = folder.to_owned();
+                ScratchError::Value { folder, source }
+            };
+            let begun = shelves.begin(self.storage.prefix(), last);
+            let mut ledger = begun.map_err(|source| failed(last, source))?;
+            let found = self.storage.folder(&mut ledger).and_then(|folder| {
+                let opened = Folder::open(&folder).map_err(|source| failed(&folder, source))?;
+                Ok((folder, Arc::new(opened)))
+            });
+            let (folder, opened) = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    let _ = ledger.undo();
+                    return Err(error);
+                }
+            };
             // Without a guardian the next run clears away.
             let program = self.guardian_program.as_ref();
             let guardian = program.and_then(|program| Guardian::start(program, &ledger).ok());
-            self.open = Some(Open { folder, ledger, guardian });
+            self.open = Some(Open { folder, opened, ledger, guardian });
         }
         self.open.as_mut().ok_or(ScratchError::NoFolder)
     }
@@ -236,7 +274,7 @@ impl Drop for Scratch {
 }
 
 /// A value in a file that has no name and ends with its last descriptor, however that comes about. The path is good
-/// for the process that has inherited the descriptor, and for those that inherit it from there.
+/// for the child that is started with the descriptor, and for those that inherit it from there.
 ///
 /// # Errors
 /// [`ScratchError::Value`].
@@ -249,7 +287,6 @@ pub fn in_descriptor(value: &[u8]) -> Result<(OwnedFd, PathBuf), ScratchError> {
     let number = file.as_raw_fd();
     // Each open of the path is a description of its own, with an offset of its own.
     let descriptor = OwnedFd::from(file);
-    hand_on(&descriptor).map_err(failed)?;
     Ok((descriptor, PathBuf::from(format!("/proc/self/fd/{number}"))))
 }
 

@@ -64,7 +64,7 @@ pub(super) fn withhold() {
 }
 
 /// Those that a child would get, by what /proc says of their flags.
-fn inheritable() -> Vec<RawFd> {
+pub(crate) fn inheritable() -> Vec<RawFd> {
     let Ok(entries) = fs::read_dir("/proc/self/fdinfo") else { return Vec::new() };
     let mut numbers: Vec<RawFd> = entries
         .flatten()

@@ -3,7 +3,8 @@
 //! It is this program again, started with a pipe as its standard input of which the run has the other end.
 //! It reads the ledger's path, and then waits. When the pipe ends without a farewell, the run was killed:
 //! the child is asked to end, and the ledger undone. It has a process group of its own, so that what the terminal
-//! sends does not reach it, and it never sees a secret.
+//! sends does not reach it, and it outlives the signals that a service manager sends to all that the service has.
+//! It never sees a secret: it closes whatever else it was left.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
@@ -11,19 +12,25 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::ledger::{Ledger, undo_killed};
+use crate::harden;
+use crate::provider::inheritable;
 
 /// How long a child has to end by itself.
 const GRACE: Duration = Duration::from_secs(10);
 /// The last word of a run that has cleared away itself.
 const FAREWELL: &[u8] = b"done";
 
-/// How the guardian is started: a program whose main calls [`serve`].
+/// How the guardian is started: a program whose main calls [`be`].
 #[derive(Debug, Clone)]
 pub struct GuardianProgram {
     /// The file.
@@ -68,6 +75,18 @@ impl Guardian {
         let _ = self.process.wait();
     }
 
+    #[cfg(test)]
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// As when the run is killed; waits for the guardian's work.
+    #[cfg(test)]
+    pub(super) fn abandon(mut self) {
+        self.pipe = None;
+        self.process.wait().unwrap();
+    }
+
     fn say(&mut self, record: &[u8]) {
         // One that is gone cannot be told; the next run clears away then.
         if let Some(pipe) = &mut self.pipe {
@@ -76,8 +95,22 @@ impl Guardian {
     }
 }
 
-/// The guardian's whole life. `input` is its end of the pipe.
-pub fn serve(input: impl io::Read) {
+/// The guardian's whole life, in a process of its own.
+pub fn be() {
+    for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] {
+        // What is only noted does not end a process.
+        let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
+    }
+    harden::own_memory();
+    // What is open here and not closed by an exec is what our caller left open in us.
+    for number in inheritable() {
+        let _ = nix::unistd::close(number);
+    }
+    serve(io::stdin().lock());
+}
+
+/// `input` is the guardian's end of the pipe.
+pub(super) fn serve(input: impl io::Read) {
     let mut records = BufReader::new(input).split(0).map_while(Result::ok);
     let Some(ledger) = records.next() else { return };
     let ledger = PathBuf::from(OsString::from_vec(ledger));
@@ -105,11 +138,17 @@ fn child_of(record: &[u8]) -> Option<rustix::fd::OwnedFd> {
 /// The child's end is waited for, so that it can still read its files while it shuts down.
 fn end(child: &rustix::fd::OwnedFd) {
     let _ = pidfd_send_signal(child, Signal::TERM);
-    let grace = Timespec { tv_sec: i64::try_from(GRACE.as_secs()).unwrap_or(10), tv_nsec: 0 };
-    let mut ended = [PollFd::new(child, PollFlags::IN)];
-    if !matches!(poll(&mut ended, Some(&grace)), Ok(1)) {
-        let _ = pidfd_send_signal(child, Signal::KILL);
+    let until = Instant::now() + GRACE;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).unwrap_or_default();
+        match poll(&mut [PollFd::new(child, PollFlags::IN)], Some(&left)) {
+            Ok(1) => return,
+            Err(Errno::INTR) => {}
+            _ => break,
+        }
     }
+    let _ = pidfd_send_signal(child, Signal::KILL);
 }
 
 /// The moment a process started, in ticks since boot (proc_pid_stat(5), field 22).

@@ -1,19 +1,28 @@
 //! What a run has made, in a file that is locked while the run lives.
 //!
-//! The file lies in the folder of the values as `PREFIX<run>.ledger`, the run being 32 random hex digits. Its
-//! entries are fields that end with a NUL each:
+//! The file is called `PREFIX<run>.ledger`, the run being 32 random hex digits; where it lies, [`super::shelf`]
+//! says. Its entries are fields that end with a NUL each. A folder is its path, device and inode:
 //!
 //! ```text
-//! held NUL path NUL
-//! file NUL path NUL aside NUL device NUL inode NUL replaces NUL
+//! held NUL folder… NUL name NUL
+//! made NUL folder… NUL name NUL
+//! file NUL folder… NUL name NUL aside NUL device NUL inode NUL birth NUL replaces NUL
 //! ```
 //!
-//! The second stands for a file that is put at `path`. It is made as `aside`, and then gets the name `path`; where
+//! The first stands for a value's file, or one that is still to get its name; the second for a folder. The third
+//! stands for a file that is put at `name`. It is made as `aside`, and then gets the name `name`; where
 //! something has that name and is to be replaced (`replaces` is 1), the two change names. So what is found at
-//! `aside` says how far it came: our own file (device and inode), the user's, or none. A later entry with the same
-//! `path` or `aside` takes an earlier one's place.
+//! `aside` says how far it came: our own file (by its [`Identity`]), the user's, or none. A later entry with the
+//! same `name` or `aside` takes an earlier one's place; then both its file and the one before it count as ours,
+//! since it is noted before the one takes the other's place.
+//!
+//! # What an attacker controls
+//!
+//! Who can make us read a ledger of his own could have any file removed. So it has to be our file with no other
+//! name, closed to everybody else, and its entries may only have names of the ledger's own run: `held` and
+//! `aside` are `PREFIX<run>-<digits>`, and `aside` is in the same folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -21,40 +30,52 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat, openat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{flock, linkat, openat, renameat_with};
+
+use super::folder::{Folder, Identity, Spot};
+use super::shelf::Trust;
 
 /// How the names of `sealock run`'s files begin.
 pub(super) const SEALOCK: &str = ".sealock-";
 /// As Summon's, whose names go on with digits only.
 pub(super) const SUMMON: &str = ".summonk";
+/// How the names of folders begin that are made for values, as Summon's do.
+pub(super) const MADE: &str = ".tmp";
 const SUFFIX: &str = ".ledger";
 /// Random hex digits in a name.
 const RUN: usize = 32;
 /// A longer ledger is none of ours.
 const LONGEST: u64 = 64 << 20;
+/// A file has its owner's permissions, and no others.
+const OWN_ONLY: u32 = 0o600;
+
+type Trouble = (PathBuf, io::Error);
 
 /// Something to undo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
     /// A value's file.
-    Held {
-        /// Where.
-        path: PathBuf,
-    },
+    Held(Spot),
+    /// A folder for values.
+    Made(Spot),
     /// A file at a path of the user's choice.
-    File {
-        /// Where.
-        path: PathBuf,
-        /// Where it was made, and where what was at `path` is kept.
-        aside: PathBuf,
-        /// The new file's.
-        device: u64,
-        /// The new file's.
-        inode: u64,
-        /// Whether something was at `path`, which `aside` is now.
-        replaces: bool,
-    },
+    File(Placed),
+}
+
+/// A file at a path of the user's choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Placed {
+    /// Where.
+    pub(super) spot: Spot,
+    /// Where it was made, and where what was at `spot` is kept.
+    pub(super) aside: Spot,
+    /// The file, and the one that had its place before.
+    pub(super) own: Vec<Identity>,
+    /// Whether something was at `spot`, which `aside` is now.
+    pub(super) replaces: bool,
 }
 
 /// How sure whoever undoes can be that nobody else has used the path meanwhile.
@@ -66,6 +87,93 @@ enum When {
     Later,
 }
 
+/// The names that a run gives.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Names {
+    prefix: &'static str,
+    run: String,
+}
+
+impl Names {
+    /// Of the run that a file of this name belongs to.
+    fn of(name: &[u8]) -> Option<Self> {
+        let name = std::str::from_utf8(name).ok()?;
+        [SEALOCK, SUMMON].into_iter().find_map(|prefix| {
+            let run = name.strip_prefix(prefix)?.get(..RUN)?;
+            let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            run.bytes().all(hex).then(|| Self { prefix, run: run.to_owned() })
+        })
+    }
+
+    fn ledger(&self) -> String {
+        format!("{}{}{SUFFIX}", self.prefix, self.run)
+    }
+
+    fn file(&self, number: u64) -> String {
+        format!("{}{}-{number}", self.prefix, self.run)
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        let start = format!("{}{}-", self.prefix, self.run);
+        name.strip_prefix(start.as_bytes())
+            .is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    }
+}
+
+/// The fields of a ledger, one after the other.
+struct Fields<'a, I> {
+    fields: I,
+    names: &'a Names,
+    folders: BTreeMap<(PathBuf, u64, u64), Arc<Folder>>,
+}
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Fields<'a, I> {
+    fn number(&mut self) -> Option<u64> {
+        std::str::from_utf8(self.fields.next()?).ok()?.parse().ok()
+    }
+
+    fn folder(&mut self) -> Option<Arc<Folder>> {
+        let path = PathBuf::from(OsStr::from_bytes(self.fields.next()?));
+        let (device, inode) = (self.number()?, self.number()?);
+        let noted = || Arc::new(Folder::noted(path.clone(), device, inode));
+        let key = (path.clone(), device, inode);
+        path.is_absolute().then(|| Arc::clone(self.folders.entry(key).or_insert_with(noted)))
+    }
+
+    fn spot(&mut self, good: impl Fn(&[u8]) -> bool) -> Option<Spot> {
+        let folder = self.folder()?;
+        let name = self.fields.next().filter(|name| good(name))?;
+        Some(Spot::new(&folder, OsStr::from_bytes(name)))
+    }
+
+    fn entry(&mut self) -> Option<Entry> {
+        let names = self.names;
+        match self.fields.next()? {
+            b"held" => self.spot(|name| names.has(name)).map(Entry::Held),
+            b"made" => self.spot(is_made).map(Entry::Made),
+            b"file" => {
+                let spot = self.spot(is_name)?;
+                let aside = self.fields.next().filter(|name| names.has(name))?;
+                let aside = spot.beside(OsStr::from_bytes(aside));
+                let (device, inode, born) = (self.number()?, self.number()?, self.number()?);
+                let own = vec![Identity { device, inode, born }];
+                let replaces = self.fields.next()? == b"1";
+                Some(Entry::File(Placed { spot, aside, own, replaces }))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn is_name(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..") && !name.contains(&b'/')
+}
+
+fn is_made(name: &[u8]) -> bool {
+    name.strip_prefix(MADE.as_bytes())
+        .is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_hexdigit))
+}
+
 impl Entry {
     fn render(&self) -> Vec<u8> {
         let mut text = Vec::new();
@@ -73,97 +181,117 @@ impl Entry {
             text.extend_from_slice(bytes);
             text.push(0);
         };
-        match self {
-            Self::Held { path } => {
-                field(b"held");
-                field(path.as_os_str().as_bytes());
-            }
-            Self::File { path, aside, device, inode, replaces } => {
-                field(b"file");
-                field(path.as_os_str().as_bytes());
-                field(aside.as_os_str().as_bytes());
-                field(device.to_string().as_bytes());
-                field(inode.to_string().as_bytes());
-                field(if *replaces { b"1" } else { b"0" });
-            }
+        let (kind, spot): (&[u8], _) = match self {
+            Self::Held(spot) => (b"held", spot),
+            Self::Made(spot) => (b"made", spot),
+            Self::File(placed) => (b"file", &placed.spot),
+        };
+        field(kind);
+        field(spot.folder.path.as_os_str().as_bytes());
+        field(spot.folder.device.to_string().as_bytes());
+        field(spot.folder.inode.to_string().as_bytes());
+        field(spot.name.as_bytes());
+        if let Self::File(Placed { aside, own, replaces, .. }) = self {
+            field(aside.name.as_bytes());
+            let newest = own.last();
+            let numbers = newest.map(|own| [own.device, own.inode, own.born]).unwrap_or_default();
+            numbers.iter().for_each(|number| field(number.to_string().as_bytes()));
+            field(if *replaces { b"1" } else { b"0" });
         }
         text
     }
 
     /// Reads entries; what is cut off at the end was never acted on.
-    fn parse(text: &[u8]) -> Vec<Self> {
+    fn parse(text: &[u8], names: &Names) -> Vec<Self> {
         let whole = text.iter().rposition(|byte| *byte == 0).unwrap_or(0);
-        let mut fields = text.get(..whole).unwrap_or_default().split(|byte| *byte == 0);
+        let fields = text.get(..whole).unwrap_or_default().split(|byte| *byte == 0);
+        let mut fields = Fields { fields, names, folders: BTreeMap::new() };
         let mut entries = Vec::new();
-        let path = |field: &[u8]| PathBuf::from(OsStr::from_bytes(field));
-        let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse::<u64>().ok();
-        loop {
-            let entry = match fields.next() {
-                Some(b"held") => fields.next().map(|one| Self::Held { path: path(one) }),
-                Some(b"file") => (|| {
-                    let (to, aside) = (path(fields.next()?), path(fields.next()?));
-                    let (device, inode) = (number(fields.next()?)?, number(fields.next()?)?);
-                    let replaces = fields.next()? == b"1";
-                    Some(Self::File { path: to, aside, device, inode, replaces })
-                })(),
-                _ => None,
-            };
-            match entry {
-                Some(entry) => entry.enter(&mut entries),
-                None => return entries,
-            }
+        while let Some(entry) = fields.entry() {
+            entry.enter(&mut entries);
         }
+        entries
     }
 
     /// Takes the place of what it makes void.
-    fn enter(self, entries: &mut Vec<Self>) {
-        if let Self::File { path, aside, .. } = &self {
+    fn enter(mut self, entries: &mut Vec<Self>) {
+        if let Self::File(Placed { spot, aside, own, .. }) = &mut self {
             entries.retain(|earlier| match earlier {
-                Self::Held { path: held } => held != aside,
-                Self::File { path: earlier, .. } => earlier != path,
+                Self::Held(held) => held != aside,
+                Self::Made(_) => true,
+                Self::File(earlier) if earlier.spot == *spot => {
+                    own.splice(..0, earlier.own.last().copied());
+                    false
+                }
+                Self::File(_) => true,
             });
         }
         entries.push(self);
     }
 
-    /// Undoes it, whichever of its steps were taken. Done twice, the second time does nothing.
-    fn undo(&self, when: When) -> Result<(), (PathBuf, io::Error)> {
-        let (path, aside, own, replaces) = match self {
-            Self::Held { path } => return removed(path),
-            Self::File { path, aside, device, inode, replaces } => {
-                (path, aside, (*device, *inode), *replaces)
-            }
-        };
-        let (at_path, at_aside) = (inode_at(path), inode_at(aside));
-        if at_aside == Some(own) {
-            return removed(aside);
+    fn spot(&self) -> &Spot {
+        match self {
+            Self::Held(spot) | Self::Made(spot) => spot,
+            Self::File(placed) => &placed.spot,
         }
-        let is_others = at_path.is_some_and(|found| found != own) && when == When::Later;
-        match (replaces, at_aside) {
+    }
+
+    /// Undoes it, whichever of its steps were taken. Done twice, the second time does nothing.
+    fn undo(&self, when: When) -> Result<(), Trouble> {
+        let spot = self.spot();
+        let done = match self {
+            Self::Held(spot) => spot.remove(),
+            // What somebody else has put in it keeps it.
+            Self::Made(spot) => spot.remove_folder().or_else(|error| match error.kind() {
+                io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                _ => Err(error),
+            }),
+            Self::File(placed) => placed.undo(when),
+        };
+        match done {
+            // A folder that is gone took it along.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done.map_err(|error| (spot.path(), error)),
+        }
+    }
+}
+
+impl Placed {
+    fn undo(&self, when: When) -> io::Result<()> {
+        let (at_spot, at_aside) = (self.spot.identity()?, self.aside.identity()?);
+        let is_own = |found: Option<Identity>| found.is_some_and(|found| self.own.contains(&found));
+        if is_own(at_aside) {
+            self.aside.remove()?;
+            return if is_own(at_spot) { self.spot.remove() } else { Ok(()) };
+        }
+        let is_others = at_spot.is_some() && !is_own(at_spot) && when == When::Later;
+        match (self.replaces, at_aside) {
             // What was there comes back, in one step.
             (true, Some(_)) if !is_others => {
-                fs::rename(aside, path).map_err(|error| (path.clone(), error))
+                self.aside.rename(&self.spot.name, RenameFlags::empty())
             }
-            (false, None) if !is_others => removed(path),
+            (false, None) if !is_others => self.spot.remove(),
+            // The child has removed what was there, or put it back itself. Ours goes; what is not known to be
+            // ours may be what it has put back.
+            _ if is_own(at_spot) => self.spot.remove(),
             _ => Ok(()),
         }
     }
 }
 
-fn inode_at(path: &Path) -> Option<(u64, u64)> {
-    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
-}
-
-fn removed(path: &Path) -> Result<(), (PathBuf, io::Error)> {
+fn removed(path: &Path) -> Result<(), Trouble> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err((path.to_owned(), error)),
         _ => Ok(()),
     }
 }
 
-fn undo_all(entries: &[Entry], when: When) -> Result<(), (PathBuf, io::Error)> {
+fn undo_all<'a>(
+    entries: impl DoubleEndedIterator<Item = &'a Entry>,
+    when: When,
+) -> Result<(), Trouble> {
     let mut first = Ok(());
-    for entry in entries.iter().rev() {
+    for entry in entries.rev() {
         let done = entry.undo(when);
         if first.is_ok() {
             first = done;
@@ -177,17 +305,16 @@ fn undo_all(entries: &[Entry], when: When) -> Result<(), (PathBuf, io::Error)> {
 pub(super) struct Ledger {
     file: File,
     path: PathBuf,
-    prefix: &'static str,
-    run: String,
+    names: Names,
     entries: Vec<Entry>,
     made: u64,
 }
 
 impl Ledger {
-    /// Begins one. It is locked before it has a name, so that nobody takes it for a dead run's.
+    /// Begins one. It is locked before it has its name, so that nobody takes it for a dead run's.
     pub(super) fn open(folder: &Path, prefix: &'static str) -> io::Result<Self> {
-        let run = random()?;
-        let path = folder.join(format!("{prefix}{run}{SUFFIX}"));
+        let names = Names { prefix, run: random()? };
+        let path = folder.join(names.ledger());
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
         let file = match openat(CWD, folder, flags, mode) {
@@ -197,14 +324,16 @@ impl Ledger {
                 linkat(CWD, own, CWD, &path, AtFlags::SYMLINK_FOLLOW)?;
                 File::from(nameless)
             }
-            // A file system that has no nameless files; the folder is this run's own then.
+            // A file system that has no nameless files.
             Err(_) => {
-                let file = super::create_new(&path)?;
+                let first = folder.join(names.file(0));
+                let file = super::create_new(&first)?;
                 flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+                renameat_with(CWD, &first, CWD, &path, RenameFlags::empty())?;
                 file
             }
         };
-        Ok(Self { file, path, prefix, run, entries: Vec::new(), made: 0 })
+        Ok(Self { file, path, names, entries: Vec::new(), made: 0 })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -214,18 +343,22 @@ impl Ledger {
     /// A new file name of this run.
     pub(super) fn new_name(&mut self) -> String {
         self.made += 1;
-        format!("{}{}-{}", self.prefix, self.run, self.made)
+        self.names.file(self.made)
     }
 
-    /// Where what was at a path of the user's choice is kept, if a file was put there: its entry's `aside`, and
-    /// whether it replaces something.
-    pub(super) fn placed_at(&self, path: &Path) -> Option<(PathBuf, bool)> {
+    /// What is noted of a file that was put there.
+    pub(super) fn placed_at(&self, spot: &Spot) -> Option<&Placed> {
         self.entries.iter().find_map(|entry| match entry {
-            Entry::File { path: placed, aside, replaces, .. } if placed == path => {
-                Some((aside.clone(), *replaces))
-            }
+            Entry::File(placed) if placed.spot == *spot => Some(placed),
             _ => None,
         })
+    }
+
+    /// A folder that a file was put in, so that each is open once.
+    pub(super) fn folder_like(&self, folder: Folder) -> Arc<Folder> {
+        let same = self.entries.iter().map(|entry| &entry.spot().folder);
+        let mut same = same.filter(|known| ***known == folder);
+        same.next().map_or_else(|| Arc::new(folder), Arc::clone)
     }
 
     /// Notes what is about to be made.
@@ -236,8 +369,8 @@ impl Ledger {
     }
 
     /// Undoes everything and removes the ledger last, so that what could not be undone is tried again.
-    pub(super) fn undo(self) -> Result<(), (PathBuf, io::Error)> {
-        undo_all(&self.entries, When::AtOnce)?;
+    pub(super) fn undo(self) -> Result<(), Trouble> {
+        undo_all(self.entries.iter(), When::AtOnce)?;
         removed(&self.path)
     }
 }
@@ -245,56 +378,66 @@ impl Ledger {
 /// Undoes what a run that is being killed has left. The kernel closes the run's descriptors one after another, so the
 /// lock is waited for; it is let go of in a moment.
 pub(super) fn undo_killed(ledger: &Path) {
-    let done = undo_dead(ledger, When::AtOnce, FlockOperation::LockExclusive);
-    if done && let Some(folder) = ledger.parent() {
-        super::place::remove_own_folder(folder);
-    }
+    undo_dead(ledger, When::AtOnce, Trust::Whole, FlockOperation::LockExclusive);
 }
 
-/// Undoes what a dead run has left, if this is its ledger. Whether all of it is done.
-fn undo_dead(path: &Path, when: When, lock: FlockOperation) -> bool {
+/// Undoes what a dead run has left, if this is its ledger.
+fn undo_dead(path: &Path, when: When, trust: Trust, lock: FlockOperation) {
+    let Some(names) = path.file_name().and_then(|name| Names::of(name.as_bytes())) else { return };
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let Ok(file) = openat(CWD, path, flags, Mode::empty()) else { return false };
+    let Ok(file) = openat(CWD, path, flags, Mode::empty()) else { return };
     let file = File::from(file);
-    let own = rustix::process::geteuid().as_raw();
-    let good = file
-        .metadata()
-        .is_ok_and(|found| found.is_file() && found.uid() == own && found.len() <= LONGEST);
-    if !good || flock(&file, lock).is_err() {
-        return false;
+    if !is_ours(&file) || flock(&file, lock).is_err() {
+        return;
     }
     // Whoever had the lock in between has undone it, and its paths may be another run's by now.
-    if inode_at(path) != file.metadata().ok().map(|found| (found.dev(), found.ino())) {
-        return false;
+    let same = |one: &std::fs::Metadata, other: &std::fs::Metadata| {
+        (one.dev(), one.ino()) == (other.dev(), other.ino())
+    };
+    let is_there = fs::symlink_metadata(path).ok().zip(file.metadata().ok());
+    if !is_there.is_some_and(|(named, opened)| same(&named, &opened)) {
+        return;
     }
     let mut text = Vec::new();
-    file.take(LONGEST).read_to_end(&mut text).is_ok()
-        && undo_all(&Entry::parse(&text), when).is_ok()
-        && removed(path).is_ok()
-}
-
-/// Undoes what dead runs of this user have left in the folder. Whether there was anything.
-pub(super) fn heal(folder: &Path) -> bool {
-    let Ok(listing) = fs::read_dir(folder) else { return false };
-    let mut ledgers = BTreeSet::new();
-    for entry in listing.flatten() {
-        let name = entry.file_name().into_vec();
-        if let Some((prefix, run)) = run_of(&name) {
-            ledgers.insert(folder.join(format!("{prefix}{run}{SUFFIX}")));
-        }
+    if file.take(LONGEST).read_to_end(&mut text).is_err() {
+        return;
     }
-    let lock = FlockOperation::NonBlockingLockExclusive;
-    ledgers.iter().filter(|ledger| undo_dead(ledger, When::Later, lock)).count() > 0
+    let entries = Entry::parse(&text, &names);
+    let beside = path.parent().and_then(|shelf| Folder::open(shelf).ok());
+    let is_believed = |entry: &&Entry| match trust {
+        Trust::Whole => true,
+        Trust::Values => {
+            matches!(entry, Entry::Held(spot) if Some(&*spot.folder) == beside.as_ref())
+        }
+    };
+    let believed: Vec<&Entry> = entries.iter().filter(is_believed).collect();
+    // What is not believed here may be believed where there is no better place.
+    if undo_all(believed.iter().copied(), when).is_ok() && believed.len() == entries.len() {
+        let _ = removed(path);
+    }
 }
 
-/// The run that a file of this name belongs to.
-fn run_of(name: &[u8]) -> Option<(&'static str, String)> {
-    let name = std::str::from_utf8(name).ok()?;
-    [SEALOCK, SUMMON].into_iter().find_map(|prefix| {
-        let run = name.strip_prefix(prefix)?.get(..RUN)?;
-        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        run.bytes().all(hex).then(|| (prefix, run.to_owned()))
+/// Whether a ledger is this user's alone. A file with two names may be anybody's content of ours.
+fn is_ours(file: &File) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    file.metadata().is_ok_and(|found| {
+        found.is_file()
+            && found.uid() == own
+            && found.nlink() == 1
+            && found.mode() & 0o7777 == OWN_ONLY
+            && found.len() <= LONGEST
     })
+}
+
+/// Undoes what dead runs of this user have left, by the ledgers in this folder.
+pub(super) fn heal(folder: &Path, trust: Trust) {
+    let Ok(listing) = fs::read_dir(folder) else { return };
+    let names = listing.flatten().filter_map(|entry| Names::of(&entry.file_name().into_vec()));
+    let runs: BTreeSet<Names> = names.collect();
+    for run in runs {
+        let lock = FlockOperation::NonBlockingLockExclusive;
+        undo_dead(&folder.join(run.ledger()), When::Later, trust, lock);
+    }
 }
 
 fn random() -> io::Result<String> {
@@ -307,34 +450,61 @@ fn random() -> io::Result<String> {
 mod tests {
     use super::*;
 
+    const RUN_NAME: &str = "0123456789abcdef0123456789abcdef";
+
+    fn names() -> Names {
+        Names { prefix: SEALOCK, run: RUN_NAME.into() }
+    }
+
     #[test]
     fn entries_are_read_back_and_cut_ones_left_out() {
+        let folder = Arc::new(Folder::noted("/a b\nc".into(), 1, 2));
         let entries = vec![
-            Entry::Held { path: "/dev/shm/x".into() },
-            Entry::File {
-                path: "/a b\nc".into(),
-                aside: "/a/.x".into(),
-                device: 1,
-                inode: 2,
+            Entry::Held(Spot::new(&folder, names().file(1))),
+            Entry::Made(Spot::new(&folder, ".tmp0123")),
+            Entry::File(Placed {
+                spot: Spot::new(&folder, "x y"),
+                aside: Spot::new(&folder, names().file(2)),
+                own: vec![Identity { device: 1, inode: 2, born: 3 }],
                 replaces: true,
-            },
+            }),
         ];
         let text: Vec<u8> = entries.iter().flat_map(Entry::render).collect();
-        assert_eq!(Entry::parse(&text), entries);
+        assert_eq!(Entry::parse(&text, &names()), entries);
         for cut in 0..text.len() {
-            let read = Entry::parse(&text[..cut]);
+            let read = Entry::parse(&text[..cut], &names());
             assert!(entries.starts_with(&read), "{cut}: {read:?}");
         }
-        assert!(Entry::parse(b"nonsense\0/etc/passwd\0").is_empty());
+    }
+
+    #[test]
+    fn entries_with_names_of_others_are_none() {
+        let own = names().file(7);
+        for bad in [
+            "nonsense\0/etc\x001\x002\0passwd\0".to_owned(),
+            "held\0/etc\x001\x002\0passwd\0".to_owned(),
+            format!("held\0etc\x001\x002\0{own}\0"),
+            format!("held\0/etc\x001\x002\0{own}/../passwd\0"),
+            format!("held\0/etc\x001\x002\0{SEALOCK}{}-1\0", "f".repeat(32)),
+            "made\0/etc\x001\x002\0ssh\0".to_owned(),
+            "made\0/etc\x001\x002\0.tmp/../ssh\0".to_owned(),
+            "file\0/etc\x001\x002\0passwd\0theirs\x001\x002\x003\x001\0".to_owned(),
+            format!("file\0/etc\x001\x002\0../passwd\0{own}\x001\x002\x003\x001\0"),
+            format!("file\0/etc\x001\x002\0passwd\0/tmp/{own}\x001\x002\x003\x001\0"),
+        ] {
+            assert!(Entry::parse(bad.as_bytes(), &names()).is_empty(), "{bad:?}");
+        }
+        let good = format!("file\0/etc\x001\x002\0passwd\0{own}\x001\x002\x003\x001\0");
+        assert_eq!(Entry::parse(good.as_bytes(), &names()).len(), 1);
     }
 
     #[test]
     fn names_of_others_are_not_ours() {
-        let run = "0123456789abcdef0123456789abcdef";
-        assert_eq!(run_of(format!(".sealock-{run}-1").as_bytes()), Some((".sealock-", run.into())));
-        assert!(run_of(format!(".summonk{run}.ledger").as_bytes()).is_some());
+        let of = |name: String| Names::of(name.as_bytes());
+        assert_eq!(of(format!(".sealock-{RUN_NAME}-1")), Some(names()));
+        assert!(of(format!(".summonk{RUN_NAME}.ledger")).is_some());
         for other in [".summon1234567890", ".sealock-", "x", ".summonkXYZ"] {
-            assert_eq!(run_of(other.as_bytes()), None, "{other}");
+            assert_eq!(of(other.to_owned()), None, "{other}");
         }
     }
 }

@@ -1,21 +1,24 @@
 //! Where files are put.
 
-use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, fchown};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, RenameFlags, fchmod, renameat_with, statfs};
+use rustix::fs::{FlockOperation, Mode, RenameFlags, fchmod, flock, statfs};
+use rustix::io::Errno;
 
 use super::ScratchError;
-use super::ledger::{Entry, Ledger};
+use super::folder::{Folder, Identity, Spot, identity_of};
+use super::ledger::{Entry, Ledger, MADE, Placed};
+use super::shelf::Shelves;
 
 /// Of tmpfs and ramfs (statfs(2)).
 const MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 /// Where values go where it is there.
-const SHARED_MEMORY: &str = "/dev/shm";
+pub(super) const SHARED_MEMORY: &str = "/dev/shm";
 /// The longest name of a file.
 const LONGEST_NAME: usize = 255;
 
@@ -33,48 +36,47 @@ pub enum Storage {
         home: Option<PathBuf>,
         /// TMPDIR.
         temporary: PathBuf,
+        /// XDG_RUNTIME_DIR.
+        runtime_folder: Option<PathBuf>,
     },
 }
 
 impl Storage {
-    /// The folder; made where it has to be.
-    pub(super) fn folder(&self) -> Result<PathBuf, ScratchError> {
+    /// The folder; made where it has to be, and in the ledger then.
+    pub(super) fn folder(&self, ledger: &mut Ledger) -> Result<PathBuf, ScratchError> {
         match self {
             Self::Memory { runtime_folder } => {
                 let folders = [Some(PathBuf::from(SHARED_MEMORY)), runtime_folder.clone()];
                 let mut good = folders.into_iter().flatten().filter(|folder| is_memory(folder));
                 good.next().ok_or(ScratchError::NoFolder)
             }
-            Self::Summon { home, temporary } => {
+            Self::Summon { home, temporary, .. } => {
                 if Path::new(SHARED_MEMORY).is_dir() {
                     return Ok(SHARED_MEMORY.into());
                 }
-                Ok(home.as_deref().and_then(own_folder).unwrap_or_else(|| temporary.clone()))
+                let made = home.as_deref().and_then(|home| own_folder(home, ledger).ok());
+                Ok(made.unwrap_or_else(|| temporary.clone()))
             }
         }
     }
 
-    /// Undoes what dead runs have left wherever this run could put values.
-    pub(super) fn heal(&self) {
+    /// The folders where dead runs' ledgers are looked for.
+    pub(super) fn shelves(&self) -> Shelves {
+        match self {
+            Self::Memory { runtime_folder } => Shelves::of(runtime_folder.as_deref(), None),
+            Self::Summon { home, runtime_folder, .. } => {
+                Shelves::of(runtime_folder.as_deref(), home.as_deref())
+            }
+        }
+    }
+
+    /// Where a ledger goes for want of a better place.
+    pub(super) fn last_shelf(&self) -> &Path {
         match self {
             Self::Memory { runtime_folder } => {
-                super::ledger::heal(Path::new(SHARED_MEMORY));
-                if let Some(folder) = runtime_folder {
-                    super::ledger::heal(folder);
-                }
+                runtime_folder.as_deref().unwrap_or(Path::new(SHARED_MEMORY))
             }
-            Self::Summon { .. } if Path::new(SHARED_MEMORY).is_dir() => {
-                super::ledger::heal(Path::new(SHARED_MEMORY));
-            }
-            Self::Summon { home, temporary } => {
-                super::ledger::heal(temporary);
-                for folder in home.iter().flat_map(|home| own_folders(home)) {
-                    // One in which nothing was left may have been made just now.
-                    if super::ledger::heal(&folder) {
-                        remove_own_folder(&folder);
-                    }
-                }
-            }
+            Self::Summon { temporary, .. } => temporary,
         }
     }
 
@@ -90,36 +92,17 @@ fn is_memory(folder: &Path) -> bool {
     statfs(folder).is_ok_and(|found| MEMORY.contains(&u64::try_from(found.f_type).unwrap_or(0)))
 }
 
-/// Random bytes in the name of a folder of a run's own.
-const OWN: usize = 8;
-
 /// A new folder `.tmp…` in the home folder.
-fn own_folder(home: &Path) -> Option<PathBuf> {
-    let mut bytes = [0; OWN];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).ok()?;
-    let folder = home.join(format!(".tmp{}", data_encoding::HEXLOWER.encode(&bytes)));
-    fs::DirBuilder::new().mode(0o700).create(&folder).ok()?;
-    Some(folder)
-}
-
-/// All that [`own_folder`] has made here, in this run or another.
-fn own_folders(home: &Path) -> Vec<PathBuf> {
-    let listing = fs::read_dir(home).into_iter().flatten().flatten();
-    listing.map(|entry| entry.path()).filter(|folder| is_own_folder(folder)).collect()
-}
-
-fn is_own_folder(folder: &Path) -> bool {
-    let random =
-        folder.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_prefix(".tmp"));
-    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    random.is_some_and(|random| random.len() == 2 * OWN && random.bytes().all(hex))
-}
-
-/// Removes what [`own_folder`] has made. One that is in use is not empty.
-pub(super) fn remove_own_folder(folder: &Path) {
-    if is_own_folder(folder) {
-        let _ = fs::remove_dir(folder);
-    }
+pub(super) fn own_folder(home: &Path, ledger: &mut Ledger) -> io::Result<PathBuf> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    let name = format!("{MADE}{}", data_encoding::HEXLOWER.encode(&bytes));
+    let folder = Arc::new(Folder::open(home)?);
+    let spot = Spot::new(&folder, name);
+    let path = spot.path();
+    ledger.add(Entry::Made(spot))?;
+    fs::DirBuilder::new().mode(0o700).create(&path)?;
+    Ok(path)
 }
 
 /// A file at a path of the user's choice.
@@ -161,75 +144,123 @@ pub(super) fn absolute(path: &str) -> Result<PathBuf, ScratchError> {
     }
 }
 
+/// A file that was put somewhere.
+#[derive(Debug)]
+pub(super) struct InPlace {
+    /// As it was given.
+    pub(super) path: PathBuf,
+    spot: Spot,
+    /// Keeps the lock by which other runs know that it is in use.
+    lock: Option<File>,
+}
+
 /// Puts the file there.
 pub(super) fn write(
-    path: &Path,
+    path: PathBuf,
     placement: &Placement<'_>,
     ledger: &mut Ledger,
-) -> Result<(), ScratchError> {
-    let failed = |source: io::Error| ScratchError::File { path: path.to_owned(), source };
-    let there = fs::symlink_metadata(path);
-    match &there {
-        Ok(_) if !placement.overwrite => {
-            return Err(ScratchError::Exists { path: path.to_owned() });
-        }
-        Ok(found) if found.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
-        _ => {}
+    keep_lock: bool,
+) -> Result<InPlace, ScratchError> {
+    let failed = |source: io::Error| ScratchError::File { path: path.clone(), source };
+    let in_use = || ScratchError::InUse { path: path.clone() };
+    let spot = spot_of(&path, placement, ledger).map_err(failed)?;
+    if ledger.placed_at(&spot).is_some() {
+        return Err(ScratchError::Twice { path });
     }
+    let there = spot.identity().map_err(failed)?;
+    if there.is_some() && !placement.overwrite {
+        return Err(ScratchError::Exists { path });
+    }
+    if spot.is_folder() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    // Held until the two have changed names, so that of two runs one waits for nothing and is refused.
+    let Ok(_held) = unlocked(&spot, there) else { return Err(in_use()) };
+    let (aside, file) = made(&spot, ledger).map_err(failed)?;
+    note(&spot, &aside, &file, there.is_some(), ledger).map_err(failed)?;
+    fill(&file, placement).map_err(failed)?;
+    // A file system without locks has none to find either.
+    let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    // What was there keeps a name, and comes back by it.
+    let flags = if there.is_some() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+    match aside.rename(&spot.name, flags) {
+        Ok(()) => Ok(InPlace { path, spot, lock: keep_lock.then_some(file) }),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(ScratchError::Exists { path })
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Where a path leads to now. Links on the way are the user's choice; from here on none is followed.
+fn spot_of(path: &Path, placement: &Placement<'_>, ledger: &Ledger) -> io::Result<Spot> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut maker = fs::DirBuilder::new();
     maker.recursive(true).mode(folder_mode(placement.permissions));
-    maker.create(folder).map_err(failed)?;
-    let (aside, file) = made(folder, ledger).map_err(failed)?;
-    let replaces = there.is_ok();
-    note(path, &aside, &file, replaces, ledger).map_err(failed)?;
-    fill(&file, placement).map_err(failed)?;
-    // What was there keeps a name, and comes back by it.
-    let flags = if replaces { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
-    match renameat_with(CWD, &aside, CWD, path, flags) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::EXIST) => Err(ScratchError::Exists { path: path.to_owned() }),
-        Err(error) => Err(failed(error.into())),
+    maker.create(folder)?;
+    let folder = ledger.folder_like(Folder::open(folder)?);
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(Spot::new(&folder, name))
+}
+
+/// Locks what is to be replaced. An error is another run's file, or one that has changed meanwhile; what cannot
+/// be opened or locked is no run's of this user.
+fn unlocked(spot: &Spot, there: Option<Identity>) -> Result<Option<File>, Errno> {
+    if there.is_none() {
+        return Ok(None);
+    }
+    let Ok(file) = spot.open() else { return Ok(None) };
+    if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+        return Err(Errno::WOULDBLOCK);
+    }
+    match spot.identity().is_ok_and(|now| now == there) {
+        true => Ok(Some(file)),
+        false => Err(Errno::BUSY),
     }
 }
 
 /// Puts another content in the place of a file that was put there. What was there before the first of them is still
 /// what comes back.
 pub(super) fn renew(
-    path: &Path,
+    placed: &mut InPlace,
     placement: &Placement<'_>,
     ledger: &mut Ledger,
 ) -> Result<(), ScratchError> {
-    let failed = |source: io::Error| ScratchError::File { path: path.to_owned(), source };
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let first = ledger.placed_at(path);
-    let (aside, replaces) = first.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-    let (new, file) = made(folder, ledger).map_err(failed)?;
+    let path = placed.path.clone();
+    let failed = |source: io::Error| ScratchError::File { path: path.clone(), source };
+    let first = ledger.placed_at(&placed.spot).cloned();
+    let first = first.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    let (new, file) = made(&placed.spot, ledger).map_err(failed)?;
     fill(&file, placement).map_err(failed)?;
-    note(path, &aside, &file, replaces, ledger).map_err(failed)?;
-    fs::rename(&new, path).map_err(failed)
+    let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    note(&placed.spot, &first.aside, &file, first.replaces, ledger).map_err(failed)?;
+    if let Err(error) = new.rename(&placed.spot.name, RenameFlags::empty()) {
+        // The one before is there still.
+        let _ = ledger.add(Entry::File(first));
+        return Err(failed(error));
+    }
+    placed.lock = placed.lock.is_some().then_some(file);
+    Ok(())
 }
 
-/// A new file under a name of its own, in the ledger before it is there. Where a later step fails it is left for
-/// the ledger to remove.
-fn made(folder: &Path, ledger: &mut Ledger) -> io::Result<(PathBuf, fs::File)> {
-    let path = folder.join(ledger.new_name());
-    ledger.add(Entry::Held { path: path.clone() })?;
-    let file = super::create_new(&path)?;
-    Ok((path, file))
+/// A new file beside `spot` under a name of its own, in the ledger before it is there. Where a later step fails it
+/// is left for the ledger to remove.
+fn made(spot: &Spot, ledger: &mut Ledger) -> io::Result<(Spot, File)> {
+    let spot = spot.beside(ledger.new_name());
+    ledger.add(Entry::Held(spot.clone()))?;
+    let file = spot.create()?;
+    Ok((spot, file))
 }
 
 fn note(
-    path: &Path,
-    aside: &Path,
-    file: &fs::File,
+    spot: &Spot,
+    aside: &Spot,
+    file: &File,
     replaces: bool,
     ledger: &mut Ledger,
 ) -> io::Result<()> {
-    let found = file.metadata()?;
-    let (device, inode) = (found.dev(), found.ino());
-    let (path, aside) = (path.to_owned(), aside.to_owned());
-    ledger.add(Entry::File { path, aside, device, inode, replaces })
+    let (spot, aside, own) = (spot.clone(), aside.clone(), vec![identity_of(file)?]);
+    ledger.add(Entry::File(Placed { spot, aside, own, replaces }))
 }
 
 fn fill(mut file: &fs::File, placement: &Placement<'_>) -> io::Result<()> {
@@ -241,9 +272,10 @@ fn fill(mut file: &fs::File, placement: &Placement<'_>) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Who may read a file may enter its folder: 0600 → 0700, 0640 → 0750, 0644 → 0755.
+/// Who may read a file may enter its folder; its owner may do everything in it, and nobody else may write:
+/// 0600 → 0700, 0640 → 0750, 0666 → 0755.
 fn folder_mode(permissions: u32) -> u32 {
-    (permissions & 0o777) | ((permissions & 0o444) >> 2)
+    0o700 | (permissions & 0o055) | ((permissions & 0o044) >> 2)
 }
 
 #[cfg(test)]
@@ -252,22 +284,15 @@ mod tests {
 
     #[test]
     fn folders_match_their_files() {
-        for (file, folder) in [(0o600, 0o700), (0o640, 0o750), (0o644, 0o755), (0o400, 0o500)] {
-            assert_eq!(folder_mode(file), folder, "{file:o}");
-        }
-    }
-
-    #[test]
-    fn only_folders_of_runs_are_removed() {
-        for (name, own) in [
-            (".tmp0123456789abcdef", true),
-            (".tmp0123456789abcde", false),
-            (".tmp0123456789ABCDEF", false),
-            (".tmp1433018544", false),
-            (".tmp", false),
-            ("tmp0123456789abcdef", false),
+        for (file, folder) in [
+            (0o600, 0o700),
+            (0o640, 0o750),
+            (0o644, 0o755),
+            (0o400, 0o700),
+            (0o666, 0o755),
+            (0o222, 0o700),
         ] {
-            assert_eq!(is_own_folder(&Path::new("/home/me").join(name)), own, "{name}");
+            assert_eq!(folder_mode(file), folder, "{file:o}");
         }
     }
 

@@ -66,7 +66,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::DemoServer(arguments) => return demo::serve(&arguments, printer),
         Command::Completions { shell } => completions(shell, printer)?,
         Command::DemoLook { variable } => demo::look(&variable, printer)?,
-        Command::GuardFiles => sealock_injector::scratch::guardian::serve(std::io::stdin().lock()),
+        Command::GuardFiles => sealock_injector::scratch::guardian::be(),
         Command::Gate { until, command } => match run::gate(until, &command)? {},
         Command::Reference(arguments) => reference::run(&arguments)?,
     }

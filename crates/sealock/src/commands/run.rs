@@ -228,7 +228,12 @@ impl Job<'_> {
             return Ok(Came::Ended(Ended::Code(NOT_RUN)));
         }
         if self.makes_way(scratch)? {
-            return Err(not_started(&child::replace(&program, &environment, &self.inherited)));
+            return Err(not_started(&child::replace(
+                &program,
+                &environment,
+                &self.inherited,
+                &injected.descriptors,
+            )));
         }
         let masked = self
             .options
@@ -236,8 +241,9 @@ impl Job<'_> {
             .then(|| Masked::begin(&secret_values(self.manifest, resolved)))
             .transpose()?;
         let streams = masked.as_ref().map(Masked::streams).unwrap_or_default();
-        let child = Child::start(&program, &environment, &streams, &self.inherited)
-            .map_err(|error| not_started(&error))?;
+        let child =
+            Child::start(&program, &environment, &streams, &self.inherited, &injected.descriptors)
+                .map_err(|error| not_started(&error))?;
         drop(environment);
         let masked = masked.map(Masked::started);
         watchman.child(Some(child.pid()));

@@ -180,6 +180,7 @@ impl Run<'_> {
         let storage = Storage::Summon {
             home: self.variables.get("HOME").map(PathBuf::from),
             temporary: self.variables.get("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from),
+            runtime_folder: self.variables.get("XDG_RUNTIME_DIR").map(PathBuf::from),
         };
         let mut scratch = Scratch::new(storage, Some(guardian()));
         let done = self.in_order(manifest, &inherited, &cancel, &watchman, &mut scratch);
@@ -219,8 +220,14 @@ impl Run<'_> {
         let search = std::env::var_os("PATH");
         let program = Program::new(name, rest, search.as_deref())
             .map_err(|error| text::exec_error(name, &error))?;
-        let child = Child::start(&program, &environment, &Streams::default(), inherited)
-            .map_err(|error| text::exec_error(name, &error))?;
+        let child = Child::start(
+            &program,
+            &environment,
+            &Streams::default(),
+            inherited,
+            &injected.descriptors,
+        )
+        .map_err(|error| text::exec_error(name, &error))?;
         drop(environment);
         watchman.child(Some(child.pid()));
         scratch.child_started(child.pid());
