@@ -10,12 +10,13 @@
 //! # What an attacker controls
 //!
 //! `/dev/shm` is everybody's. Names are random, files are made with `O_EXCL`, and ledgers lie in a folder of this
-//! user's own where there is one ([`shelf`]); what a ledger may have us do is narrow ([`ledger`]). Within one user
+//! user's own where there is one ([`shelf`]); what a ledger may have us do is narrow ([`entry`]). Within one user
 //! there is no wall: who may write this user's ledger may also remove this user's files.
 //!
 //! The child, or whoever owns a folder that files are put in, may rename it and put a link there; nothing is
 //! followed then ([`folder`]).
 
+mod entry;
 mod folder;
 pub mod guardian;
 mod ledger;
@@ -31,10 +32,11 @@ use std::sync::Arc;
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, RenameFlags, memfd_create, openat};
 use thiserror::Error;
 
+use entry::Entry;
 use folder::{Folder, Spot};
 use guardian::Guardian;
 pub use guardian::GuardianProgram;
-use ledger::{Entry, Ledger};
+use ledger::Ledger;
 use place::InPlace;
 pub use place::{Placement, Storage};
 
@@ -240,13 +242,13 @@ impl Scratch {
     fn opened(&mut self) -> Result<&mut Open, ScratchError> {
         if self.open.is_none() {
             let shelves = self.storage.shelves();
-            let last = self.storage.last_shelf();
             let failed = |folder: &Path, source| {
                 let folder = folder.to_owned();
                 ScratchError::Value { folder, source }
             };
-            let begun = shelves.begin(self.storage.prefix(), last);
-            let mut ledger = begun.map_err(|source| failed(last, source))?;
+            let begun = shelves.begin(self.storage.prefix());
+            let mut ledger =
+                begun.map_err(|source| failed(Path::new(place::SHARED_MEMORY), source))?;
             let found = self.storage.folder(&mut ledger).and_then(|folder| {
                 let opened = Folder::open(&folder).map_err(|source| failed(&folder, source))?;
                 Ok((folder, Arc::new(opened)))

@@ -11,8 +11,9 @@ use rustix::fs::{FlockOperation, Mode, RenameFlags, fchmod, flock, statfs};
 use rustix::io::Errno;
 
 use super::ScratchError;
+use super::entry::{Entry, MADE, Placed};
 use super::folder::{Folder, Identity, Spot, identity_of};
-use super::ledger::{Entry, Ledger, MADE, Placed};
+use super::ledger::Ledger;
 use super::shelf::Shelves;
 
 /// Of tmpfs and ramfs (statfs(2)).
@@ -60,30 +61,22 @@ impl Storage {
         }
     }
 
-    /// The folders where dead runs' ledgers are looked for.
+    /// The folders where ledgers are, also those of dead runs.
     pub(super) fn shelves(&self) -> Shelves {
         match self {
-            Self::Memory { runtime_folder } => Shelves::of(runtime_folder.as_deref(), None),
-            Self::Summon { home, runtime_folder, .. } => {
-                Shelves::of(runtime_folder.as_deref(), home.as_deref())
-            }
-        }
-    }
-
-    /// Where a ledger goes for want of a better place.
-    pub(super) fn last_shelf(&self) -> &Path {
-        match self {
             Self::Memory { runtime_folder } => {
-                runtime_folder.as_deref().unwrap_or(Path::new(SHARED_MEMORY))
+                Shelves::of(runtime_folder.as_deref(), None, runtime_folder.as_deref())
             }
-            Self::Summon { temporary, .. } => temporary,
+            Self::Summon { home, temporary, runtime_folder } => {
+                Shelves::of(runtime_folder.as_deref(), home.as_deref(), Some(temporary))
+            }
         }
     }
 
     pub(super) fn prefix(&self) -> &'static str {
         match self {
-            Self::Memory { .. } => super::ledger::SEALOCK,
-            Self::Summon { .. } => super::ledger::SUMMON,
+            Self::Memory { .. } => super::entry::SEALOCK,
+            Self::Summon { .. } => super::entry::SUMMON,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! name values' files in /dev/shm itself.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -30,8 +31,8 @@ pub(super) enum Trust {
 pub(super) struct Shelves(Vec<(PathBuf, Trust)>);
 
 impl Shelves {
-    /// `runtime` is XDG_RUNTIME_DIR, `home` is where values may be for want of /dev/shm.
-    pub(super) fn of(runtime: Option<&Path>, home: Option<&Path>) -> Self {
+    /// `runtime` is XDG_RUNTIME_DIR, `home` and `last` are where values may be for want of /dev/shm.
+    pub(super) fn of(runtime: Option<&Path>, home: Option<&Path>, last: Option<&Path>) -> Self {
         let own = rustix::process::geteuid();
         let mut shelves: Vec<PathBuf> = runtime.map(Path::to_owned).into_iter().collect();
         shelves.push(format!("/run/user/{}", own.as_raw()).into());
@@ -47,10 +48,13 @@ impl Shelves {
         if let Some(home) = home.filter(|home| is_private(home, 0o022)) {
             shelves.push((home.to_owned(), Trust::Whole));
         }
+        if let Some(last) = last.filter(|last| shelves.iter().all(|(shelf, _)| shelf != last)) {
+            shelves.push((last.to_owned(), trust));
+        }
         Self(shelves)
     }
 
-    /// Undoes what dead runs of this user have left; `values` is where this run puts values.
+    /// Undoes what dead runs of this user have left.
     pub(super) fn heal(&self) {
         for (shelf, trust) in &self.0 {
             super::ledger::heal(shelf, *trust);
@@ -58,9 +62,15 @@ impl Shelves {
     }
 
     /// A new ledger in the best folder that takes it.
-    pub(super) fn begin(&self, prefix: &'static str, last: &Path) -> std::io::Result<Ledger> {
-        let begun = self.0.iter().find_map(|(shelf, _)| Ledger::open(shelf, prefix).ok());
-        begun.map_or_else(|| Ledger::open(last, prefix), Ok)
+    pub(super) fn begin(&self, prefix: &'static str) -> io::Result<Ledger> {
+        let mut why = io::ErrorKind::NotFound.into();
+        for (shelf, _) in &self.0 {
+            match Ledger::open(shelf, prefix) {
+                Ok(ledger) => return Ok(ledger),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
     }
 }
 
