@@ -123,11 +123,14 @@ fn a_container_has_its_secrets_however_it_is_started() {
         assert_eq!(stage.script(options, show), said(user, value), "{options:?}");
     }
     assert_eq!(stage.script(&["--rm"], "cat $LINES_FILE"), LINES, "byte by byte");
+    // Where a daemon runs, it gives out the values and decides.
+    let daemon = stage.home.up();
     let as_variable = "awk 'BEGIN { printf \"%s\", ENVIRON[\"LINES\"] }'";
     assert_eq!(stage.script(&["--rm", "-e", "LINES"], as_variable), LINES);
     let owner = "stat -Lc '%u %g %a' $PLAIN_FILE; stat -c '%u %a' /run/sealock; grep ' /run/sealock ' /proc/mounts";
     let shown = stage.script(&["--rm", "-u", "app"], owner);
     assert!(shown.starts_with("1000 1000 400\n0 755\n") && shown.contains("tmpfs"), "{shown}");
+    assert_eq!(daemon.stop(), Some(0));
     assert!(
         stage.script(&["--rm"], "touch /run/sealock/x; cat /.sealock | head -c 4").contains("ELF")
     );
