@@ -12,7 +12,7 @@ fn forms(value: &str) -> Vec<Vec<u8>> {
     // Base64 of the same bytes has three forms, by where they begin; the ends depend on what is around them.
     let base64 = |before: &str| {
         let text = data_encoding::BASE64.encode(format!("{before}{value}").as_bytes());
-        text[4..text.len() - 4].as_bytes().to_vec()
+        text.as_bytes()[4..text.len() - 4].to_vec()
     };
     vec![
         value.as_bytes().to_vec(),
