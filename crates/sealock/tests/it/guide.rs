@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use sealock_testkit::clients::{skip_without, skip_without_engine, skip_without_root};
 use sealock_testkit::docker::{Image, try_docker};
 
 use crate::support::{Daemon, Home, PATIENCE, text};
@@ -87,7 +88,19 @@ fn a_guide_is_read_as_it_is_meant() {
 }
 
 /// What the guide's containers are called here; removed at the end, whatever happens.
-struct Names([(&'static str, String); 3]);
+struct Names(Vec<(&'static str, String)>);
+
+impl Names {
+    fn of<const N: usize>(names: [&'static str; N]) -> Self {
+        let here = |name| (name, format!("{}-{name}", sealock_testkit::unique_name()));
+        Self(names.map(here).into())
+    }
+
+    /// The guide with these names in it.
+    fn placed(&self, guide: String) -> String {
+        self.0.iter().fold(guide, |guide, (name, here)| guide.replace(name, here))
+    }
+}
 
 impl Drop for Names {
     fn drop(&mut self) {
@@ -118,43 +131,80 @@ fn docker_from_a_container_is_as_the_guide_says() {
     let Some(image) = crate::gateway_socket::image() else { return };
     let home = crate::gateway::home();
     let (daemon, address) = up(&home, &image);
-    let names = Names(
-        ["manager", "stranger", "hello"]
-            .map(|name| (name, format!("{}-{name}", sealock_testkit::unique_name()))),
-    );
+    let names = Names::of(["manager", "stranger", "hello"]);
     let state = home.state().display().to_string();
-    let program = home.path("sealock");
-    let script =
-        format!("#!/bin/sh\nexec {} --state {state} \"$@\"\n", env!("CARGO_BIN_EXE_sealock"));
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-
-    let guide =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/docker-from-a-container.md");
     let labels = format!(
         "$ docker run -d {} --label=sealock.test={} ",
         home.scope_label(),
         sealock_testkit::run_id()
     );
-    let mut guide = fs::read_to_string(guide)
-        .unwrap()
+    let guide = read("docker-from-a-container")
         .replace("$ docker run -d ", &labels)
         .replace("/var/lib/sealock", &state)
         .replace("/run/sealock/docker:", &format!("{state}/run/docker:"))
         .replace("/run/sealock/docker/docker.sock", &format!("{state}/run/docker/docker.sock"))
         .replace("docker:cli", image.name())
         .replace("172.17.0.1:4242", &address);
-    for (name, here) in &names.0 {
-        guide = guide.replace(name, here);
-    }
-    let steps = steps(&guide);
-    assert!(steps.len() > 15, "{steps:?}");
+    follow(&home, &names.placed(guide), &[], 15);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+fn read(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides");
+    fs::read_to_string(folder.join(name).with_extension("md")).unwrap()
+}
+
+/// Runs every command in the scratch folder, with a `sealock` that is of this installation.
+fn follow(home: &Home, guide: &str, variables: &[(&str, &str)], least: usize) {
+    let program = home.path("sealock");
+    let (state, binary) = (home.state(), env!("CARGO_BIN_EXE_sealock"));
+    let script = format!("#!/bin/sh\nexec {binary} --state {} \"$@\"\n", state.display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let steps = steps(guide);
+    assert!(steps.len() > least, "{steps:?}");
     let path = format!("{}:{}", home.path("").display(), std::env::var("PATH").unwrap());
     for Step { command, printed } in steps {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("exec 2>&1\n{command}")]).env("PATH", &path);
+        let mut shell = Command::new("timeout");
+        shell.args(["120", "sh", "-c", &format!("exec 2>&1\n{command}")]);
+        shell.env("PATH", &path).envs(variables.iter().copied()).current_dir(home.path(""));
         let output = text(&shell.output().unwrap().stdout);
         assert!(is_as_said(&printed, &output), "$ {command}\n{output}\n--- and not:\n{printed}");
     }
+}
+
+/// What compose makes besides containers.
+struct Project(String);
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let _ = try_docker(&["network", "rm", &format!("{}_default", self.0)]);
+    }
+}
+
+#[test]
+fn secrets_in_containers_are_as_the_guide_says() {
+    if skip_without_engine() || skip_without_root() || skip_without(&["docker-compose"]) {
+        return;
+    }
+    let home = crate::gateway::home();
+    let daemon = home.up();
+    let image = Image::busybox();
+    let project = Project(sealock_testkit::unique_name());
+    let names = Names::of(["shop", "stranger"]);
+    let state = home.state().display().to_string();
+    let label = format!("{}={}", sealock_testkit::LABEL, sealock_testkit::run_id());
+    let guide = read("secrets-in-containers")
+        .replace("$ docker compose ", "$ docker-compose ")
+        .replace("$ docker run ", &format!("$ docker run --label={label} "))
+        .replace("    volumes:\n", &format!("    labels: [\"{label}\"]\n    volumes:\n"))
+        .replace("/var/lib/sealock", &state)
+        .replace("/usr/local/bin/sealock:", &format!("{}:", env!("CARGO_BIN_EXE_sealock")))
+        .replace("- /run/sealock/workload:", &format!("- {state}/run/workload:"))
+        .replace("-v /run/sealock/workload:", &format!("-v {state}/run/workload:"))
+        .replace("busybox", image.name());
+    let guide = names.placed(guide);
+    follow(&home, &guide, &[("COMPOSE_PROJECT_NAME", &project.0)], 15);
+    drop(names);
     assert_eq!(daemon.stop(), Some(0));
 }

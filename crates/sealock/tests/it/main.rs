@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod as_files;
 mod authority;
 mod demo;
 mod docker;
@@ -41,3 +42,4 @@ mod send;
 mod support;
 mod terminal;
 mod usage;
+mod workload;

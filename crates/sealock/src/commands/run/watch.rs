@@ -146,13 +146,18 @@ impl<'a> Watcher<'a> {
         Ok(all)
     }
 
-    /// Once for each reason.
+    /// Once for each reason; the number of the request is another each time.
     fn say(&mut self, reason: String) {
-        if self.said.as_ref() != Some(&reason) {
+        let same = |said: &String| without_request(said) == without_request(&reason);
+        if !self.said.as_ref().is_some_and(same) {
             self.job.printer.note(format!("warning: the values of before stay: {reason}"));
             self.said = Some(reason);
         }
     }
+}
+
+fn without_request(reason: &str) -> &str {
+    reason.rsplit_once(": request ").map_or(reason, |(reason, _)| reason)
 }
 
 fn first_missing(resolved: &Resolved, job: &Job<'_>) -> Option<String> {

@@ -47,9 +47,9 @@ impl Person {
         let output = curl.args(["--data", &body, &format!("https://{address}/v1/call")]).output();
         let output = output.unwrap();
         let said = text(&output.stdout);
-        let (answer, status) = said.rsplit_once('\n').unwrap_or_else(|| {
-            panic!("{command}: {}", text(&output.stderr));
-        });
+        let Some((answer, status)) = said.rsplit_once('\n') else {
+            return (0, text(&output.stderr).into());
+        };
         (status.parse().unwrap(), serde_json::from_str(answer).unwrap_or_default())
     }
 
