@@ -129,9 +129,9 @@ impl<'a> Scene<'a> {
         command.arg("-f").arg(self.path(file));
         match source {
             Source::Provider(name) => drop(command.arg("-p").arg(self.program(name))),
-            // Summon wants a provider, also where nobody is asked.
+            // Summon wants a provider and asks it, also for nothing; one that waits for a question is waited for.
             Source::Literal if starter != Starter::Run => {
-                command.arg("-p").arg(self.program("stream"));
+                command.arg("-p").arg(self.program("legacy"));
             }
             Source::Literal | Source::Vault => {}
         }
