@@ -11,10 +11,13 @@
 
 mod deliver;
 mod gateway;
+mod http;
 mod issue;
 mod measure;
 mod noise;
+mod process;
 mod seal;
+mod secrets;
 mod start;
 mod table;
 
@@ -34,6 +37,8 @@ pub(crate) struct Settings {
     /// Less of everything: to see whether the bench works, not how fast we are.
     quick: bool,
     json: Option<PathBuf>,
+    /// The peer of `run` and `summon`, where there is one.
+    summon: Option<PathBuf>,
 }
 
 /// Fills the table with what belongs together.
@@ -48,12 +53,13 @@ fn main() -> Result<()> {
         return gateway::stand_in(Path::new(socket));
     }
     let settings = parse(arguments.into_iter())?;
-    let groups: [(&str, Group); 5] = [
+    let groups: [(&str, Group); 6] = [
         ("start", start::run),
         ("deliver", deliver::run),
         ("seal", seal::run),
         ("issue", issue::run),
         ("gateway", gateway::run),
+        ("secrets", secrets::run),
     ];
     for name in &settings.only {
         if !groups.iter().any(|(group, _)| group == name) {
@@ -76,12 +82,18 @@ fn main() -> Result<()> {
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Settings> {
-    let mut settings =
-        Settings { sealock: "sealock".into(), only: Vec::new(), quick: false, json: None };
+    let mut settings = Settings {
+        sealock: "sealock".into(),
+        only: Vec::new(),
+        quick: false,
+        json: None,
+        summon: std::env::var_os("SEALOCK_BENCH_SUMMON").map(PathBuf::from),
+    };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
         match argument.as_str() {
             "--sealock" => settings.sealock = value()?.into(),
+            "--summon" => settings.summon = Some(value()?.into()),
             "--json" => settings.json = Some(value()?.into()),
             "--quick" => settings.quick = true,
             option if option.starts_with('-') => bail!("there is no option {option:?}"),

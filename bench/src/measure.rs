@@ -5,12 +5,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+/// Something that is timed.
+pub(crate) type Piece<'a> = &'a mut dyn FnMut() -> Result<Duration>;
+
 /// Runs each piece in turn, `rounds` times after one that is not counted. Returns the medians.
 pub(crate) fn in_turn<const PIECES: usize>(
     rounds: usize,
-    mut pieces: [&mut dyn FnMut() -> Result<Duration>; PIECES],
+    mut pieces: [Piece<'_>; PIECES],
 ) -> Result<[Duration; PIECES]> {
-    let mut times = [const { Vec::new() }; PIECES];
+    let mut medians = all_in_turn(rounds, &mut pieces)?.into_iter().map(median);
+    Ok(std::array::from_fn(|_| medians.next().unwrap_or_default()))
+}
+
+/// The same for any number of pieces, with all times of each.
+pub(crate) fn all_in_turn(rounds: usize, pieces: &mut [Piece<'_>]) -> Result<Vec<Vec<Duration>>> {
+    let mut times = vec![Vec::with_capacity(rounds); pieces.len()];
     for round in 0..=rounds {
         for (piece, times) in pieces.iter_mut().zip(&mut times) {
             let taken = piece()?;
@@ -19,7 +28,7 @@ pub(crate) fn in_turn<const PIECES: usize>(
             }
         }
     }
-    Ok(times.map(median))
+    Ok(times)
 }
 
 /// The middle one; the mean of the two in the middle when their number is even.
@@ -32,6 +41,12 @@ pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
     }
     let lower = middle.checked_sub(1).and_then(|index| times.get(index)).copied();
     (lower.unwrap_or(upper) + upper) / 2
+}
+
+/// What only one in a hundred takes longer than.
+pub(crate) fn slowest_hundredth(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() * 99 / 100).copied().unwrap_or_default()
 }
 
 /// How long a command takes, which has to succeed.
@@ -59,6 +74,9 @@ mod tests {
         assert_eq!(of(&[3, 1, 2]), 2.0);
         assert_eq!(of(&[4, 1, 2, 3]), 2.5);
         assert_eq!(of(&[7]), 7.0);
+        let hundred = (1..=100).map(Duration::from_secs).collect();
+        assert_eq!(slowest_hundredth(hundred), Duration::from_secs(100));
+        assert_eq!(slowest_hundredth(vec![Duration::from_secs(7)]), Duration::from_secs(7));
     }
 
     #[test]

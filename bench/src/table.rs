@@ -106,7 +106,6 @@ impl Table {
         });
     }
 
-    /// Us against a figure of the design.
     /// Us beside something that does less, to see what there is to be had: no budget.
     pub(crate) fn beside(&mut self, what: impl Into<String>, ours: Figure, peer: (&str, Figure)) {
         let ratio = ours.ratio(peer.1);
@@ -114,12 +113,35 @@ impl Table {
         self.push(Row { what: what.into(), ours, peer, budget: String::new(), met: true });
     }
 
+    /// Us against a figure of the design.
     pub(crate) fn budget(&mut self, what: impl Into<String>, ours: Figure, budget: Figure) {
+        self.within(what, ours, None, budget);
+    }
+
+    /// The same, with a peer's figure for comparison.
+    pub(crate) fn within(
+        &mut self,
+        what: impl Into<String>,
+        ours: Figure,
+        peer: Option<(&str, Figure)>,
+        budget: Figure,
+    ) {
         let less = matches!(budget, Figure::Milliseconds(_) | Figure::Megabytes(_));
         let sign = if less { '≤' } else { '≥' };
         let met = ours.ratio(budget) >= 1.0;
         let budget = format!("{sign} {}", budget.shown());
-        self.push(Row { what: what.into(), ours, peer: None, budget, met });
+        let peer = peer.map(|(name, figure)| Peer {
+            name: name.to_owned(),
+            figure,
+            ratio: ours.ratio(figure),
+        });
+        self.push(Row { what: what.into(), ours, peer, budget, met });
+    }
+
+    /// Only what it is: no peer, no budget.
+    pub(crate) fn alone(&mut self, what: impl Into<String>, ours: Figure) {
+        let what = what.into();
+        self.push(Row { what, ours, peer: None, budget: String::new(), met: true });
     }
 
     fn push(&mut self, row: Row) {
@@ -183,11 +205,13 @@ mod tests {
         table.budget("c", Figure::PerSecond(6000.0), Figure::PerSecond(5000.0));
         table.budget("d", time(30), time(20));
         table.beside("e", time(30), ("raw", time(20)));
+        table.within("f", time(10), Some(("peer", time(5))), time(20));
         let met: Vec<bool> = table.rows.iter().map(|row| row.met).collect();
-        assert_eq!(met, [true, false, true, false, true]);
+        assert_eq!(met, [true, false, true, false, true, true]);
         let text = table.to_markdown();
         assert!(text.contains("| a | 10 ms | peer 20 ms | 2.0× | ≥ 2× | met |"), "{text}");
         assert!(text.contains("| d | 30 ms |  |  | ≤ 20 ms | **missed** |"), "{text}");
+        assert!(text.contains("| f | 10 ms | peer 5.00 ms | 0.5× | ≤ 20 ms | met |"), "{text}");
         assert!(text.contains("| e | 30 ms | raw 20 ms | 0.7× |  |  |"), "{text}");
     }
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sealock_testkit::docker::{Container, Image, docker};
 
-use super::http::{Answer, Connection, Endpoint, request};
 use super::scene::{Nginx, Scene};
 use crate::Settings;
+use crate::http::{Answer, Connection, Endpoint, request};
 use crate::measure::median;
 use crate::noise::{mebibytes, write_noise};
 use crate::table::{Figure, Table};

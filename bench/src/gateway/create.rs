@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sealock_testkit::docker::Image;
 
-use super::http::{Connection, Endpoint, request, with_json};
 use super::scene::Scene;
 use crate::Settings;
+use crate::http::{Connection, Endpoint, request, with_json};
 use crate::measure::median;
 use crate::table::{Figure, Table};
 

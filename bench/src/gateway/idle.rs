@@ -11,9 +11,10 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::http::{Connection, Endpoint, request};
-use super::scene::{Process, Scene};
+use super::scene::Scene;
 use crate::Settings;
+use crate::http::{Connection, Endpoint, request};
+use crate::process::Process;
 use crate::table::{Figure, Table};
 
 const STREAMS: u64 = 10_000;

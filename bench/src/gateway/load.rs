@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::http::{Connection, Endpoint, request};
 use super::scene::{Nginx, Scene};
 use crate::Settings;
+use crate::http::{Connection, Endpoint, request};
 use crate::table::{Figure, Table};
 
 /// Clients at once, each on a connection that it keeps.

@@ -4,7 +4,6 @@
 
 mod bulk;
 mod create;
-mod http;
 mod idle;
 mod load;
 mod scene;

@@ -1,13 +1,10 @@
 //! The gateway, and nginx twice, before one engine: all with certificates of the same authority.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustls_pki_types::pem::PemObject;
@@ -15,13 +12,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealock_net::tls::client_config;
 use tokio_rustls::rustls::ClientConfig;
 
-use super::http::Endpoint;
 use crate::Settings;
+use crate::http::Endpoint;
 use crate::measure::command;
-
-/// For anything that has to start or end.
-const PATIENCE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(20);
+use crate::process::{Process, until};
 
 /// An installation with a running daemon.
 pub(super) struct Scene {
@@ -58,7 +52,7 @@ impl Scene {
         }
         let log = fs::File::create(folder.path().join("daemon.log"))?;
         up.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let daemon = Process(up.spawn().context("cannot start `sealock up`")?);
+        let daemon = Process::new(up.spawn().context("cannot start `sealock up`")?);
         let address = until("the gateway to listen", || {
             let mut status = crate::sealock(settings, "status");
             let output = status.args(["--json", "--state"]).arg(&state).output().ok()?;
@@ -86,7 +80,7 @@ impl Scene {
 
     /// Memory of the daemon that is in use now.
     pub(super) fn resident(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.daemon.0.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.daemon.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmRSS")?;
         Ok(kib.trim().parse::<u64>()? << 10)
@@ -145,39 +139,13 @@ impl Scene {
         fs::write(&file, text)?;
         let mut nginx = Command::new("nginx");
         nginx.arg("-p").arg(&prefix).arg("-c").arg(&file).arg("-e").arg(prefix.join("error.log"));
-        let process = Process(nginx.stdin(Stdio::null()).spawn().context("cannot start nginx")?);
+        let process =
+            Process::new(nginx.stdin(Stdio::null()).spawn().context("cannot start nginx")?);
         for port in [copied, tuned] {
             until("nginx to listen", || std::net::TcpStream::connect(("127.0.0.1", port)).ok())?;
         }
         let endpoint = |port: u16| self.endpoint(&format!("127.0.0.1:{port}"));
         Ok(Nginx { _process: process, copied: endpoint(copied), tuned: endpoint(tuned) })
-    }
-}
-
-/// A child that does not outlive the bench. Asked to end before it is made to: nginx has children of its own.
-pub(super) struct Process(Child);
-
-impl Process {
-    /// Starts this program once more, as something else, and waits for its first line.
-    pub(super) fn of_ourselves(arguments: &[&str]) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut process = Self(command.spawn()?);
-        let stdout = process.0.stdout.take().context("no stdout")?;
-        BufReader::new(stdout).read_line(&mut String::new())?;
-        Ok(process)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // What fails here has ended already.
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let ended = until("a child to end", || self.0.try_wait().ok().flatten());
-        if ended.is_err() {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
     }
 }
 
@@ -194,17 +162,4 @@ fn identity(folder: &Path) -> Result<Arc<ClientConfig>> {
 /// nginx wants to be told a port.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return Ok(found);
-        }
-        if Instant::now() > end {
-            bail!("waited in vain for {what}");
-        }
-        thread::sleep(PAUSE);
-    }
 }

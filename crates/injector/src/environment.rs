@@ -67,8 +67,13 @@ impl Environment {
 
     /// That of this process. What no program could read (an entry without a name) is left out.
     pub fn inherited() -> Self {
+        Self::of(std::env::vars_os())
+    }
+
+    /// These variables; what no program could read is left out.
+    pub(crate) fn of(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
         let mut all = Self::default();
-        for (name, value) in std::env::vars_os() {
+        for (name, value) in variables {
             let mut value = value.into_vec();
             let _ = all.set_bytes(&name, &value);
             value.zeroize();

@@ -56,6 +56,7 @@ mod crew;
 mod descriptors;
 mod environment;
 mod error;
+mod launch;
 mod lookup;
 mod process;
 mod replies;
@@ -66,15 +67,18 @@ mod text;
 mod tree;
 mod versions;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sealock_core::SecretBytes;
+
+use crate::environment::Environment;
+use launch::Launch;
 
 pub use cancel::Cancel;
 pub use descriptors::Inherited;
@@ -282,12 +286,13 @@ fn ask(
         return all_fail(FetchError::HalfAnswer { refusal });
     }
     tell(options, Event::FellBack { refusal: &refusal });
-    crew::in_parallel(questions.len(), options.concurrency, |at, started| {
+    let begun = |at: usize| {
         let index = indices.get(at).copied().unwrap_or_default();
         tell(options, Event::CallStarted { index });
-        let path = OsStr::new(questions.get(at).copied().unwrap_or_default());
-        call::call(context, path, started)
-    })
+    };
+    let questions: Vec<_> =
+        questions.iter().map(|path| Question { context, argument: OsStr::new(path) }).collect();
+    crew::ask_each(&questions, options, &begun)
 }
 
 fn tell(options: &Options<'_>, event: Event<'_>) {
@@ -300,41 +305,41 @@ fn tell(options: &Options<'_>, event: Event<'_>) {
 struct Context<'a> {
     provider: PathBuf,
     options: &'a Options<'a>,
-    environment: Option<Vec<(OsString, OsString)>>,
+    launch: Result<Launch, Arc<io::Error>>,
     until: Instant,
+}
+
+/// What one process is asked.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    context: &'a Context<'a>,
+    argument: &'a OsStr,
 }
 
 impl<'a> Context<'a> {
     fn new(provider: &Path, options: &'a Options<'a>) -> Self {
         let environment = match options.isolation {
-            Isolation::Inherit => None,
-            Isolation::Clean { keep } => Some(environment::kept(std::env::vars_os(), keep)),
+            Isolation::Inherit => Environment::inherited(),
+            Isolation::Clean { keep } => {
+                Environment::of(environment::kept(std::env::vars_os(), keep))
+            }
         };
         descriptors::withhold();
-        Self {
-            // A bare name would be looked for in PATH.
-            provider: std::path::absolute(provider).unwrap_or_else(|_| provider.to_owned()),
-            options,
-            environment,
-            until: Instant::now() + options.deadline.min(LONGEST),
-        }
+        // A bare name would be looked for in PATH.
+        let provider = std::path::absolute(provider).unwrap_or_else(|_| provider.to_owned());
+        let launch = Launch::new(&provider, environment, options.at_terminal).map_err(Arc::new);
+        Self { provider, options, launch, until: Instant::now() + options.deadline.min(LONGEST) }
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.provider);
-        if let Some(environment) = &self.environment {
-            command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
-        }
-        command
-    }
-
-    fn start(&self, command: Command, asked: bool) -> Result<process::Running, FetchError> {
+    /// Starts a process, with an argument or to be `asked` by its standard input.
+    fn start(&self, argument: Option<&OsStr>, asked: bool) -> Result<process::Running, FetchError> {
         if self.options.cancel.is_some_and(Cancel::is_cancelled) {
             return Err(FetchError::Cancelled);
         }
-        process::Running::start(command, asked, self.options.at_terminal).map_err(|source| {
-            FetchError::Start { provider: self.provider.clone(), source: Arc::new(source) }
-        })
+        let launch = self.launch.as_ref().map_err(Arc::clone);
+        launch
+            .and_then(|launch| launch.start(argument, asked).map_err(Arc::new))
+            .map_err(|source| FetchError::Start { provider: self.provider.clone(), source })
     }
 
     fn cancel(&self) -> Option<&Cancel> {

@@ -1,18 +1,16 @@
 //! One process for one value: `provider PATH`, which Summon's documents call the legacy mode.
 
-use std::ffi::OsStr;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use std::os::unix::process::ExitStatusExt as _;
 
 use sealock_core::SecretBytes;
-use zeroize::Zeroizing;
 
 use super::buffer::SecretBuffer;
 use super::error::FetchError;
-use super::process::{Read, Running, Woken, read_once};
-use super::{Context, MAXIMUM_VALUE, text};
+use super::process::{Read, Ready, Running, read_once};
+use super::{MAXIMUM_VALUE, Question, text};
 
 /// How long the pipes of a process that has ended may stay open. What it wrote is in them already; only
 /// something that it has started, and that goes on, can hold them.
@@ -49,58 +47,52 @@ impl Complaint {
     }
 }
 
-/// Asks for one value (or for `--version`), and says when there is nothing to do but wait for it.
-pub(super) fn call(
-    context: &Context<'_>,
-    argument: &OsStr,
-    started: &dyn Fn(),
-) -> Result<SecretBytes, FetchError> {
-    let mut command = context.command();
-    command.arg(argument);
-    let mut running = context.start(command, false)?;
-    started();
-    let mut value = SecretBuffer::default();
-    let mut complaint = Complaint::default();
-    // Whatever returns early from here on drops `running`, which ends it.
-    let leftovers = listen(context, &mut running, &mut value, &mut complaint)?;
-    let status = running.reap(leftovers)?;
-    judge(status, &complaint)?;
-    let trimmed = text::trimmed(value.bytes());
-    if trimmed.len() > MAXIMUM_VALUE {
-        return Err(FetchError::TooMuch { output: "output", limit: MAXIMUM_VALUE });
-    }
-    Ok(SecretBuffer::secret(trimmed))
+/// A process that was asked for one value (or for `--version`).
+pub(super) struct Call<'a> {
+    question: Question<'a>,
+    running: Running,
+    value: SecretBuffer,
+    complaint: Complaint,
+    /// When it has ended: how long its pipes may stay open.
+    last: Option<Instant>,
 }
 
-/// Reads until it has ended; says whether something of it is left.
-fn listen(
-    context: &Context<'_>,
-    running: &mut Running,
-    value: &mut SecretBuffer,
-    complaint: &mut Complaint,
-) -> Result<bool, FetchError> {
-    let mut scratch = Zeroizing::new(vec![0; 16 * 1024]);
-    let mut last = None;
-    loop {
-        let until = last.map_or(context.until, |last: Instant| last.min(context.until));
-        let ready = match running.wait(until, false, context.cancel())? {
-            Woken::Ready(ready) => ready,
-            Woken::Cancelled => return Err(FetchError::Cancelled),
-            Woken::Late if last.is_some() => return Ok(true),
-            Woken::Late => {
-                return Err(FetchError::Deadline {
-                    after: context.options.deadline,
-                    message: complaint.message(),
-                });
-            }
-        };
+/// How far a call is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// There is more to come.
+    Open,
+    /// The process has ended, and all that it wrote was read. `leftovers`: something of it goes on.
+    Over { leftovers: bool },
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn start(question: Question<'a>) -> Result<Self, FetchError> {
+        let running = question.context.start(Some(question.argument), false)?;
+        let (value, complaint) = (SecretBuffer::default(), Complaint::default());
+        Ok(Self { question, running, value, complaint, last: None })
+    }
+
+    pub(super) fn running(&mut self) -> &mut Running {
+        &mut self.running
+    }
+
+    /// When to look at it at the latest.
+    pub(super) fn until(&self) -> Instant {
+        let until = self.question.context.until;
+        self.last.map_or(until, |last| last.min(until))
+    }
+
+    /// Reads what there is.
+    pub(super) fn attend(&mut self, ready: Ready, scratch: &mut [u8]) -> Result<Step, FetchError> {
         let turns = if ready.ended { usize::MAX } else { TURN };
         if ready.stderr || ready.ended {
-            let take = |bytes: &[u8]| complaint.take(bytes);
-            read_some(&mut running.stderr, &mut scratch, turns, take)?;
+            let take = |bytes: &[u8]| self.complaint.take(bytes);
+            read_some(&mut self.running.stderr, scratch, turns, take)?;
         }
         if ready.stdout || ready.ended {
-            read_some(&mut running.stdout, &mut scratch, turns, |bytes| {
+            let value = &mut self.value;
+            read_some(&mut self.running.stdout, scratch, turns, |bytes| {
                 if value.len() + bytes.len() > MAXIMUM_VALUE + SLACK {
                     return Err(FetchError::TooMuch { output: "output", limit: MAXIMUM_VALUE });
                 }
@@ -108,12 +100,38 @@ fn listen(
                 Ok(())
             })?;
         }
+        let now = Instant::now();
         if ready.ended {
-            if running.stdout.is_none() && running.stderr.is_none() {
-                return Ok(false);
+            if self.running.stdout.is_none() && self.running.stderr.is_none() {
+                return Ok(Step::Over { leftovers: false });
             }
-            last = last.or_else(|| Some(Instant::now() + LEFTOVERS));
+            self.last = self.last.or(Some(now + LEFTOVERS));
         }
+        match self.last {
+            _ if now < self.until() => Ok(Step::Open),
+            Some(_) => Ok(Step::Over { leftovers: true }),
+            None => Err(FetchError::Deadline {
+                after: self.question.context.options.deadline,
+                message: self.complaint.message(),
+            }),
+        }
+    }
+
+    /// The value of a process that has ended.
+    pub(super) fn finish(self, leftovers: bool) -> Result<SecretBytes, FetchError> {
+        let status = self.running.reap(leftovers)?;
+        judge(status, &self.complaint)?;
+        let trimmed = text::trimmed(self.value.bytes());
+        if trimmed.len() > MAXIMUM_VALUE {
+            return Err(FetchError::TooMuch { output: "output", limit: MAXIMUM_VALUE });
+        }
+        Ok(SecretBuffer::secret(trimmed))
+    }
+
+    /// Gives up; the process is asked to end.
+    pub(super) fn give_up(mut self) -> Running {
+        self.running.ask_to_end();
+        self.running
     }
 }
 

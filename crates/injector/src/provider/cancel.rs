@@ -42,8 +42,11 @@ impl Cancel {
     pub fn is_cancelled(&self) -> bool {
         self.0.asked.load(Ordering::SeqCst)
     }
+}
 
-    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+impl AsFd for Cancel {
+    /// Readable once it was used; to wait for, and for nothing else.
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.event.as_fd()
     }
 }

@@ -107,9 +107,10 @@ const PROVIDERS: [&str; 31] = [
 pub(super) fn kept(
     all: impl Iterator<Item = (OsString, OsString)>,
     keep: &[String],
-) -> Vec<(OsString, OsString)> {
-    let patterns = || ALWAYS.into_iter().chain(PROVIDERS).chain(keep.iter().map(String::as_str));
-    all.filter(|(name, _)| patterns().any(|pattern| matches(pattern, name))).collect()
+) -> impl Iterator<Item = (OsString, OsString)> {
+    let patterns =
+        move || ALWAYS.into_iter().chain(PROVIDERS).chain(keep.iter().map(String::as_str));
+    all.filter(move |(name, _)| patterns().any(|pattern| matches(pattern, name)))
 }
 
 fn matches(pattern: &str, name: &OsStr) -> bool {
@@ -151,7 +152,7 @@ mod tests {
         ];
         let all = cases.iter().map(|(name, _)| (OsString::from(name), OsString::from("x")));
         let keep = ["MY_TOKEN".to_owned(), "TEAM_*".to_owned()];
-        let seen = kept(all, &keep);
+        let seen: Vec<_> = kept(all, &keep).collect();
         for (name, sees) in cases {
             assert_eq!(seen.iter().any(|(one, _)| one == name), sees, "{name}");
         }

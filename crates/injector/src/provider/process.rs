@@ -1,5 +1,5 @@
-//! A provider's process: started with nothing but its three streams, watched, and ended with all that belongs
-//! to it.
+//! A provider's processes: with nothing but their three streams, watched many at a time, and ended with all that
+//! belongs to them.
 //!
 //! The process leads a group of its own, so that its children can be ended with it. Its number is not given
 //! back to the system (it is not reaped) before the last signal was sent to the group, so that no signal
@@ -7,21 +7,20 @@
 //! would stop it; then its descendants are looked up in /proc instead.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, pidfd_open,
+    waitid, waitpid,
 };
 
 use super::cancel::Cancel;
+use super::launch::Streams;
 use super::tree::Tree;
 
 /// How long a provider may take to end when it is asked to, before it is made to.
@@ -30,22 +29,29 @@ const GRACE: Duration = Duration::from_millis(300);
 const KILLED: Duration = Duration::from_secs(2);
 /// How often to look for the end of a process where the kernel does not tell.
 const GLANCE: Duration = Duration::from_millis(5);
-/// A file that is being written cannot be executed; whoever installs a provider has finished by then.
-const BUSY: Duration = Duration::from_millis(500);
 
 /// A process that has been started and not been reaped.
 pub(super) struct Running {
-    child: Child,
     pid: Pid,
     /// Readable once it has ended; not there on old kernels.
     end: Option<OwnedFd>,
     /// Whether its end has been seen.
     ended: bool,
     own_group: bool,
+    /// That it was asked to end.
+    asked: Option<Asked>,
     reaped: bool,
     pub(super) stdin: Option<OwnedFd>,
     pub(super) stdout: Option<OwnedFd>,
     pub(super) stderr: Option<OwnedFd>,
+}
+
+/// A request to end.
+struct Asked {
+    /// Its descendants, where no group holds them together.
+    tree: Option<Tree>,
+    /// When patience is over.
+    until: Instant,
 }
 
 /// What there is to do.
@@ -74,34 +80,19 @@ pub(super) enum Read {
 }
 
 impl Running {
-    /// Starts it. `asked`: we write to its standard input, which is empty otherwise. `at_terminal`: it stays in
-    /// our process group.
-    pub(super) fn start(mut command: Command, asked: bool, at_terminal: bool) -> io::Result<Self> {
-        keep_exit_codes()?;
-        let input = if asked { Stdio::piped() } else { Stdio::null() };
-        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if !at_terminal {
-            command.process_group(0);
-        }
-        let mut child = spawn(&mut command)?;
-        let pid = Pid::from_child(&child);
-        let mut running = Self {
-            stdin: child.stdin.take().map(OwnedFd::from),
-            stdout: child.stdout.take().map(OwnedFd::from),
-            stderr: child.stderr.take().map(OwnedFd::from),
-            child,
+    /// A process that has just been started.
+    pub(super) fn new(pid: Pid, streams: Streams, own_group: bool) -> Self {
+        Self {
             pid,
-            end: None,
+            end: pidfd_open(pid, PidfdFlags::empty()).ok(),
             ended: false,
-            own_group: !at_terminal,
+            own_group,
+            asked: None,
             reaped: false,
-        };
-        running.end = pidfd_open(pid, PidfdFlags::empty()).ok();
-        for stream in [&running.stdin, &running.stdout, &running.stderr].into_iter().flatten() {
-            // Ours only: the other end of a pipe has flags of its own.
-            rustix::io::ioctl_fionbio(stream, true)?;
+            stdin: streams.stdin,
+            stdout: Some(streams.stdout),
+            stderr: Some(streams.stderr),
         }
-        Ok(running)
     }
 
     /// Waits until there is something to do, or until `until`. That it has ended is said each time.
@@ -111,32 +102,13 @@ impl Running {
         write: bool,
         cancel: Option<&Cancel>,
     ) -> io::Result<Woken> {
-        if cancel.is_some_and(Cancel::is_cancelled) {
-            return Ok(Woken::Cancelled);
-        }
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if left.is_zero() && !cancel.is_some_and(Cancel::is_cancelled) {
             return Ok(Woken::Late);
         }
-        let left = if self.end.is_none() { left.min(GLANCE) } else { left };
-        let stdin = self.stdin.as_ref().filter(|_| write).map(AsFd::as_fd);
-        // Once it has ended, its descriptor would wake us for ever.
-        let end = self.end.as_ref().filter(|_| !self.ended).map(AsFd::as_fd);
-        let mut ready = Ready::default();
-        let mut cancelled = false;
-        let mut watched = Watched::default();
-        watched.add(stdin, PollFlags::OUT, &mut ready.stdin);
-        watched.add(self.stdout.as_ref().map(AsFd::as_fd), PollFlags::IN, &mut ready.stdout);
-        watched.add(self.stderr.as_ref().map(AsFd::as_fd), PollFlags::IN, &mut ready.stderr);
-        watched.add(end, PollFlags::IN, &mut ready.ended);
-        watched.add(cancel.map(Cancel::as_fd), PollFlags::IN, &mut cancelled);
-        watched.wait(left)?;
-        if cancelled {
-            return Ok(Woken::Cancelled);
-        }
-        self.ended |= ready.ended || (self.end.is_none() && self.has_ended());
-        ready.ended = self.ended;
-        Ok(Woken::Ready(ready))
+        let ready = look_at(&mut [self], write, left, cancel)?;
+        let first = ready.and_then(|ready| ready.into_iter().next());
+        Ok(first.map_or(Woken::Cancelled, Woken::Ready))
     }
 
     /// Whether the process itself has ended; its children may go on.
@@ -157,18 +129,34 @@ impl Running {
         self.end_all();
     }
 
-    fn end_all(&mut self) {
-        let mut tree = if self.own_group { None } else { Some(Tree::of(self.pid)) };
+    /// Asks it to end, and listens to it no more. It is made to when it is dropped; to drop it before patience is
+    /// over waits for that.
+    pub(super) fn ask_to_end(&mut self) {
+        if self.asked.is_some() {
+            return;
+        }
+        let tree = if self.own_group { None } else { Some(Tree::of(self.pid)) };
         self.signal(Signal::TERM, tree.as_ref());
-        self.stdin = None;
-        self.wait_for_end(GRACE);
-        if let Some(tree) = &mut tree {
+        self.asked = Some(Asked { tree, until: Instant::now() + GRACE });
+        (self.stdin, self.stdout, self.stderr) = (None, None, None);
+    }
+
+    /// When the patience with one that was asked to end is over.
+    pub(super) fn patience(&self) -> Option<Instant> {
+        self.asked.as_ref().map(|asked| asked.until)
+    }
+
+    fn end_all(&mut self) {
+        self.ask_to_end();
+        let Some(mut asked) = self.asked.take() else { return };
+        self.wait_for_end(asked.until);
+        if let Some(tree) = &mut asked.tree {
             tree.grow();
         }
-        self.signal(Signal::KILL, tree.as_ref());
-        if self.wait_for_end(KILLED) {
+        self.signal(Signal::KILL, asked.tree.as_ref());
+        if self.wait_for_end(Instant::now() + KILLED) {
             // It has ended, so this does not wait.
-            let _ = self.child.wait();
+            let _ = self.exit_status();
         }
         self.reaped = true;
     }
@@ -180,7 +168,17 @@ impl Running {
             self.signal(Signal::KILL, None);
         }
         self.reaped = true;
-        self.child.wait()
+        self.exit_status()
+    }
+
+    fn exit_status(&self) -> io::Result<ExitStatus> {
+        loop {
+            match waitpid(Some(self.pid), WaitOptions::empty()) {
+                Err(Errno::INTR) | Ok(None) => {}
+                Ok(Some((_, status))) => return Ok(ExitStatus::from_raw(status.as_raw())),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
     }
 
     fn signal(&self, signal: Signal, tree: Option<&Tree>) {
@@ -191,8 +189,7 @@ impl Running {
         }
     }
 
-    fn wait_for_end(&self, span: Duration) -> bool {
-        let until = Instant::now() + span;
+    fn wait_for_end(&self, until: Instant) -> bool {
         while !self.has_ended() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -200,8 +197,8 @@ impl Running {
             }
             let left = if self.end.is_none() { left.min(GLANCE) } else { left };
             let mut ended = false;
-            let mut watched = Watched::default();
-            watched.add(self.end.as_ref().map(AsFd::as_fd), PollFlags::IN, &mut ended);
+            let mut watched = Watched::with_capacity(1);
+            watched.add(self.end.as_ref(), PollFlags::IN, &mut ended);
             if watched.wait(left).is_err() {
                 return false;
             }
@@ -218,17 +215,57 @@ impl Drop for Running {
     }
 }
 
+/// What each of these has for us, as soon as one of them has something, or after `span`; nothing when it was cancelled.
+/// `write`: there is something to be written, too.
+pub(super) fn look_at(
+    all: &mut [&mut Running],
+    write: bool,
+    span: Duration,
+    cancel: Option<&Cancel>,
+) -> io::Result<Option<Vec<Ready>>> {
+    if cancel.is_some_and(Cancel::is_cancelled) {
+        return Ok(None);
+    }
+    let blind = all.iter().any(|one| one.end.is_none());
+    let span = if blind { span.min(GLANCE) } else { span };
+    let mut ready = vec![Ready::default(); all.len()];
+    let mut cancelled = false;
+    let mut watched = Watched::with_capacity(4 * all.len() + 1);
+    for (one, ready) in all.iter().zip(&mut ready) {
+        watched.add(one.stdin.as_ref().filter(|_| write), PollFlags::OUT, &mut ready.stdin);
+        watched.add(one.stdout.as_ref(), PollFlags::IN, &mut ready.stdout);
+        watched.add(one.stderr.as_ref(), PollFlags::IN, &mut ready.stderr);
+        // Once it has ended, its descriptor would wake us for ever.
+        watched.add(one.end.as_ref().filter(|_| !one.ended), PollFlags::IN, &mut ready.ended);
+    }
+    if let Some(cancel) = cancel {
+        watched.add(Some(cancel), PollFlags::IN, &mut cancelled);
+    }
+    watched.wait(span)?;
+    if cancelled {
+        return Ok(None);
+    }
+    for (one, ready) in all.iter_mut().zip(&mut ready) {
+        one.ended |= ready.ended || (one.end.is_none() && one.has_ended());
+        ready.ended = one.ended;
+    }
+    Ok(Some(ready))
+}
+
 /// Descriptors to wait for, and what to set when there is something.
-#[derive(Default)]
 struct Watched<'a> {
     streams: Vec<PollFd<'a>>,
     flags: Vec<&'a mut bool>,
 }
 
 impl<'a> Watched<'a> {
-    fn add(&mut self, stream: Option<BorrowedFd<'a>>, events: PollFlags, flag: &'a mut bool) {
+    fn with_capacity(capacity: usize) -> Self {
+        Self { streams: Vec::with_capacity(capacity), flags: Vec::with_capacity(capacity) }
+    }
+
+    fn add(&mut self, stream: Option<&'a impl AsFd>, events: PollFlags, flag: &'a mut bool) {
         if let Some(stream) = stream {
-            self.streams.push(PollFd::from_borrowed_fd(stream, events));
+            self.streams.push(PollFd::new(stream, events));
             self.flags.push(flag);
         }
     }
@@ -273,32 +310,4 @@ where
         Err(Errno::AGAIN | Errno::INTR) => Ok(Read::Nothing),
         Err(errno) => Err(errno.into()),
     }
-}
-
-fn spawn(command: &mut Command) -> io::Result<Child> {
-    let until = Instant::now() + BUSY;
-    loop {
-        match command.spawn() {
-            Err(error)
-                if error.raw_os_error() == Some(Errno::TXTBSY.raw_os_error())
-                    && Instant::now() < until =>
-            {
-                thread::sleep(GLANCE);
-            }
-            other => return other,
-        }
-    }
-}
-
-/// A process that was started with SIGCHLD ignored gets no exit codes of its children. A handler, which does
-/// nothing, makes the kernel keep them.
-fn keep_exit_codes() -> io::Result<()> {
-    static HANDLER: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    if HANDLER.get().is_none() {
-        let flag = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(signal_hook::consts::SIGCHLD, Arc::clone(&flag))?;
-        // A second thread may have been here meanwhile; two handlers do no harm.
-        let _ = HANDLER.set(flag);
-    }
-    Ok(())
 }

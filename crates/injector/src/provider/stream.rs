@@ -54,7 +54,7 @@ impl From<std::io::Error> for Stop {
 
 /// Asks for all of `paths`; none has a line end in it. There is a value for each, or none at all.
 pub(super) fn ask(context: &Context<'_>, paths: &[&str]) -> Result<Vec<SecretBytes>, Stop> {
-    let running = context.start(context.command(), true)?;
+    let running = context.start(None, true)?;
     let mut conversation = Conversation {
         context,
         running,

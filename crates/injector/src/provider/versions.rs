@@ -3,8 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use sealock_core::SecretBytes;
+
 use super::error::FetchError;
-use super::{Context, Options, call, crew, text};
+use super::{Context, Options, Question, crew, text};
 
 /// A provider and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,24 +19,16 @@ pub struct ProviderVersion {
 
 /// Runs each of `names` in `folder` with `--version`.
 pub fn versions(folder: &Path, names: &[OsString], options: &Options<'_>) -> Vec<ProviderVersion> {
-    crew::in_parallel(names.len(), options.concurrency, |index, started| {
-        let name = names.get(index).map(OsString::as_os_str).unwrap_or_default();
-        ProviderVersion {
-            name: name.to_string_lossy().into_owned(),
-            version: version(folder, name, options, started).ok(),
-        }
-    })
-}
-
-fn version(
-    folder: &Path,
-    name: &OsStr,
-    options: &Options<'_>,
-    started: &dyn Fn(),
-) -> Result<String, FetchError> {
-    let printed =
-        call::call(&Context::new(&folder.join(name), options), OsStr::new("--version"), started)?;
-    Ok(text::printable(printed.expose()))
+    let contexts: Vec<_> =
+        names.iter().map(|name| Context::new(&folder.join(name), options)).collect();
+    let argument = OsStr::new("--version");
+    let questions: Vec<_> = contexts.iter().map(|context| Question { context, argument }).collect();
+    let printed = crew::ask_each(&questions, options, &|_| {});
+    let version = |(name, printed): (&OsString, Result<SecretBytes, FetchError>)| ProviderVersion {
+        name: name.to_string_lossy().into_owned(),
+        version: printed.ok().map(|printed| text::printable(printed.expose())),
+    };
+    names.iter().zip(printed).map(version).collect()
 }
 
 /// The list as Summon prints it, with the last line's end.

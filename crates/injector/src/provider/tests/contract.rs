@@ -163,6 +163,37 @@ rmdir \"$HERE/slot.$1\"");
 }
 
 #[test]
+fn many_legacy_values_come_in_order_however_many_run_at_once() {
+    let scratch = Scratch::new();
+    let provider =
+        scratch.sh("[ $# -gt 0 ] || exit 2\necho \"$1\" >> \"$HERE/log\"\necho \"value of $1\"");
+    let asked: Vec<String> = (0..60).map(|number| number.to_string()).collect();
+    for at_once in [1, 5, 64] {
+        let concurrency = NonZeroUsize::new(at_once).unwrap();
+        let results = fetch(&provider, &asked, &Options { concurrency, ..Options::default() });
+        let values: Vec<String> = asked.iter().map(|path| format!("value of {path}")).collect();
+        assert_eq!(shown(results), values);
+        let log = fs::read_to_string(scratch.path("log")).unwrap();
+        assert_eq!(log.lines().count(), 60, "each is asked for once");
+        fs::remove_file(scratch.path("log")).unwrap();
+    }
+}
+
+#[test]
+fn as_many_wait_at_once_as_are_allowed() {
+    let scratch = Scratch::new();
+    // The first fifteen wait for the sixteenth.
+    let provider = scratch.sh("[ $# -gt 0 ] || exit 2
+[ \"$1\" != 15 ] || touch \"$HERE/here\"
+until [ -e \"$HERE/here\" ]; do sleep 0.01; done
+echo together");
+    let asked: Vec<String> = (0..32).map(|number| number.to_string()).collect();
+    let concurrency = NonZeroUsize::new(16).unwrap();
+    let results = fetch(&provider, &asked, &Options { concurrency, ..Options::default() });
+    assert_eq!(shown(results), vec!["together"; 32]);
+}
+
+#[test]
 fn nothing_is_started_where_nothing_is_asked() {
     let missing = Path::new("/nonexistent/provider");
     assert!(fetch(missing, &[], &Options::default()).is_empty());

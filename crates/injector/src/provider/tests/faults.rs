@@ -174,6 +174,28 @@ fn a_flood_is_ended_at_the_limit() {
 }
 
 #[test]
+fn those_that_flood_and_do_not_want_to_end_hold_up_nobody() {
+    let scratch = Scratch::new();
+    let provider = scratch.sh(&format!(
+        "{ONLY_LEGACY}case $1 in
+good*) echo \"$1\";;
+*) trap '' TERM PIPE; echo $$ >> \"$HERE/pids\"; head -c 2000000 /dev/zero; while :; do sleep 1000; done;;
+esac"
+    ));
+    let asked: Vec<String> = (0..24)
+        .map(|number| format!("{}{number}", if number % 3 == 0 { "good" } else { "bad" }))
+        .collect();
+    let results = fetch(&provider, &asked, &Options::default());
+    for (path, result) in asked.iter().zip(shown(results)) {
+        match path.starts_with("good") {
+            true => assert_eq!(result, *path),
+            false => assert!(result.contains("printed more than"), "{result}"),
+        }
+    }
+    assert!(scratch.pids("pids").end_soon());
+}
+
+#[test]
 fn of_a_long_complaint_the_beginning_is_kept() {
     let scratch = Scratch::new();
     let provider = scratch.sh(&format!(

@@ -18,7 +18,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
 /// Where something listens that speaks the engine's API.
 #[derive(Clone)]
-pub(super) enum Endpoint {
+pub(crate) enum Endpoint {
     /// The engine itself.
     Socket(PathBuf),
     /// What stands before it, with a client certificate.
@@ -26,7 +26,7 @@ pub(super) enum Endpoint {
 }
 
 /// A connection that is kept.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     io: Box<dyn Io>,
     buffer: Vec<u8>,
     /// What of the buffer was used already.
@@ -36,14 +36,14 @@ pub(super) struct Connection {
 }
 
 /// What came back.
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// Bytes of the body.
-    pub(super) length: u64,
+    pub(crate) length: u64,
     /// The body's beginning.
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Whether the connection is over.
-    pub(super) last: bool,
+    pub(crate) last: bool,
 }
 
 enum Length {
@@ -53,7 +53,7 @@ enum Length {
 }
 
 impl Connection {
-    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self> {
+    pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self> {
         let io: Box<dyn Io> = match endpoint {
             Endpoint::Socket(path) => Box::new(UnixStream::connect(path).await?),
             Endpoint::Tls(address, config) => {
@@ -68,23 +68,23 @@ impl Connection {
     }
 
     /// Keeps bodies whole, which costs time.
-    pub(super) fn keep_all(&mut self) {
+    pub(crate) fn keep_all(&mut self) {
         self.most = usize::MAX;
     }
 
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.io.write_all(bytes).await?;
         Ok(self.io.flush().await?)
     }
 
     /// A request without a body, and all of its answer.
-    pub(super) async fn ask(&mut self, request: &[u8]) -> Result<Answer> {
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<Answer> {
         self.send(request).await?;
         self.answer().await
     }
 
     /// Reads an answer to its end.
-    pub(super) async fn answer(&mut self) -> Result<Answer> {
+    pub(crate) async fn answer(&mut self) -> Result<Answer> {
         let (status, length, mut last) = self.head().await?;
         let mut answer = Answer { status, length: 0, body: Vec::new(), last };
         match length {
@@ -116,7 +116,7 @@ impl Connection {
     }
 
     /// Waits for the head of an answer and says its status.
-    pub(super) async fn status(&mut self) -> Result<u16> {
+    pub(crate) async fn status(&mut self) -> Result<u16> {
         let (status, ..) = self.head().await?;
         Ok(status)
     }
@@ -195,19 +195,19 @@ impl Connection {
     }
 
     /// An idle connection owns no buffer.
-    pub(super) fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.buffer = Vec::new();
         self.used = 0;
     }
 }
 
 /// The head of a request without a body.
-pub(super) fn request(method: &str, target: &str) -> Vec<u8> {
+pub(crate) fn request(method: &str, target: &str) -> Vec<u8> {
     format!("{method} {target} HTTP/1.1\r\nHost: docker\r\n\r\n").into_bytes()
 }
 
 /// A request with a body of JSON.
-pub(super) fn with_json(method: &str, target: &str, body: &str) -> Vec<u8> {
+pub(crate) fn with_json(method: &str, target: &str, body: &str) -> Vec<u8> {
     format!(
         "{method} {target} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",
