@@ -31,6 +31,9 @@ pub use watchman::{Escalation, Watchman, end_by};
 use crate::environment::Environment;
 use crate::provider::{self, Inherited};
 
+/// ENOEXEC
+const NO_PROGRAM: i32 = 8;
+
 /// Why a program was not started.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -100,6 +103,15 @@ impl Program {
         Ok(Self { path, arguments: all })
     }
 
+    /// The same as a script of the shell's: what a shell makes of a file that the kernel takes for no program
+    /// (execvp(3)).
+    fn by_shell(&self) -> Self {
+        let file = CString::new(self.path.as_os_str().as_bytes()).unwrap_or_default();
+        let rest = self.arguments.iter().skip(1).cloned();
+        let arguments = [CString::from(c"/bin/sh"), file].into_iter().chain(rest).collect();
+        Self { path: PathBuf::from("/bin/sh"), arguments }
+    }
+
     fn path_text(&self) -> Result<CString, ChildError> {
         CString::new(self.path.as_os_str().as_bytes()).map_err(|_| ChildError::Argument)
     }
@@ -159,9 +171,15 @@ impl Child {
         inherited: &Inherited,
         descriptors: &[OwnedFd],
     ) -> Result<Self, ChildError> {
-        let pid = for_child(inherited, descriptors)
-            .and_then(|mappings| spawn(program, environment, streams, &mappings))
-            .map_err(|source| ChildError::Start { program: program.shown(), source })?;
+        let pid = for_child(inherited, descriptors).and_then(|mappings| {
+            match spawn(program, environment, streams, &mappings) {
+                Err(error) if error.raw_os_error() == Some(NO_PROGRAM) => {
+                    spawn(&program.by_shell(), environment, streams, &mappings)
+                }
+                other => other,
+            }
+        });
+        let pid = pid.map_err(|source| ChildError::Start { program: program.shown(), source })?;
         Ok(Self { pid, program: program.shown() })
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustix::process::Pid;
-use signal_hook::consts::signal::{SIGKILL, SIGQUIT, SIGTERM};
+use signal_hook::consts::signal::{SIGCONT, SIGKILL, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Handle;
 
 use super::signals::{Received, Signals, pass_on, send};
@@ -44,6 +44,10 @@ struct State {
     early: Option<i32>,
     /// Whether any has come at all.
     ending: bool,
+    /// Whether there has been a child: what comes when it has just ended was for it.
+    started: bool,
+    /// The terminal stopped the whole group, so what lets it go on is for all of it too.
+    stopped_together: bool,
 }
 
 impl Watchman {
@@ -75,6 +79,7 @@ impl Watchman {
     pub fn child(&self, child: Option<Pid>) {
         let mut state = self.shared.state.lock();
         state.child = child;
+        state.started |= child.is_some();
         // What came while it was being started is for it.
         if let (Some(child), Some(signal)) = (child, state.early.take()) {
             state.requests += 1;
@@ -127,12 +132,16 @@ impl Shared {
                     pass_on(received, child);
                 }
             }
+            Some(_) if received.signal == SIGCONT && state.stopped_together => {
+                state.stopped_together = false;
+            }
             Some(child) => {
+                state.stopped_together = received.stops() && received.by_terminal;
                 // It may stop this process, and then nobody else is to wait for the lock.
                 drop(state);
                 pass_on(received, child);
             }
-            None if asks => {
+            None if asks && !state.started => {
                 state.early.get_or_insert(received.signal);
                 if let Some(cancel) = &self.cancel {
                     cancel.cancel();

@@ -319,6 +319,15 @@ impl ManifestError {
     /// What to do about it, where a person can do something.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::TooLarge { .. } => "a file has references to secrets, not large texts",
+            Self::TooDeep { .. } | Self::TooManyNodes { .. } | Self::TooManyEntries { .. } => {
+                "divide it into several files"
+            }
+            Self::Syntax { .. } => {
+                "write NAME: value, indented by spaces; a value with special characters in quotes"
+            }
+            Self::NotAMapping { .. } => "write NAME: value, one on a line",
+            Self::KeyNotScalar { .. } => "write one text before the colon",
             Self::DuplicateKey { .. } => "remove one of the two",
             Self::Name { .. } => "a name is not empty and has no `=` and no control characters",
             Self::Undeclared { name, .. } => {

@@ -30,7 +30,7 @@ pub(crate) struct RunArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with = "yaml")]
     pub(crate) file: Option<PathBuf>,
     /// The same as text
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) yaml: Option<String>,
     /// Look for the file in the folders above too
     #[arg(long)]
@@ -84,12 +84,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) as_files: bool,
     /// The program and its arguments
-    #[arg(
-        trailing_var_arg = true,
-        required = true,
-        allow_hyphen_values = true,
-        value_name = "COMMAND"
-    )]
+    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
 

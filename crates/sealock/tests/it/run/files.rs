@@ -118,7 +118,7 @@ fn a_folder_with_all_secrets_below_a_path() {
     let yaml = "sealock.files:\n  - path: secrets\n    prefix: shop\n    permissions: 0440\n";
     let script = "cd secrets; for f in $(find . -type f | sort); do echo \"$f $(cat $f) $(stat -c %a $f)\"; done; stat -c %a . db";
     let out = world.prints(&[], yaml, script);
-    assert_eq!(out, "./db/password p w 440\n./db/user me 440\n./key k 440\n550\n550\n");
+    assert_eq!(out, "./db/password p w 440\n./db/user me 440\n./key k 440\n750\n750\n");
     assert!(world.stage.listing().is_empty(), "{:?}", world.stage.listing());
     // Substitution, and a provider that cannot list.
     let yaml = "sealock.files:\n  - path: two\n    prefix: shop/$part\n";

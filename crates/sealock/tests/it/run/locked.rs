@@ -98,13 +98,18 @@ fn a_damaged_vault_gives_an_error_and_no_value() {
     // The wrapping key of another installation.
     let other = Home::initialised();
     let key = |home: &Home| {
-        let entries = std::fs::read_dir(home.state()).unwrap().map(|entry| entry.unwrap().path());
+        let entries = std::fs::read_dir(home.state().join("keys"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         let mut keys: Vec<_> =
             entries.filter(|path| path.extension().is_some_and(|end| end == "key")).collect();
         keys.pop()
     };
     let (Some(ours), Some(theirs)) = (key(&world.home), key(&other)) else {
-        panic!("{:?}", std::fs::read_dir(world.home.state()).unwrap().collect::<Vec<_>>());
+        panic!(
+            "{:?}",
+            std::fs::read_dir(world.home.state().join("keys")).unwrap().collect::<Vec<_>>()
+        );
     };
     std::fs::copy(theirs, &ours).unwrap();
     std::fs::set_permissions(&ours, std::fs::Permissions::from_mode(0o600)).unwrap();

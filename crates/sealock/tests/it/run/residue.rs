@@ -181,14 +181,15 @@ fn nothing_is_left_on_the_host() {
             // While it runs it is in the program, and nowhere in a command line.
             assert_eq!(search.processes("cmdline"), [""; 0], "{what} {end}");
             match *what {
-                "variable" => assert_eq!(
-                    search.processes("environ"),
-                    [format!("/proc/{}/environ", running.id())]
-                ),
-                "files" => assert_eq!(
-                    search.files(&[Path::new("/dev/shm"), &world.stage.path("")]).len(),
-                    2
-                ),
+                "variable" => {
+                    let own = format!("/proc/{}/environ", running.id());
+                    assert!(search.processes("environ").contains(&own));
+                }
+                "files" => {
+                    assert_eq!(search.processes("environ"), [""; 0]);
+                    let places = [Path::new("/dev/shm"), &world.stage.path("")];
+                    assert_eq!(search.files(&places).len(), 2);
+                }
                 "descriptor" => assert_eq!(search.machine(&world), [""; 0]),
                 _ => {}
             }
