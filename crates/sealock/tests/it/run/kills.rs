@@ -72,9 +72,10 @@ fn a_child_that_does_not_listen_is_killed() {
 
 #[test]
 fn what_both_leave_the_next_start_heals() {
+    type Start<'a> = Box<dyn Fn() -> std::process::Command + 'a>;
     let world = World::with(&[("prod/db", "hunter2")]);
     // The next start may be one of Summon's, and need no files itself.
-    let next: [(&str, Box<dyn Fn() -> std::process::Command>); 3] = [
+    let next: [(&str, Start<'_>); 3] = [
         ("with files", Box::new(|| world.sh(&[], "X: !file x", "true"))),
         ("without", Box::new(|| world.sh(&[], "X: x", "true"))),
         ("summon", Box::new(|| world.stage.summon(&["--yaml", "X: x", "true"]))),

@@ -135,6 +135,9 @@ impl Search {
 /// How a run ends.
 const ENDS: [&str; 4] = ["exit 0", "exit 3", "TERM", "KILL"];
 
+/// How the program is started with the last line of its script.
+type Start<'a> = Box<dyn Fn(&str) -> Command + 'a>;
+
 #[test]
 fn nothing_is_left_on_the_host() {
     let search = Search::new();
@@ -154,7 +157,7 @@ fn nothing_is_left_on_the_host() {
             "echo \"begun ${{#A}} $(wc -c < ${{F:-/dev/null}})\"; while [ ! -e go ]; do sleep 0.02; done; {end}"
         )
     };
-    let mut runs: Vec<(&str, Box<dyn Fn(&str) -> Command + '_>)> = Vec::new();
+    let mut runs: Vec<(&str, Start<'_>)> = Vec::new();
     let flags: [(&str, &[&str], &str); 5] = [
         ("variable", &[], "A: !var prod/db\n"),
         ("files", &[], files),

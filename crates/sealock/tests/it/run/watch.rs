@@ -37,7 +37,7 @@ fn with_a_signal_files_are_written_anew_and_the_program_stays() {
     let script =
         format!("echo \"pid $$\"; {show}; trap '{show}' HUP; while :; do sleep 0.02; done");
     let mut running =
-        Running::start(world.sh(&["--watch=1s", "--on-change", "signal:HUP"], &yaml, &script));
+        Running::start(world.sh(&["--watch=1s", "--on-change", "signal:HUP"], yaml, &script));
     running.prints("one {\"p\":\"one\"} a1\n");
     world.set("prod/db", "two");
     running.prints("two {\"p\":\"two\"} a1\n");

@@ -6,6 +6,7 @@ use super::table::{hold, row};
 const SHOW: &str = "echo \"[${A-unset}]\"";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table with a row for each flag")]
 fn flags() {
     hold([
         row("flags come before the command: what follows is the command's")

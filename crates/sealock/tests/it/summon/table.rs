@@ -165,7 +165,7 @@ impl Stage {
             .replace("{providers}", &folder("providers"))
             .replace("{bin}", &folder("bin"))
             .replace("{home}", &folder("home"))
-            .replace("{stage}", &folder("").trim_end_matches('/').to_owned())
+            .replace("{stage}", folder("").trim_end_matches('/'))
     }
 }
 
