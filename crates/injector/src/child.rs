@@ -20,7 +20,7 @@ use std::time::Duration;
 use command_fds::{CommandFdExt, FdMapping};
 
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::SigSet;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use rustix::process::{Pid, WaitOptions};
 use thiserror::Error;
@@ -151,13 +151,6 @@ pub struct Child {
 /// Between two looks at children that may be providers.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Signals that this process, or Rust for it, has set aside; a program expects them as they are by default.
-fn defaults() -> SigSet {
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGPIPE);
-    set
-}
-
 impl Child {
     /// Starts the program. Besides the three streams it gets what was inherited and `descriptors`, which no
     /// other program gets, each under its number.
@@ -260,7 +253,7 @@ fn spawn(
     mappings: &[FdMapping],
 ) -> io::Result<Pid> {
     let mut attributes = PosixSpawnAttr::init()?;
-    attributes.set_sigdefault(&defaults())?;
+    attributes.set_sigdefault(&signals::defaults())?;
     attributes.set_sigmask(&SigSet::empty())?;
     attributes.set_flags(
         PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,

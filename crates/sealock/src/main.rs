@@ -7,10 +7,8 @@ mod printer;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::args::Cli;
 use crate::printer::{Printer, exit};
 
 /// The name under which this program is Summon.
@@ -22,7 +20,7 @@ fn main() -> ExitCode {
     if std::path::Path::new(&called).file_name().is_some_and(|name| name == SUMMON) {
         return commands::summon(&arguments.collect::<Vec<_>>());
     }
-    let cli = match Cli::try_parse() {
+    let cli = match args::parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody is left to tell when the terminal is gone.

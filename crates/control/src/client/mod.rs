@@ -2,6 +2,7 @@
 //! state folder's lock; in a container, which has no state folder, over the workload socket that it mounts. The
 //! same call, the same answer.
 
+mod still;
 mod wire;
 
 use std::io;
@@ -49,6 +50,14 @@ impl Client {
         let reply = self.call_and_keep(command).await;
         self.let_go().await;
         reply
+    }
+
+    /// One command to a daemon, by the calling thread alone: no runtime is needed. Nothing where no daemon can be
+    /// reached; [`Client::call`] then finds out what that means.
+    pub fn call_daemon(&self, command: &Command) -> Option<Result<Reply, ServiceError>> {
+        let stream = still::connect(&self.opening.state.socket());
+        let stream = stream.ok().or_else(|| still::connect(&self.workload_socket(command)?).ok());
+        Some(still::call(stream?, command))
     }
 
     /// As [`Client::call`], but a service that was opened in this process stays open for the next call: to

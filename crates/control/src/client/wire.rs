@@ -17,11 +17,11 @@ use crate::command::{Command, Reply};
 use crate::error::{ErrorCode, ServiceError};
 
 /// How long a connection may take.
-const CONNECTING: Duration = Duration::from_secs(5);
+pub(super) const CONNECTING: Duration = Duration::from_secs(5);
 /// How long an answer may take; checking a long audit log does.
-const ANSWERING: Duration = Duration::from_secs(600);
+pub(super) const ANSWERING: Duration = Duration::from_secs(600);
 /// An inventory of a million certificates fits.
-const LONGEST: usize = 1 << 30;
+pub(super) const LONGEST: usize = 1 << 30;
 /// A follower's line.
 const LONGEST_LINE: usize = 16 << 20;
 
@@ -31,7 +31,7 @@ pub(super) async fn connect(socket: &Path) -> io::Result<UnixStream> {
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-fn broken(error: &(dyn std::error::Error + 'static)) -> ServiceError {
+pub(super) fn broken(error: &(dyn std::error::Error + 'static)) -> ServiceError {
     ServiceError::new(ErrorCode::Unavailable, "the daemon went away before it had answered")
         .caused_by(error)
         .hint("whether it was done, `sealock audit tail` shows")
@@ -69,15 +69,21 @@ fn request(method: &str, path: &str, body: Vec<u8>) -> Result<Request<Full<Bytes
 }
 
 pub(super) async fn call(stream: UnixStream, command: &Command) -> Result<Reply, ServiceError> {
-    let body =
-        serde_json::to_vec(command).map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
-    let response = send(stream, request("POST", CALL, body)?).await?;
+    let response = send(stream, request("POST", CALL, encoded(command)?)?).await?;
     let status = response.status();
-    let body = whole(response).await?;
-    if !status.is_success() {
-        return Err(error_of(status.as_u16(), &body));
+    reply(status.as_u16(), &whole(response).await?)
+}
+
+pub(super) fn encoded(command: &Command) -> Result<Vec<u8>, ServiceError> {
+    serde_json::to_vec(command).map_err(|error| ServiceError::of(ErrorCode::Fault, &error))
+}
+
+/// What an answer says.
+pub(super) fn reply(status: u16, body: &[u8]) -> Result<Reply, ServiceError> {
+    if !(200..300).contains(&status) {
+        return Err(error_of(status, body));
     }
-    serde_json::from_slice(&body).map_err(|error| {
+    serde_json::from_slice(body).map_err(|error| {
         // What was read may be a key: only the place is told.
         let place = format!("line {}, column {}", error.line(), error.column());
         ServiceError::new(

@@ -6,8 +6,12 @@
 //!
 //! What was ignored when this process began (`nohup`) stays ignored, here and in the child.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::OnceLock;
 
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal::{self as NixSignal, SIGPIPE};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::signal::{
     SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP, SIGTSTP,
@@ -23,6 +27,9 @@ const PASSED_ON: [i32; 20] = [
     SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP, SIGTSTP,
     SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 ];
+
+/// The first real-time signal that programs may use (signal(7)).
+const FIRST_REAL_TIME: i32 = 34;
 
 /// A signal that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,10 +146,38 @@ pub fn name(signal: i32) -> String {
     name.to_owned()
 }
 
-/// The signals that this process ignores, by `/proc/self/status` (proc_pid_status(5), SigIgn).
-fn ignored() -> Vec<i32> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    ignored_in(&status)
+/// What a program that is started is to have at its default: all but what was ignored when this process began. That
+/// includes SIGPIPE, which Rust ignores.
+///
+/// All are named, though the handlers of ours end with `execve` anyhow: for those that are not, `posix_spawn` asks the
+/// kernel about each before it sets it.
+pub(crate) fn defaults() -> SigSet {
+    let mut set = SigSet::empty();
+    set.add(SIGPIPE);
+    let ignored = ignored();
+    // Real-time signals cannot be taken out of the set again. The first two, which are the C library's own and which
+    // `posix_spawn` has every child ignore, are not in it.
+    if ignored.iter().all(|signal| *signal < FIRST_REAL_TIME) {
+        set = SigSet::all();
+        for signal in ignored.iter().filter_map(|signal| NixSignal::try_from(*signal).ok()) {
+            if signal != SIGPIPE {
+                set.remove(signal);
+            }
+        }
+    }
+    set
+}
+
+/// The signals that this process ignores since it began, by `/proc/self/status` (proc_pid_status(5), SigIgn).
+fn ignored() -> &'static [i32] {
+    static IGNORED: OnceLock<Vec<i32>> = OnceLock::new();
+    IGNORED.get_or_init(|| {
+        // At once: the file is made anew for each read.
+        let mut status = String::with_capacity(8192);
+        let read =
+            File::open("/proc/self/status").and_then(|mut file| file.read_to_string(&mut status));
+        read.map(|_| ignored_in(&status)).unwrap_or_default()
+    })
 }
 
 fn ignored_in(status: &str) -> Vec<i32> {
@@ -162,6 +197,14 @@ mod tests {
         assert_eq!(name(9), "killed");
         assert_eq!(name(31), "bad system call");
         assert_eq!(name(35), "signal 35");
+    }
+
+    #[test]
+    fn a_program_is_started_with_the_defaults() {
+        let set = defaults();
+        for signal in [NixSignal::SIGPIPE, NixSignal::SIGTERM, NixSignal::SIGCHLD] {
+            assert!(set.contains(signal), "{signal}");
+        }
     }
 
     #[test]

@@ -24,8 +24,7 @@ pub enum Escalation {
 #[derive(Debug)]
 pub struct Watchman {
     shared: Arc<Shared>,
-    handle: Handle,
-    thread: Option<JoinHandle<()>>,
+    listening: Option<(Handle, JoinHandle<()>)>,
 }
 
 #[derive(Debug)]
@@ -56,13 +55,19 @@ impl Watchman {
     /// # Errors
     /// What the kernel says.
     pub fn begin(escalation: Escalation, cancel: Option<Cancel>) -> io::Result<Self> {
-        let state = parking_lot::Mutex::new(State::default());
-        let shared = Arc::new(Shared { state, escalation, cancel });
+        let mut watchman = Self::absent(escalation, cancel);
         let mut signals = Signals::catch()?;
-        let (handle, listener) = (signals.handle(), Arc::clone(&shared));
+        let (handle, listener) = (signals.handle(), Arc::clone(&watchman.shared));
         let listen = move || signals.each(|received| listener.received(received));
         let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(listen)?;
-        Ok(Self { shared, handle, thread: Some(thread) })
+        watchman.listening = Some((handle, thread));
+        Ok(watchman)
+    }
+
+    /// Nobody listens: signals end this process as they would any other. For one that leaves nothing behind.
+    pub fn absent(escalation: Escalation, cancel: Option<Cancel>) -> Self {
+        let state = parking_lot::Mutex::new(State::default());
+        Self { shared: Arc::new(Shared { state, escalation, cancel }), listening: None }
     }
 
     /// The signal that has come while there was no child, if any: then none is to be started.
@@ -111,8 +116,8 @@ impl Watchman {
 
 impl Drop for Watchman {
     fn drop(&mut self) {
-        self.handle.close();
-        if let Some(thread) = self.thread.take() {
+        if let Some((handle, thread)) = self.listening.take() {
+            handle.close();
             let _ = thread.join();
         }
     }

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::SigSet;
 use nix::unistd::Pid as RawPid;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
 use super::process::Running;
+use crate::child::signals;
 use crate::environment::Environment;
 
 /// A file that is being written cannot be executed; whoever installs a provider has finished by then.
@@ -97,12 +98,10 @@ impl Launch {
         }
     }
 
-    /// Signals as a program expects them: none held back, and SIGPIPE, which Rust ignores, as it is by default.
+    /// Signals as a program expects them.
     fn attributes(&self) -> io::Result<PosixSpawnAttr> {
         let mut attributes = PosixSpawnAttr::init()?;
-        let mut defaults = SigSet::empty();
-        defaults.add(Signal::SIGPIPE);
-        attributes.set_sigdefault(&defaults)?;
+        attributes.set_sigdefault(&signals::defaults())?;
         attributes.set_sigmask(&SigSet::empty())?;
         let mut flags =
             PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;

@@ -5,9 +5,11 @@ mod delivery;
 mod docker;
 mod envelope;
 mod host;
+mod quick;
 mod run;
 mod secrets;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -48,6 +50,15 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Reads the command line of this process.
+pub(crate) fn parse() -> Result<Cli, clap::Error> {
+    let line: Vec<OsString> = std::env::args_os().collect();
+    match quick::parse(&line) {
+        Some(cli) => Ok(cli),
+        None => Cli::try_parse_from(line),
+    }
 }
 
 /// What every command takes.
@@ -161,7 +172,7 @@ pub(crate) enum Command {
         until: u64,
         /// The program and its arguments
         #[arg(last = true, required = true)]
-        command: Vec<std::ffi::OsString>,
+        command: Vec<OsString>,
     },
     /// Write the generated reference
     #[command(hide = true)]

@@ -71,8 +71,11 @@ pub(crate) fn run(
     docker::warn(&options.command, &manifest, printer);
     let failed = |error: &std::io::Error| Failure::fault("cannot start").caused_by(error);
     let cancel = Cancel::new().map_err(|error| failed(&error))?;
-    let watchman =
-        Watchman::begin(Escalation::Never, Some(cancel.clone())).map_err(|error| failed(&error))?;
+    let watchman = match leaves_something(&options, &manifest) {
+        true => Watchman::begin(Escalation::Never, Some(cancel.clone()))
+            .map_err(|error| failed(&error))?,
+        false => Watchman::absent(Escalation::Never, None),
+    };
     let sources = Sources::open(&options, &manifest, &variables, global, &cancel)?;
     // Only other programs are kept from what was left open in us, and only where there are some: in a container, where
     // there are none, descriptors cannot be taken and handed back.
@@ -95,6 +98,20 @@ pub(crate) fn run(
         return Ok(ExitCode::from(by_signal(signal)));
     }
     ended.map(ExitCode::from)
+}
+
+/// Whether a signal that ended this process at once would leave something behind: providers, files, the program. Where
+/// it is the first of a container, no signal would end it at all.
+fn leaves_something(options: &Options, manifest: &Manifest) -> bool {
+    let stays = options.mask || options.watch.is_some() || options.exec == ExecArg::Never;
+    let as_files = manifest.variables.iter().any(|variable| variable.spec.as_file);
+    let env_file = options.command.iter().any(|argument| env_file::is_in(argument));
+    stays
+        || as_files
+        || env_file
+        || !manifest.files.is_empty()
+        || sources::asks_programs(options, manifest)
+        || rustix::process::getpid().is_init()
 }
 
 /// 128 + n, as shells tell it.

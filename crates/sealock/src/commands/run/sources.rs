@@ -44,11 +44,11 @@ impl<'a> Sources<'a> {
             deadline: options.timeout,
             isolation: Isolation::Clean { keep: &options.provider_env },
             safety: Safety::Strict,
-            at_terminal: provider::at_terminal(),
+            at_terminal: !names.is_empty() && provider::at_terminal(),
             cancel: Some(cancel),
             ..FetchOptions::default()
         };
-        let binary = std::env::current_exe().ok();
+        let binary = if names.is_empty() { None } else { std::env::current_exe().ok() };
         let mut external = BTreeMap::new();
         for name in names {
             let lookup = Lookup {
@@ -102,6 +102,11 @@ impl<'a> Sources<'a> {
         });
         (named.collect(), below.collect())
     }
+}
+
+/// Whether somebody else than the vault is to be asked.
+pub(super) fn asks_programs(options: &Options, manifest: &Manifest) -> bool {
+    providers_of(manifest).any(|name| name.as_deref().unwrap_or(&options.provider) != VAULT)
 }
 
 fn specs(manifest: &Manifest) -> impl Iterator<Item = &Spec> {

@@ -8,11 +8,12 @@ use parking_lot::Mutex;
 use sealock_control::command::{
     Command, Reply, SecretAnswer, SecretOutcome, SecretState, SecretWanted,
 };
-use sealock_control::{ErrorCode, ServiceError};
+use sealock_control::config::Flags;
+use sealock_control::{Client, ErrorCode, ServiceError};
 use sealock_core::SecretBytes;
 use sealock_injector::resolve::{Answers, Missing, Provider};
 
-use super::super::session::{Session, unexpected};
+use super::super::session::{Session, opening, unexpected};
 use crate::args::Global;
 use crate::printer::Failure;
 
@@ -24,15 +25,29 @@ const PAGE: usize = 1000;
 /// The vault.
 pub(crate) struct Vault<'a> {
     global: &'a Global,
+    client: OnceLock<Client>,
     session: OnceLock<Mutex<Session>>,
 }
 
 impl<'a> Vault<'a> {
     pub(crate) fn new(global: &'a Global) -> Self {
-        Self { global, session: OnceLock::new() }
+        Self { global, client: OnceLock::new(), session: OnceLock::new() }
     }
 
     fn call(&self, command: Command) -> Result<Reply, Failure> {
+        if self.session.get().is_none() {
+            // Where a daemon runs, as it mostly does, there is no need of a runtime.
+            let client = match self.client.get() {
+                Some(client) => client,
+                None => {
+                    let opening = opening(self.global, &Flags::new())?;
+                    self.client.get_or_init(|| Client::new(opening))
+                }
+            };
+            if let Some(reply) = client.call_daemon(&command) {
+                return reply.map_err(Failure::from);
+            }
+        }
         let session = match self.session.get() {
             Some(session) => session,
             None => {

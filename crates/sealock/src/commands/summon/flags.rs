@@ -229,7 +229,7 @@ mod tests {
             "d=",
             "-i",
             "X",
-            "--ignore",
+            "--i",
             "Y",
             "env",
             "-p",
