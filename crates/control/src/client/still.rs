@@ -16,6 +16,8 @@ use crate::error::{ErrorCode, ServiceError};
 
 /// A head that is longer is none of ours.
 const LONGEST_HEAD: usize = 16 * 1024;
+/// One with more fields neither.
+const MOST_FIELDS: usize = 32;
 
 pub(super) fn connect(socket: &Path) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(socket)?;
@@ -77,23 +79,31 @@ fn answer(stream: &mut impl Read) -> io::Result<(u16, Zeroizing<Vec<u8>>)> {
 /// Status, length of the body and where it begins, once all of the head is there.
 fn head(bytes: &[u8]) -> io::Result<Option<(u16, usize, usize)>> {
     let strange = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
-    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return if bytes.len() < LONGEST_HEAD { Ok(None) } else { strange("a head without end") };
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut response = httparse::Response::new(&mut fields);
+    let parsed = response.parse(bytes);
+    let start = match parsed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
+        httparse::Status::Complete(start) => start,
+        httparse::Status::Partial if bytes.len() < LONGEST_HEAD => return Ok(None),
+        httparse::Status::Partial => return strange("a head without end"),
     };
-    let Ok(text) = std::str::from_utf8(bytes.get(..end).unwrap_or_default()) else {
-        return strange("a head that is no text");
+    let status = response.code.unwrap_or_default();
+    // The daemon tells the length of every answer to a command, and tells it once.
+    let is = |name: &'static str| {
+        response.headers.iter().filter(move |field| field.name.eq_ignore_ascii_case(name))
     };
-    let mut lines = text.split("\r\n");
-    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 "));
-    let status = status.and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
-    let length = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then_some(value.trim())
-    });
-    let length = length.and_then(|length| length.parse().ok()).filter(|length| *length <= LONGEST);
-    match (status, length) {
-        (Some(status), Some(length)) => Ok(Some((status, length, end + 4))),
-        _ => strange("no status, or no length"),
+    let mut lengths = is("content-length");
+    let (Some(length), None, None) =
+        (lengths.next(), lengths.next(), is("transfer-encoding").next())
+    else {
+        return strange("not one length");
+    };
+    let digits = std::str::from_utf8(length.value).unwrap_or_default();
+    match digits.parse() {
+        Ok(length) if length <= LONGEST && !digits.starts_with('+') => {
+            Ok(Some((status, length, start)))
+        }
+        _ => strange("a length that is none"),
     }
 }
 
@@ -125,13 +135,16 @@ mod tests {
     #[test]
     fn what_is_no_answer_is_an_error() {
         let endless = [b"HTTP/1.1 200 OK\r\nx: ".to_vec(), vec![b'x'; LONGEST_HEAD]].concat();
-        let cases: [&[u8]; 8] = [
+        let cases: [&[u8]; 11] = [
             b"",
             b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell",
             b"HTTP/1.1 200 OK\r\n\r\nhello",
             b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\nhello",
             b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999\r\n\r\nhello",
             b"HTTP/1.1 2\xff\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ncontent-length: +5\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\nhello",
             b"SSH-2.0\r\ncontent-length: 0\r\n\r\n",
             &endless,
         ];
