@@ -278,6 +278,7 @@ fn a_flood_of_denials_does_not_fill_the_log() {
     let flood = ["run", "--yaml", &format!("{yaml}KEY: !var shop/key"), "--", "true"];
     for _ in 0..3 {
         let said = refused(&noisy, &flood);
+        // All but its own, which is behind the thousand that are asked for at a time.
         assert!(said.contains("1000 secrets cannot be had"), "{}", said.lines().next().unwrap());
     }
     let denials = |who: &Container| {

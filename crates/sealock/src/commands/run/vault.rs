@@ -97,14 +97,17 @@ impl<'a> Vault<'a> {
     pub(crate) fn versions(&self, paths: &[String]) -> Result<BTreeMap<String, u64>, Missing> {
         let names: Vec<String> =
             paths.iter().filter(|path| !path.contains(VERSION)).cloned().collect();
-        if names.is_empty() {
-            return Ok(BTreeMap::new());
+        let mut found = BTreeMap::new();
+        for part in names.chunks(PAGE) {
+            match self.call(Command::SecretVersions { secrets: part.to_vec() }) {
+                Ok(Reply::SecretVersions(versions)) => {
+                    found.extend(part.iter().cloned().zip(versions));
+                }
+                Ok(other) => return Err(of_failure(&unexpected(&other))),
+                Err(failure) => return Err(of_failure(&failure)),
+            }
         }
-        match self.call(Command::SecretVersions { secrets: names.clone() }) {
-            Ok(Reply::SecretVersions(versions)) => Ok(names.into_iter().zip(versions).collect()),
-            Ok(other) => Err(of_failure(&unexpected(&other))),
-            Err(failure) => Err(of_failure(&failure)),
-        }
+        Ok(found)
     }
 }
 
@@ -131,6 +134,22 @@ impl Vault<'_> {
     }
 }
 
+impl Vault<'_> {
+    /// One for each that is wanted, in their order; no more than a page at a time.
+    fn answers(&self, wanted: &[SecretWanted]) -> Vec<Result<SecretBytes, Missing>> {
+        let count = wanted.len();
+        match self.read(Command::SecretRead { secrets: wanted.to_vec() }) {
+            Ok(answers) if answers.len() == count => answers.into_iter().map(value).collect(),
+            Ok(_) => {
+                let short =
+                    Missing::new("the vault answered for other secrets than were asked for");
+                vec![Err(short); count]
+            }
+            Err(missing) => vec![Err(missing); count],
+        }
+    }
+}
+
 impl Provider for Vault<'_> {
     fn fetch(&self, paths: &[String]) -> Answers {
         let mut values: Vec<Option<Result<SecretBytes, Missing>>> = vec![None; paths.len()];
@@ -144,23 +163,9 @@ impl Provider for Vault<'_> {
                 Err(missing) => *place = Some(Err(missing)),
             }
         }
-        if !wanted.is_empty() {
-            let count = wanted.len();
-            let mut answers = match self.read(Command::SecretRead { secrets: wanted }) {
-                Ok(answers) if answers.len() == count => {
-                    answers.into_iter().map(value).collect::<Vec<_>>()
-                }
-                Ok(_) => {
-                    let short =
-                        Missing::new("the vault answered for other secrets than were asked for");
-                    vec![Err(short); count]
-                }
-                Err(missing) => vec![Err(missing); count],
-            }
-            .into_iter();
-            for place in places {
-                *place = answers.next();
-            }
+        let answers = wanted.chunks(PAGE).flat_map(|part| self.answers(part));
+        for (place, answer) in places.into_iter().zip(answers) {
+            *place = Some(answer);
         }
         let none = || Err(Missing::new("the vault did not answer for it"));
         let values = values.into_iter().map(|one| one.unwrap_or_else(none)).collect();

@@ -57,7 +57,7 @@ impl Person {
     fn read(&self, name: &str) -> Value {
         let (status, reply) = self.call("secret-read", &json!({ "secrets": [{ "name": name }] }));
         assert_eq!(status, 200, "{reply}");
-        reply["is"][0].clone()
+        reply["is"][0]["outcome"].clone()
     }
 }
 
@@ -165,7 +165,10 @@ fn a_denial_says_nothing_of_what_there_is_and_names_its_rule() {
         let list = json!({ "path": name, "limit": 10 });
         let mut all = vec![words(&reader.read(name)["refused"], name)];
         let version = json!({ "secrets": [{ "name": name, "version": 7 }] });
-        all.push(words(&reader.call("secret-read", &version).1["is"][0]["refused"], name));
+        all.push(words(
+            &reader.call("secret-read", &version).1["is"][0]["outcome"]["refused"],
+            name,
+        ));
         for (command, with) in [
             ("secret-history", &with),
             ("secret-delete", &with),
