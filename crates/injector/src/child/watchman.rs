@@ -41,8 +41,8 @@ struct State {
     requests: u32,
     /// The first that came while there was no child.
     early: Option<i32>,
-    /// Whether any has come at all.
-    ending: bool,
+    /// The first of all.
+    ending: Option<i32>,
     /// Whether there has been a child: what comes when it has just ended was for it.
     started: bool,
     /// The terminal stopped the whole group, so what lets it go on is for all of it too.
@@ -77,6 +77,11 @@ impl Watchman {
 
     /// Whether the child was asked to end by a signal of somebody else's.
     pub fn is_ending(&self) -> bool {
+        self.asked_to_end().is_some()
+    }
+
+    /// The first signal that has asked it to.
+    pub fn asked_to_end(&self) -> Option<i32> {
         self.shared.state.lock().ending
     }
 
@@ -127,7 +132,9 @@ impl Shared {
     fn received(&self, received: Received) {
         let mut state = self.state.lock();
         let asks = received.asks_to_end() || received.signal == SIGQUIT;
-        state.ending |= asks;
+        if asks {
+            state.ending.get_or_insert(received.signal);
+        }
         match state.child {
             Some(child) if received.asks_to_end() => {
                 state.requests += 1;

@@ -199,6 +199,9 @@ impl Job<'_> {
                 Started::Ended(code) => return Ok(Some(code)),
                 Started::Container(id) => id,
             };
+            if detached {
+                watchman.child(None);
+            }
             let request = SendRequest {
                 sources: files,
                 container: id,
@@ -213,25 +216,27 @@ impl Job<'_> {
             deliver(request, &session, self.options.timeout, || client.has_ended()).await?;
             Ok::<_, Failure>(None)
         });
-        let ended = match delivered {
-            Ok(Some(code)) => {
-                client.remove();
-                Ok(code)
-            }
-            Ok(None) if detached => {
+        let had_ended = client.has_ended();
+        if had_ended {
+            // Its number may soon be another's.
+            watchman.child(None);
+        }
+        let interrupted = watchman.asked_to_end();
+        let ended = match (delivered, interrupted) {
+            (Ok(None), None) if detached => {
                 self.printer.line(client.printed())?;
                 Ok(0)
             }
-            Ok(None) => client.wait(),
-            // It was asked to end before there was anything in it; what there is to say, docker has said.
-            Err(_) if client.has_ended() && !detached => {
-                client.remove();
-                client.wait()
-            }
-            Err(failure) => {
-                client.remove();
-                let _ = client.wait();
-                Err(failure)
+            (Ok(None), _) if !detached => client.wait(),
+            (delivered, interrupted) => {
+                client.remove(interrupted.is_some());
+                let code = client.wait()?;
+                match (delivered, interrupted) {
+                    (_, Some(signal)) if detached => Ok(by_signal(signal)),
+                    (Err(failure), None) if detached || !had_ended => Err(failure),
+                    // What there is to say then, docker has said.
+                    _ => Ok(code),
+                }
             }
         };
         watchman.child(None);

@@ -1,7 +1,8 @@
 //! Docker's client while it runs a container, and which container that is.
 //!
 //! The client writes the container's id to a file (`--cidfile`) before it starts it. The file is in a folder of our own,
-//! unless the user has named one.
+//! unless the user has named one. A client that is ended while the engine makes the container writes nothing, and the
+//! container stays behind; so it has a label by which it is found.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::DirBuilder;
@@ -9,7 +10,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Pid;
 
@@ -21,6 +22,12 @@ use crate::printer::Failure;
 pub(super) const FAILED: u8 = 125;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
+/// How long the engine may take to finish what it was asked for by a client that is gone.
+const FINISHING: Duration = Duration::from_secs(2);
+/// Between two looks for what it has made.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The label of the container.
+const LABEL: &str = "sealock-run";
 /// How many names are tried for the folder.
 const ATTEMPTS: u32 = 100;
 
@@ -32,6 +39,7 @@ pub(super) struct Client {
     ended: Option<ExitStatus>,
     id_file: Option<IdFile>,
     id: Option<String>,
+    label: String,
 }
 
 /// What has come of the start.
@@ -53,8 +61,10 @@ impl Client {
         let id_file = IdFile::new(cidfile)?;
         let mut file = OsString::from("--cidfile=");
         file.push(&id_file.path);
-        let words: Vec<OsString> =
-            [OsString::from("run"), file].into_iter().chain(words.iter().cloned()).collect();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let label = format!("{LABEL}={}-{}", std::process::id(), now.as_nanos());
+        let own = [OsString::from("run"), file, format!("--label={label}").into()];
+        let words: Vec<OsString> = own.into_iter().chain(words.iter().cloned()).collect();
         let mut command = command(client, &words)?;
         if detached {
             command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -63,7 +73,7 @@ impl Client {
             .spawn()
             .map_err(|error| Failure::refused("cannot start docker").caused_by(&error))?;
         let client = client.to_vec();
-        Ok(Self { client, child, detached, ended: None, id_file: Some(id_file), id: None })
+        Ok(Self { client, child, detached, ended: None, id_file: Some(id_file), id: None, label })
     }
 
     /// The client's process.
@@ -140,15 +150,43 @@ impl Client {
         text.trim().to_owned()
     }
 
-    /// Removes a container that did not get what it was to have, if there is one.
-    pub(super) fn remove(&mut self) {
-        let Some(id) = self.id() else { return };
-        let words = ["rm", "--force", "--volumes", &id].map(OsString::from);
-        if let Ok(mut command) = command(&self.client, &words) {
-            // With --rm docker may have been faster.
-            let _ =
-                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        }
+    /// Removes a container that did not get what it was to have, if there is one. Where the client was interrupted, the
+    /// engine may still be making it.
+    pub(super) fn remove(&mut self, interrupted: bool) {
+        let began = Instant::now();
+        let id = loop {
+            match self.id().or_else(|| self.labelled()) {
+                Some(id) => break id,
+                None if interrupted && began.elapsed() < FINISHING => {
+                    std::thread::sleep(LOOK_AGAIN)
+                }
+                None => {
+                    // It has not come that far, and is not to go on.
+                    if !self.has_ended() {
+                        let _ = self.child.kill();
+                    }
+                    return;
+                }
+            }
+        };
+        // With --rm docker may have been faster.
+        let _ = self.quiet(&["rm", "--force", "--volumes", &id]);
+    }
+
+    /// The container that has our label.
+    fn labelled(&self) -> Option<String> {
+        let filter = format!("label={}", self.label);
+        let list = ["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter];
+        let text = String::from_utf8(self.quiet(&list)?).ok()?;
+        text.lines().next().map(str::to_owned)
+    }
+
+    /// What another command of the client prints.
+    fn quiet(&self, words: &[&str]) -> Option<Vec<u8>> {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        let mut command = command(&self.client, &words).ok()?;
+        let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+        output.status.success().then_some(output.stdout)
     }
 }
 
