@@ -65,16 +65,40 @@ impl Service {
                 question = question.with(name, value.clone());
             }
             let decision = policy.decide(&question);
-            self.metrics.decision(action, decision.allowed);
-            let note = decision.note(&question);
-            if !decision.permits() {
-                return Err(self.denied(asking, &policy, &question, &decision, note)?);
-            }
-            notes.push(note);
+            notes.push(self.settled(asking, &policy, &question, &decision)?);
         }
         let decision = merged(notes);
         let (who, request) = (asking.who.to_owned(), asking.request.to_owned());
         Ok(Granted { actor: Actor { who, request, decision } })
+    }
+
+    /// What a decision comes to that was taken on this question, or on one that no rule can tell from it.
+    pub(super) fn granted(
+        &self,
+        asking: &Asking<'_>,
+        policy: &PolicySet,
+        question: &Question,
+        decision: &Decision,
+    ) -> Result<Granted, ServiceError> {
+        let decision = Some(self.settled(asking, policy, question, decision)?);
+        let (who, request) = (asking.who.to_owned(), asking.request.to_owned());
+        Ok(Granted { actor: Actor { who, request, decision } })
+    }
+
+    /// The note of a permission; a denial is recorded and worded.
+    fn settled(
+        &self,
+        asking: &Asking<'_>,
+        policy: &PolicySet,
+        question: &Question,
+        decision: &Decision,
+    ) -> Result<DecisionNote, ServiceError> {
+        self.metrics.decision(question.action, decision.allowed);
+        let note = decision.note(question);
+        if decision.permits() {
+            return Ok(note);
+        }
+        Err(self.denied(asking, policy, question, decision, note)?)
     }
 
     /// Records a denial of the gateway's and words it.

@@ -17,6 +17,7 @@ mod identities;
 mod names;
 mod policy;
 mod request;
+mod secret_reader;
 mod secret_source;
 mod secrets;
 mod source;

@@ -8,12 +8,13 @@ use std::collections::{HashMap, HashSet};
 use sealock_core::SecretBytes;
 use sealock_core::SecretName;
 use sealock_core::policy::{Action, Mode, Question, Resource};
-use sealock_secrets::{SecretInfo, VersionInfo, VersionState, Wanted};
+use sealock_secrets::{SecretInfo, VersionInfo, VersionState};
 use serde_json::Value;
 
 use super::Service;
-use super::authorize::Granted;
+use super::authorize::{Asking, Granted};
 use super::convert::vault_error;
+use super::secret_reader::Reader;
 use crate::caller::{Caller, Door};
 use crate::command::{
     NewValue, Reply, SecretAnswer, SecretBlob, SecretOutcome, SecretReport, SecretState,
@@ -115,15 +116,9 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let mut outcomes: Vec<Option<ServiceError>> = Vec::with_capacity(batch.len());
         let mut wanted = Vec::with_capacity(batch.len());
+        let mut reader = Reader::new(self, Asking::of(caller, request));
         for one in batch {
-            let allowed = parsed(&one.name).and_then(|name| {
-                let version = one.version.and_then(|version| i64::try_from(version).ok());
-                let context: Vec<_> =
-                    version.map(|version| ("version", Value::from(version))).into_iter().collect();
-                let granted = self.about(caller, request, Action::SecretRead, &name, &context)?;
-                Ok(Wanted { name, version: one.version, actor: granted.actor })
-            });
-            match allowed {
+            match reader.may(one) {
                 Ok(one) => {
                     wanted.push(one);
                     outcomes.push(None);
@@ -358,7 +353,7 @@ impl Service {
     }
 }
 
-fn parsed(name: &str) -> Result<SecretName, ServiceError> {
+pub(super) fn parsed(name: &str) -> Result<SecretName, ServiceError> {
     name.parse().map_err(|error| {
         ServiceError::of(ErrorCode::Usage, &error).hint("such as prod/db/password")
     })
