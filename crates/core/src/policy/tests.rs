@@ -65,12 +65,12 @@ fn resource_for(action: Action) -> Resource {
         Action::PolicyRead | Action::PolicyReload | Action::PolicyAssign | Action::PolicyUse => {
             Resource::Policy
         }
-        docker => docker_resource(docker),
+        other => resource_by_schema(other),
     }
 }
 
 /// The kinds are the schema's: what does not fit is found by `every_action_has_an_allow_and_a_deny`.
-fn docker_resource(action: Action) -> Resource {
+fn resource_by_schema(action: Action) -> Resource {
     let words = entities::Vocabulary::shared().unwrap();
     let uid = words.action(action).unwrap().uid();
     let mut kinds = words.schema.resources_for_action(&uid).unwrap();
@@ -82,6 +82,8 @@ fn docker_resource(action: Action) -> Resource {
         "DockerVolume" => Resource::DockerVolume(object("data")),
         "DockerObject" => Resource::DockerObject { kind: "service".into(), name: "web".into() },
         "HostPath" => Resource::HostPath("/srv/ci/cache".into()),
+        "Secret" => Resource::Secret("prod/db/password".parse().unwrap()),
+        "Vault" => Resource::Vault,
         other => panic!("{action} is about {other}"),
     }
 }
