@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("sealock-docker", &["sealock-core", "sealock-net", "sealock-engine"]),
     ("sealock-secrets", &["sealock-core", "sealock-store"]),
+    ("sealock-traffic", &["sealock-core", "sealock-store", "sealock-net"]),
     // Starts commands and is PID 1 in containers: no store, no runtime.
     ("sealock-injector", &["sealock-core"]),
     (
@@ -47,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sealock-delivery",
             "sealock-docker",
             "sealock-secrets",
+            "sealock-traffic",
             "sealock-receiver",
         ],
     ),
@@ -62,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sealock-delivery",
             "sealock-docker",
             "sealock-secrets",
+            "sealock-traffic",
             "sealock-injector",
             "sealock-control",
             "sealock-receiver",

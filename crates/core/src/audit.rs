@@ -194,6 +194,21 @@ pub enum Fact {
         path: String,
         reload: String,
     },
+    /// A token was issued; `token` is its id, `bound` whether it is good only with a certificate.
+    TokenIssued { token: String, audience: String, expires: String, client: String, bound: bool },
+    /// Tokens are no longer good; `what` is what they are known by (`token`, `identity`, `client`, `key`, `before`),
+    /// and `number` the place in the list of revocations.
+    TokenRevoked { number: u64, what: String, subject: String, issued_until: String },
+    /// A key that signs tokens was made, and signs from a time on.
+    TokenKeyMade { key: String, algorithm: String, signs_from: String },
+    /// No token of this key can be alive any more.
+    TokenKeyRemoved { key: String },
+    /// Somebody may ask for tokens with a secret.
+    ClientAdded { client: String, identity: String },
+    /// A client has a new secret; the old one ends.
+    ClientRotated { client: String, old_until: String },
+    /// A client's secrets are no longer good.
+    ClientRemoved { client: String },
     /// The daemon started.
     DaemonStarted { version: String },
     /// The daemon stopped in order.

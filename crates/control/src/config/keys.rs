@@ -119,6 +119,8 @@ keys! {
     |settings, value| mode(settings, Plane::Docker, value);
     "policy.secrets", "enforce", "mode of the vault: enforce, audit or learn",
     |settings, value| mode(settings, Plane::Secrets, value);
+    "policy.traffic", "enforce", "mode of tokens and of calls between services: enforce, audit or learn",
+    |settings, value| mode(settings, Plane::Traffic, value);
     "policy.control", "enforce", "mode of status, audit and policy: enforce, audit or learn",
     |settings, value| mode(settings, Plane::Control, value);
     "authority.crl_url", "", "where clients find the CRL; written into every certificate",

@@ -19,6 +19,8 @@ pub enum Plane {
     Docker,
     /// The vault.
     Secrets,
+    /// Tokens, and the calls between services that carry them.
+    Traffic,
     /// Status, audit and the policy itself.
     Control,
 }
@@ -79,6 +81,20 @@ actions! {
     SecretPurge = "Secret::Purge", Secrets;
     /// Replace the vault's key, export the vault, or import into it.
     VaultManage = "Vault::Manage", Secrets;
+    /// Have a token for a service.
+    TokenIssue = "Token::Issue", Traffic;
+    /// Have it found out whether a token is good.
+    TokenIntrospect = "Token::Introspect", Traffic;
+    /// Revoke tokens: one, those of somebody, or all before a time.
+    TokenRevoke = "Token::Revoke", Control;
+    /// See who may ask for tokens with a secret.
+    ClientRead = "Client::Read", Control;
+    /// Give somebody a secret with which to ask for tokens, a new one, or none any more.
+    ClientManage = "Client::Manage", Control;
+    /// Call a service.
+    HttpCall = "Http::Call", Traffic;
+    /// Be a service's Gatekeeper: hold what decides on its calls.
+    GatekeeperServe = "Gatekeeper::Serve", Traffic;
     /// See the state of the daemon.
     StatusRead = "Status::Read", Control;
     /// Read, verify and export the audit log.

@@ -16,7 +16,7 @@ use super::error::PolicyError;
 use super::load::Mentioned;
 use super::question::{ContainerFacts, Principal, Question, Resource};
 use super::text::plain;
-use crate::identity::IdentityKind;
+use crate::identity::{Identity, IdentityKind};
 use crate::name::{DnsName, SubjectName};
 
 /// The schema, as `sealock policy schema` prints it.
@@ -63,6 +63,7 @@ kinds!(
     HostPath,
     Secret,
     Vault,
+    Broker,
     Offer,
     Authority,
     Audit,
@@ -156,6 +157,8 @@ pub(super) fn resource_kind(resource: &Resource) -> Kind {
         Resource::HostPath(_) => Kind::HostPath,
         Resource::Secret(_) => Kind::Secret,
         Resource::Vault => Kind::Vault,
+        Resource::Service { .. } => Kind::Service,
+        Resource::Broker => Kind::Broker,
         Resource::Offer => Kind::Offer,
         Resource::Authority => Kind::Authority,
         Resource::Audit => Kind::Audit,
@@ -176,6 +179,7 @@ pub(super) fn resource_id(resource: &Resource) -> String {
         Resource::DockerObject { kind, name } => format!("{kind}/{name}"),
         Resource::HostPath(path) => path.clone(),
         Resource::Secret(name) => name.as_str().to_owned(),
+        Resource::Service { identity, .. } => identity.name().to_owned(),
         other => resource_kind(other).name().to_ascii_lowercase(),
     }
 }
@@ -214,6 +218,7 @@ pub(super) fn ask(
     let request =
         Request::new(principal.uid(), action.uid(), resource.uid(), context, Some(&words.schema))
             .map_err(|error| plain(&error.to_string()))?;
+    let request_principal = principal.uid();
     let mut all = vec![principal, action.clone()];
     if let Some(facts) = &question.principal.container {
         let container = container_entity(words, mentioned, facts)?;
@@ -221,7 +226,10 @@ pub(super) fn ask(
             all.push(container);
         }
     }
-    all.push(resource);
+    // A service that calls itself is one entity: as who asks it has all its attributes.
+    if resource.uid() != request_principal {
+        all.push(resource);
+    }
     let entities = Entities::from_entities(all, None).map_err(|error| plain(&error.to_string()))?;
     Ok(Asked { request, entities, resources, principals })
 }
@@ -266,16 +274,21 @@ fn entity(
         .map_err(|error| plain(&error.to_string()))
 }
 
+/// The attributes of everybody who has an identity.
+fn named(identity: &Identity) -> Vec<(&'static str, RestrictedExpression)> {
+    vec![
+        ("identity", text(identity.to_string())),
+        ("name", text(identity.name())),
+        ("trustDomain", text(identity.trust_domain().as_str())),
+    ]
+}
+
 fn principal_entity(
     words: &Vocabulary,
     principal: &Principal,
 ) -> Result<(Entity, Vec<EntityUid>), String> {
     let identity = &principal.identity;
-    let mut attributes = vec![
-        ("identity", text(identity.to_string())),
-        ("name", text(identity.name())),
-        ("trustDomain", text(identity.trust_domain().as_str())),
-    ];
+    let mut attributes = named(identity);
     if let (Some(facts), IdentityKind::Service) = (&principal.container, identity.kind()) {
         let uid = words.uid(Kind::Container, &facts.id)?;
         attributes.push(("container", RestrictedExpression::new_entity_uid(uid)));
@@ -363,6 +376,12 @@ fn resource_entity(
                 }
             }
             Vec::new()
+        }
+        Resource::Service { identity, groups } => {
+            for group in groups {
+                parents.push(words.uid(Kind::Group, group)?);
+            }
+            named(identity)
         }
         _ => Vec::new(),
     };

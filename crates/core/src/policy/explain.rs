@@ -6,6 +6,7 @@ use cedar_policy::{Authorizer, Effect, Entities, Expression, Policy, PolicyId, R
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::action::Action;
 use super::entities::{self, Asked, principal_kind, resource_id, resource_kind};
 use super::load::Rule;
 use super::question::{ContainerFacts, ObjectFacts, Question, Resource};
@@ -342,6 +343,9 @@ const HELD_FAST: [&str; 14] = [
     "readOnly",
 ];
 
+/// Likewise of a call: a service has doors that are mightier than others.
+const OF_A_CALL: [&str; 2] = ["method", "path"];
+
 /// The smallest `permit` for this question. Containers and certificates are named by name, because
 /// their ids do not outlive them.
 fn suggestion(question: &Question) -> String {
@@ -360,7 +364,9 @@ fn suggestion(question: &Question) -> String {
         }
         other => format!("resource == Sealock::{kind}::{}", literal(&resource_id(other))),
     };
-    conditions.extend(HELD_FAST.iter().filter_map(|name| held(name, question.context.get(*name)?)));
+    let of_a_call: &[&str] = if question.action == Action::HttpCall { &OF_A_CALL } else { &[] };
+    let names = HELD_FAST.iter().chain(of_a_call);
+    conditions.extend(names.filter_map(|name| held(name, question.context.get(*name)?)));
     let when = if conditions.is_empty() {
         String::new()
     } else {
@@ -376,7 +382,7 @@ fn suggestion(question: &Question) -> String {
 fn held(name: &str, value: &Value) -> Option<String> {
     // Those that are always there need not be looked for.
     let there = match name {
-        "risks" | "unknownFields" | "readOnly" => String::new(),
+        "risks" | "unknownFields" | "readOnly" | "method" | "path" => String::new(),
         _ => format!("context has {name} && "),
     };
     let condition = match value {

@@ -186,9 +186,11 @@ impl Scope {
             Resource::DockerImage(_)
             | Resource::Name(_)
             | Resource::HostPath(_)
-            | Resource::Secret(_) => Self::Exactly(kind, resource_id(resource)),
+            | Resource::Secret(_)
+            | Resource::Service { .. } => Self::Exactly(kind, resource_id(resource)),
             Resource::DockerEngine
             | Resource::Vault
+            | Resource::Broker
             | Resource::Offer
             | Resource::Authority
             | Resource::Audit
@@ -269,6 +271,10 @@ fn might(question: &Question) -> Vec<String> {
             None => "!(context has propagation)".to_owned(),
         });
     }
+    // What was done by one method is not to be permitted by another.
+    if question.action == Action::HttpCall {
+        conditions.extend(context.get("method").map(|method| held("method", method)));
+    }
     let Some(risks) = context.get("risks").and_then(Value::as_array) else { return conditions };
     for name in ["risks", "unknownFields"] {
         conditions.extend(context.get(name).map(|value| at_most(name, value)));
@@ -298,6 +304,7 @@ fn circumstances(action: Action, questions: &[&Question]) -> Vec<String> {
             ["stdin", "force", "volumes", "readOnly", "memory", "nanoCpus", "pidsLimit"]
                 .contains(name)
         }
+        Plane::Traffic if action == Action::HttpCall => *name == "path",
         _ => !matches!(*name, "via" | "apiVersion"),
     };
     given.into_iter().filter(is_held).filter_map(|name| widest(name, questions)).collect()

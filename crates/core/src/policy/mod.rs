@@ -34,6 +34,8 @@ mod slice;
 #[cfg(test)]
 mod tests;
 mod text;
+#[cfg(test)]
+mod traffic_tests;
 
 pub use action::{Action, Plane, UnknownAction};
 pub use defaults::{Defaults, DefaultsError};

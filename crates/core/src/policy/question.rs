@@ -145,6 +145,16 @@ pub enum Resource {
     Secret(SecretName),
     /// The vault itself.
     Vault,
+    /// A service that is called, or that a token is for.
+    Service {
+        /// Its identity.
+        identity: Identity,
+        /// The groups it is in.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        groups: Vec<String>,
+    },
+    /// Who may ask for tokens, and what was revoked.
+    Broker,
     /// A one-shot offer, bound to no container.
     Offer,
     /// The certificate authority.
@@ -200,6 +210,8 @@ impl fmt::Display for Resource {
             Self::HostPath(path) => write!(formatter, "host path {}", plain(path)),
             Self::Secret(name) => write!(formatter, "secret {name}"),
             Self::Vault => formatter.write_str("vault"),
+            Self::Service { identity, .. } => write!(formatter, "service {}", identity.name()),
+            Self::Broker => formatter.write_str("broker"),
             Self::Offer => formatter.write_str("offer"),
             Self::Authority => formatter.write_str("authority"),
             Self::Audit => formatter.write_str("audit"),

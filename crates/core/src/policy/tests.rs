@@ -84,8 +84,14 @@ fn resource_by_schema(action: Action) -> Resource {
         "HostPath" => Resource::HostPath("/srv/ci/cache".into()),
         "Secret" => Resource::Secret("prod/db/password".parse().unwrap()),
         "Vault" => Resource::Vault,
+        "Service" => called("orders"),
+        "Broker" => Resource::Broker,
         other => panic!("{action} is about {other}"),
     }
+}
+
+fn called(name: &str) -> Resource {
+    Resource::Service { identity: service(name).identity, groups: vec!["backends".into()] }
 }
 
 fn image(repository: &str, tag: &str) -> Resource {
@@ -120,6 +126,7 @@ fn question(principal: Principal, action: Action) -> Question {
     let nothing = || serde_json::json!([]);
     match action {
         Action::DockerMount => question.with("readOnly", true),
+        Action::HttpCall => question.with("method", "GET").with("path", "/v1/orders"),
         action if wants_settings.contains(&action) => {
             question.with("risks", nothing()).with("unknownFields", nothing())
         }

@@ -1,0 +1,318 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealock_core::audit::Actor;
+use sealock_core::{Clock, Identity, ManualClock, Timestamp};
+use sealock_store::{Journal, Keyring, NewProtection, SqliteStore, Store};
+use tempfile::TempDir;
+
+use super::*;
+use crate::token::{Refusal, SKEW};
+
+const ISSUER: &str = "https://broker.example:8443";
+
+struct Scratch {
+    broker: Arc<Broker>,
+    clock: Arc<ManualClock>,
+    journal: Arc<Journal>,
+    folder: TempDir,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Keyring::create(&folder.path().join("keys"), &NewProtection::File).unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
+        Self::open(folder, clock)
+    }
+
+    fn open(folder: TempDir, clock: Arc<ManualClock>) -> Self {
+        let shared: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+        let store =
+            SqliteStore::open(&folder.path().join("state.db"), Arc::clone(&shared)).unwrap();
+        let journal = Journal::open(Arc::new(store) as Arc<dyn Store>, shared).unwrap();
+        let keyring = Keyring::open(&folder.path().join("keys"), None).unwrap();
+        let settings = Settings { issuer: ISSUER.to_owned(), algorithm: Algorithm::Es256 };
+        let broker = Broker::open(Arc::clone(&journal), Arc::new(keyring), settings).unwrap();
+        Self { broker, clock, journal, folder }
+    }
+
+    /// As after a crash: what was in memory is gone.
+    fn reopen(self) -> Self {
+        let Self { broker, clock, journal, folder } = self;
+        drop((broker, journal));
+        Self::open(folder, clock)
+    }
+
+    fn issue(&self, who: &str, audience: &str) -> Issued {
+        self.broker.issue(&order(who, audience), &actor()).unwrap()
+    }
+
+    fn verify(&self, token: &Issued, audience: &str) -> Result<Claims, Refusal> {
+        self.verify_by(&self.broker.key_set(), token, audience)
+    }
+
+    fn verify_by(&self, keys: &KeySet, token: &Issued, audience: &str) -> Result<Claims, Refusal> {
+        let expected = Expected {
+            issuer: ISSUER,
+            audience: &service(audience).to_string(),
+            now: seconds(self.clock.now()),
+            skew: SKEW,
+            longest: LONGEST.as_secs(),
+            certificate: None,
+        };
+        token::verify(&token.token, keys, &expected)
+    }
+
+    fn whole_store(&self) -> Vec<u8> {
+        self.journal.checkpoint().ok();
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(self.folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                all.extend(std::fs::read(path).unwrap());
+            }
+        }
+        all
+    }
+}
+
+fn actor() -> Actor {
+    Actor::daemon("test")
+}
+
+fn service(name: &str) -> Identity {
+    format!("spiffe://t.sealock/service/{name}").parse().unwrap()
+}
+
+fn name(text: &str) -> ClientName {
+    text.parse().unwrap()
+}
+
+fn order(who: &str, audience: &str) -> Order {
+    Order {
+        subject: service(who),
+        audience: service(audience),
+        client: None,
+        binding: None,
+        life: LONGEST,
+        profile: Profile::AccessToken,
+    }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+#[test]
+fn a_token_is_for_one_service_and_five_minutes() {
+    let scratch = Scratch::new();
+    let token = scratch.issue("shop", "orders");
+    let claims = scratch.verify(&token, "orders").unwrap();
+    assert_eq!((claims.subject, claims.id), (service("shop"), token.id.clone()));
+    assert!(matches!(scratch.verify(&token, "billing"), Err(Refusal::WrongAudience)));
+    scratch.clock.advance(LONGEST + Duration::from_secs(SKEW));
+    assert!(matches!(scratch.verify(&token, "orders"), Err(Refusal::Expired)));
+    let long = Order { life: Duration::from_secs(86_400), ..order("shop", "orders") };
+    assert_eq!(scratch.broker.issue(&long, &actor()).unwrap().life, LONGEST);
+}
+
+#[test]
+fn keys_outlive_a_restart_and_are_not_in_the_store() {
+    let scratch = Scratch::new();
+    let token = scratch.issue("shop", "orders");
+    let keys = scratch.broker.key_set();
+    let scratch = scratch.reopen();
+    assert_eq!(scratch.broker.key_set().to_json(), keys.to_json());
+    scratch.verify(&token, "orders").unwrap();
+    assert!(!contains(&scratch.whole_store(), token.token.as_bytes()), "no token is kept");
+}
+
+#[test]
+fn a_new_key_is_published_before_it_signs_and_the_old_one_stays_until_its_tokens_are_dead() {
+    let scratch = Scratch::new();
+    let old = scratch.broker.keys().remove(0).id;
+    let new = scratch.broker.rotate_key(&actor()).unwrap().id;
+    let published = scratch.broker.key_set();
+    assert!(published.get(&old).is_some() && published.get(&new).is_some());
+    let current = || scratch.broker.keys().into_iter().find(|key| key.current).unwrap().id;
+    assert_eq!(current(), old, "the new one does not sign yet");
+    scratch.clock.advance(PUBLISHED_BEFORE - Duration::from_secs(1));
+    let last = scratch.issue("shop", "orders");
+    scratch.clock.advance(Duration::from_secs(1));
+    assert_eq!(current(), new);
+    let first = scratch.issue("shop", "orders");
+    scratch.verify_by(&published, &first, "orders").expect("who fetched the keys then knows it");
+    scratch.clock.advance(LONGEST);
+    scratch.broker.keep_keys().unwrap();
+    scratch.verify(&last, "orders").expect("its last second of grace is not over");
+    scratch.clock.advance(Duration::from_secs(SKEW + 1));
+    scratch.broker.keep_keys().unwrap();
+    assert!(scratch.broker.key_set().get(&old).is_none(), "no token of it can be alive");
+    let scratch = scratch.reopen();
+    assert_eq!(scratch.broker.keys().len(), 1);
+}
+
+#[test]
+fn a_key_is_replaced_by_itself_after_thirty_days() {
+    let scratch = Scratch::new();
+    scratch.broker.keep_keys().unwrap();
+    assert_eq!(scratch.broker.keys().len(), 1);
+    scratch.clock.advance(Duration::from_secs(31 * 24 * 3600));
+    scratch.broker.keep_keys().unwrap();
+    scratch.broker.keep_keys().unwrap();
+    assert_eq!(scratch.broker.keys().len(), 2);
+}
+
+#[test]
+fn a_revoked_key_is_gone_at_once_and_another_signs() {
+    let scratch = Scratch::new();
+    let token = scratch.issue("shop", "orders");
+    let key = scratch.broker.keys().remove(0).id;
+    scratch.broker.revoke_key(&key, &actor()).unwrap();
+    assert!(matches!(scratch.verify(&token, "orders"), Err(Refusal::UnknownKey)));
+    let token = scratch.issue("shop", "orders");
+    scratch.verify(&token, "orders").unwrap();
+    assert!(matches!(scratch.broker.revoke_key(&key, &actor()), Err(BrokerError::UnknownKey(_))));
+}
+
+#[test]
+fn only_the_secret_of_a_client_is_taken_and_no_secret_is_kept() {
+    let scratch = Scratch::new();
+    let broker = &scratch.broker;
+    let secret = broker.client_add(&name("shop"), &service("shop"), &actor()).unwrap();
+    let other = broker.client_add(&name("web"), &service("web"), &actor()).unwrap();
+    assert!(secret.len() >= 43 && secret.as_str() != other.as_str());
+    let who = |name: &str, secret: &str| {
+        broker.authenticate(name, secret).unwrap().map(|(_, identity)| identity)
+    };
+    assert_eq!(who("shop", &secret), Some(service("shop")));
+    for (name, given) in [
+        ("shop", other.as_str()),
+        ("web", secret.as_str()),
+        ("nobody", secret.as_str()),
+        ("shop", ""),
+        ("shop", &secret[..secret.len() - 1]),
+        ("Shop", secret.as_str()),
+        ("../client/shop", secret.as_str()),
+        ("", ""),
+    ] {
+        assert_eq!(who(name, given), None, "{name}");
+    }
+    assert_eq!(who("shop", &"x".repeat(1 << 20)), None);
+    assert!(matches!(
+        broker.client_add(&name("shop"), &service("web"), &actor()),
+        Err(BrokerError::ClientExists(_))
+    ));
+    assert!(!contains(&scratch.whole_store(), secret.as_bytes()));
+}
+
+#[test]
+fn a_rotation_overlaps_and_ends() {
+    let scratch = Scratch::new();
+    let broker = &scratch.broker;
+    let first = broker.client_add(&name("shop"), &service("shop"), &actor()).unwrap();
+    let hour = Duration::from_secs(3600);
+    let second = broker.client_rotate(&name("shop"), hour, &actor()).unwrap();
+    let good = |secret: &str| broker.authenticate("shop", secret).unwrap().is_some();
+    assert!(good(&first) && good(&second));
+    assert!(broker.clients().unwrap()[0].old_until.is_some());
+    scratch.clock.advance(hour);
+    assert!(!good(&first) && good(&second));
+    let third = broker.client_rotate(&name("shop"), Duration::ZERO, &actor()).unwrap();
+    assert!(!good(&second) && good(&third), "no overlap where none is wanted");
+    for _ in 0..10 {
+        broker.client_rotate(&name("shop"), hour, &actor()).unwrap();
+    }
+    assert!(!good(&third), "few are good at once");
+    assert!(matches!(
+        broker.client_rotate(&name("web"), hour, &actor()),
+        Err(BrokerError::NoClient(_))
+    ));
+}
+
+#[test]
+fn a_removed_client_has_neither_secret_nor_tokens() {
+    let scratch = Scratch::new();
+    let broker = &scratch.broker;
+    let secret = broker.client_add(&name("shop"), &service("shop"), &actor()).unwrap();
+    let with = Order { client: Some(name("shop")), ..order("shop", "orders") };
+    let token = broker.issue(&with, &actor()).unwrap();
+    let by_certificate = scratch.issue("shop", "orders");
+    broker.client_remove(&name("shop"), &actor()).unwrap();
+    assert!(broker.authenticate("shop", &secret).unwrap().is_none());
+    let late = broker.issue(&with, &actor());
+    assert!(matches!(late, Err(BrokerError::NoClient(_))), "it was authenticated before: {late:?}");
+    assert!(broker.introspect(&token.token).unwrap().is_none());
+    assert!(broker.introspect(&by_certificate.token).unwrap().is_some());
+    assert!(broker.clients().unwrap().is_empty());
+    assert!(matches!(broker.client_remove(&name("shop"), &actor()), Err(BrokerError::NoClient(_))));
+}
+
+#[test]
+fn each_kind_of_revocation_is_about_its_tokens_and_not_about_later_ones() {
+    let scratch = Scratch::new();
+    let broker = &scratch.broker;
+    let alive = |token: &Issued| broker.introspect(&token.token).unwrap().is_some();
+    let (one, two, other) = (
+        scratch.issue("shop", "orders"),
+        scratch.issue("shop", "orders"),
+        scratch.issue("web", "orders"),
+    );
+    broker.revoke(&Revoked::Token(one.id.clone()), &actor()).unwrap();
+    assert!(!alive(&one) && alive(&two) && alive(&other));
+    broker.revoke(&Revoked::Identity(service("shop")), &actor()).unwrap();
+    assert!(!alive(&two) && alive(&other));
+    broker.revoke(&Revoked::Before, &actor()).unwrap();
+    assert!(!alive(&other));
+    scratch.clock.advance(Duration::from_secs(1));
+    assert!(alive(&scratch.issue("shop", "orders")));
+    let numbers = |after| {
+        let all = broker.revocations(after).unwrap();
+        all.iter().map(|revocation| revocation.number).collect::<Vec<_>>()
+    };
+    assert_eq!((numbers(0), numbers(2), numbers(3)), (vec![1, 2, 3], vec![3], vec![]));
+    scratch.clock.advance(LONGEST * 2);
+    assert_eq!((numbers(0), broker.last_revocation().unwrap()), (vec![], 3));
+    assert_eq!(broker.revoke(&Revoked::Before, &actor()).unwrap().number, 4, "no number twice");
+}
+
+#[test]
+fn revocations_at_once_have_numbers_without_gaps() {
+    let scratch = Scratch::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..8 {
+                    let what = Revoked::Identity(service("shop"));
+                    while let Err(error) = scratch.broker.revoke(&what, &actor()) {
+                        assert!(matches!(error, BrokerError::Busy), "{error}");
+                    }
+                }
+            });
+        }
+    });
+    let all = scratch.broker.revocations(0).unwrap();
+    let numbers: Vec<u64> = all.iter().map(|revocation| revocation.number).collect();
+    assert_eq!(numbers, (1..=32).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_issue_and_change_is_an_event_and_none_shows_a_secret() {
+    let scratch = Scratch::new();
+    let broker = &scratch.broker;
+    let secret = broker.client_add(&name("shop"), &service("shop"), &actor()).unwrap();
+    let token = scratch.issue("shop", "orders");
+    broker.revoke(&Revoked::Token(token.id.clone()), &actor()).unwrap();
+    broker.rotate_key(&actor()).unwrap();
+    broker.client_remove(&name("shop"), &actor()).unwrap();
+    let records = scratch.journal.tail(0, 100).unwrap();
+    let text = serde_json::to_string(&records).unwrap();
+    for event in
+        ["token-issued", "token-revoked", "token-key-made", "client-added", "client-removed"]
+    {
+        assert!(text.contains(event), "{event}");
+    }
+    assert!(!text.contains(token.token.as_str()) && !text.contains(secret.as_str()));
+    assert!(!format!("{token:?} {broker:?}").contains(token.token.as_str()));
+}

@@ -1,0 +1,76 @@
+//! The entry for fuzzing.
+
+use std::sync::OnceLock;
+
+use super::claims::Claims;
+use super::header::{Algorithm, Profile};
+use super::issue::{issue, seal};
+use super::jwks::{KeySet, MAXIMUM_KEYS};
+use super::key::SigningKey;
+use super::refusal::Refusal;
+use super::verify::{Expected, MAXIMUM_TOKEN, verify};
+
+/// Any bytes as a token, as a key set, and as header and claims (divided by the first line end) that were signed by a
+/// good key; checks what must hold of every result.
+pub fn fuzz(data: &[u8]) {
+    static KEY: OnceLock<Option<(SigningKey, KeySet)>> = OnceLock::new();
+    let Some((key, keys)) = KEY.get_or_init(key) else { return };
+    let expected = Expected {
+        issuer: "https://broker.example",
+        audience: "spiffe://example.org/service/orders",
+        now: 1_700_000_000,
+        skew: 30,
+        longest: 300,
+        certificate: Some(&[7; 32]),
+    };
+    let text = String::from_utf8_lossy(data);
+    assert!(verify(&text, keys, &expected).is_err(), "a token that was never signed is taken");
+
+    if let Ok(set) = KeySet::from_json(data) {
+        assert!(set.len() <= MAXIMUM_KEYS, "more keys than the limit");
+        assert_eq!(KeySet::from_json(set.to_json().as_bytes()), Ok(set), "written other than read");
+    }
+
+    let (header, claims) = data.split_at(data.iter().position(|it| *it == b'\n').unwrap_or(0));
+    signed(key, keys, &expected, header, claims);
+    let ours = format!(r#"{{"alg":"EdDSA","typ":"at+jwt","kid":"{}"}}"#, key.kid());
+    signed(key, keys, &expected, ours.as_bytes(), data);
+}
+
+fn key() -> Option<(SigningKey, KeySet)> {
+    let key = SigningKey::generate(Algorithm::EdDsa).ok()?;
+    let keys = KeySet::from_iter([key.public()]);
+    Some((key, keys))
+}
+
+fn signed(key: &SigningKey, keys: &KeySet, expected: &Expected<'_>, header: &[u8], claims: &[u8]) {
+    let Ok(token) = seal(key, header, claims) else { return };
+    match verify(&token, keys, expected) {
+        Ok(read) => {
+            assert!(token.len() <= MAXIMUM_TOKEN, "a token over the limit is taken");
+            taken(key, keys, expected, &read);
+        }
+        Err(refusal) => {
+            assert_ne!(refusal, Refusal::BadSignature, "what we have signed is refused");
+            let code = refusal.code();
+            let plain = code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            assert!(plain && !code.is_empty(), "a code of another form");
+        }
+    }
+}
+
+fn taken(key: &SigningKey, keys: &KeySet, expected: &Expected<'_>, claims: &Claims) {
+    assert_eq!(claims.issuer, expected.issuer, "another issuer");
+    assert_eq!(claims.audience, expected.audience, "another audience");
+    let life = claims.expires_at.saturating_sub(claims.issued_at);
+    assert!((1..=expected.longest).contains(&life), "a life that is too long");
+    let (earliest, latest) = (expected.now - expected.skew, expected.now + expected.skew);
+    assert!(claims.expires_at > earliest, "an expired token");
+    assert!(claims.not_before <= latest && claims.issued_at <= latest, "a token of the future");
+    let bound = claims.binding.is_none_or(|hash| Some(&hash) == expected.certificate);
+    assert!(bound, "bound to another certificate");
+    // What was read can be said again, and is read the same.
+    let again = issue(key, Profile::JwtSvid, claims);
+    let again = again.map(|token| verify(&token, keys, expected));
+    assert_eq!(again.ok(), Some(Ok(claims.clone())), "written other than read");
+}
