@@ -6,6 +6,7 @@
 
 mod search;
 pub mod signals;
+mod stopping;
 mod watchman;
 
 use std::ffi::{CString, OsStr};

@@ -21,12 +21,17 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::iterator::{Handle, SignalsInfo};
 use signal_hook::low_level::siginfo::Cause;
 
+use super::stopping::Stopping;
+
 /// Everything that one process sends another and that can be caught. SIGCHLD tells of the child itself; what is
 /// left out otherwise means a fault of the program.
 const PASSED_ON: [i32; 20] = [
     SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP, SIGTSTP,
     SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 ];
+
+/// Those that stop a program.
+const STOP: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
 
 /// The first real-time signal that programs may use (signal(7)).
 const FIRST_REAL_TIME: i32 = 34;
@@ -48,13 +53,14 @@ impl Received {
 
     /// Whether it stops a program.
     pub fn stops(self) -> bool {
-        [SIGTSTP, SIGTTIN, SIGTTOU].contains(&self.signal)
+        STOP.contains(&self.signal)
     }
 }
 
 /// Signals from the moment of its making on.
 pub struct Signals {
     info: SignalsInfo<WithOrigin>,
+    stopping: Stopping,
 }
 
 impl Signals {
@@ -64,8 +70,9 @@ impl Signals {
     /// What the kernel says.
     pub fn catch() -> io::Result<Self> {
         let ignored = ignored();
-        let caught = PASSED_ON.iter().filter(|signal| !ignored.contains(signal));
-        Ok(Self { info: SignalsInfo::with_exfiltrator(caught, WithOrigin::default())? })
+        let caught = || PASSED_ON.iter().copied().filter(|signal| !ignored.contains(signal));
+        let stopping = Stopping::watch(caught().filter(|signal| is_of_stopping(*signal)))?;
+        Ok(Self { info: SignalsInfo::with_exfiltrator(caught(), WithOrigin::default())?, stopping })
     }
 
     /// Ends [`Signals::each`] from another thread.
@@ -74,11 +81,17 @@ impl Signals {
     }
 
     /// Calls `act` for each signal until the handle is closed.
-    pub fn each(&mut self, mut act: impl FnMut(Received)) {
+    ///
+    /// At one that stops, this process stops then, once the child that `act` names has stopped.
+    pub fn each(&mut self, mut act: impl FnMut(Received) -> Option<Pid>) {
         for origin in &mut self.info {
             // The kernel's own are of the terminal: SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH, SIGHUP.
             let by_terminal = matches!(origin.cause, Cause::Kernel);
-            act(Received { signal: origin.signal, by_terminal });
+            let received = Received { signal: origin.signal, by_terminal };
+            let child = act(received);
+            if received.stops() {
+                self.stopping.stop(received.signal, child);
+            }
         }
     }
 }
@@ -89,15 +102,15 @@ impl std::fmt::Debug for Signals {
     }
 }
 
-/// What becomes of a signal: the child gets it if it has not got it, and where it stops, so does this process.
+/// What becomes of a signal: the child gets it if it has not got it.
 pub fn pass_on(received: Received, child: Pid) {
     if !received.by_terminal {
         send(child, received.signal);
     }
-    if received.stops() {
-        // Goes on when a SIGCONT comes, which is passed on in its turn.
-        let _ = signal_hook::low_level::emulate_default_handler(received.signal);
-    }
+}
+
+fn is_of_stopping(signal: i32) -> bool {
+    signal == SIGCONT || STOP.contains(&signal)
 }
 
 /// Sends a signal to a child; one that has ended already does not mind.

@@ -129,7 +129,7 @@ impl Drop for Watchman {
 }
 
 impl Shared {
-    fn received(&self, received: Received) {
+    fn received(&self, received: Received) -> Option<Pid> {
         let mut state = self.state.lock();
         let asks = received.asks_to_end() || received.signal == SIGQUIT;
         if asks {
@@ -149,8 +149,6 @@ impl Shared {
             }
             Some(child) => {
                 state.stopped_together = received.stops() && received.by_terminal;
-                // It may stop this process, and then nobody else is to wait for the lock.
-                drop(state);
                 pass_on(received, child);
             }
             None if asks && !state.started => {
@@ -159,12 +157,9 @@ impl Shared {
                     cancel.cancel();
                 }
             }
-            None if received.stops() => {
-                drop(state);
-                let _ = signal_hook::low_level::emulate_default_handler(received.signal);
-            }
             None => {}
         }
+        state.child
     }
 }
 
