@@ -21,6 +21,7 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::iterator::{Handle, SignalsInfo};
 use signal_hook::low_level::siginfo::Cause;
 
+use super::latest::Latest;
 use super::stopping::Stopping;
 
 /// Everything that one process sends another and that can be caught. SIGCHLD tells of the child itself; what is
@@ -29,6 +30,9 @@ const PASSED_ON: [i32; 20] = [
     SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP, SIGTSTP,
     SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 ];
+
+/// Those after which no program is started any more.
+const FORESTALL: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 
 /// Those that stop a program.
 const STOP: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
@@ -49,6 +53,11 @@ impl Received {
     /// Whether it asks a program to end.
     pub fn asks_to_end(self) -> bool {
         [SIGINT, SIGTERM, SIGHUP].contains(&self.signal)
+    }
+
+    /// Whether there is to be no program where none has been started yet.
+    pub(super) fn forestalls(self) -> bool {
+        FORESTALL.contains(&self.signal)
     }
 
     /// Whether it stops a program.
@@ -107,6 +116,12 @@ pub fn pass_on(received: Received, child: Pid) {
     if !received.by_terminal {
         send(child, received.signal);
     }
+}
+
+/// The latest of those after which no program is started, from here on.
+pub(super) fn forestalling() -> io::Result<Latest> {
+    let ignored = ignored();
+    Latest::of(FORESTALL.into_iter().filter(|signal| !ignored.contains(signal)))
 }
 
 fn is_of_stopping(signal: i32) -> bool {

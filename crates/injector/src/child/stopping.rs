@@ -2,15 +2,14 @@
 //! still to stop, which would then read what is typed for the shell.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use rustix::process::Pid;
-use signal_hook::SigId;
 use signal_hook::consts::signal::SIGCONT;
-use signal_hook::low_level::{emulate_default_handler, unregister};
+use signal_hook::low_level::emulate_default_handler;
+
+use super::latest::Latest;
 
 /// How long a child may tidy up the terminal before it stops. One that does not stop at all is not waited for longer.
 const LIMIT: Duration = Duration::from_millis(500);
@@ -20,22 +19,12 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Knows which came last: a signal that stops, or the one that lets go on.
 #[derive(Debug)]
-pub(super) struct Stopping {
-    /// The number of the signal. Kept by the handlers themselves, in the order of their coming.
-    latest: Arc<AtomicUsize>,
-    handlers: Vec<SigId>,
-}
+pub(super) struct Stopping(Latest);
 
 impl Stopping {
     /// Looks out for the signals from here on.
     pub(super) fn watch(signals: impl Iterator<Item = i32>) -> io::Result<Self> {
-        let mut stopping = Self { latest: Arc::default(), handlers: Vec::new() };
-        for signal in signals {
-            let (kept, value) = (Arc::clone(&stopping.latest), signal.unsigned_abs() as usize);
-            let handler = signal_hook::flag::register_usize(signal, kept, value)?;
-            stopping.handlers.push(handler);
-        }
-        Ok(stopping)
+        Latest::of(signals).map(Self)
     }
 
     /// Stops this process as the signal would, once the child has stopped; not if it is to go on already.
@@ -50,15 +39,7 @@ impl Stopping {
     }
 
     fn goes_on(&self) -> bool {
-        self.latest.load(Ordering::SeqCst) == SIGCONT.unsigned_abs() as usize
-    }
-}
-
-impl Drop for Stopping {
-    fn drop(&mut self) {
-        for handler in self.handlers.drain(..) {
-            unregister(handler);
-        }
+        self.0.get() == Some(SIGCONT)
     }
 }
 
