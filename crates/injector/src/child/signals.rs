@@ -8,14 +8,15 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal::{self as NixSignal, SIGPIPE};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::signal::{
-    SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP, SIGTSTP,
-    SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
+    SIGABRT, SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP,
+    SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 };
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::iterator::{Handle, SignalsInfo};
@@ -194,6 +195,19 @@ pub(crate) fn defaults() -> SigSet {
         }
     }
     set
+}
+
+/// A process that was started with SIGCHLD ignored gets no exit codes of its children. A handler, which does
+/// nothing, makes the kernel keep them. Only there: it is called for each child's end, in the middle of other work.
+pub(crate) fn keep_exit_codes() -> io::Result<()> {
+    static HANDLER: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if HANDLER.get().is_none() && ignored().contains(&SIGCHLD) {
+        let flag = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGCHLD, Arc::clone(&flag))?;
+        // A second thread may have been here meanwhile; two handlers do no harm.
+        let _ = HANDLER.set(flag);
+    }
+    Ok(())
 }
 
 /// The signals that this process ignores since it began, by `/proc/self/status` (proc_pid_status(5), SigIgn).

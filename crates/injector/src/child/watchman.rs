@@ -9,7 +9,7 @@ use signal_hook::consts::signal::{SIGCONT, SIGKILL, SIGTERM};
 use signal_hook::iterator::Handle;
 
 use super::latest::Latest;
-use super::signals::{Received, Signals, forestalling, pass_on, send};
+use super::signals::{Received, Signals, forestalling, keep_exit_codes, pass_on, send};
 use crate::provider::Cancel;
 
 /// What becomes of a child that was asked to end twice.
@@ -60,6 +60,7 @@ impl Watchman {
     /// # Errors
     /// What the kernel says.
     pub fn begin(escalation: Escalation, cancel: Option<Cancel>) -> io::Result<Self> {
+        keep_exit_codes()?;
         let mut watchman = Self::of(escalation, cancel, Some(forestalling()?));
         let mut signals = Signals::catch()?;
         let (handle, listener) = (signals.handle(), Arc::clone(&watchman.shared));
