@@ -4,8 +4,10 @@
 //! itself. [`Child`] is for when something has to be done at the end; signals are then passed on
 //! ([`signals`]).
 
+mod latest;
 mod search;
 pub mod signals;
+mod stopping;
 mod watchman;
 
 use std::ffi::{CString, OsStr};

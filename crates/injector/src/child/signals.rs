@@ -8,18 +8,22 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal::{self as NixSignal, SIGPIPE};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::signal::{
-    SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP, SIGTSTP,
-    SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
+    SIGABRT, SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP,
+    SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 };
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::iterator::{Handle, SignalsInfo};
 use signal_hook::low_level::siginfo::Cause;
+
+use super::latest::Latest;
+use super::stopping::Stopping;
 
 /// Everything that one process sends another and that can be caught. SIGCHLD tells of the child itself; what is
 /// left out otherwise means a fault of the program.
@@ -27,6 +31,12 @@ const PASSED_ON: [i32; 20] = [
     SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTRAP, SIGTSTP,
     SIGTTIN, SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 ];
+
+/// Those after which no program is started any more.
+const FORESTALL: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+
+/// Those that stop a program.
+const STOP: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
 
 /// The first real-time signal that programs may use (signal(7)).
 const FIRST_REAL_TIME: i32 = 34;
@@ -46,15 +56,21 @@ impl Received {
         [SIGINT, SIGTERM, SIGHUP].contains(&self.signal)
     }
 
+    /// Whether there is to be no program where none has been started yet.
+    pub(super) fn forestalls(self) -> bool {
+        FORESTALL.contains(&self.signal)
+    }
+
     /// Whether it stops a program.
     pub fn stops(self) -> bool {
-        [SIGTSTP, SIGTTIN, SIGTTOU].contains(&self.signal)
+        STOP.contains(&self.signal)
     }
 }
 
 /// Signals from the moment of its making on.
 pub struct Signals {
     info: SignalsInfo<WithOrigin>,
+    stopping: Stopping,
 }
 
 impl Signals {
@@ -64,8 +80,9 @@ impl Signals {
     /// What the kernel says.
     pub fn catch() -> io::Result<Self> {
         let ignored = ignored();
-        let caught = PASSED_ON.iter().filter(|signal| !ignored.contains(signal));
-        Ok(Self { info: SignalsInfo::with_exfiltrator(caught, WithOrigin::default())? })
+        let caught = || PASSED_ON.iter().copied().filter(|signal| !ignored.contains(signal));
+        let stopping = Stopping::watch(caught().filter(|signal| is_of_stopping(*signal)))?;
+        Ok(Self { info: SignalsInfo::with_exfiltrator(caught(), WithOrigin::default())?, stopping })
     }
 
     /// Ends [`Signals::each`] from another thread.
@@ -74,11 +91,17 @@ impl Signals {
     }
 
     /// Calls `act` for each signal until the handle is closed.
-    pub fn each(&mut self, mut act: impl FnMut(Received)) {
+    ///
+    /// At one that stops, this process stops then, once the child that `act` names has stopped.
+    pub fn each(&mut self, mut act: impl FnMut(Received) -> Option<Pid>) {
         for origin in &mut self.info {
             // The kernel's own are of the terminal: SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH, SIGHUP.
             let by_terminal = matches!(origin.cause, Cause::Kernel);
-            act(Received { signal: origin.signal, by_terminal });
+            let received = Received { signal: origin.signal, by_terminal };
+            let child = act(received);
+            if received.stops() {
+                self.stopping.stop(received.signal, child);
+            }
         }
     }
 }
@@ -89,15 +112,21 @@ impl std::fmt::Debug for Signals {
     }
 }
 
-/// What becomes of a signal: the child gets it if it has not got it, and where it stops, so does this process.
+/// What becomes of a signal: the child gets it if it has not got it.
 pub fn pass_on(received: Received, child: Pid) {
     if !received.by_terminal {
         send(child, received.signal);
     }
-    if received.stops() {
-        // Goes on when a SIGCONT comes, which is passed on in its turn.
-        let _ = signal_hook::low_level::emulate_default_handler(received.signal);
-    }
+}
+
+/// The latest of those after which no program is started, from here on.
+pub(super) fn forestalling() -> io::Result<Latest> {
+    let ignored = ignored();
+    Latest::of(FORESTALL.into_iter().filter(|signal| !ignored.contains(signal)))
+}
+
+fn is_of_stopping(signal: i32) -> bool {
+    signal == SIGCONT || STOP.contains(&signal)
 }
 
 /// Sends a signal to a child; one that has ended already does not mind.
@@ -166,6 +195,19 @@ pub(crate) fn defaults() -> SigSet {
         }
     }
     set
+}
+
+/// A process that was started with SIGCHLD ignored gets no exit codes of its children. A handler, which does
+/// nothing, makes the kernel keep them. Only there: it is called for each child's end, in the middle of other work.
+pub(crate) fn keep_exit_codes() -> io::Result<()> {
+    static HANDLER: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if HANDLER.get().is_none() && ignored().contains(&SIGCHLD) {
+        let flag = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGCHLD, Arc::clone(&flag))?;
+        // A second thread may have been here meanwhile; two handlers do no harm.
+        let _ = HANDLER.set(flag);
+    }
+    Ok(())
 }
 
 /// The signals that this process ignores since it began, by `/proc/self/status` (proc_pid_status(5), SigIgn).

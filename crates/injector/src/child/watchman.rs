@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustix::process::Pid;
-use signal_hook::consts::signal::{SIGCONT, SIGKILL, SIGQUIT, SIGTERM};
+use signal_hook::consts::signal::{SIGCONT, SIGKILL, SIGTERM};
 use signal_hook::iterator::Handle;
 
-use super::signals::{Received, Signals, pass_on, send};
+use super::latest::Latest;
+use super::signals::{Received, Signals, forestalling, keep_exit_codes, pass_on, send};
 use crate::provider::Cancel;
 
 /// What becomes of a child that was asked to end twice.
@@ -32,6 +33,8 @@ struct Shared {
     state: parking_lot::Mutex<State>,
     escalation: Escalation,
     cancel: Option<Cancel>,
+    /// What came that the listening thread has not got to.
+    unheard: Option<Latest>,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +46,8 @@ struct State {
     early: Option<i32>,
     /// The first of all.
     ending: Option<i32>,
+    /// One that the child was sent before the thread got to it.
+    passed_on: Option<i32>,
     /// Whether there has been a child: what comes when it has just ended was for it.
     started: bool,
     /// The terminal stopped the whole group, so what lets it go on is for all of it too.
@@ -55,7 +60,8 @@ impl Watchman {
     /// # Errors
     /// What the kernel says.
     pub fn begin(escalation: Escalation, cancel: Option<Cancel>) -> io::Result<Self> {
-        let mut watchman = Self::absent(escalation, cancel);
+        keep_exit_codes()?;
+        let mut watchman = Self::of(escalation, cancel, Some(forestalling()?));
         let mut signals = Signals::catch()?;
         let (handle, listener) = (signals.handle(), Arc::clone(&watchman.shared));
         let listen = move || signals.each(|received| listener.received(received));
@@ -66,13 +72,26 @@ impl Watchman {
 
     /// Nobody listens: signals end this process as they would any other. For one that leaves nothing behind.
     pub fn absent(escalation: Escalation, cancel: Option<Cancel>) -> Self {
+        Self::of(escalation, cancel, None)
+    }
+
+    fn of(escalation: Escalation, cancel: Option<Cancel>, unheard: Option<Latest>) -> Self {
         let state = parking_lot::Mutex::new(State::default());
-        Self { shared: Arc::new(Shared { state, escalation, cancel }), listening: None }
+        Self { shared: Arc::new(Shared { state, escalation, cancel, unheard }), listening: None }
     }
 
     /// The signal that has come while there was no child, if any: then none is to be started.
+    ///
+    /// Also one that has just come: what ended a provider by the terminal's key is known here before its end is.
     pub fn early(&self) -> Option<i32> {
-        self.shared.state.lock().early
+        let mut state = self.shared.state.lock();
+        if !state.started
+            && let Some(signal) = self.shared.unheard()
+        {
+            state.early.get_or_insert(signal);
+            state.ending.get_or_insert(signal);
+        }
+        state.early
     }
 
     /// Whether the child was asked to end by a signal of somebody else's.
@@ -85,16 +104,33 @@ impl Watchman {
         self.shared.state.lock().ending
     }
 
-    /// From here on signals are for this child; `None` when it has ended.
-    pub fn child(&self, child: Option<Pid>) {
+    /// Starts a child, whose number `pid` tells, and for which signals are from here on. What comes while it is being started is for it too.
+    ///
+    /// # Errors
+    /// Those of `start`.
+    pub fn start<T, E>(
+        &self,
+        start: impl FnOnce() -> Result<T, E>,
+        pid: impl FnOnce(&T) -> Option<Pid>,
+    ) -> Result<T, E> {
         let mut state = self.shared.state.lock();
-        state.child = child;
-        state.started |= child.is_some();
-        // What came while it was being started is for it.
-        if let (Some(child), Some(signal)) = (child, state.early.take()) {
+        let started = start()?;
+        let Some(child) = pid(&started) else { return Ok(started) };
+        (state.child, state.started) = (Some(child), true);
+        // The terminal may have sent it when the child was not yet there.
+        let unheard = self.shared.unheard();
+        state.passed_on = unheard;
+        if let Some(signal) = state.early.take().or(unheard) {
             state.requests += 1;
+            state.ending.get_or_insert(signal);
             send(child, signal);
         }
+        Ok(started)
+    }
+
+    /// The child has ended.
+    pub fn ended(&self) {
+        self.shared.state.lock().child = None;
     }
 
     /// Asks the child to end, to be started anew.
@@ -129,13 +165,18 @@ impl Drop for Watchman {
 }
 
 impl Shared {
-    fn received(&self, received: Received) {
+    fn unheard(&self) -> Option<i32> {
+        self.unheard.as_ref().and_then(Latest::take)
+    }
+
+    fn received(&self, received: Received) -> Option<Pid> {
         let mut state = self.state.lock();
-        let asks = received.asks_to_end() || received.signal == SIGQUIT;
-        if asks {
+        if received.forestalls() {
+            self.unheard();
             state.ending.get_or_insert(received.signal);
         }
         match state.child {
+            Some(_) if state.passed_on == Some(received.signal) => state.passed_on = None,
             Some(child) if received.asks_to_end() => {
                 state.requests += 1;
                 if state.requests > 1 && self.escalation == Escalation::SecondKills {
@@ -149,22 +190,17 @@ impl Shared {
             }
             Some(child) => {
                 state.stopped_together = received.stops() && received.by_terminal;
-                // It may stop this process, and then nobody else is to wait for the lock.
-                drop(state);
                 pass_on(received, child);
             }
-            None if asks && !state.started => {
+            None if received.forestalls() && !state.started => {
                 state.early.get_or_insert(received.signal);
                 if let Some(cancel) = &self.cancel {
                     cancel.cancel();
                 }
             }
-            None if received.stops() => {
-                drop(state);
-                let _ = signal_hook::low_level::emulate_default_handler(received.signal);
-            }
             None => {}
         }
+        state.child
     }
 }
 

@@ -5,8 +5,6 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,7 +48,7 @@ impl Launch {
         environment: Environment,
         at_terminal: bool,
     ) -> io::Result<Self> {
-        keep_exit_codes()?;
+        signals::keep_exit_codes()?;
         let nothing = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Self { program: text(program.as_os_str())?, environment, at_terminal, nothing })
     }
@@ -116,17 +114,4 @@ impl Launch {
 
 fn text(text: &OsStr) -> io::Result<CString> {
     CString::new(text.as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
-}
-
-/// A process that was started with SIGCHLD ignored gets no exit codes of its children. A handler, which does
-/// nothing, makes the kernel keep them.
-fn keep_exit_codes() -> io::Result<()> {
-    static HANDLER: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    if HANDLER.get().is_none() {
-        let flag = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(signal_hook::consts::SIGCHLD, Arc::clone(&flag))?;
-        // A second thread may have been here meanwhile; two handlers do no harm.
-        let _ = HANDLER.set(flag);
-    }
-    Ok(())
 }

@@ -258,15 +258,16 @@ impl Job<'_> {
             .then(|| Masked::begin(&secret_values(self.manifest, resolved)))
             .transpose()?;
         let streams = masked.as_ref().map(Masked::streams).unwrap_or_default();
-        let child =
-            Child::start(&program, &environment, &streams, &self.inherited, &injected.descriptors)
-                .map_err(|error| not_started(&error))?;
+        let (inherited, descriptors) = (&self.inherited, &injected.descriptors);
+        let start = || Child::start(&program, &environment, &streams, inherited, descriptors);
+        let child = watchman
+            .start(start, |child| Some(child.pid()))
+            .map_err(|error| not_started(&error))?;
         drop(environment);
         let masked = masked.map(Masked::started);
-        watchman.child(Some(child.pid()));
         scratch.child_started(child.pid());
         let came = watcher.beside(&child, (resolved, &injected), watchman, scratch);
-        watchman.child(None);
+        watchman.ended();
         if let Some(masked) = masked {
             masked.finish();
         }

@@ -220,19 +220,15 @@ impl Run<'_> {
         let search = std::env::var_os("PATH");
         let program = Program::new(name, rest, search.as_deref())
             .map_err(|error| text::exec_error(name, &error))?;
-        let child = Child::start(
-            &program,
-            &environment,
-            &Streams::default(),
-            inherited,
-            &injected.descriptors,
-        )
-        .map_err(|error| text::exec_error(name, &error))?;
+        let (streams, descriptors) = (Streams::default(), &injected.descriptors);
+        let start = || Child::start(&program, &environment, &streams, inherited, descriptors);
+        let child = watchman
+            .start(start, |child| Some(child.pid()))
+            .map_err(|error| text::exec_error(name, &error))?;
         drop(environment);
-        watchman.child(Some(child.pid()));
         scratch.child_started(child.pid());
         let ended = child.wait().map_err(|error: ChildError| text::chain(&error));
-        watchman.child(None);
+        watchman.ended();
         match ended? {
             Ended::Code(code) => Ok(code),
             Ended::Signal(signal) => Err(format!("signal: {}", signals::name(signal))),

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -60,15 +61,31 @@ impl Terminal {
 
     /// What was shown until this was on the screen, which is cleared then.
     pub(crate) fn shown_until(&self, wanted: &str) -> String {
-        until(&format!("{wanted:?} on the screen"), PATIENCE, || {
-            let mut shown = self.shown.lock().unwrap();
-            let all = text(&shown);
-            if !all.contains(wanted) {
-                return None;
+        let end = Instant::now() + PATIENCE;
+        loop {
+            {
+                let mut shown = self.shown.lock().unwrap();
+                let all = text(&shown);
+                if all.contains(wanted) {
+                    shown.clear();
+                    return all;
+                }
+                assert!(
+                    Instant::now() < end,
+                    "waited in vain for {wanted:?} on a screen that shows {all:?}\n{}",
+                    self.processes()
+                );
             }
-            shown.clear();
-            Some(all)
-        })
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The processes of the terminal's session, for a message.
+    fn processes(&self) -> String {
+        let session = self.child.id().to_string();
+        let mut list = Command::new("ps");
+        list.args(["-o", "pid,ppid,pgid,tpgid,stat,wchan:20,args", "--sid", &session]);
+        list.output().map_or_else(|error| error.to_string(), |output| text(&output.stdout))
     }
 
     /// As if the window was drawn larger or smaller.

@@ -1,7 +1,10 @@
 //! What the surroundings do: full or missing memory, and signals.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
+use sealock_testkit::clients::skip_without;
 use sealock_testkit::wait::until;
 
 use super::{World, one_error};
@@ -60,6 +63,36 @@ fn full_memory_is_a_clear_error_and_nothing_is_left() {
     );
     assert_eq!(world.stage.read("left"), "");
     assert!(!world.stage.work("started").exists());
+}
+
+/// As some supervisors start what they start: the kernel then keeps no exit codes of children.
+#[test]
+fn who_is_started_with_the_ends_of_children_ignored_still_learns_of_them() {
+    if skip_without(&["python3"]) {
+        return;
+    }
+    let world = World::new();
+    let ignoring = "import os, signal, sys\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n\
+                    os.execv(sys.argv[1], sys.argv[1:])";
+    let inside = |command: &Command| {
+        let mut outer = world.stage.command(Path::new("python3"));
+        outer.args(["-c", ignoring]).arg(command.get_program()).args(command.get_args());
+        outcome(outer)
+    };
+    let body = "echo got $A; exit 7";
+    for (flags, file) in [
+        (&["--exec", "never"][..], "A: literal"),
+        (&["--exec", "never", "-p", "legacy"], "A: !var a"),
+        (&["--mask"], "A: literal"),
+    ] {
+        let said = inside(&world.sh(flags, file, body));
+        assert_eq!(said.code, Some(7), "{flags:?}: {said:?}");
+        assert!(said.out.starts_with("got "), "{flags:?}: {said:?}");
+    }
+    for file in ["A: literal", "A: !var a"] {
+        let said = inside(&world.stage.summon(&["-p", "legacy", "--yaml", file, "sh", "-c", body]));
+        assert_eq!(said.code, Some(7), "{file}: {said:?}");
+    }
 }
 
 #[test]

@@ -9,21 +9,24 @@ use sealock_testkit::unique_name;
 use super::World;
 use crate::terminal::Terminal;
 
-/// Notes what the terminal sends, and echoes what is typed.
+/// Notes what the terminal sends, and echoes what is typed. Not by `print`, which a signal's handler must not enter a
+/// second time.
 const PROGRAM: &str = "
 import os, signal, sys
 seen = {}
+def say(*words):
+    os.write(1, (' '.join(map(str, words)) + '\\n').encode())
 def note(number, _):
     seen[number] = seen.get(number, 0) + 1
-    print(signal.Signals(number).name, seen[number], flush=True)
+    say(signal.Signals(number).name, seen[number])
 for one in (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH, signal.SIGCONT):
     signal.signal(one, note)
-print('ready', flush=True)
+say('ready')
 for line in iter(sys.stdin.readline, ''):
     if line == 'end\\n':
-        print('ended', flush=True)
+        say('ended')
         sys.exit(5)
-    print('typed', line.strip(), seen, flush=True)
+    say('typed', line.strip(), seen)
 ";
 
 /// An interactive shell at a terminal of its own; `$S` is the command.

@@ -192,15 +192,15 @@ impl Job<'_> {
         let detached = self.run.is_on("detach");
         let cidfile = self.run.last("cidfile");
         let words = self.words(image.program(self.run)?)?;
-        let mut client = Client::start(&self.run.client, &words, cidfile, detached)?;
-        watchman.child(client.pid());
+        let start = || Client::start(&self.run.client, &words, cidfile, detached);
+        let mut client = watchman.start(start, Client::pid)?;
         let delivered = session.wait(async {
             let id = match client.started(self.options.timeout).await? {
                 Started::Ended(code) => return Ok(Some(code)),
                 Started::Container(id) => id,
             };
             if detached {
-                watchman.child(None);
+                watchman.ended();
             }
             let request = SendRequest {
                 sources: files,
@@ -219,7 +219,7 @@ impl Job<'_> {
         let had_ended = client.has_ended();
         if had_ended {
             // Its number may soon be another's.
-            watchman.child(None);
+            watchman.ended();
         }
         let interrupted = watchman.asked_to_end();
         let ended = match (delivered, interrupted) {
@@ -239,7 +239,7 @@ impl Job<'_> {
                 }
             }
         };
-        watchman.child(None);
+        watchman.ended();
         ended
     }
 
