@@ -1,0 +1,153 @@
+//! A request that was let in: on to the app, and its answer back.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hyper::body::Body as _;
+use hyper::header::{HeaderValue, UPGRADE};
+use hyper::http::request::Parts;
+use hyper::{Request, Response, StatusCode};
+use sealock_net::Incoming;
+use sealock_net::proxy::{
+    Answer, RequestBody, Tunnel, Upgrade, Upgraded, UpstreamBody, UpstreamError,
+};
+use tokio::time::timeout;
+
+use super::Gatekeeper;
+use super::answer::{Body, Served, Watched};
+use super::call::Protocol;
+use super::handle::{Admitted, Connection};
+use crate::http::headers::{self, Told};
+use crate::http::ids::{Ids, REQUEST_ID};
+use crate::http::problem::Problem;
+
+impl Gatekeeper {
+    /// Forwards it.
+    pub(super) async fn forward(
+        &self,
+        connection: &Connection,
+        ids: Ids,
+        admitted: Admitted,
+        mut head: Parts,
+        body: Incoming,
+    ) -> Answer<Body> {
+        let Admitted { caller, protocol, target, host, mut served } = admitted;
+        if let Some(target) = target {
+            head.uri = target;
+        }
+        headers::clean(&mut head.headers);
+        let told = Told {
+            identity: &caller.identity,
+            ids: &ids,
+            host: host.as_ref(),
+            peer: connection.peer.ip(),
+            is_tls: connection.is_tls,
+        };
+        headers::tell(&mut head.headers, &told);
+        self.metrics.forwarded();
+        let outcome = match protocol {
+            Protocol::Http => self.exchange(head, body).await.map(Outcome::Answered),
+            Protocol::WebSocket => self.switch(head).await,
+        };
+        let problem = match outcome {
+            Ok(Outcome::Answered(response)) => {
+                served.access.status = response.status().as_u16();
+                let mut response = response.map(|body| Body::app(body, served));
+                response.headers_mut().insert(REQUEST_ID, ids.request);
+                return Answer::Response(response);
+            }
+            Ok(Outcome::Switched(upgraded)) => match tunnel(*upgraded, &ids, &mut served) {
+                Ok(tunnel) => return Answer::Tunnel(Box::new(tunnel.holding(served))),
+                Err(problem) => problem,
+            },
+            Err(problem) => problem,
+        };
+        self.metrics.failed();
+        served.access.status = problem.status.as_u16();
+        served.access.code = Some(problem.code);
+        self.own(Some(&ids), &problem)
+    }
+
+    async fn exchange(
+        &self,
+        head: Parts,
+        body: Incoming,
+    ) -> Result<Response<UpstreamBody>, Problem> {
+        let pieces = Arc::default();
+        let body = if body.is_end_stream() {
+            RequestBody::from(body)
+        } else {
+            RequestBody::new(Watched::new(body, &pieces))
+        };
+        let request = Request::from_parts(head, body);
+        self.within(&pieces, self.app.forward(request)).await
+    }
+
+    async fn switch(&self, head: Parts) -> Result<Outcome, Problem> {
+        let request = Request::from_parts(head, RequestBody::empty());
+        let protocol = HeaderValue::from_static("websocket");
+        let upgrade = self.within(&Arc::default(), self.app.upgrade(request, protocol)).await?;
+        Ok(match upgrade {
+            Upgrade::Switched(upgraded) => Outcome::Switched(upgraded),
+            Upgrade::Refused(response) => Outcome::Answered(response),
+        })
+    }
+
+    /// Waits for the app as long as allowed, from the last piece of the request on.
+    async fn within<T>(
+        &self,
+        pieces: &Arc<AtomicU64>,
+        work: impl Future<Output = Result<T, UpstreamError>>,
+    ) -> Result<T, Problem> {
+        let mut work = pin!(work);
+        loop {
+            let before = pieces.load(Ordering::Relaxed);
+            match timeout(self.settings.answer, work.as_mut()).await {
+                Ok(outcome) => return outcome.map_err(failed),
+                Err(_) if pieces.load(Ordering::Relaxed) != before => {}
+                Err(_) => {
+                    let detail = "the service did not begin to answer in time";
+                    return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "app_silent", detail));
+                }
+            }
+        }
+    }
+}
+
+/// What the app says.
+enum Outcome {
+    Answered(Response<UpstreamBody>),
+    Switched(Box<Upgraded>),
+}
+
+fn tunnel(upgraded: Upgraded, ids: &Ids, served: &mut Served) -> Result<Tunnel, Problem> {
+    let broken = |detail: &str| Problem::new(StatusCode::BAD_GATEWAY, "app_broke", detail);
+    let mut head = upgraded.head.clone();
+    let protocol = head.headers().get(UPGRADE).map(HeaderValue::as_bytes);
+    if !protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket")) {
+        return Err(broken("the service switched to another protocol than was asked for"));
+    }
+    head.headers_mut().insert(REQUEST_ID, ids.request.clone());
+    served.access.status = head.status().as_u16();
+    Tunnel::new(head, upgraded).map_err(|_| broken("the service cannot switch in this way"))
+}
+
+/// The causes are for the log: they name sockets of this host.
+fn failed(error: UpstreamError) -> Problem {
+    let (status, code, detail) = match &error {
+        UpstreamError::Unreachable { .. } | UpstreamError::Deadline { .. } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "app_unreachable",
+            "the service cannot be reached; is it running?",
+        ),
+        UpstreamError::Broken { .. } => {
+            (StatusCode::BAD_GATEWAY, "app_broke", "the service broke the connection off")
+        }
+        UpstreamError::Request(_) => {
+            (StatusCode::BAD_REQUEST, "body_broke_off", "the body of the request broke off")
+        }
+    };
+    tracing::warn!(error = &error as &dyn std::error::Error, "no answer of the service");
+    Problem::new(status, code, detail)
+}

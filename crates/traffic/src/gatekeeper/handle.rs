@@ -1,0 +1,298 @@
+//! One request: from its head to whether it is let in.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, StatusCode, Uri, Version};
+use sealock_core::policy::Decision;
+use sealock_net::Incoming;
+use sealock_net::proxy::{Answer, Cut};
+
+use super::answer::{Body, Served};
+use super::call::{Call, Protocol};
+use super::live::Running;
+use super::report::{Access, Denied};
+use super::state::{Caller, State};
+use super::{Gatekeeper, LOOK_EVERY};
+use crate::broker::LONGEST;
+use crate::http::bearer;
+use crate::http::host::Host;
+use crate::http::ids::{self, Ids};
+use crate::http::path::Target;
+use crate::http::problem::Problem;
+use crate::token::Expected;
+
+/// What is told to whoever comes before anything is known, or when the feed is silent.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// Where requests come from.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) peer: SocketAddr,
+    pub(super) is_tls: bool,
+    /// SHA-256 of the client's certificate.
+    pub(super) certificate: Option<[u8; 32]>,
+    pub(super) cut: Cut,
+}
+
+/// A request that was let in.
+pub(super) struct Admitted {
+    pub(super) caller: Arc<Caller>,
+    pub(super) protocol: Protocol,
+    /// Where the target is spelt otherwise than it came.
+    pub(super) target: Option<Uri>,
+    pub(super) host: Option<HeaderValue>,
+    pub(super) served: Box<Served>,
+}
+
+/// What a head says, in one spelling.
+struct Read {
+    call: Arc<Call>,
+    target: Option<Uri>,
+    host: Option<HeaderValue>,
+}
+
+impl Gatekeeper {
+    /// Answers a request.
+    pub(super) async fn answer(
+        &self,
+        connection: &Connection,
+        request: Request<Incoming>,
+    ) -> Answer<Body> {
+        self.metrics.request();
+        let Some(ids) = Ids::of(request.headers()) else {
+            return self.own(None, &no_randomness());
+        };
+        let (head, body) = request.into_parts();
+        let began = Instant::now();
+        let mut access = self.access(connection, &ids);
+        match self.admit(connection, &ids, &head, is_empty(&body), &mut access, began) {
+            Ok(admitted) => {
+                // In a box, for most of a connection's life there is no request on it.
+                Box::pin(self.forward(connection, ids, admitted, head, body)).await
+            }
+            Err(problem) => {
+                self.metrics.refused(problem.status);
+                access.status = problem.status.as_u16();
+                access.code = Some(problem.code);
+                access.took = began.elapsed();
+                self.report.access(&access);
+                self.own(Some(&ids), &problem)
+            }
+        }
+    }
+
+    /// An answer of ours.
+    pub(super) fn own(&self, ids: Option<&Ids>, problem: &Problem) -> Answer<Body> {
+        Answer::Response(problem.answer(ids, &self.audience).map(Body::own))
+    }
+
+    fn access(&self, connection: &Connection, ids: &Ids) -> Access {
+        Access {
+            time: self.clock.now(),
+            took: Duration::ZERO,
+            request: ids.request().to_owned(),
+            trace: ids.traceparent.to_str().unwrap_or_default().to_owned(),
+            peer: connection.peer,
+            caller: None,
+            call: None,
+            status: 0,
+            code: None,
+            sent: 0,
+            cut: false,
+            epoch: None,
+        }
+    }
+
+    /// Whether a request is let in. It is put among those that run before the last look at what is known: whoever changes
+    /// that afterwards finds it there.
+    fn admit(
+        &self,
+        connection: &Connection,
+        ids: &Ids,
+        head: &Parts,
+        is_bare: bool,
+        access: &mut Access,
+        began: Instant,
+    ) -> Result<Admitted, Problem> {
+        let mut state = self.current()?;
+        let Read { call, target, host } = Read::of(head, is_bare)?;
+        access.call = Some(Arc::clone(&call));
+        let mut slot = None;
+        loop {
+            access.epoch = Some(state.known.policy.epoch());
+            let caller = self.authenticate(&state, connection, &head.headers)?;
+            let who = &caller.claims.subject;
+            access.caller = Some(who.clone());
+            let decision = state.decide(who, &call, Some(&self.metrics));
+            if !decision.permits() {
+                return Err(self.denied(&state, ids, who, &call, decision, true));
+            }
+            if slot.is_none() {
+                slot = Some(self.enter(connection, &caller, &call)?);
+            }
+            let newest = self.current()?;
+            if !Arc::ptr_eq(&state, &newest) {
+                state = newest;
+                continue;
+            }
+            if !decision.allowed {
+                self.metrics.recorded();
+                self.denied(&state, ids, who, &call, decision, false);
+            }
+            let served = Served {
+                access: access.clone(),
+                began,
+                cut: connection.cut.clone(),
+                report: Arc::clone(&self.report),
+                _slot: slot.take().ok_or_else(no_randomness)?,
+            };
+            let (protocol, served) = (call.protocol, Box::new(served));
+            return Ok(Admitted { caller, protocol, target, host, served });
+        }
+    }
+
+    /// What is known, if that is enough to let anybody in.
+    fn current(&self) -> Result<Arc<State>, Problem> {
+        let none = |code, detail| Problem::unavailable(code, detail, TRY_AGAIN);
+        let state = self.state.load_full();
+        let state =
+            state.ok_or_else(|| none("not_ready", "nothing is known yet of who may call"))?;
+        if state.known.keys.is_empty() {
+            return Err(none("no_keys", "there are no keys to check tokens by"));
+        }
+        if self.is_stale() {
+            return Err(none("stale", "it is too long ago that the broker was heard"));
+        }
+        Ok(state)
+    }
+
+    fn authenticate(
+        &self,
+        state: &State,
+        connection: &Connection,
+        headers: &HeaderMap,
+    ) -> Result<Arc<Caller>, Problem> {
+        let token = bearer::token(headers)?;
+        let expected = Expected {
+            issuer: &state.known.issuer,
+            audience: &self.audience,
+            now: self.now(),
+            skew: self.settings.skew.as_secs(),
+            longest: LONGEST.as_secs(),
+            certificate: connection.certificate.as_ref(),
+        };
+        let caller = state.verify(token, &expected, &self.metrics).map_err(|refusal| {
+            if refusal.is_unknown_key() {
+                self.report.unknown_key();
+            }
+            Problem::from(refusal)
+        })?;
+        // To policy an identity is its name alone.
+        if caller.claims.subject.trust_domain() != self.settings.service.trust_domain() {
+            let detail = "the subject of the token is of another trust domain";
+            return Err(Problem::token("foreign_subject", detail));
+        }
+        if state.known.revocations.cover(&caller.claims) {
+            return Err(Problem::token("token_revoked", "the token was revoked"));
+        }
+        Ok(caller)
+    }
+
+    fn enter(
+        &self,
+        connection: &Connection,
+        caller: &Arc<Caller>,
+        call: &Arc<Call>,
+    ) -> Result<super::live::Slot, Problem> {
+        let longer = self.settings.skew.saturating_add(self.settings.outlive).as_secs();
+        let running = Running {
+            caller: Arc::clone(caller),
+            call: Arc::clone(call),
+            ends: caller.claims.expires_at.saturating_add(longer),
+            cut: connection.cut.clone(),
+        };
+        self.live.enter(running, self.settings.concurrent).ok_or_else(|| Problem {
+            retry_after: Some(LOOK_EVERY),
+            ..Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "too many requests of this caller are running",
+            )
+        })
+    }
+
+    /// Reports a denial, and says what its caller is told if it is enforced.
+    fn denied(
+        &self,
+        state: &State,
+        ids: &Ids,
+        who: &sealock_core::Identity,
+        call: &Call,
+        decision: Arc<Decision>,
+        enforced: bool,
+    ) -> Problem {
+        let Some(reason) = ids::unique() else { return no_randomness() };
+        self.report.denied(&Denied {
+            reason: reason.clone(),
+            request: ids.request().to_owned(),
+            question: state.question(who, call),
+            decision,
+            enforced,
+        });
+        Problem::denied(reason)
+    }
+}
+
+impl Read {
+    fn of(head: &Parts, is_bare: bool) -> Result<Self, Problem> {
+        let target = Target::of(&head.method, &head.uri)?;
+        let host = Host::of(&head.headers)?;
+        let call = Call {
+            method: head.method.clone(),
+            path: target.path().to_owned(),
+            host: host.as_ref().map(|host| host.name().to_owned()),
+            protocol: if is_bare && asks_for_websocket(head) {
+                Protocol::WebSocket
+            } else {
+                Protocol::Http
+            },
+        };
+        let target = match target.is_as_it_came() {
+            true => None,
+            false => Some(Uri::try_from(target.to_string()).map_err(|_| bad_target())?),
+        };
+        let host = host.and_then(|host| HeaderValue::try_from(host.as_str()).ok());
+        Ok(Self { call: Arc::new(call), target, host })
+    }
+}
+
+/// As in RFC 6455 §4.1, and nothing else beside it: another protocol would carry what nobody looks at.
+fn asks_for_websocket(head: &Parts) -> bool {
+    let mut asked = head.headers.get_all(UPGRADE).into_iter();
+    let is_one = match (asked.next(), asked.next()) {
+        (Some(asked), None) => asked.as_bytes().eq_ignore_ascii_case(b"websocket"),
+        _ => false,
+    };
+    let is_meant = head.headers.get_all(CONNECTION).into_iter().any(|value| {
+        let mut options = value.as_bytes().split(|byte| *byte == b',');
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    });
+    is_one && is_meant && head.method == Method::GET && head.version == Version::HTTP_11
+}
+
+fn is_empty(body: &Incoming) -> bool {
+    hyper::body::Body::is_end_stream(body)
+}
+
+fn bad_target() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad_target", "the target cannot be forwarded")
+}
+
+pub(super) fn no_randomness() -> Problem {
+    let detail = "the system has no randomness";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+}

@@ -1,0 +1,126 @@
+//! What a Gatekeeper decides by.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use sealock_core::Identity;
+use sealock_core::policy::PolicySet;
+
+use crate::broker::{Revocation, Revoked};
+use crate::token::{Claims, KeySet};
+
+/// What a Gatekeeper decides by.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// `iss` of the broker's tokens.
+    pub issuer: String,
+    /// The broker's public keys. Without any, everything is answered by 503.
+    pub keys: Arc<KeySet>,
+    /// The policy, with its number and the mode of the plane.
+    pub policy: Arc<PolicySet>,
+    /// Who is in which groups.
+    pub groups: Arc<Groups>,
+    /// Which tokens are no longer good.
+    pub revocations: Arc<Revocations>,
+}
+
+/// Who is in which groups: callers, and the service itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Groups(HashMap<Identity, Vec<String>>);
+
+impl Groups {
+    /// The groups of an identity.
+    pub fn of(&self, identity: &Identity) -> &[String] {
+        self.0.get(identity).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+impl FromIterator<(Identity, Vec<String>)> for Groups {
+    fn from_iter<I: IntoIterator<Item = (Identity, Vec<String>)>>(all: I) -> Self {
+        Self(all.into_iter().collect())
+    }
+}
+
+/// Revocations, by what they are about: a request must not look through a list.
+///
+/// The same one again, and several in another order, come to the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Revocations {
+    /// The highest number.
+    last: u64,
+    /// Of all that follow: tokens issued until that second are no longer good.
+    tokens: HashMap<String, u64>,
+    identities: HashMap<Identity, u64>,
+    clients: HashMap<String, u64>,
+    before: Option<u64>,
+}
+
+impl Revocations {
+    /// The highest number that was added: what comes after it is news.
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        let listed = self.tokens.len() + self.identities.len() + self.clients.len();
+        listed + usize::from(self.before.is_some())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, revocation: &Revocation) {
+        self.last = self.last.max(revocation.number);
+        let until = revocation.issued_until;
+        match &revocation.revoked {
+            Revoked::Token(id) => later(self.tokens.entry(id.clone()), until),
+            Revoked::Identity(identity) => later(self.identities.entry(identity.clone()), until),
+            Revoked::Client(name) => {
+                later(self.clients.entry(name.as_str().to_owned()), until);
+            }
+            Revoked::Before => self.before = self.before.max(Some(until)),
+        }
+    }
+
+    /// Forgets those that no living token can be about.
+    pub fn forget(&mut self, now: u64) {
+        let matters = |until: u64| {
+            let revoked = Revoked::Before;
+            !Revocation { number: 0, issued_until: until, revoked }.is_over(now)
+        };
+        self.tokens.retain(|_, until| matters(*until));
+        self.identities.retain(|_, until| matters(*until));
+        self.clients.retain(|_, until| matters(*until));
+        self.before = self.before.filter(|until| matters(*until));
+    }
+
+    /// Whether a token is no longer good.
+    pub fn cover(&self, claims: &Claims) -> bool {
+        let is_until = |until: Option<&u64>| until.is_some_and(|until| claims.issued_at <= *until);
+        let client = claims.client.as_ref();
+        is_until(self.before.as_ref())
+            || is_until(self.tokens.get(&claims.id))
+            || is_until(self.identities.get(&claims.subject))
+            || is_until(client.and_then(|client| self.clients.get(client)))
+    }
+}
+
+impl<'a> FromIterator<&'a Revocation> for Revocations {
+    fn from_iter<I: IntoIterator<Item = &'a Revocation>>(all: I) -> Self {
+        let mut revocations = Self::default();
+        for revocation in all {
+            revocations.add(revocation);
+        }
+        revocations
+    }
+}
+
+fn later<K>(entry: Entry<'_, K, u64>, until: u64) {
+    let kept = entry.or_default();
+    *kept = until.max(*kept);
+}

@@ -1,0 +1,114 @@
+//! What is running: each request until its answer has ended, and each upgraded connection, with what it was let in by.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use sealock_core::Identity;
+use sealock_net::proxy::Cut;
+
+use super::call::Call;
+use super::state::Caller;
+
+/// So that threads seldom wait for one another.
+const SHARDS: usize = 16;
+
+/// Something that runs.
+#[derive(Debug, Clone)]
+pub(super) struct Running {
+    pub(super) caller: Arc<Caller>,
+    pub(super) call: Arc<Call>,
+    /// When it must end, in seconds since 1970.
+    pub(super) ends: u64,
+    /// Ends its connection.
+    pub(super) cut: Cut,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    hasher: RandomState,
+    shards: [Mutex<Shard>; SHARDS],
+    next: AtomicU64,
+}
+
+/// All of one identity is in one shard.
+#[derive(Debug, Default)]
+struct Shard {
+    running: HashMap<u64, Running>,
+    of: HashMap<Identity, usize>,
+}
+
+impl Live {
+    /// Counts one more, unless the caller has as many as it may.
+    pub(super) fn enter(self: &Arc<Self>, running: Running, most: usize) -> Option<Slot> {
+        let who = &running.caller.claims.subject;
+        let shard = usize::try_from(self.hasher.hash_one(who) % SHARDS as u64).ok()?;
+        let mut inside = self.shards.get(shard)?.lock();
+        match inside.of.get_mut(who) {
+            Some(count) if *count >= most => return None,
+            Some(count) => *count += 1,
+            None if most == 0 => return None,
+            None => {
+                inside.of.insert(who.clone(), 1);
+            }
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        inside.running.insert(number, running);
+        drop(inside);
+        Some(Slot { live: Arc::clone(self), shard, number })
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().running.len()).sum()
+    }
+
+    /// Cuts those of which this is true, and says how many that were.
+    pub(super) fn cut(&self, must_end: impl Fn(&Running) -> bool) -> u64 {
+        let mut count = 0;
+        for shard in &self.shards {
+            // Policy may be asked about each, for which nobody should wait.
+            let all: Vec<(u64, Running)> =
+                shard.lock().running.iter().map(|(number, it)| (*number, it.clone())).collect();
+            for (number, running) in all.iter().filter(|(_, running)| must_end(running)) {
+                // Only while it runs: its connection may be at another request already.
+                let inside = shard.lock();
+                if inside.running.contains_key(number) && !running.cut.is_given() {
+                    running.cut.now();
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+
+    fn leave(&self, shard: usize, number: u64) {
+        let Some(shard) = self.shards.get(shard) else { return };
+        let mut inside = shard.lock();
+        let Some(running) = inside.running.remove(&number) else { return };
+        let who = &running.caller.claims.subject;
+        match inside.of.get_mut(who) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                inside.of.remove(who);
+            }
+        }
+        drop(inside);
+    }
+}
+
+/// A place among what runs, as long as this is held.
+#[derive(Debug)]
+pub(super) struct Slot {
+    live: Arc<Live>,
+    shard: usize,
+    number: u64,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.live.leave(self.shard, self.number);
+    }
+}

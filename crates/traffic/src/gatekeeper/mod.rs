@@ -1,0 +1,218 @@
+//! The Gatekeeper: what stands before a service, and lets in who has a good token and may call.
+//!
+//! ```text
+//! accept → (TLS) → each request: one spelling of path and host → token → revoked? → policy → is there room?
+//!   → known to be running → still so? → headers cleaned, identity told → the app, and its answer as it streams
+//! ```
+//!
+//! It asks nobody. What it decides by is [`Known`]: the broker's keys, the policy, the groups, what was revoked. Whoever
+//! holds the feed puts it in, whole ([`Gatekeeper::know`]) or by a change ([`Gatekeeper::change`],
+//! [`Gatekeeper::revoke`]), and says that the feed lives ([`Gatekeeper::heard`]). Before the first time, everything is
+//! answered by 503.
+//!
+//! # Invariants
+//!
+//! - What was decided on is what is forwarded: method, path and host of the question are those that the app gets.
+//! - No request that begins after a change has returned is decided by what was known before, and what is running and
+//!   would now be refused is cut, streams and upgraded connections included. A request is put among those that run
+//!   before the last look at what is known, so none falls between.
+//! - Caches change no answer. A verified token is remembered with everything that its verification looked at, until its
+//!   `exp`, and forgotten with the keys; a decision with everything that policy was asked, and forgotten with the policy
+//!   and the groups. Whether a token has ended or was revoked is looked at every time.
+//! - `audit` and `learn` let pass what policy denies. They never let pass who has no good token: there would be nobody to
+//!   ask about.
+//! - The app gets no token, and no identity but the one that was verified.
+//!
+//! # Ends
+//!
+//! A request or stream that runs when its token ends is cut (within [`LOOK_EVERY`], after the skew): its caller has to
+//! show again that it still gets one. [`Settings::outlive`] gives it longer; revocation, policy and the end of the key
+//! reach it there as before. When the feed has not been heard for longer than [`Staleness`] allows, nothing
+//! is let in and what is running is cut, for a revocation may have been missed.
+//!
+//! # What is spoken
+//!
+//! HTTP/1.1 only, for now: no HTTP/2, and so no gRPC. Of upgrades, WebSocket; any other is passed over and the request
+//! forwarded without it, `h2c` above all, which would carry requests that nobody looks at.
+//!
+//! **What an attacker controls:** as anybody who can connect: every byte, how fast it comes and how many connections
+//! there are. As a caller with a token: paths, headers, how many requests run at once. The app is trusted with what it is
+//! sent, but not to be well.
+
+mod answer;
+mod cache;
+mod call;
+mod forward;
+mod handle;
+mod known;
+mod live;
+mod metrics;
+mod report;
+mod serve;
+mod settings;
+mod state;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use sealock_core::Clock;
+use sealock_net::proxy::Upstream;
+
+pub use call::{Call, Protocol};
+pub use known::{Groups, Known, Revocations};
+use live::Live;
+pub use metrics::Figures;
+use metrics::Metrics;
+pub use report::{Access, Denied, Report};
+pub use settings::{Settings, Staleness};
+use state::State;
+
+use crate::broker::Revocation;
+
+/// How often it is looked for tokens that have ended, and whether the feed is alive.
+pub const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The Gatekeeper of one service.
+pub struct Gatekeeper {
+    settings: Settings,
+    /// `aud` of the tokens that are for us.
+    audience: String,
+    app: Upstream,
+    report: Arc<dyn Report>,
+    clock: Arc<dyn Clock>,
+    state: ArcSwapOption<State>,
+    /// Held by who changes what is known.
+    changing: Mutex<()>,
+    /// When the feed was last heard, in milliseconds since 1970.
+    heard: AtomicI64,
+    live: Arc<Live>,
+    metrics: Metrics,
+}
+
+impl std::fmt::Debug for Gatekeeper {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Gatekeeper")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gatekeeper {
+    /// A Gatekeeper before an app, that knows nothing yet.
+    pub fn new(
+        settings: Settings,
+        app: Upstream,
+        report: Arc<dyn Report>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            audience: settings.service.to_string(),
+            settings,
+            app,
+            report,
+            clock,
+            state: ArcSwapOption::empty(),
+            changing: Mutex::new(()),
+            heard: AtomicI64::new(i64::MIN),
+            live: Arc::default(),
+            metrics: Metrics::default(),
+        })
+    }
+
+    /// Replaces all that is known. In force when this returns.
+    pub fn know(&self, known: Known) {
+        let guard = self.changing.lock();
+        self.put(known);
+        drop(guard);
+        self.heard();
+        self.weed();
+    }
+
+    /// Changes what is known. In force when this returns; false if nothing was known that could be changed.
+    pub fn change(&self, change: impl FnOnce(&mut Known)) -> bool {
+        let guard = self.changing.lock();
+        let Some(state) = self.state.load_full() else { return false };
+        let mut known = state.known.clone();
+        change(&mut known);
+        self.put(known);
+        drop(guard);
+        self.heard();
+        self.weed();
+        true
+    }
+
+    /// Adds a revocation. In force when this returns; false if nothing is known yet, so that the snapshot must have it.
+    pub fn revoke(&self, revocation: &Revocation) -> bool {
+        let now = self.now();
+        self.change(|known| {
+            let revocations = Arc::make_mut(&mut known.revocations);
+            revocations.forget(now);
+            revocations.add(revocation);
+        })
+    }
+
+    /// The feed is alive, and has nothing new to say.
+    pub fn heard(&self) {
+        self.heard.store(self.clock.now().as_millis(), Ordering::Release);
+    }
+
+    /// How long ago the feed was heard; none if it never was.
+    pub fn silence(&self) -> Option<Duration> {
+        let heard = self.heard.load(Ordering::Acquire);
+        let silence = self.clock.now().as_millis().saturating_sub(heard);
+        // Before the time at which it was heard the clock was set back, and nobody knows how far.
+        (heard != i64::MIN)
+            .then(|| u64::try_from(silence).map_or(Duration::MAX, Duration::from_millis))
+    }
+
+    /// The number of the policy that decides.
+    pub fn epoch(&self) -> Option<u64> {
+        self.state.load().as_ref().map(|state| state.known.policy.epoch())
+    }
+
+    /// The figures until now.
+    pub fn figures(&self) -> Figures {
+        self.metrics.figures(self.live.len())
+    }
+
+    /// Ends what is running and must not go on: its token has ended, or the feed has.
+    pub fn look(&self) {
+        let now = self.now();
+        let cut = if self.is_stale() {
+            self.live.cut(|_| true)
+        } else {
+            self.live.cut(|running| running.ends <= now)
+        };
+        self.metrics.cut(cut);
+    }
+
+    /// Whether the feed was silent for too long.
+    fn is_stale(&self) -> bool {
+        match self.settings.staleness {
+            Staleness::GoOn => false,
+            Staleness::RefuseAfter(most) => self.silence().is_some_and(|silence| silence > most),
+        }
+    }
+
+    /// Seconds since 1970.
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.now().as_secs()).unwrap_or(0)
+    }
+
+    fn put(&self, known: Known) {
+        let before = self.state.load_full();
+        let state = State::new(known, &self.settings.service, before.as_deref());
+        self.state.store(Some(Arc::new(state)));
+    }
+
+    /// Cuts what is running and would be refused by what is known now.
+    fn weed(&self) {
+        let Some(state) = self.state.load_full() else { return };
+        let cut = self.live.cut(|running| !state.lets_go_on(&running.caller, &running.call));
+        self.metrics.cut(cut);
+    }
+}

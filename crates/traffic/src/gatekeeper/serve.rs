@@ -1,0 +1,94 @@
+//! The door: connections, and the requests on them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use sealock_net::proxy::{self, Cut, Terms, keep_alive, sniff};
+use sealock_net::tls::LiveServer;
+use sealock_net::{Shutdown, accept_loop};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_io_timeout::TimeoutStream;
+
+use super::handle::Connection;
+use super::{Gatekeeper, LOOK_EVERY};
+
+/// What everybody is told who comes without TLS where it is spoken.
+const NOT_TLS: &str = "this service is guarded by Sealock: it is called over TLS";
+
+impl Gatekeeper {
+    /// Serves until the shutdown signal, then drains: what is under way is finished, upgraded connections go on until the
+    /// deadline of the drain. Without `tls` plain HTTP is spoken, for inside a network namespace that is shared with the
+    /// caller's Forwarder, or the app's alone.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        tls: Option<Arc<LiveServer>>,
+        shutdown: Shutdown,
+    ) {
+        let limits = self.settings.limits;
+        let accepting =
+            accept_loop("gatekeeper", listener, limits, shutdown.clone(), |stream, peer| {
+                let (gatekeeper, tls) = (Arc::clone(&self), tls.clone());
+                let shutdown = shutdown.clone();
+                async move { gatekeeper.connection(stream, peer, tls, shutdown).await }
+            });
+        let looking = async {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                self.look();
+            }
+        };
+        tokio::select! {
+            () = accepting => {}
+            () = looking => {}
+        }
+    }
+
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Option<Arc<LiveServer>>,
+        shutdown: Shutdown,
+    ) {
+        let limits = self.settings.limits;
+        let Some(tls) = tls else {
+            if let Err(error) = keep_alive(&stream) {
+                tracing::debug!(%error, "no keepalive");
+            }
+            let cut = Cut::default();
+            let connection = Connection { peer, is_tls: false, certificate: None, cut };
+            return self.requests(stream, connection, shutdown).await;
+        };
+        let Some(stream) = sniff(stream, limits.handshake, NOT_TLS).await else { return };
+        // In boxes: each layer that a connection passes through would keep room for all of TLS, and the task of a quiet
+        // stream that for the handshake.
+        let stream = match Box::pin(tls.accept(stream, limits.handshake)).await {
+            Ok(stream) => Box::new(stream),
+            Err(error) => return tracing::debug!(%error, "handshake failed"),
+        };
+        let chain = stream.get_ref().1.peer_certificates();
+        let certificate = chain.and_then(|chain| chain.first()).map(|leaf| {
+            let mut hash = [0; 32];
+            hash.iter_mut().zip(digest(&SHA256, leaf).as_ref()).for_each(|(to, from)| *to = *from);
+            hash
+        });
+        let connection = Connection { peer, is_tls: true, certificate, cut: Cut::default() };
+        self.requests(stream, connection, shutdown).await;
+    }
+
+    async fn requests<I>(&self, stream: I, connection: Connection, shutdown: Shutdown)
+    where
+        I: AsyncRead + AsyncWrite,
+    {
+        let limits = self.settings.limits;
+        // An answer that nobody takes would be held, with its place at the app, for as long as the caller likes.
+        let mut bounded = TimeoutStream::new(stream);
+        bounded.set_write_timeout(Some(limits.write));
+        let cut = connection.cut.clone();
+        let terms = Terms { limits, shutdown, cut, ..Terms::default() };
+        proxy::serve(Box::pin(bounded), terms, |request| self.answer(&connection, request)).await;
+    }
+}
