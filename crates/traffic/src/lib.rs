@@ -1,4 +1,5 @@
 //! HTTP between services: who calls is said by a short-lived token, and checked where the call arrives.
 
 pub mod broker;
+pub mod oauth;
 pub mod token;
