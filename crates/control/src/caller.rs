@@ -18,6 +18,8 @@ pub enum Door {
     Process,
     /// A container's label.
     Label,
+    /// The token endpoint, with a client's secret.
+    Client,
 }
 
 impl Door {
@@ -30,6 +32,7 @@ impl Door {
             Self::Workload => "workload",
             Self::Process => "process",
             Self::Label => "label",
+            Self::Client => "client",
         }
     }
 }
@@ -43,6 +46,8 @@ pub struct Caller {
     pub principal: Principal,
     /// Through which door.
     pub door: Door,
+    /// SHA-256 of the certificate by which it proved that.
+    pub certificate: Option<[u8; 32]>,
 }
 
 /// The name of the local administrator's identity.
@@ -54,7 +59,7 @@ impl Caller {
     pub fn local(uid: u32, door: Door, trust_domain: &TrustDomain) -> Option<Self> {
         let identity = Identity::new(trust_domain, IdentityKind::Human, ADMIN).ok()?;
         let principal = Principal::new(identity).in_group(ADMIN_GROUP);
-        Some(Self { who: format!("uid:{uid}"), principal, door })
+        Some(Self { who: format!("uid:{uid}"), principal, door, certificate: None })
     }
 
     /// Whoever proved this identity by a certificate of ours; `groups` come from the service.
@@ -68,6 +73,14 @@ impl Caller {
         if admin && !principal.groups.iter().any(|group| group == ADMIN_GROUP) {
             principal.groups.push(ADMIN_GROUP.to_owned());
         }
-        Self { who, principal, door: Door::Api }
+        Self { who, principal, door: Door::Api, certificate: None }
+    }
+
+    /// Whoever has shown the secret of a client with this identity.
+    pub fn with_secret(identity: Identity, groups: Vec<String>) -> Self {
+        let who = identity.to_string();
+        let mut principal = Principal::new(identity);
+        principal.groups = groups;
+        Self { who, principal, door: Door::Client, certificate: None }
     }
 }

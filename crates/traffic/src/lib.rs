@@ -3,4 +3,5 @@
 pub mod broker;
 pub mod gatekeeper;
 pub mod http;
+pub mod oauth;
 pub mod token;

@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use rustls_pki_types::CertificateDer;
 use sealock_authority::{CertState, Serial};
 use sealock_core::Timestamp;
@@ -130,9 +131,7 @@ pub(crate) fn identified(
         return Err(unknown());
     }
     let groups = service.groups_of(&identity)?;
-    Ok(Identified {
-        caller: Caller::identified(identity, groups),
-        serial: serial.to_string(),
-        not_after: found.summary.not_after,
-    })
+    let mut caller = Caller::identified(identity, groups);
+    caller.certificate = digest::digest(&digest::SHA256, &leaf).as_ref().try_into().ok();
+    Ok(Identified { caller, serial: serial.to_string(), not_after: found.summary.not_after })
 }

@@ -8,12 +8,15 @@
 //! | `GET /healthz` | that the daemon answers | everybody |
 //! | `GET /ca.crt` | the trust bundle, PEM | everybody |
 //! | `GET /crl/ISSUER.crl` | an issuer's revocation list, DER | everybody |
+//! | `POST /oauth/token`, `/oauth/introspect`, `/oauth/revoke` | OAuth 2, see [`sealock_traffic::oauth`] | policy decides |
+//! | `GET /oauth/jwks`, `/.well-known/…` | the keys of tokens, and where all is | everybody |
 //!
 //! Errors are `application/problem+json` (RFC 9457) with the fields of [`ServiceError`]. What everybody gets
 //! is what stands in every certificate's chain anyway.
 
 mod body;
 mod https;
+mod oauth;
 mod problem;
 mod routes;
 mod socket;

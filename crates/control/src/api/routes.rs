@@ -11,7 +11,7 @@ use sealock_core::policy::{Action, Resource};
 use sealock_net::{Incoming, Shutdown};
 
 use super::body::{self, OutBody};
-use super::{CALL, FOLLOW, Turns, problem};
+use super::{CALL, FOLLOW, Turns, oauth, problem};
 use crate::caller::{Caller, Door};
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::{Service, new_request_id};
@@ -35,8 +35,10 @@ impl Routes {
         request: Request<Incoming>,
         caller: Result<Caller, ServiceError>,
     ) -> Response<OutBody> {
-        let local =
-            !matches!(&caller, Ok(Caller { door: Door::Api | Door::Workload, .. }) | Err(_));
+        if oauth::is_of_oauth(request.uri().path()) {
+            return self.oauth(request, caller).await;
+        }
+        let local = matches!(&caller, Ok(Caller { door: Door::Socket | Door::Process, .. }));
         match self.route(request, caller).await {
             Ok(response) => response,
             Err(error) => problem(&error, local),

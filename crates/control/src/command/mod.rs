@@ -8,6 +8,7 @@ mod reply;
 mod secret_blob;
 mod secret_text;
 mod secrets;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,6 +28,10 @@ pub use secret_text::SecretText;
 pub use secrets::{
     NewValue, OnExisting, SecretAnswer, SecretOutcome, SecretReport, SecretState, SecretWanted,
     VaultBackup, VaultImported, VersionReport, WhichContainer, Whoami,
+};
+pub use traffic::{
+    ClientReport, ClientSecret, TokenClaims, TokenForm, TokenKeyReport, TokenKeys, TokenReport,
+    TokenState, TokenWanted, TokensRevoked,
 };
 
 /// Algorithm of a private key.
@@ -489,6 +494,42 @@ pub enum Command {
         #[serde(default)]
         on_existing: OnExisting,
     },
+    /// A token for a service.
+    TokenIssue(TokenWanted),
+    /// What a token says, and whether it is good.
+    TokenIntrospect {
+        /// The token.
+        token: SecretText,
+    },
+    /// Revoke tokens.
+    TokenRevoke(TokensRevoked),
+    /// The keys that sign tokens.
+    TokenKeys,
+    /// A new key that signs tokens, once everybody can know it.
+    TokenRotateKey,
+    /// Give somebody a secret with which to ask for tokens.
+    ClientAdd {
+        /// Its name.
+        name: String,
+        /// Whose tokens it gets; those of the service of its name by default.
+        #[serde(default)]
+        identity: Option<String>,
+    },
+    /// Who may ask for tokens with a secret.
+    ClientList,
+    /// A new secret for a client.
+    ClientRotate {
+        /// Its name.
+        name: String,
+        /// For how many seconds the old one is still good; a day by default.
+        #[serde(default)]
+        overlap: Option<u64>,
+    },
+    /// A client's secrets are no longer good, nor are its tokens.
+    ClientRemove {
+        /// Its name.
+        name: String,
+    },
 }
 
 impl Command {
@@ -540,6 +581,15 @@ impl Command {
             Self::VaultRotateKey => "vault-rotate-key",
             Self::VaultExport { .. } => "vault-export",
             Self::VaultImport { .. } => "vault-import",
+            Self::TokenIssue(_) => "token-issue",
+            Self::TokenIntrospect { .. } => "token-introspect",
+            Self::TokenRevoke(_) => "token-revoke",
+            Self::TokenKeys => "token-keys",
+            Self::TokenRotateKey => "token-rotate-key",
+            Self::ClientAdd { .. } => "client-add",
+            Self::ClientList => "client-list",
+            Self::ClientRotate { .. } => "client-rotate",
+            Self::ClientRemove { .. } => "client-remove",
         }
     }
 }

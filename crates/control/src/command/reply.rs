@@ -8,7 +8,8 @@ use sealock_core::{SubjectName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    SecretAnswer, SecretReport, SecretText, VaultBackup, VaultImported, VersionReport, Whoami,
+    ClientReport, ClientSecret, SecretAnswer, SecretReport, SecretText, TokenKeys, TokenReport,
+    TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
 };
 
 /// Somebody is in a group.
@@ -467,6 +468,16 @@ pub enum Reply {
     VaultExported(Box<VaultBackup>),
     /// To `secret import`.
     VaultImported(VaultImported),
+    /// To `token`.
+    Token(Box<TokenReport>),
+    /// Whether a token is good.
+    TokenState(Box<TokenState>),
+    /// To `token keys` and `token rotate-key`.
+    TokenKeys(Box<TokenKeys>),
+    /// To `client add` and `client rotate`.
+    ClientSecret(Box<ClientSecret>),
+    /// To `client list`, by name.
+    Clients(Vec<ClientReport>),
     /// Done, and nothing more to say.
     Done,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sealock_core::policy::{Mode, Plane};
 use sealock_core::span::parse_span;
 use sealock_docker::gateway::Limit;
+use sealock_traffic::token::Algorithm;
 
 use super::file::Value;
 use super::settings::{self, Settings, Workload};
@@ -146,6 +147,28 @@ keys! {
     "authority.longest_life", "398d", "longest life of a certificate",
     |settings, value| {
         settings.authority.longest_life = span(value)?;
+        Ok(())
+    };
+    "traffic.issuer", "https://HOSTNAME:PORT of api.listen", "issuer of tokens: the https:// URL under which others find the broker",
+    |settings, value| {
+        let url = value.text()?;
+        let rest = url.strip_prefix("https://").filter(|rest| {
+            !rest.is_empty() && !rest.ends_with('/') && rest.bytes().all(|byte| byte.is_ascii_graphic())
+                && !rest.contains(['?', '#', '"', '\\', '@'])
+        });
+        if rest.is_none() {
+            return Err("must be an https:// URL without query, fragment and final slash".to_owned());
+        }
+        settings.traffic.issuer = Some(url.to_owned());
+        Ok(())
+    };
+    "traffic.algorithm", "ES256", "by which new keys sign tokens: ES256 or EdDSA",
+    |settings, value| {
+        settings.traffic.algorithm = match value.text()? {
+            "ES256" => Algorithm::Es256,
+            "EdDSA" => Algorithm::EdDsa,
+            _ => return Err("must be ES256 or EdDSA".to_owned()),
+        };
         Ok(())
     };
     "watch.enabled", "true", "whether certificates are delivered by labels",

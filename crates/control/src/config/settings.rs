@@ -11,6 +11,7 @@ use std::time::Duration;
 use sealock_core::policy::Modes;
 use sealock_core::{DnsName, IdentityKind, TrustDomain};
 use sealock_docker::gateway::{Limit, Most, Quota, Quotas};
+use sealock_traffic::token::Algorithm;
 
 use super::file::Value;
 use crate::command::KeyType;
@@ -122,6 +123,15 @@ pub struct WatchSettings {
     pub scope: Option<String>,
 }
 
+/// Tokens and calls between services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrafficSettings {
+    /// `iss` of tokens; otherwise the API's address.
+    pub issuer: Option<String>,
+    /// Of new keys.
+    pub algorithm: Algorithm,
+}
+
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -139,6 +149,8 @@ pub struct Settings {
     pub policy: PolicySettings,
     /// The authority.
     pub authority: AuthoritySettings,
+    /// Tokens.
+    pub traffic: TrafficSettings,
     /// Labelled certificates.
     pub watch: WatchSettings,
     /// The members of each group, as `human/alice`.
@@ -170,6 +182,7 @@ impl Default for Settings {
                 key_type: KeyType::P256,
                 longest_life: Duration::from_secs(398 * 86_400),
             },
+            traffic: TrafficSettings { issuer: None, algorithm: Algorithm::Es256 },
             watch: WatchSettings { enabled: true, grace: Duration::from_secs(30), scope: None },
             groups: BTreeMap::new(),
             checkpoint: Duration::from_secs(3600),

@@ -122,6 +122,8 @@ async fn keep_authority(
         let standing = before.iter().find(same).cloned().or(alarm);
         alarms.store(Arc::new(standing.into_iter().collect()));
         report("authority", kept.map(|_| ()));
+        let own = Arc::clone(&service);
+        report("keys of tokens", blocking(move || own.keep_token_keys()).await);
         for door in &doors {
             report("certificate of a door", door.refresh().await);
         }

@@ -125,8 +125,9 @@ impl Service {
         decision: &Decision,
         note: DecisionNote,
     ) -> Result<ServiceError, ServiceError> {
-        let by_others =
-            [Door::Api, Door::Gateway, Door::Workload].map(Door::as_str).contains(&asking.via);
+        let by_others = [Door::Api, Door::Gateway, Door::Workload, Door::Client]
+            .map(Door::as_str)
+            .contains(&asking.via);
         let room = match by_others {
             true => self.denials.lock().take(asking.who, self.journal.clock().now()),
             false => Some(0),

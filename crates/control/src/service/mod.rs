@@ -7,6 +7,7 @@
 mod audit;
 mod authority;
 mod authorize;
+mod broker;
 mod budget;
 mod ca;
 mod cert;
@@ -34,8 +35,10 @@ use sealock_authority::Authority;
 use sealock_core::{Clock, SecretBytes, SystemClock, TrustDomain};
 use sealock_secrets::Vault;
 use sealock_store::{Journal, Keyring, SqliteStore, Store};
+use sealock_traffic::broker::Broker;
 
 pub use authorize::Granted;
+pub(crate) use broker::{TokenAsked, broker_error, lasting};
 pub use folder::PolicyFolder;
 pub use policy::check_policy;
 pub use request::new_request_id;
@@ -107,6 +110,7 @@ pub struct Service {
     authority: ArcSwapOption<Authority>,
     keyring: OnceLock<Arc<Keyring>>,
     vault: OnceLock<Arc<Vault>>,
+    broker: OnceLock<Arc<Broker>>,
     making: parking_lot::Mutex<()>,
     denials: parking_lot::Mutex<authorize::DenialBudgets>,
     readings: parking_lot::Mutex<budget::ReadingBudgets>,
@@ -142,6 +146,7 @@ impl Service {
             authority: ArcSwapOption::empty(),
             keyring: OnceLock::new(),
             vault: OnceLock::new(),
+            broker: OnceLock::new(),
             making: parking_lot::Mutex::new(()),
             denials: parking_lot::Mutex::new(authorize::DenialBudgets::new(opening.clock.now())),
             readings: parking_lot::Mutex::new(budget::ReadingBudgets::new()),
@@ -265,6 +270,19 @@ impl Service {
             Command::VaultImport { backup, on_existing } => {
                 self.vault_import(caller, request, backup, on_existing)
             }
+            Command::TokenIssue(wanted) => self.token_issue(caller, request, &wanted),
+            Command::TokenIntrospect { token } => self.token_introspect(caller, request, &token),
+            Command::TokenRevoke(what) => self.token_revoke(caller, request, &what),
+            Command::TokenKeys => self.token_keys(caller, request),
+            Command::TokenRotateKey => self.token_rotate_key(caller, request),
+            Command::ClientAdd { name, identity } => {
+                self.client_add(caller, request, &name, identity.as_deref())
+            }
+            Command::ClientList => self.client_list(caller, request),
+            Command::ClientRotate { name, overlap } => {
+                self.client_rotate(caller, request, &name, overlap)
+            }
+            Command::ClientRemove { name } => self.client_remove(caller, request, &name),
         }
     }
 

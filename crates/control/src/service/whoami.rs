@@ -31,5 +31,6 @@ const fn proof(caller: &Caller) -> &'static str {
              and that container's first process has the same mount namespace; the engine says its name"
         }
         Door::Label => "the labels of a running container",
+        Door::Client => "the secret of a client was shown",
     }
 }

@@ -21,9 +21,9 @@ use tokio_rustls::TlsConnector;
 
 use crate::scratch::{Scratch, call, issue, records};
 
-type Sender = SendRequest<Full<Bytes>>;
+pub(crate) type Sender = SendRequest<Full<Bytes>>;
 
-async fn connect(
+pub(crate) async fn connect(
     daemon: &Daemon,
     roots: &str,
     identity: Option<(&[u8], &[u8])>,
@@ -42,7 +42,12 @@ async fn connect(
     Ok(sender)
 }
 
-async fn send(sender: &mut Sender, method: &str, path: &str, body: &str) -> (StatusCode, Bytes) {
+pub(crate) async fn send(
+    sender: &mut Sender,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (StatusCode, Bytes) {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -68,14 +73,14 @@ async fn ask(
     }
 }
 
-async fn roots(daemon: &Daemon) -> String {
+pub(crate) async fn roots(daemon: &Daemon) -> String {
     match call(daemon.service(), Command::CaBundle).await.unwrap() {
         Reply::Bundle(pem) => pem,
         other => panic!("{other:?}"),
     }
 }
 
-async fn client_of(daemon: &Daemon, identity: &str) -> Files {
+pub(crate) async fn client_of(daemon: &Daemon, identity: &str) -> Files {
     let names = Names { uri: vec![identity.to_owned()], ..Names::default() };
     let order = Issue { name: "client".into(), names, ..Issue::default() };
     match call(daemon.service(), Command::CertIssue(order)).await.unwrap() {
@@ -84,11 +89,11 @@ async fn client_of(daemon: &Daemon, identity: &str) -> Files {
     }
 }
 
-fn pair(files: &Files) -> (&[u8], &[u8]) {
+pub(crate) fn pair(files: &Files) -> (&[u8], &[u8]) {
     (files.tls_crt.as_bytes(), files.tls_key.as_ref().unwrap().bytes().expose())
 }
 
-async fn end(daemon: Daemon) {
+pub(crate) async fn end(daemon: Daemon) {
     daemon.shutdown().trigger();
     daemon.run().await.unwrap();
 }

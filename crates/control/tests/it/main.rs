@@ -17,4 +17,6 @@ mod presets;
 #[cfg(test)]
 mod scratch;
 #[cfg(test)]
+mod tokens;
+#[cfg(test)]
 mod transfers;

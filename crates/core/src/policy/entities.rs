@@ -361,20 +361,13 @@ fn resource_entity(
         }
         Resource::HostPath(path) => {
             let root = Some("/").filter(|root| mentioned.host_paths.contains(*root));
-            for folder in above(path, &mentioned.host_paths).into_iter().chain(root) {
-                // An entity is not its own parent: that it is in itself goes without saying.
-                if folder != path {
-                    parents.push(words.uid(Kind::HostPath, folder)?);
-                }
-            }
+            let folders = above(path, &mentioned.host_paths).into_iter().chain(root);
+            parents = others(words, Kind::HostPath, path, folders)?;
             vec![("path", text(path.as_str()))]
         }
         Resource::Secret(name) => {
-            for folder in above(name.as_str(), &mentioned.secrets) {
-                if folder != name.as_str() {
-                    parents.push(words.uid(Kind::Secret, folder)?);
-                }
-            }
+            let folders = above(name.as_str(), &mentioned.secrets).into_iter();
+            parents = others(words, Kind::Secret, name.as_str(), folders)?;
             Vec::new()
         }
         Resource::Service { identity, groups } => {
@@ -386,6 +379,16 @@ fn resource_entity(
         _ => Vec::new(),
     };
     Ok((entity(uid, attributes, parents.iter().cloned())?, parents))
+}
+
+/// The folders but `own`: an entity is not its own parent, that it is in itself goes without saying.
+fn others<'a>(
+    words: &Vocabulary,
+    kind: Kind,
+    own: &str,
+    folders: impl Iterator<Item = &'a str>,
+) -> Result<Vec<EntityUid>, String> {
+    folders.filter(|folder| *folder != own).map(|folder| words.uid(kind, folder)).collect()
 }
 
 /// The mentioned ones among a slash-separated name and everything above it.

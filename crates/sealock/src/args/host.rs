@@ -57,7 +57,7 @@ pub(crate) struct MemberArgs {
     pub(crate) member: (IdentityKind, String),
 }
 
-fn member(text: &str) -> Result<(IdentityKind, String), String> {
+pub(super) fn member(text: &str) -> Result<(IdentityKind, String), String> {
     let (kind, name) = text.split_once('/').unwrap_or_default();
     let kinds = [IdentityKind::Human, IdentityKind::Service, IdentityKind::Host];
     match kinds.into_iter().find(|known| known.segment() == kind) {

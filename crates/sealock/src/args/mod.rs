@@ -8,6 +8,7 @@ mod host;
 mod quick;
 mod run;
 mod secrets;
+mod traffic;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -31,6 +32,9 @@ pub(crate) use run::{ExecArg, FilesArg, RunArgs, SummonArgs};
 pub(crate) use secrets::{
     OnExistingArg, SecretCommand, SecretExportArgs, SecretGetArgs, SecretImportArgs,
     SecretPurgeArgs, SecretSetArgs, SecretVersionArgs, WorkloadCommand,
+};
+pub(crate) use traffic::{
+    ClientAddArgs, ClientCommand, ClientRotateArgs, TokenArgs, TokenCommand, TokenRevokeArgs,
 };
 
 /// Certificates, files and secrets for the containers of a Docker host: one identity, one policy,
@@ -130,6 +134,11 @@ pub(crate) enum Command {
     /// What a program in a container is to Sealock
     #[command(subcommand)]
     Workload(WorkloadCommand),
+    /// A token for calling a service
+    Token(TokenArgs),
+    /// Who may ask for tokens with a secret
+    #[command(subcommand)]
+    Client(ClientCommand),
     /// Docker's daemon and clients: mutual TLS from our authority
     #[command(subcommand)]
     Docker(DockerCommand),

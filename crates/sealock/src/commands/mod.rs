@@ -3,6 +3,7 @@
 mod audit;
 mod ca;
 mod cert;
+mod client;
 mod docker;
 mod envelope;
 pub(crate) mod files;
@@ -19,6 +20,7 @@ mod send;
 pub(crate) mod session;
 mod status;
 mod summon;
+mod token;
 mod up;
 mod workload;
 
@@ -57,6 +59,8 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Summon(arguments) => return Ok(summon(&arguments.arguments)),
         Command::Secret(command) => secrets::run(command, &session()?, printer)?,
         Command::Workload(command) => workload::run(&command, &session()?, printer)?,
+        Command::Token(arguments) => token::run(arguments, &session()?, printer)?,
+        Command::Client(command) => client::run(command, &session()?, printer)?,
         Command::Docker(command) => return docker::run(command, &global, printer),
         Command::Audit(command) => audit::run(command, &session()?, printer)?,
         Command::Policy(command) => policy::run(command, &session()?, printer)?,

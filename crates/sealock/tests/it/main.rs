@@ -43,5 +43,6 @@ mod send;
 mod summon;
 mod support;
 mod terminal;
+mod tokens;
 mod usage;
 mod workload;

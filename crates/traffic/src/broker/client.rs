@@ -183,6 +183,15 @@ impl Broker {
         Ok(Some((row, entry.version)))
     }
 
+    /// A client.
+    ///
+    /// # Errors
+    /// There is none of that name, or what the store says.
+    pub fn client_info(&self, name: &ClientName) -> Result<ClientInfo, BrokerError> {
+        let (row, _) = self.client(name)?.ok_or_else(|| BrokerError::NoClient(name.clone()))?;
+        Ok(row.info(name.clone(), self.now()))
+    }
+
     /// All clients, by name.
     ///
     /// # Errors

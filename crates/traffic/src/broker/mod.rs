@@ -185,7 +185,12 @@ impl Broker {
             not_before: issued_at,
             expires_at: issued_at.saturating_add(life.as_secs()),
             id: BASE64URL_NOPAD.encode(&id),
-            client: order.client.as_ref().map(ToString::to_string),
+            client: match (&order.client, order.profile) {
+                (Some(client), _) => Some(client.to_string()),
+                // RFC 9068 §2.2 wants one. No client can have such a name.
+                (None, Profile::AccessToken) => Some(order.subject.to_string()),
+                (None, _) => None,
+            },
             binding: order.binding,
         };
         let token = token::issue(&signer.key, order.profile, &claims)?;

@@ -75,7 +75,8 @@ async fn connection(stream: UnixStream, shared: Shared) {
 async fn caller(service: &Arc<Service>, facts: ContainerFacts) -> Result<Caller, ServiceError> {
     let service = Arc::clone(service);
     let principal = blocking(move || service.container_principal(&facts)).await?;
-    Ok(Caller { who: principal.identity.to_string(), principal, door: Door::Workload })
+    let who = principal.identity.to_string();
+    Ok(Caller { who, principal, door: Door::Workload, certificate: None })
 }
 
 /// Says why, once, and hangs up; what it does not know of this host is for the log.

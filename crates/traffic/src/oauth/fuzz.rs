@@ -1,0 +1,38 @@
+//! What has to hold of every request, whatever it is. For the fuzz target and the tests.
+
+use super::{Form, OauthError, TokenQuestion, TokenRequest};
+
+/// The first line is the Authorization header, the rest the body.
+///
+/// # Panics
+/// When something does not hold.
+pub fn fuzz(data: &[u8]) {
+    let at = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let (header, body) = data.split_at(at);
+    let body = body.get(1..).unwrap_or_default();
+    let header = Some(header).filter(|header| !header.is_empty());
+    if let Ok(form) = Form::parse(body) {
+        let shown = format!("{form:?}");
+        for name in ["client_secret", "token", "subject_token"] {
+            if let Some(value) = form.get(name).filter(|value| value.len() > 64) {
+                assert!(!shown.contains(value), "a secret is shown");
+            }
+        }
+    }
+    let request = TokenRequest::read(header, body);
+    let question = TokenQuestion::read(header, body);
+    if let Ok(request) = &request {
+        assert!(!request.audience.is_empty() && !request.audience.chars().any(char::is_control));
+    }
+    let errors = [request.as_ref().err(), question.as_ref().err()];
+    for error in errors.into_iter().flatten() {
+        well_formed(error);
+    }
+}
+
+/// RFC 6749 §5.2: `error_description` has no quotes, backslashes and control characters.
+fn well_formed(error: &OauthError) {
+    assert!(error.description.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+    assert!(!error.description.contains(['"', '\\']));
+    assert!(serde_json::from_slice::<serde_json::Value>(&error.body()).is_ok());
+}

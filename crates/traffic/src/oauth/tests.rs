@@ -1,0 +1,150 @@
+//! Requests that are taken, and those that are not.
+
+use data_encoding::BASE64;
+
+use super::*;
+
+const EXCHANGE: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange";
+const TYPE: &str = "subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token";
+
+fn basic(text: &str) -> Vec<u8> {
+    format!("Basic {}", BASE64.encode(text.as_bytes())).into_bytes()
+}
+
+fn read(header: Option<&[u8]>, body: &str) -> Result<TokenRequest, OauthFault> {
+    TokenRequest::read(header, body.as_bytes()).map_err(|error| error.fault)
+}
+
+#[test]
+fn a_secret_comes_by_header_or_by_body() {
+    let body = "grant_type=client_credentials&audience=orders";
+    let header = basic("shop:s3cret");
+    let request = read(Some(&header), body).unwrap();
+    let credentials = request.credentials.unwrap();
+    assert_eq!((credentials.client.as_str(), credentials.secret.as_str()), ("shop", "s3cret"));
+    assert_eq!(request.audience, "orders");
+    // Both halves are encoded as a form is.
+    let request = read(Some(&basic("sh%6Fp:a%3Ab+c")), body).unwrap();
+    let credentials = request.credentials.unwrap();
+    assert_eq!((credentials.client.as_str(), credentials.secret.as_str()), ("shop", "a:b c"));
+    let request = read(None, &format!("{body}&client_id=shop&client_secret=s3cret%3D")).unwrap();
+    assert_eq!(request.credentials.unwrap().secret.as_str(), "s3cret=");
+    // Whoever has a certificate needs neither.
+    let request = read(None, &format!("{body}&client_id=shop")).unwrap();
+    assert!(request.credentials.is_none());
+    assert_eq!(request.client.as_deref(), Some("shop"));
+}
+
+#[test]
+fn an_audience_is_one() {
+    for body in ["audience=orders", "resource=spiffe%3A%2F%2Ft.sealock%2Fservice%2Forders"] {
+        let request = read(None, &format!("grant_type=client_credentials&{body}")).unwrap();
+        assert!(request.audience.ends_with("orders"));
+    }
+}
+
+#[test]
+fn what_is_no_request_is_refused_by_its_name() {
+    use OauthFault as F;
+    let good = "grant_type=client_credentials&audience=orders";
+    let header = basic("shop:s3cret");
+    let rows: &[(Option<&[u8]>, String, OauthFault)] = &[
+        (None, String::new(), F::InvalidRequest),
+        (None, "audience=orders".into(), F::InvalidRequest),
+        (None, "grant_type=client_credentials".into(), F::InvalidRequest),
+        (None, "grant_type=client_credentials&audience=".into(), F::InvalidRequest),
+        (None, format!("{good}&audience=billing"), F::InvalidRequest),
+        (None, format!("{good}&audience=orders"), F::InvalidRequest),
+        (None, format!("{good}&resource=orders"), F::InvalidRequest),
+        (None, format!("{good}&grant_type=client_credentials"), F::InvalidRequest),
+        (None, format!("{good}&%67rant_type=password"), F::InvalidRequest),
+        (
+            None,
+            "grant_type=password&username=a&password=b&audience=o".into(),
+            F::UnsupportedGrantType,
+        ),
+        (None, "grant_type=authorization_code&code=x&audience=o".into(), F::UnsupportedGrantType),
+        (None, "grant_type=CLIENT_CREDENTIALS&audience=o".into(), F::UnsupportedGrantType),
+        (None, format!("{good}&scope=all"), F::InvalidScope),
+        (None, format!("{good}&client_secret=x"), F::InvalidRequest),
+        (None, format!("{good}&subject_token=x"), F::InvalidRequest),
+        (None, format!("{good}&x=%"), F::InvalidRequest),
+        (None, format!("{good}&x=%4"), F::InvalidRequest),
+        (None, format!("{good}&x=%zz"), F::InvalidRequest),
+        (None, format!("{good}&x=%ff"), F::InvalidRequest),
+        (None, format!("{good}&x=%00"), F::InvalidRequest),
+        (None, format!("{good}&x=%0a"), F::InvalidRequest),
+        (None, format!("{good}&x=ä"), F::InvalidRequest),
+        (None, format!("{good}&x=a b"), F::InvalidRequest),
+        (None, format!("{good}&=x"), F::InvalidRequest),
+        (None, format!("{good}&a b=x"), F::InvalidRequest),
+        (None, format!("{good}{}", "&a".repeat(40)), F::InvalidRequest),
+        (None, format!("{good}&x={}", "a".repeat(MAXIMUM_FORM)), F::InvalidRequest),
+        (Some(&header), format!("{good}&client_id=shop&client_secret=s"), F::InvalidRequest),
+        (Some(&header), format!("{good}&client_id=bank"), F::InvalidRequest),
+        (Some(b"Basic !!!"), good.into(), F::InvalidClient),
+        (Some(b"Basic c2hvcA=="), good.into(), F::InvalidClient),
+        (Some(b"Bearer abc"), good.into(), F::InvalidClient),
+        (Some(b"x"), good.into(), F::InvalidClient),
+        (None, format!("{good}&client_assertion=x&client_assertion_type=y"), F::InvalidClient),
+        (None, format!("{EXCHANGE}&audience=o"), F::InvalidRequest),
+        (None, format!("{EXCHANGE}&audience=o&subject_token=x"), F::InvalidRequest),
+        (
+            None,
+            format!("{EXCHANGE}&audience=o&subject_token=x&subject_token_type=saml"),
+            F::InvalidRequest,
+        ),
+        (
+            None,
+            format!("{EXCHANGE}&audience=o&subject_token=x&{TYPE}&actor_token=y"),
+            F::InvalidRequest,
+        ),
+        (
+            None,
+            format!("{EXCHANGE}&audience=o&subject_token=x&{TYPE}&requested_token_type=saml"),
+            F::InvalidRequest,
+        ),
+    ];
+    for (header, body, fault) in rows {
+        assert_eq!(read(*header, body).err(), Some(*fault), "{header:?} {body:.120}");
+    }
+    assert!(read(None, good).is_ok());
+    let request = read(None, &format!("{EXCHANGE}&audience=o&subject_token=x&{TYPE}")).unwrap();
+    assert!(matches!(request.grant, Grant::Exchange { subject } if subject.as_str() == "x"));
+}
+
+#[test]
+fn a_question_has_a_token_and_shows_none() {
+    let question = TokenQuestion::read(Some(&basic("shop:hunter2")), b"token=t0ken&x=y").unwrap();
+    assert_eq!(question.token.as_str(), "t0ken");
+    let shown = format!("{question:?}");
+    assert!(shown.contains("shop") && !shown.contains("t0ken") && !shown.contains("hunter2"));
+    assert!(TokenQuestion::read(None, b"").is_err());
+    assert!(TokenQuestion::read(None, b"token=a&token=b").is_err());
+}
+
+#[test]
+fn an_error_is_json_without_surprises() {
+    let error = OauthError::new(OauthFault::AccessDenied, "say \"no\"\n\\ to ünï").in_request("r1");
+    let body: serde_json::Value = serde_json::from_slice(&error.body()).unwrap();
+    assert_eq!(body["error"], "access_denied");
+    assert_eq!(body["error_description"], "say no to n");
+    assert_eq!(body["request"], "r1");
+    assert_eq!(error.fault.status(), 403);
+}
+
+#[test]
+fn the_metadata_names_what_is_there() {
+    let document: serde_json::Value =
+        serde_json::from_slice(&metadata("https://broker.example:8443")).unwrap();
+    assert_eq!(document["issuer"], "https://broker.example:8443");
+    assert_eq!(document["token_endpoint"], "https://broker.example:8443/oauth/token");
+    assert_eq!(document["jwks_uri"], "https://broker.example:8443/oauth/jwks");
+}
+
+#[test]
+fn the_fuzz_target_takes_what_tests_have() {
+    for data in ["", "\n", "Basic eDp5\ngrant_type=client_credentials&audience=a", "x\ntoken=%"] {
+        fuzz(data.as_bytes());
+    }
+}
