@@ -20,6 +20,8 @@ pub enum Door {
     Label,
     /// The token endpoint, with a client's secret.
     Client,
+    /// A service, behind its Gatekeeper.
+    Gatekeeper,
 }
 
 impl Door {
@@ -33,6 +35,7 @@ impl Door {
             Self::Process => "process",
             Self::Label => "label",
             Self::Client => "client",
+            Self::Gatekeeper => "gatekeeper",
         }
     }
 }

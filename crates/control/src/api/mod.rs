@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `POST /v1/call` | a [`Command`] as JSON gets a [`Reply`] as JSON | policy decides |
 //! | `GET /v1/audit/follow?after=N` | audit records as JSON lines, as they happen | policy decides |
+//! | `GET /v1/traffic/feed?service=NAME` | what its Gatekeeper decides by, and every change, as JSON lines | policy decides |
 //! | `GET /metrics` | OpenMetrics text | policy decides (`Status::Read`) |
 //! | `GET /healthz` | that the daemon answers | everybody |
 //! | `GET /ca.crt` | the trust bundle, PEM | everybody |
@@ -15,6 +16,7 @@
 //! is what stands in every certificate's chain anyway.
 
 mod body;
+mod feed;
 mod https;
 mod oauth;
 mod problem;
@@ -34,5 +36,7 @@ use crate::{Command, Reply, ServiceError};
 
 /// Where commands are posted to.
 pub(crate) const CALL: &str = "/v1/call";
+/// Where Gatekeepers hear what they decide by.
+pub(crate) const FEED: &str = "/v1/traffic/feed";
 /// Where the audit log is followed.
 pub(crate) const FOLLOW: &str = "/v1/audit/follow";

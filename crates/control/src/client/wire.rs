@@ -10,6 +10,7 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 use crate::api::{CALL, FOLLOW, error_of};
@@ -37,10 +38,13 @@ pub(super) fn broken(error: &(dyn std::error::Error + 'static)) -> ServiceError 
         .hint("whether it was done, `sealock audit tail` shows")
 }
 
-async fn send(
-    stream: UnixStream,
+async fn send<S>(
+    stream: S,
     request: Request<Full<Bytes>>,
-) -> Result<Response<hyper::body::Incoming>, ServiceError> {
+) -> Result<Response<hyper::body::Incoming>, ServiceError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     tokio::spawn(connection);
@@ -68,7 +72,10 @@ fn request(method: &str, path: &str, body: Vec<u8>) -> Result<Request<Full<Bytes
         .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))
 }
 
-pub(super) async fn call(stream: UnixStream, command: &Command) -> Result<Reply, ServiceError> {
+pub(super) async fn call<S>(stream: S, command: &Command) -> Result<Reply, ServiceError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let response = send(stream, request("POST", CALL, encoded(command)?)?).await?;
     let status = response.status();
     reply(status.as_u16(), &whole(response).await?)
@@ -95,8 +102,15 @@ pub(super) fn reply(status: u16, body: &[u8]) -> Result<Reply, ServiceError> {
 }
 
 pub(super) async fn follow(stream: UnixStream, after: u64) -> Result<Follower, ServiceError> {
-    let path = format!("{FOLLOW}?after={after}");
-    let response = send(stream, request("GET", &path, Vec::new())?).await?;
+    lines(stream, &format!("{FOLLOW}?after={after}")).await
+}
+
+/// What a path answers, line by line.
+pub(super) async fn lines<S>(stream: S, path: &str) -> Result<Follower, ServiceError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let response = send(stream, request("GET", path, Vec::new())?).await?;
     let status = response.status();
     if !status.is_success() {
         return Err(error_of(status.as_u16(), &whole(response).await?));

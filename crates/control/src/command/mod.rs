@@ -30,8 +30,8 @@ pub use secrets::{
     VaultBackup, VaultImported, VersionReport, WhichContainer, Whoami,
 };
 pub use traffic::{
-    ClientReport, ClientSecret, TokenClaims, TokenForm, TokenKeyReport, TokenKeys, TokenReport,
-    TokenState, TokenWanted, TokensRevoked,
+    CallDenied, ClientReport, ClientSecret, TokenClaims, TokenForm, TokenKeyReport, TokenKeys,
+    TokenReport, TokenState, TokenWanted, TokensRevoked,
 };
 
 /// Algorithm of a private key.
@@ -530,6 +530,13 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Calls that a Gatekeeper has denied, for the audit log.
+    CallsDenied {
+        /// The service that was called.
+        service: String,
+        /// The calls.
+        denials: Vec<CallDenied>,
+    },
 }
 
 impl Command {
@@ -590,6 +597,7 @@ impl Command {
             Self::ClientList => "client-list",
             Self::ClientRotate { .. } => "client-rotate",
             Self::ClientRemove { .. } => "client-remove",
+            Self::CallsDenied { .. } => "calls-denied",
         }
     }
 }

@@ -150,3 +150,22 @@ pub struct ClientSecret {
     /// The secret.
     pub secret: SecretText,
 }
+
+/// A call that a Gatekeeper has denied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallDenied {
+    /// The number that the caller was told: 32 hex digits.
+    pub number: String,
+    /// Who has called.
+    pub caller: String,
+    /// The method.
+    pub method: String,
+    /// The path, normalised.
+    pub path: String,
+    /// The host, in lower case and without a port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// `http`, `grpc` or `websocket`.
+    pub protocol: String,
+}

@@ -116,6 +116,23 @@ impl Service {
         self.denied(&asking, policy, question, decision, note).unwrap_or_else(|error| error)
     }
 
+    /// Records a denial of a Gatekeeper's.
+    pub(super) fn denied_at_gatekeeper(
+        &self,
+        who: &str,
+        request: &str,
+        policy: &PolicySet,
+        question: &Question,
+        decision: &Decision,
+    ) {
+        let via = Door::Gatekeeper.as_str();
+        let asking = Asking { who, principal: &question.principal, via, request };
+        let note = decision.note(question);
+        if let Err(error) = self.denied(&asking, policy, question, decision, note) {
+            tracing::error!(%error, "a denial cannot be recorded");
+        }
+    }
+
     /// Records the denial and words it.
     fn denied(
         &self,
@@ -125,9 +142,8 @@ impl Service {
         decision: &Decision,
         note: DecisionNote,
     ) -> Result<ServiceError, ServiceError> {
-        let by_others = [Door::Api, Door::Gateway, Door::Workload, Door::Client]
-            .map(Door::as_str)
-            .contains(&asking.via);
+        let others = [Door::Api, Door::Gateway, Door::Workload, Door::Client, Door::Gatekeeper];
+        let by_others = others.map(Door::as_str).contains(&asking.via);
         let room = match by_others {
             true => self.denials.lock().take(asking.who, self.journal.clock().now()),
             false => Some(0),

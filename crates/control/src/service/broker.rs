@@ -152,7 +152,7 @@ impl Service {
         })
     }
 
-    fn service_resource(&self, identity: &Identity) -> Result<Resource, ServiceError> {
+    pub(super) fn service_resource(&self, identity: &Identity) -> Result<Resource, ServiceError> {
         let groups = self.groups_of(identity)?;
         Ok(Resource::Service { identity: identity.clone(), groups })
     }

@@ -9,6 +9,7 @@
 //! **What an attacker controls:** names and groups in a command. Whoever may assign can make anybody an
 //! administrator; policy is told group and member, and the default policy lets administrators only.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use sealock_core::audit::Fact;
@@ -124,6 +125,37 @@ impl Service {
         group: Option<&str>,
     ) -> Result<Reply, ServiceError> {
         self.authorize(caller, request, Action::PolicyRead, Resource::Policy, &[])?;
+        let mut all = self.memberships()?;
+        all.retain(|found| group.is_none_or(|group| found.group == group));
+        all.sort();
+        all.dedup_by(|next, first| {
+            let same = next.group == first.group && next.member == first.member;
+            first.by_settings |= same && next.by_settings;
+            same
+        });
+        Ok(Reply::Groups(all))
+    }
+
+    /// Who is in which groups, by identity.
+    pub(crate) fn all_groups(&self) -> Result<Vec<(Identity, Vec<String>)>, ServiceError> {
+        let domain = self.trust_domain();
+        let mut all: BTreeMap<String, (Identity, BTreeSet<String>)> = BTreeMap::new();
+        for found in self.memberships()? {
+            let Some((segment, name)) = found.member.split_once('/') else { continue };
+            let kinds = [IdentityKind::Human, IdentityKind::Service, IdentityKind::Host];
+            let Some(kind) = kinds.into_iter().find(|kind| kind.segment() == segment) else {
+                continue;
+            };
+            // The settings may name who can have no identity; they are in no group then.
+            let Ok(identity) = Identity::new(&domain, kind, name) else { continue };
+            let entry = all.entry(found.member).or_insert_with(|| (identity, BTreeSet::new()));
+            entry.1.insert(found.group);
+        }
+        let listed = all.into_values().map(|(who, groups)| (who, groups.into_iter().collect()));
+        Ok(listed.collect())
+    }
+
+    fn memberships(&self) -> Result<Vec<Membership>, ServiceError> {
         let mut all = Vec::new();
         for (group, members) in &self.config().settings.groups {
             all.extend(members.iter().map(|member| Membership {
@@ -142,14 +174,7 @@ impl Service {
                 _ => break,
             }
         }
-        all.retain(|found| group.is_none_or(|group| found.group == group));
-        all.sort();
-        all.dedup_by(|next, first| {
-            let same = next.group == first.group && next.member == first.member;
-            first.by_settings |= same && next.by_settings;
-            same
-        });
-        Ok(Reply::Groups(all))
+        Ok(all)
     }
 
     /// Whether the caller may change this membership.

@@ -10,8 +10,10 @@ mod authorize;
 mod broker;
 mod budget;
 mod ca;
+mod calls;
 mod cert;
 mod convert;
+mod feed;
 mod folder;
 mod groups;
 mod identities;
@@ -39,6 +41,7 @@ use sealock_traffic::broker::Broker;
 
 pub use authorize::Granted;
 pub(crate) use broker::{TokenAsked, broker_error, lasting};
+pub(crate) use feed::Said;
 pub use folder::PolicyFolder;
 pub use policy::check_policy;
 pub use request::new_request_id;
@@ -283,6 +286,9 @@ impl Service {
                 self.client_rotate(caller, request, &name, overlap)
             }
             Command::ClientRemove { name } => self.client_remove(caller, request, &name),
+            Command::CallsDenied { service, denials } => {
+                self.calls_denied(caller, request, &service, &denials)
+            }
         }
     }
 

@@ -32,5 +32,6 @@ const fn proof(caller: &Caller) -> &'static str {
         }
         Door::Label => "the labels of a running container",
         Door::Client => "the secret of a client was shown",
+        Door::Gatekeeper => "a token of ours was shown at a Gatekeeper",
     }
 }

@@ -87,10 +87,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::ClientList => (51, Guard::Policy),
         Command::ClientRotate { .. } => (52, Guard::Policy),
         Command::ClientRemove { .. } => (53, Guard::Policy),
+        Command::CallsDenied { .. } => (54, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 54;
+const COMMANDS: usize = 55;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -208,6 +209,7 @@ async fn of_broker(service: &Arc<Service>) -> Vec<Command> {
         Command::ClientList,
         Command::ClientRotate { name: "shop".into(), overlap: Some(60) },
         Command::ClientRemove { name: "shop".into() },
+        Command::CallsDenied { service: "orders".into(), denials: Vec::new() },
     ]
 }
 

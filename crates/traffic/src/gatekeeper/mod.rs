@@ -174,6 +174,11 @@ impl Gatekeeper {
         self.state.load().as_ref().map(|state| state.known.policy.epoch())
     }
 
+    /// What decides now; nothing before the first snapshot.
+    pub fn known(&self) -> Option<Known> {
+        self.state.load().as_ref().map(|state| state.known.clone())
+    }
+
     /// The figures until now.
     pub fn figures(&self) -> Figures {
         self.metrics.figures(self.live.len())

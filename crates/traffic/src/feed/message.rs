@@ -1,0 +1,80 @@
+//! What is said on a feed.
+
+use sealock_core::Identity;
+use sealock_core::policy::Mode;
+use serde::{Deserialize, Serialize};
+
+use super::FeedError;
+use crate::broker::Revocation;
+
+/// The longest line, in bytes: a policy as long as it may be, with every quote escaped.
+pub const MAXIMUM_LINE: usize = 16 << 20;
+
+/// The rules, as they stand in the policy folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Its number.
+    pub epoch: u64,
+    /// File names and texts.
+    pub sources: Vec<(String, String)>,
+    /// Of the traffic plane.
+    pub mode: Mode,
+}
+
+/// All that a Gatekeeper decides by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// `iss` of tokens.
+    pub issuer: String,
+    /// The key set, JSON in a text.
+    pub keys: String,
+    /// The policy.
+    pub policy: Policy,
+    /// Who is in which groups.
+    pub groups: Vec<(Identity, Vec<String>)>,
+    /// The revocations that still matter.
+    pub revocations: Vec<Revocation>,
+    /// The number of the last, also of those that no longer matter.
+    pub last: u64,
+}
+
+/// A line of the feed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "feed", content = "is", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Message {
+    /// All of it; the first.
+    Snapshot(Box<Snapshot>),
+    /// Other keys.
+    Keys(String),
+    /// Another policy.
+    Policy(Policy),
+    /// Other groups.
+    Groups(Vec<(Identity, Vec<String>)>),
+    /// The next revocation.
+    Revoked(Revocation),
+    /// The feed lives.
+    Beat {
+        /// The number of the last revocation.
+        last: u64,
+    },
+}
+
+impl Message {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// [`FeedError::Line`].
+    pub fn read(line: &str) -> Result<Self, FeedError> {
+        serde_json::from_str(line).map_err(|error| FeedError::Line { column: error.column() })
+    }
+
+    /// The line, with its end.
+    pub fn to_line(&self) -> Vec<u8> {
+        // Texts, numbers and lists, which always can be written.
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+}
