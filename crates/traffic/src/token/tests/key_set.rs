@@ -142,6 +142,19 @@ fn a_point_is_on_its_curve() {
         assert_eq!(with(&ec.clone().with("y", &value)), Err(Point), "{value}");
         assert_eq!(with(&ec.clone().with("x", &value).with("y", &value)), Err(Point), "{value}");
     }
+    // The same 64 bytes, divided elsewhere.
+    let whole: Vec<u8> = ["x", "y"]
+        .iter()
+        .flat_map(|it| {
+            let (_, value) = ec.0.iter().find(|(name, _)| name == it).unwrap();
+            BASE64URL_NOPAD.decode(value.trim_matches('"').as_bytes()).unwrap()
+        })
+        .collect();
+    for (place, outcome) in [(32, Ok(())), (31, Err(Point)), (33, Err(Point))] {
+        let (x, y) = whole.split_at(place);
+        let divided = ec.clone().with("x", &encoded(x)).with("y", &encoded(y));
+        assert_eq!(with(&divided), outcome, "x of {place} bytes");
+    }
     let swapped = |name: &str| ec.0.iter().find(|(other, _)| other == name).unwrap().1.clone();
     assert_eq!(with(&ec.clone().with("x", &swapped("y")).with("y", &swapped("x"))), Err(Point));
     // Ed25519 has one coordinate; another has no meaning.

@@ -12,7 +12,7 @@ fn at(offset: i64) -> String {
 fn a_token_lives_between_its_times() {
     let keys = Keys::new();
     // iat, nbf, exp.
-    let rows: [([i64; 3], Result<(), Refusal>); 25] = [
+    let rows: [([i64; 3], Result<(), Refusal>); 26] = [
         ([0, 0, 300], Ok(())),
         ([0, 0, 1], Ok(())),
         // The longest life, and one longer.
@@ -23,6 +23,7 @@ fn a_token_lives_between_its_times() {
         ([-1_000_000, 0, i64::MAX], Err(Refusal::BadClaim { claim: "exp" })),
         // None.
         ([0, 0, 0], Err(WrongLifetime)),
+        ([0, -10, 0], Err(WrongLifetime)),
         ([0, 0, -1], Err(WrongLifetime)),
         ([10, 10, 5], Err(WrongLifetime)),
         ([-10, 10, 10], Err(WrongLifetime)),
