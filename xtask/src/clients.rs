@@ -36,6 +36,11 @@ const PYTHON: &[(&str, &str, &str)] = &[
         "python-with-readers",
         "reads files of secrets back",
     ),
+    (
+        "PyJWT==2.15.1 cryptography==50.0.2",
+        "python-with-jwt",
+        "verifies our tokens, and signs some in our shape",
+    ),
 ];
 
 /// Folders to put before `PATH`, and what is still missing.

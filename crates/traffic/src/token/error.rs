@@ -120,8 +120,8 @@ pub enum KeyFault {
     /// `kty` and `crv` that are not EC and P-256, or OKP and Ed25519.
     #[error("it is neither of EC on P-256 nor of OKP on Ed25519")]
     Kind,
-    /// `use` is not `sig`.
-    #[error("its use is not sig")]
+    /// `use` is not `sig`, or `key_ops` is there and not exactly `verify`.
+    #[error("it is for another use than to check signatures")]
     Use,
     /// `alg` does not belong to the curve.
     #[error("its alg does not belong to its curve")]
@@ -129,7 +129,8 @@ pub enum KeyFault {
     /// `kid` is missing, empty, too long or has control characters.
     #[error("its kid is missing, empty, too long, or has control characters")]
     Kid,
-    /// Coordinates that are not 32 bytes each, or no point of the curve.
+    /// Coordinates that are not 32 bytes each; no point of P-256; one of Ed25519 that fits everybody's signatures. (Other
+    /// bytes that are no point of Ed25519 fit none.)
     #[error("its coordinates are not a point of its curve")]
     Point,
 }

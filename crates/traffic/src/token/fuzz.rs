@@ -3,15 +3,19 @@
 use std::sync::OnceLock;
 
 use super::claims::Claims;
+use super::error::TokenError;
 use super::header::{Algorithm, Profile};
 use super::issue::{issue, seal};
 use super::jwks::{KeySet, MAXIMUM_KEYS};
-use super::key::SigningKey;
+use super::key::{PublicKey, SigningKey};
 use super::refusal::Refusal;
 use super::verify::{Expected, MAXIMUM_TOKEN, verify};
 
+/// The key's second name, for inputs that have a header: its first is another in every run.
+const KID: &str = "fuzz";
+
 /// Any bytes as a token, as a key set, and as header and claims (divided by the first line end) that were signed by a
-/// good key; checks what must hold of every result.
+/// good key with the `kid` [`KID`]; checks what must hold of every result.
 pub fn fuzz(data: &[u8]) {
     static KEY: OnceLock<Option<(SigningKey, KeySet)>> = OnceLock::new();
     let Some((key, keys)) = KEY.get_or_init(key) else { return };
@@ -39,7 +43,8 @@ pub fn fuzz(data: &[u8]) {
 
 fn key() -> Option<(SigningKey, KeySet)> {
     let key = SigningKey::generate(Algorithm::EdDsa).ok()?;
-    let keys = KeySet::from_iter([key.public()]);
+    let named = key.public().to_jwk().replace(key.kid(), KID);
+    let keys = KeySet::from_iter([key.public(), PublicKey::from_jwk(named.as_bytes()).ok()?]);
     Some((key, keys))
 }
 
@@ -71,6 +76,10 @@ fn taken(key: &SigningKey, keys: &KeySet, expected: &Expected<'_>, claims: &Clai
     assert!(bound, "bound to another certificate");
     // What was read can be said again, and is read the same.
     let again = issue(key, Profile::JwtSvid, claims);
+    if matches!(again, Err(TokenError::TooLong)) {
+        // Under the key's first name, which is longer.
+        return;
+    }
     let again = again.map(|token| verify(&token, keys, expected));
     assert_eq!(again.ok(), Some(Ok(claims.clone())), "written other than read");
 }

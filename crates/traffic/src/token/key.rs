@@ -16,15 +16,19 @@ use zeroize::Zeroizing;
 use super::error::{KeyFault, TokenError};
 use super::header::Algorithm;
 use super::json::{self, Members, Value};
+use super::small_order;
 
 /// How long a `kid` may be, in bytes.
 const MAXIMUM_KID: usize = 128;
+
+/// The longest JWK that is read by itself, in bytes. Such a key takes 200.
+const MAXIMUM_JWK: usize = 8 * 1024;
 
 /// The length of a signature, for both algorithms.
 pub(super) const SIGNATURE: usize = 64;
 
 /// The length of a coordinate of P-256 and of a public key of Ed25519.
-const COORDINATE: usize = 32;
+pub(super) const COORDINATE: usize = 32;
 
 /// A private key that signs tokens. The library wipes it when it is dropped.
 pub struct SigningKey {
@@ -137,6 +141,9 @@ impl PublicKey {
 
     /// Reads one JWK (RFC 7517). Members that have no meaning here are passed over, as §4 says.
     pub fn from_jwk(json: &[u8]) -> Result<Self, KeyFault> {
+        if json.len() > MAXIMUM_JWK {
+            return Err(KeyFault::Form);
+        }
         json::read(json).map_err(|_| KeyFault::Form).and_then(Self::from_members)
     }
 
@@ -157,6 +164,11 @@ impl PublicKey {
         const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
         if members.names().any(|name| PRIVATE.contains(&name)) {
             return Err(KeyFault::Private);
+        }
+        // RFC 7517 §4.3: beside `use` it says the same, or the key is not what it seems.
+        let verifies = |operations| operations == Value::List(vec![Value::Text("verify".into())]);
+        if !members.take("key_ops").is_none_or(verifies) {
+            return Err(KeyFault::Use);
         }
         let mut text = |name: &str, fault| match members.take(name) {
             Some(Value::Text(text)) => Ok(Some(text)),
@@ -183,7 +195,13 @@ impl PublicKey {
         };
         let bytes = match algorithm {
             Algorithm::Es256 => [vec![4], coordinate("x")?, coordinate("y")?].concat(),
-            Algorithm::EdDsa => coordinate("x")?,
+            Algorithm::EdDsa => {
+                let point = coordinate("x")?;
+                if small_order::has(&point) {
+                    return Err(KeyFault::Point);
+                }
+                point
+            }
         };
         Self::new(algorithm, bytes, Some(kid)).ok_or(KeyFault::Point)
     }

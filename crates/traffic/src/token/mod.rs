@@ -27,6 +27,7 @@ mod json;
 mod jwks;
 mod key;
 mod refusal;
+mod small_order;
 #[cfg(test)]
 mod tests;
 mod verify;
