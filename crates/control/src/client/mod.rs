@@ -2,6 +2,7 @@
 //! state folder's lock; in a container, which has no state folder, over the workload socket that it mounts. The
 //! same call, the same answer.
 
+pub(crate) mod link;
 mod still;
 mod wire;
 

@@ -34,7 +34,8 @@ pub(crate) use secrets::{
     SecretPurgeArgs, SecretSetArgs, SecretVersionArgs, WorkloadCommand,
 };
 pub(crate) use traffic::{
-    ClientAddArgs, ClientCommand, ClientRotateArgs, TokenArgs, TokenCommand, TokenRevokeArgs,
+    Broker, ClientAddArgs, ClientCommand, ClientRotateArgs, GatekeeperArgs, TokenArgs,
+    TokenCommand, TokenRevokeArgs,
 };
 
 /// Certificates, files and secrets for the containers of a Docker host: one identity, one policy,
@@ -134,6 +135,8 @@ pub(crate) enum Command {
     /// What a program in a container is to Sealock
     #[command(subcommand)]
     Workload(WorkloadCommand),
+    /// Stand before a service, and let in who may call it
+    Gatekeeper(GatekeeperArgs),
     /// A token for calling a service
     Token(TokenArgs),
     /// Who may ask for tokens with a secret

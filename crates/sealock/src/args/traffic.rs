@@ -1,9 +1,12 @@
-//! Arguments of `token` and `client`.
+//! Arguments of `token`, `client` and `gatekeeper`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use sealock_control::client::WORKLOAD_SOCKET;
+use sealock_control::guard::{GuardedApp, Staleness};
 use sealock_core::IdentityKind;
 use sealock_core::span::parse_span;
 
@@ -136,6 +139,109 @@ pub(crate) struct ClientRotateArgs {
     /// Write the new secret to this file (0600; - for stdout)
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_out: PathBuf,
+}
+
+/// `sealock gatekeeper`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A Gatekeeper stands before one service and lets in who has a good token for it and may call, by the policy
+(Http::Call). It asks nobody on the way: keys, policy and revocations come to it as they change, and while the broker
+is away it goes on by what it knows.
+
+Examples:
+  sealock gatekeeper --service orders --listen 0.0.0.0:8443 --upstream http://127.0.0.1:8080 \\
+      --identity /run/sealock/certs/orders
+  sealock gatekeeper --service orders --listen 0.0.0.0:80 --plain --upstream unix:/run/app.sock")]
+pub(crate) struct GatekeeperArgs {
+    /// The service that is guarded: its name or SPIFFE ID
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: String,
+    /// Where calls arrive
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// The app: http://HOST:PORT or unix:/PATH
+    #[arg(long, value_name = "URL", value_parser = upstream)]
+    pub(crate) upstream: GuardedApp,
+    /// The broker: https://HOST:PORT, or unix:/PATH of a socket that the host gives [default: the workload socket]
+    #[arg(long, value_name = "URL", default_value_t = Broker::default(), value_parser = broker, hide_default_value = true)]
+    pub(crate) broker: Broker,
+    /// Folder with tls.crt, tls.key and ca.crt of the service: for TLS, and at a broker over HTTPS
+    #[arg(long, value_name = "DIR", required_unless_present = "plain")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Speak plain HTTP: only where nobody can listen, such as in a network namespace that is shared
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// Refuse everything when the broker was silent for so long, or go-on
+    #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = staleness)]
+    pub(crate) stale: Staleness,
+    /// Do not write a line of JSON for each call
+    #[arg(long)]
+    pub(crate) no_access_log: bool,
+}
+
+/// Where the broker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Broker {
+    /// A socket.
+    Socket(PathBuf),
+    /// `host:port`.
+    Https(String),
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self::Socket(WORKLOAD_SOCKET.into())
+    }
+}
+
+impl std::fmt::Display for Broker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Socket(path) => write!(formatter, "unix:{}", path.display()),
+            Self::Https(address) => write!(formatter, "https://{address}"),
+        }
+    }
+}
+
+fn broker(text: &str) -> Result<Broker, String> {
+    let wrong = || "must be https://HOST:PORT or unix:/PATH".to_owned();
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return if path.starts_with('/') { Ok(Broker::Socket(path.into())) } else { Err(wrong()) };
+    }
+    let address = text.strip_prefix("https://").and_then(address).ok_or_else(wrong)?;
+    Ok(Broker::Https(address))
+}
+
+fn upstream(text: &str) -> Result<GuardedApp, String> {
+    let wrong = || "must be http://HOST:PORT or unix:/PATH".to_owned();
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return if path.starts_with('/') {
+            Ok(GuardedApp::Unix(path.into()))
+        } else {
+            Err(wrong())
+        };
+    }
+    text.strip_prefix("http://").and_then(address).map(GuardedApp::Tcp).ok_or_else(wrong)
+}
+
+/// `host:port`, and nothing after it but a slash.
+fn address(text: &str) -> Option<String> {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let (host, port) = text.rsplit_once(':')?;
+    let good = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
+    let fits = !host.is_empty()
+        && host.chars().all(good)
+        && port.parse::<u16>().is_ok_and(|port| port != 0);
+    fits.then(|| text.to_owned())
+}
+
+fn staleness(text: &str) -> Result<Staleness, String> {
+    match text {
+        "go-on" => Ok(Staleness::GoOn),
+        span => parse_span(span).map(Staleness::RefuseAfter).map_err(|error| error.to_string()),
+    }
 }
 
 fn overlap(text: &str) -> Result<Duration, String> {

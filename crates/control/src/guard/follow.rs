@@ -1,0 +1,82 @@
+//! Holds the feed: begins it again whenever it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealock_core::Identity;
+use sealock_net::Shutdown;
+use sealock_traffic::feed::{Message, Receiver};
+use sealock_traffic::gatekeeper::Gatekeeper;
+
+use super::Link;
+use crate::error::{ErrorCode, ServiceError};
+
+/// A broker says something every five seconds; one that is silent for longer is not there.
+const SILENCE: Duration = Duration::from_secs(15);
+/// Before the first try again, and the most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+pub(super) async fn follow(
+    gatekeeper: Arc<Gatekeeper>,
+    broker: Link,
+    service: Identity,
+    shutdown: Shutdown,
+) {
+    let mut pause = PAUSES.0;
+    loop {
+        let mut taken = 0_u64;
+        let ended = tokio::select! {
+            () = shutdown.triggered() => return,
+            ended = once(&gatekeeper, &broker, &service, &mut taken) => ended,
+        };
+        match ended {
+            // Feeds end in order now and then; that is nothing to speak of.
+            Ok(()) => tracing::debug!("the feed has ended"),
+            Err(error) => {
+                tracing::warn!(%error, causes = ?error.causes, hint = error.hint, "no feed from the broker");
+            }
+        }
+        pause = if taken > 0 { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
+        tokio::select! {
+            () = shutdown.triggered() => return,
+            () = tokio::time::sleep(spread(pause)) => {}
+        }
+    }
+}
+
+/// Half of it to all of it: those who lost the broker together do not come back together.
+fn spread(pause: Duration) -> Duration {
+    let mut byte = [0];
+    // Without randomness all come together, and nothing worse.
+    let _ = aws_lc_rs::rand::fill(&mut byte);
+    pause / 2 + pause.mul_f32(f32::from(byte[0]) / 512.0)
+}
+
+async fn once(
+    gatekeeper: &Arc<Gatekeeper>,
+    broker: &Link,
+    service: &Identity,
+    taken: &mut u64,
+) -> Result<(), ServiceError> {
+    let mut lines = broker.feed(service.name()).await?;
+    let mut receiver = Receiver::default();
+    loop {
+        let line = tokio::time::timeout(SILENCE, lines.next())
+            .await
+            .map_err(|_| ServiceError::new(ErrorCode::Timeout, "the broker has fallen silent"))?;
+        let Some(line) = line else { return Ok(()) };
+        let line = line?;
+        let gatekeeper = Arc::clone(gatekeeper);
+        // To load a policy takes a while, in which others are not to wait.
+        let work = tokio::task::spawn_blocking(move || {
+            let done = Message::read(&line).and_then(|message| receiver.take(message, &gatekeeper));
+            (done, receiver)
+        });
+        let (done, back) = work.await.map_err(|error| {
+            ServiceError::new(ErrorCode::Fault, format!("work ended unexpectedly: {error}"))
+        })?;
+        done.map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
+        receiver = back;
+        *taken += 1;
+    }
+}

@@ -1,0 +1,177 @@
+//! `sealock gatekeeper`: a Gatekeeper in a process of its own, beside the app that it guards.
+//!
+//! It has no state. Who it is, its certificate or the workload socket says; what it decides by, the broker's feed. While
+//! the broker is away, what is known decides.
+
+mod follow;
+mod report;
+mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealock_core::{Clock, Identity, IdentityKind, SystemClock};
+use sealock_net::Shutdown;
+use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
+pub use sealock_traffic::gatekeeper::Staleness;
+use sealock_traffic::gatekeeper::{Gatekeeper, Settings};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+pub use crate::client::link::{IdentityFolder, Link};
+use crate::command::{Command, Reply};
+use crate::error::{ErrorCode, ServiceError};
+
+/// Between two tries to learn who we are.
+const PAUSE: Duration = Duration::from_secs(1);
+/// For what is under way at the end.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// How a Gatekeeper is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardOptions {
+    /// The service that is guarded: its name or SPIFFE ID.
+    pub service: String,
+    /// Where calls arrive.
+    pub listen: SocketAddr,
+    /// Where the app is.
+    pub upstream: GuardedApp,
+    /// The way to the broker.
+    pub broker: Link,
+    /// The certificate to serve TLS with; without, plain HTTP is spoken.
+    pub identity: Option<IdentityFolder>,
+    /// What is done when the feed is silent.
+    pub staleness: Staleness,
+    /// Whether each call is written to stdout, as a line of JSON.
+    pub access_log: bool,
+}
+
+/// Where the app is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GuardedApp {
+    /// `host:port`.
+    Tcp(String),
+    /// A socket.
+    Unix(std::path::PathBuf),
+}
+
+/// A Gatekeeper that serves.
+#[derive(Debug)]
+pub struct Guard {
+    /// Where it listens, with the port that was taken.
+    pub address: SocketAddr,
+    /// Whom it guards.
+    pub service: Identity,
+    shutdown: Shutdown,
+    tasks: JoinSet<()>,
+}
+
+/// Starts a Gatekeeper on the current runtime. It serves when this returns, by 503 until the broker's first word.
+///
+/// # Errors
+/// The address is taken, the certificate cannot be read, or the service's name is none.
+pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
+    let listener = TcpListener::bind(options.listen).await.map_err(|error| {
+        let text = format!("cannot listen on {}", options.listen);
+        ServiceError::new(ErrorCode::Failed, text)
+            .caused_by(&error)
+            .hint("name another address with --listen ADDRESS:PORT")
+    })?;
+    let address = listener.local_addr().unwrap_or(options.listen);
+    let tls = match &options.identity {
+        Some(identity) => Some(tls::ServiceTls::new(identity.clone()).await?),
+        None => None,
+    };
+    let service = service(&options).await?;
+    let app = match options.upstream {
+        GuardedApp::Tcp(address) => Address::Tcp(address),
+        GuardedApp::Unix(path) => Address::Unix(path),
+    };
+    let app = Upstream::new(app, UpstreamSettings::default());
+    let shutdown = Shutdown::default();
+    let mut tasks = JoinSet::new();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let settings = Settings { staleness: options.staleness, ..Settings::new(service.clone()) };
+    let (reporter, reports) = report::channel(options.access_log);
+    let gatekeeper = Gatekeeper::new(settings, app, Arc::new(reporter), clock);
+    tasks.spawn(report::send(reports, options.broker.clone(), service.clone(), shutdown.clone()));
+    tasks.spawn(follow::follow(
+        Arc::clone(&gatekeeper),
+        options.broker,
+        service.clone(),
+        shutdown.clone(),
+    ));
+    let server = tls.as_ref().map(tls::ServiceTls::server);
+    if let Some(tls) = tls {
+        tasks.spawn(tls.keep_fresh(shutdown.clone()));
+    }
+    tasks.spawn(gatekeeper.serve(listener, server, shutdown.clone()));
+    Ok(Guard { address, service, shutdown, tasks })
+}
+
+/// The service's identity: what is named whole is taken as it is, otherwise the broker says in which trust domain.
+async fn service(options: &GuardOptions) -> Result<Identity, ServiceError> {
+    let wrong = |error: &(dyn std::error::Error + 'static)| {
+        ServiceError::of(ErrorCode::Usage, error).hint("--service NAME, or its SPIFFE ID")
+    };
+    if options.service.contains("://") {
+        return options.service.parse().map_err(|error| wrong(&error));
+    }
+    loop {
+        match options.broker.call(&Command::Whoami).await {
+            Ok(Reply::Whoami(found)) => {
+                let own: Identity = found
+                    .identity
+                    .parse()
+                    .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+                return Identity::new(own.trust_domain(), IdentityKind::Service, &options.service)
+                    .map_err(|error| wrong(&error));
+            }
+            Ok(_) => {
+                return Err(ServiceError::new(
+                    ErrorCode::Fault,
+                    "the broker answered something else",
+                ));
+            }
+            Err(error) if error.code == ErrorCode::Unavailable => {
+                tracing::warn!(%error, causes = ?error.causes, "waiting for the broker");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Guard {
+    /// Makes [`Guard::run`] end.
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// Runs until SIGTERM, SIGINT or [`Guard::shutdown`], then drains.
+    ///
+    /// # Errors
+    /// Signals cannot be received.
+    pub async fn run(mut self) -> Result<(), ServiceError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let failed = |error: std::io::Error| {
+            ServiceError::new(ErrorCode::Fault, "signals cannot be received").caused_by(&error)
+        };
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = self.shutdown.triggered() => {}
+        }
+        self.shutdown.trigger();
+        let drained =
+            tokio::time::timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} });
+        if drained.await.is_err() {
+            tracing::warn!("some calls were cut at the deadline");
+        }
+        self.tasks.shutdown().await;
+        Ok(())
+    }
+}

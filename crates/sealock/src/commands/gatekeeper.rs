@@ -1,0 +1,46 @@
+//! `sealock gatekeeper`
+
+use sealock_control::guard::{GuardOptions, IdentityFolder, Link, guard};
+
+use super::up::log_to_stderr;
+use crate::args::{Broker, GatekeeperArgs, Global};
+use crate::printer::{Failure, Printer};
+
+/// Starts the Gatekeeper, says where it is, and serves until it is told to stop.
+pub(crate) fn run(
+    arguments: GatekeeperArgs,
+    global: &Global,
+    printer: Printer,
+) -> Result<(), Failure> {
+    log_to_stderr(global)?;
+    let identity = arguments.identity.map(IdentityFolder);
+    let broker = match arguments.broker {
+        Broker::Socket(path) => Link::Socket(path),
+        Broker::Https(address) => match &identity {
+            Some(identity) => Link::Https(address, identity.clone()),
+            None => {
+                return Err(Failure::usage("a broker over HTTPS asks for a certificate")
+                    .hint("name the folder with --identity DIR"));
+            }
+        },
+    };
+    let options = GuardOptions {
+        service: arguments.service,
+        listen: arguments.listen,
+        upstream: arguments.upstream,
+        broker,
+        identity: identity.filter(|_| !arguments.plain),
+        staleness: arguments.stale,
+        access_log: !arguments.no_access_log,
+    };
+    let scheme = if options.identity.is_some() { "https" } else { "http" };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::fault("cannot start the runtime").caused_by(&error))?;
+    runtime.block_on(async {
+        let guard = guard(options).await?;
+        printer.note(format!("{} is guarded at {scheme}://{}", guard.service, guard.address));
+        guard.run().await.map_err(Failure::from)
+    })
+}
