@@ -16,18 +16,20 @@ use super::report::{Access, Report};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A request that runs. When it is dropped, the request has ended, in whichever way.
+/// A request that was read. When it is dropped, the request has ended, in whichever way.
 pub(super) struct Served {
     pub(super) access: Access,
     pub(super) began: Instant,
     pub(super) cut: Cut,
     pub(super) report: Arc<dyn Report>,
-    /// Last, so that whoever reads the log sees no more running than there are.
-    pub(super) _slot: Slot,
+    /// Its place among what runs, once it is let in.
+    pub(super) slot: Option<Slot>,
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
+        // First, so that whoever reads the log sees no more running than there are.
+        self.slot = None;
         self.access.took = self.began.elapsed();
         self.access.cut = self.cut.is_given();
         self.report.access(&self.access);

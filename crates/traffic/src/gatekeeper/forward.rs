@@ -1,6 +1,5 @@
 //! A request that was let in: on to the app, and its answer back.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +11,6 @@ use sealock_net::Incoming;
 use sealock_net::proxy::{
     Answer, RequestBody, Tunnel, Upgrade, Upgraded, UpstreamBody, UpstreamError,
 };
-use tokio::time::timeout;
 
 use super::Gatekeeper;
 use super::answer::{Body, Served, Watched};
@@ -29,10 +27,11 @@ impl Gatekeeper {
         connection: &Connection,
         ids: Ids,
         admitted: Admitted,
+        mut served: Box<Served>,
         mut head: Parts,
         body: Incoming,
     ) -> Answer<Body> {
-        let Admitted { caller, protocol, target, host, mut served } = admitted;
+        let Admitted { caller, protocol, target, host } = admitted;
         if let Some(target) = target {
             head.uri = target;
         }
@@ -47,8 +46,8 @@ impl Gatekeeper {
         headers::tell(&mut head.headers, &told);
         self.metrics.forwarded();
         let outcome = match protocol {
-            Protocol::Http => self.exchange(head, body).await.map(Outcome::Answered),
-            Protocol::WebSocket => self.switch(head).await,
+            Protocol::Http => self.exchange(connection, head, body).await.map(Outcome::Answered),
+            Protocol::WebSocket => self.switch(connection, head).await,
         };
         let problem = match outcome {
             Ok(Outcome::Answered(response)) => {
@@ -71,23 +70,26 @@ impl Gatekeeper {
 
     async fn exchange(
         &self,
+        connection: &Connection,
         head: Parts,
         body: Incoming,
     ) -> Result<Response<UpstreamBody>, Problem> {
-        let pieces = Arc::default();
+        let pieces = Arc::new(AtomicU64::new(0));
         let body = if body.is_end_stream() {
             RequestBody::from(body)
         } else {
             RequestBody::new(Watched::new(body, &pieces))
         };
         let request = Request::from_parts(head, body);
-        self.within(&pieces, self.app.forward(request)).await
+        self.within(connection, &pieces, connection.app.forward(request)).await
     }
 
-    async fn switch(&self, head: Parts) -> Result<Outcome, Problem> {
+    async fn switch(&self, connection: &Connection, head: Parts) -> Result<Outcome, Problem> {
         let request = Request::from_parts(head, RequestBody::empty());
         let protocol = HeaderValue::from_static("websocket");
-        let upgrade = self.within(&Arc::default(), self.app.upgrade(request, protocol)).await?;
+        let pieces = AtomicU64::new(0);
+        let work = connection.app.upgrade(request, protocol);
+        let upgrade = self.within(connection, &pieces, work).await?;
         Ok(match upgrade {
             Upgrade::Switched(upgraded) => Outcome::Switched(upgraded),
             Upgrade::Refused(response) => Outcome::Answered(response),
@@ -97,19 +99,16 @@ impl Gatekeeper {
     /// Waits for the app as long as allowed, from the last piece of the request on.
     async fn within<T>(
         &self,
-        pieces: &Arc<AtomicU64>,
+        connection: &Connection,
+        pieces: &AtomicU64,
         work: impl Future<Output = Result<T, UpstreamError>>,
     ) -> Result<T, Problem> {
-        let mut work = pin!(work);
-        loop {
-            let before = pieces.load(Ordering::Relaxed);
-            match timeout(self.settings.answer, work.as_mut()).await {
-                Ok(outcome) => return outcome.map_err(failed),
-                Err(_) if pieces.load(Ordering::Relaxed) != before => {}
-                Err(_) => {
-                    let detail = "the service did not begin to answer in time";
-                    return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "app_silent", detail));
-                }
+        let moves = || pieces.load(Ordering::Relaxed);
+        match connection.patience.with(self.settings.answer, moves, work).await {
+            Some(outcome) => outcome.map_err(failed),
+            None => {
+                let detail = "the service did not begin to answer in time";
+                Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "app_silent", detail))
             }
         }
     }

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode, Uri, Version};
+use sealock_core::Identity;
 use sealock_core::policy::Decision;
 use sealock_net::Incoming;
-use sealock_net::proxy::{Answer, Cut};
+use sealock_net::proxy::{Answer, Cut, Upstream};
 
 use super::answer::{Body, Served};
 use super::call::{Call, Protocol};
-use super::live::Running;
+use super::live::{Running, Slot};
+use super::patience::Patience;
 use super::report::{Access, Denied};
 use super::state::{Caller, State};
 use super::{Gatekeeper, LOOK_EVERY};
@@ -21,6 +23,7 @@ use crate::broker::LONGEST;
 use crate::http::bearer;
 use crate::http::host::Host;
 use crate::http::ids::{self, Ids};
+use crate::http::method;
 use crate::http::path::Target;
 use crate::http::problem::Problem;
 use crate::token::Expected;
@@ -31,11 +34,21 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// Where requests come from.
 #[derive(Debug)]
 pub(super) struct Connection {
+    /// Where they go.
+    pub(super) app: Upstream,
     pub(super) peer: SocketAddr,
     pub(super) is_tls: bool,
     /// SHA-256 of the client's certificate.
     pub(super) certificate: Option<[u8; 32]>,
     pub(super) cut: Cut,
+    pub(super) patience: Patience,
+}
+
+impl Connection {
+    pub(super) fn new(app: Upstream, peer: SocketAddr) -> Self {
+        let (cut, patience) = (Cut::default(), Patience::default());
+        Self { app, peer, is_tls: false, certificate: None, cut, patience }
+    }
 }
 
 /// A request that was let in.
@@ -45,7 +58,6 @@ pub(super) struct Admitted {
     /// Where the target is spelt otherwise than it came.
     pub(super) target: Option<Uri>,
     pub(super) host: Option<HeaderValue>,
-    pub(super) served: Box<Served>,
 }
 
 /// What a head says, in one spelling.
@@ -67,19 +79,16 @@ impl Gatekeeper {
             return self.own(None, &no_randomness());
         };
         let (head, body) = request.into_parts();
-        let began = Instant::now();
-        let mut access = self.access(connection, &ids);
-        match self.admit(connection, &ids, &head, is_empty(&body), &mut access, began) {
+        let mut served = Box::new(self.begin(connection, &ids));
+        match self.admit(connection, &ids, &head, is_empty(&body), &mut served) {
             Ok(admitted) => {
                 // In a box, for most of a connection's life there is no request on it.
-                Box::pin(self.forward(connection, ids, admitted, head, body)).await
+                Box::pin(self.forward(connection, ids, admitted, served, head, body)).await
             }
             Err(problem) => {
                 self.metrics.refused(problem.status);
-                access.status = problem.status.as_u16();
-                access.code = Some(problem.code);
-                access.took = began.elapsed();
-                self.report.access(&access);
+                served.access.status = problem.status.as_u16();
+                served.access.code = Some(problem.code);
                 self.own(Some(&ids), &problem)
             }
         }
@@ -90,12 +99,11 @@ impl Gatekeeper {
         Answer::Response(problem.answer(ids, &self.audience).map(Body::own))
     }
 
-    fn access(&self, connection: &Connection, ids: &Ids) -> Access {
-        Access {
+    fn begin(&self, connection: &Connection, ids: &Ids) -> Served {
+        let access = Access {
             time: self.clock.now(),
             took: Duration::ZERO,
-            request: ids.request().to_owned(),
-            trace: ids.traceparent.to_str().unwrap_or_default().to_owned(),
+            ids: ids.clone(),
             peer: connection.peer,
             caller: None,
             call: None,
@@ -104,7 +112,9 @@ impl Gatekeeper {
             sent: 0,
             cut: false,
             epoch: None,
-        }
+        };
+        let (cut, report) = (connection.cut.clone(), Arc::clone(&self.report));
+        Served { access, began: Instant::now(), cut, report, slot: None }
     }
 
     /// Whether a request is let in. It is put among those that run before the last look at what is known: whoever changes
@@ -115,24 +125,22 @@ impl Gatekeeper {
         ids: &Ids,
         head: &Parts,
         is_bare: bool,
-        access: &mut Access,
-        began: Instant,
+        served: &mut Served,
     ) -> Result<Admitted, Problem> {
         let mut state = self.current()?;
         let Read { call, target, host } = Read::of(head, is_bare)?;
-        access.call = Some(Arc::clone(&call));
-        let mut slot = None;
+        served.access.call = Some(Arc::clone(&call));
         loop {
-            access.epoch = Some(state.known.policy.epoch());
+            served.access.epoch = Some(state.known.policy.epoch());
             let caller = self.authenticate(&state, connection, &head.headers)?;
             let who = &caller.claims.subject;
-            access.caller = Some(who.clone());
+            served.access.caller = Some(Arc::clone(&caller.claims));
             let decision = state.decide(who, &call, Some(&self.metrics));
             if !decision.permits() {
                 return Err(self.denied(&state, ids, who, &call, decision, true));
             }
-            if slot.is_none() {
-                slot = Some(self.enter(connection, &caller, &call)?);
+            if served.slot.is_none() {
+                served.slot = Some(self.enter(connection, &caller, &call)?);
             }
             let newest = self.current()?;
             if !Arc::ptr_eq(&state, &newest) {
@@ -143,29 +151,22 @@ impl Gatekeeper {
                 self.metrics.recorded();
                 self.denied(&state, ids, who, &call, decision, false);
             }
-            let served = Served {
-                access: access.clone(),
-                began,
-                cut: connection.cut.clone(),
-                report: Arc::clone(&self.report),
-                _slot: slot.take().ok_or_else(no_randomness)?,
-            };
-            let (protocol, served) = (call.protocol, Box::new(served));
-            return Ok(Admitted { caller, protocol, target, host, served });
+            return Ok(Admitted { caller, protocol: call.protocol, target, host });
         }
     }
 
     /// What is known, if that is enough to let anybody in.
     fn current(&self) -> Result<Arc<State>, Problem> {
         let none = |code, detail| Problem::unavailable(code, detail, TRY_AGAIN);
+        if self.is_stale() {
+            return Err(none("stale", "it is too long ago that the broker was heard"));
+        }
+        // Last, so that it is the newest.
         let state = self.state.load_full();
         let state =
             state.ok_or_else(|| none("not_ready", "nothing is known yet of who may call"))?;
         if state.known.keys.is_empty() {
             return Err(none("no_keys", "there are no keys to check tokens by"));
-        }
-        if self.is_stale() {
-            return Err(none("stale", "it is too long ago that the broker was heard"));
         }
         Ok(state)
     }
@@ -207,7 +208,7 @@ impl Gatekeeper {
         connection: &Connection,
         caller: &Arc<Caller>,
         call: &Arc<Call>,
-    ) -> Result<super::live::Slot, Problem> {
+    ) -> Result<Slot, Problem> {
         let longer = self.settings.skew.saturating_add(self.settings.outlive).as_secs();
         let running = Running {
             caller: Arc::clone(caller),
@@ -230,7 +231,7 @@ impl Gatekeeper {
         &self,
         state: &State,
         ids: &Ids,
-        who: &sealock_core::Identity,
+        who: &Identity,
         call: &Call,
         decision: Arc<Decision>,
         enforced: bool,
@@ -249,6 +250,7 @@ impl Gatekeeper {
 
 impl Read {
     fn of(head: &Parts, is_bare: bool) -> Result<Self, Problem> {
+        method::check(&head.method)?;
         let target = Target::of(&head.method, &head.uri)?;
         let host = Host::of(&head.headers)?;
         let call = Call {

@@ -124,3 +124,61 @@ fn later<K>(entry: Entry<'_, K, u64>, until: u64) {
     let kept = entry.or_default();
     *kept = until.max(*kept);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(number: u64) -> Claims {
+        let who = number % 3;
+        Claims {
+            issuer: "https://broker.test".to_owned(),
+            subject: format!("spiffe://t.sealock/service/s{who}").parse().unwrap(),
+            audience: "spiffe://t.sealock/service/orders".to_owned(),
+            issued_at: 100 + number % 7,
+            not_before: 100,
+            expires_at: 400,
+            id: format!("t{}", number % 5),
+            client: number.is_multiple_of(2).then(|| format!("c{}", number % 4)),
+            binding: None,
+        }
+    }
+
+    fn revocation(number: u64, seed: u64) -> Revocation {
+        let revoked = match seed % 13 {
+            0..5 => Revoked::Token(format!("t{}", seed % 5)),
+            5..8 => Revoked::Identity(claims(seed).subject),
+            8..12 => Revoked::Client(format!("c{}", seed % 4).parse().unwrap()),
+            _ => Revoked::Before,
+        };
+        Revocation { number, issued_until: 98 + seed % 9, revoked }
+    }
+
+    /// The list as the broker has it is the model.
+    #[test]
+    fn the_index_says_what_the_list_says_however_it_came() {
+        let mut seed = 0x5ea1_0c4b_u64;
+        let mut next = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            seed >> 33
+        };
+        for _ in 0..500 {
+            let list: Vec<Revocation> =
+                (1..=next() % 8).map(|number| revocation(number, next())).collect();
+            let mut index: Revocations = list.iter().collect();
+            // Repeated, and in another order.
+            let shuffled: Revocations = list.iter().rev().chain(&list).collect();
+            assert_eq!(index, shuffled);
+            assert_eq!(index.last(), list.len() as u64);
+            for number in 0..210 {
+                let claims = claims(number);
+                let listed = list.iter().any(|revocation| revocation.covers(&claims));
+                assert_eq!(index.cover(&claims), listed, "{claims:?} by {list:?}");
+            }
+            index.forget(460);
+            assert_eq!(index.is_empty(), list.iter().all(|revocation| revocation.is_over(460)));
+            index.forget(1000);
+            assert!(index.is_empty() && index.last() == list.len() as u64);
+        }
+    }
+}

@@ -47,6 +47,7 @@ mod handle;
 mod known;
 mod live;
 mod metrics;
+mod patience;
 mod report;
 mod serve;
 mod settings;

@@ -9,6 +9,8 @@ use sealock_core::{Identity, Timestamp};
 use serde::Serialize;
 
 use super::call::{Call, Protocol};
+use crate::http::ids::Ids;
+use crate::token::Claims;
 
 /// Whoever wants to know. Called in the task of the request: it must not wait for anything.
 pub trait Report: Send + Sync + 'static {
@@ -45,14 +47,12 @@ pub struct Access {
     pub time: Timestamp,
     /// How long it took, from its head to the end of its answer.
     pub took: Duration,
-    /// The number of the request.
-    pub request: String,
-    /// Its place in a trace.
-    pub trace: String,
+    /// The number of the request, and its place in a trace.
+    pub ids: Ids,
     /// Where the connection comes from.
     pub peer: SocketAddr,
-    /// Who has called, once that is known.
-    pub caller: Option<Identity>,
+    /// By which token it was called, once that is known to be good.
+    pub caller: Option<Arc<Claims>>,
     /// The call, once it is read.
     pub call: Option<Arc<Call>>,
     /// The status of the answer; 0 if there was none before the end.
@@ -71,10 +71,10 @@ pub struct Access {
 struct Line<'a> {
     time: String,
     request_id: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
     traceparent: &'a str,
     peer: SocketAddr,
     caller: Option<&'a Identity>,
+    token_id: Option<&'a str>,
     method: Option<&'a str>,
     host: Option<&'a str>,
     path: Option<&'a str>,
@@ -94,10 +94,11 @@ impl Access {
         let call = self.call.as_deref();
         let line = Line {
             time: self.time.to_rfc3339(),
-            request_id: &self.request,
-            traceparent: &self.trace,
+            request_id: self.ids.request(),
+            traceparent: self.ids.traceparent.to_str().unwrap_or_default(),
             peer: self.peer,
-            caller: self.caller.as_ref(),
+            caller: self.caller.as_ref().map(|claims| &claims.subject),
+            token_id: self.caller.as_ref().map(|claims| claims.id.as_str()),
             method: call.map(|call| call.method.as_str()),
             host: call.and_then(|call| call.host.as_deref()),
             path: call.map(|call| call.path.as_str()),

@@ -1,10 +1,9 @@
 //! The door: connections, and the requests on them.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use sealock_net::proxy::{self, Cut, Terms, keep_alive, sniff};
+use sealock_net::proxy::{self, Terms, Upstream, keep_alive, sniff};
 use sealock_net::tls::LiveServer;
 use sealock_net::{Shutdown, accept_loop};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,12 +26,25 @@ impl Gatekeeper {
         tls: Option<Arc<LiveServer>>,
         shutdown: Shutdown,
     ) {
+        let app = self.app.clone();
+        self.serve_before(app, listener, tls, shutdown).await;
+    }
+
+    /// As [`Gatekeeper::serve`], with connections to the app that are this listener's alone: for one runtime on each
+    /// processor, where a connection and what it leads to are at home together.
+    pub async fn serve_before(
+        self: Arc<Self>,
+        app: Upstream,
+        listener: TcpListener,
+        tls: Option<Arc<LiveServer>>,
+        shutdown: Shutdown,
+    ) {
         let limits = self.settings.limits;
         let accepting =
             accept_loop("gatekeeper", listener, limits, shutdown.clone(), |stream, peer| {
                 let (gatekeeper, tls) = (Arc::clone(&self), tls.clone());
-                let shutdown = shutdown.clone();
-                async move { gatekeeper.connection(stream, peer, tls, shutdown).await }
+                let (connection, shutdown) = (Connection::new(app.clone(), peer), shutdown.clone());
+                async move { gatekeeper.connection(stream, connection, tls, shutdown).await }
             });
         let looking = async {
             loop {
@@ -49,7 +61,7 @@ impl Gatekeeper {
     async fn connection(
         &self,
         stream: TcpStream,
-        peer: SocketAddr,
+        mut connection: Connection,
         tls: Option<Arc<LiveServer>>,
         shutdown: Shutdown,
     ) {
@@ -58,8 +70,6 @@ impl Gatekeeper {
             if let Err(error) = keep_alive(&stream) {
                 tracing::debug!(%error, "no keepalive");
             }
-            let cut = Cut::default();
-            let connection = Connection { peer, is_tls: false, certificate: None, cut };
             return self.requests(stream, connection, shutdown).await;
         };
         let Some(stream) = sniff(stream, limits.handshake, NOT_TLS).await else { return };
@@ -70,12 +80,12 @@ impl Gatekeeper {
             Err(error) => return tracing::debug!(%error, "handshake failed"),
         };
         let chain = stream.get_ref().1.peer_certificates();
-        let certificate = chain.and_then(|chain| chain.first()).map(|leaf| {
+        connection.certificate = chain.and_then(|chain| chain.first()).map(|leaf| {
             let mut hash = [0; 32];
             hash.iter_mut().zip(digest(&SHA256, leaf).as_ref()).for_each(|(to, from)| *to = *from);
             hash
         });
-        let connection = Connection { peer, is_tls: true, certificate, cut: Cut::default() };
+        connection.is_tls = true;
         self.requests(stream, connection, shutdown).await;
     }
 

@@ -19,13 +19,13 @@ use crate::token::{Claims, Expected, PublicKey, Refusal, verify};
 const TOKENS: usize = 16 * 1024;
 /// Decisions that are remembered.
 const DECISIONS: usize = 16 * 1024;
-/// A longer path is decided on anew each time, so that the memory has a bound.
-const LONGEST_PATH: usize = 512;
+/// A longer call is decided on anew each time, so that the memory has a bound.
+const LONGEST: usize = 512;
 
 /// Somebody with a good token.
 #[derive(Debug)]
 pub(super) struct Caller {
-    pub(super) claims: Claims,
+    pub(super) claims: Arc<Claims>,
     /// The subject, as the app is told.
     pub(super) identity: HeaderValue,
     /// What the token is signed by.
@@ -94,7 +94,7 @@ impl State {
             return Ok(caller);
         }
         metrics.token_was_known(false);
-        let claims = verify(token, &self.known.keys, expected)?;
+        let claims = Arc::new(verify(token, &self.known.keys, expected)?);
         let identity = HeaderValue::from_maybe_shared(claims.subject.to_string())
             .map_err(|_| Refusal::BadSubject)?;
         let key = kid(token).and_then(|kid| self.known.keys.get(&kid).cloned());
@@ -123,7 +123,7 @@ impl State {
             return decision;
         }
         let decision = Arc::new(self.known.policy.decide(&self.question(who, call)));
-        if call.path.len() <= LONGEST_PATH {
+        if call.path.len().saturating_add(call.method.as_str().len()) <= LONGEST {
             self.decisions.keep(place, (who.clone(), Arc::clone(call)), Arc::clone(&decision));
         }
         decision

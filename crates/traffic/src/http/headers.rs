@@ -46,7 +46,7 @@ const PREFIXES: [&[u8]; 12] = [
 ];
 
 /// Names that are not a caller's to send.
-const NAMES: [&[u8]; 15] = [
+const NAMES: [&[u8]; 17] = [
     b"authorization",
     b"forwarded",
     b"x-forwarded",
@@ -63,6 +63,9 @@ const NAMES: [&[u8]; 15] = [
     // A variable HTTP_PROXY makes programs send their own requests there.
     b"proxy",
     b"x-sealock",
+    // That the caller has come over TLS.
+    b"front-end-https",
+    b"x-url-scheme",
 ];
 
 /// Names that are a caller's in their own spelling only.
@@ -190,6 +193,7 @@ mod tests {
             "X-HTTP-Method-Override",
             "x_http_method_override",
             "Proxy",
+            "Front-End-Https",
             "Authorization",
             "Proxy-Authorization",
             "proxy_authorization",

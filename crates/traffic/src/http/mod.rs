@@ -1,6 +1,7 @@
 //! Heads of calls as a Gatekeeper reads and writes them, without I/O.
 //!
 //! - [`path`]: one spelling for each path. What policy is asked about is what the app gets.
+//! - [`method`]: one spelling for each of these, too.
 //! - [`host`]: whom a call is addressed to.
 //! - [`bearer`]: the one token of a call.
 //! - [`headers`]: what a caller may not tell the app is taken out, and what we know is put in.
@@ -15,6 +16,7 @@ mod fuzz;
 pub mod headers;
 pub mod host;
 pub mod ids;
+pub mod method;
 pub mod path;
 pub mod problem;
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::bearer::BearerFault;
 use super::host::HostFault;
 use super::ids::{Ids, REQUEST_ID};
+use super::method::MethodFault;
 use super::path::PathFault;
 use crate::token::Refusal;
 
@@ -128,6 +129,12 @@ struct Body<'a> {
 impl From<PathFault> for Problem {
     fn from(fault: PathFault) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_target", fault.to_string())
+    }
+}
+
+impl From<MethodFault> for Problem {
+    fn from(fault: MethodFault) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_method", fault.to_string())
     }
 }
 
