@@ -10,6 +10,7 @@ mod docker;
 #[expect(clippy::panic, reason = "a test fails by panicking")]
 mod dockerd;
 mod envelope;
+mod gatekeeper;
 mod gateway;
 mod gateway_alone;
 mod gateway_bollard;

@@ -13,18 +13,18 @@ use crate::secrets::fed;
 use crate::support::{Home, mode, text};
 
 /// A rule that lets a service have tokens for another.
-fn gets(who: &str, audience: &str) -> String {
+pub(crate) fn gets(who: &str, audience: &str) -> String {
     format!(
         "permit (principal == Sealock::Service::\"{who}\", action == Sealock::Action::\"Token::Issue\", resource == Sealock::Service::\"{audience}\");\n"
     )
 }
 
-fn api(home: &Home) -> String {
+pub(crate) fn api(home: &Home) -> String {
     home.json(&["status"])["api"].as_str().unwrap().to_owned()
 }
 
 /// curl at the daemon's API, with what its certificate is checked by.
-fn curl(home: &Home, path: &str, arguments: &[&str]) -> Output {
+pub(crate) fn curl(home: &Home, path: &str, arguments: &[&str]) -> Output {
     let root = home.path("root.pem");
     fs::write(&root, home.ok(&["ca", "bundle"])).unwrap();
     let address = api(home);
@@ -34,7 +34,7 @@ fn curl(home: &Home, path: &str, arguments: &[&str]) -> Output {
     curl.output().unwrap()
 }
 
-fn answer(output: &Output) -> Value {
+pub(crate) fn answer(output: &Output) -> Value {
     assert!(output.status.success(), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
