@@ -12,11 +12,19 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response};
 use sealock_core::policy::Mode;
+use sealock_net::proxy::Address;
+use sealock_net::{Incoming, Limits, accept_loop, serve_http};
 use sealock_traffic::broker::Revoked;
 use sealock_traffic::gatekeeper::Staleness;
 use sealock_traffic::token::{Algorithm, Claims, KeySet, SigningKey};
-use support::{NOW, POLICY, Scene, header, identity, in_mode, problem, request, set, soon, status};
+use support::{
+    App, NOW, POLICY, Scene, header, identity, in_mode, problem, request, set, soon, status,
+};
+use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn an_allowed_call_arrives_with_its_callers_identity_and_without_the_token() {
@@ -57,6 +65,53 @@ async fn an_allowed_call_arrives_with_its_callers_identity_and_without_the_token
     }
     assert!(json["status"] == 200 && json["bytes"] == 2 && json["epoch"] == 1, "{json}");
     assert!(!json.to_string().contains("q="), "a query may hold a secret: {json}");
+}
+
+/// The app as hyper reads it: method, target, length of the body and names of the headers.
+async fn as_hyper_reads(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let names: Vec<&str> = head.headers.keys().map(|name| name.as_str()).collect();
+    let text = format!("{} {} {} {}", head.method, head.uri, body.len(), names.join(","));
+    Response::new(Full::new(text.into()))
+}
+
+#[tokio::test]
+async fn another_server_reads_what_was_meant() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = Address::Tcp(listener.local_addr().unwrap().to_string());
+    let scene = Scene::before(App::start().await, address, |_| {}, None).await;
+    scene.gatekeeper.know(scene.known(POLICY, 1));
+    let shutdown = scene.shutdown.clone();
+    tokio::spawn(accept_loop(
+        "app",
+        listener,
+        Limits::default(),
+        shutdown.clone(),
+        move |stream, _| serve_http(stream, Limits::default(), shutdown.clone(), as_hyper_reads),
+    ));
+    let token = scene.token("shop");
+    let ours = "x-sealock-identity,x-request-id,traceparent,x-forwarded-for,x-forwarded-proto";
+    for (line, fields, body, read) in [
+        ("GET /v1/%61?b=%2f", "", "", "GET /v1/a?b=%2f 0 "),
+        ("PUT /v1/a", "content-length: 5\r\nx-a: b\r\n", "hello", "PUT /v1/a 5 "),
+        (
+            "POST /v1/a",
+            "transfer-encoding: chunked\r\n",
+            "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+            "POST /v1/a 5 ",
+        ),
+        ("POST /v1/a", "content-length: 0\r\nx_sealock_identity: a\r\n", "", "POST /v1/a 0 "),
+    ] {
+        let sent = request(line, Some(&token), fields) + body;
+        let answer = scene.exchange(sent.as_bytes()).await;
+        let (_, text) = answer.split_once("\r\n\r\n").unwrap();
+        let names = text.strip_prefix(read).unwrap_or_else(|| panic!("{answer}"));
+        for name in ours.split(',') {
+            assert_eq!(names.split(',').filter(|other| *other == name).count(), 1, "{answer}");
+        }
+        assert!(!names.contains('_') && !names.contains("authorization"), "{answer}");
+    }
 }
 
 #[tokio::test]

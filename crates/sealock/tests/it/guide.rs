@@ -208,3 +208,46 @@ fn secrets_in_containers_are_as_the_guide_says() {
     drop(names);
     assert_eq!(daemon.stop(), Some(0));
 }
+
+#[test]
+fn calls_between_services_are_as_the_guide_says() {
+    if skip_without_engine() || skip_without_root() || skip_without(&["docker-compose", "curl"]) {
+        return;
+    }
+    let home = crate::gateway::home();
+    let daemon = home.up();
+    let image = Image::busybox();
+    let project = Project(sealock_testkit::unique_name());
+    let unique = sealock_testkit::unique_name();
+    let (shop, orders) = (format!("{unique}-shop"), format!("{unique}-orders"));
+    let app = format!("{unique}-app");
+    let names = Names(vec![("", shop.clone()), ("", orders.clone()), ("", app.clone())]);
+    // Free a moment ago; the guide's own may be taken on this host.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let state = home.state().display().to_string();
+    let label = format!("{}={}", sealock_testkit::LABEL, sealock_testkit::run_id());
+    let guide = read("calls-between-services")
+        .replace("$ docker compose ", "$ docker-compose ")
+        .replace(
+            "    image: busybox\n",
+            &format!("    image: busybox\n    labels: [\"{label}\"]\n"),
+        )
+        .replace("image: busybox", &format!("image: {}", image.name()))
+        .replace("/var/lib/sealock", &state)
+        .replace("/usr/local/bin/sealock:", &format!("{}:", env!("CARGO_BIN_EXE_sealock")))
+        .replace("- /run/sealock/workload:", &format!("- {state}/run/workload:"))
+        .replace("127.0.0.1:8000", &format!("127.0.0.1:{port}"))
+        .replace("app-of-orders", &app)
+        .replace("container_name: orders", &format!("container_name: {orders}"))
+        .replace("\"--service\", \"orders\"", &format!("\"--service\", \"{orders}\""))
+        .replace("--audience orders", &format!("--audience {orders}"))
+        .replace("exec orders ", &format!("exec {orders} "))
+        .replace("Service::\"orders\"", &format!("Service::\"{orders}\""))
+        .replace("container_name: shop", &format!("container_name: {shop}"))
+        .replace("exec shop ", &format!("exec {shop} "))
+        .replace("identity service/shop", &format!("identity service/{shop}"))
+        .replace("Service::\"shop\"", &format!("Service::\"{shop}\""));
+    follow(&home, &guide, &[("COMPOSE_PROJECT_NAME", &project.0)], 18);
+    drop(names);
+    assert_eq!(daemon.stop(), Some(0));
+}

@@ -26,6 +26,15 @@ pub(super) struct Running {
     pub(super) cut: Cut,
 }
 
+impl Running {
+    /// Cuts it, and says whether that is news.
+    fn end(&self) -> bool {
+        let is_news = !self.cut.is_given();
+        self.cut.now();
+        is_news
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Live {
     hasher: RandomState,
@@ -65,21 +74,27 @@ impl Live {
         self.shards.iter().map(|shard| shard.lock().running.len()).sum()
     }
 
-    /// Cuts those of which this is true, and says how many that were.
+    /// Cuts those of which this is true, and says how many that were. For what is found out at once: requests wait.
     pub(super) fn cut(&self, must_end: impl Fn(&Running) -> bool) -> u64 {
         let mut count = 0;
         for shard in &self.shards {
-            // Policy may be asked about each, for which nobody should wait.
-            let all: Vec<(u64, Running)> =
+            let inside = shard.lock();
+            count += inside.running.values().filter(|it| must_end(it) && it.end()).count() as u64;
+        }
+        count
+    }
+
+    /// As [`Live::cut`], where it takes longer to find out, such as by asking policy about each.
+    pub(super) fn weed(&self, must_end: impl Fn(&Running) -> bool) -> u64 {
+        let mut count = 0;
+        for shard in &self.shards {
+            let mut all: Vec<(u64, Running)> =
                 shard.lock().running.iter().map(|(number, it)| (*number, it.clone())).collect();
-            for (number, running) in all.iter().filter(|(_, running)| must_end(running)) {
-                // Only while it runs: its connection may be at another request already.
-                let inside = shard.lock();
-                if inside.running.contains_key(number) && !running.cut.is_given() {
-                    running.cut.now();
-                    count += 1;
-                }
-            }
+            all.retain(|(_, running)| must_end(running));
+            let inside = shard.lock();
+            // Only what still runs: its connection may be at another request already.
+            all.retain(|(number, running)| inside.running.contains_key(number) && running.end());
+            count += all.len() as u64;
         }
         count
     }

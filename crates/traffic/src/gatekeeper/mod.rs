@@ -59,7 +59,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use sealock_core::Clock;
+use sealock_core::{Clock, Timestamp};
 use sealock_net::proxy::Upstream;
 
 pub use call::{Call, Protocol};
@@ -164,10 +164,14 @@ impl Gatekeeper {
     /// How long ago the feed was heard; none if it never was.
     pub fn silence(&self) -> Option<Duration> {
         let heard = self.heard.load(Ordering::Acquire);
-        let silence = self.clock.now().as_millis().saturating_sub(heard);
-        // Before the time at which it was heard the clock was set back, and nobody knows how far.
-        (heard != i64::MIN)
-            .then(|| u64::try_from(silence).map_or(Duration::MAX, Duration::from_millis))
+        let now = self.clock.now();
+        if heard == i64::MIN {
+            return None;
+        }
+        let heard = Timestamp::from_millis(heard);
+        // A clock that was set back says nothing about how long it is, but for the little by which clocks are corrected.
+        let is_lost = heard.since(now) > self.settings.skew;
+        Some(if is_lost { Duration::MAX } else { now.since(heard) })
     }
 
     /// The number of the policy that decides.
@@ -218,7 +222,7 @@ impl Gatekeeper {
     /// Cuts what is running and would be refused by what is known now.
     fn weed(&self) {
         let Some(state) = self.state.load_full() else { return };
-        let cut = self.live.cut(|running| !state.lets_go_on(&running.caller, &running.call));
+        let cut = self.live.weed(|running| !state.lets_go_on(&running.caller, &running.call));
         self.metrics.cut(cut);
     }
 }

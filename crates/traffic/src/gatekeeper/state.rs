@@ -56,10 +56,11 @@ impl State {
     /// What was found out before stays as far as nothing has changed that it depends on.
     pub(super) fn new(known: Known, service: &Identity, before: Option<&Self>) -> Self {
         let tokens = before.filter(|before| {
-            before.known.issuer == known.issuer && before.known.keys == known.keys
+            before.known.issuer == known.issuer && same(&before.known.keys, &known.keys)
         });
         let decisions = before.filter(|before| {
-            Arc::ptr_eq(&before.known.policy, &known.policy) && before.known.groups == known.groups
+            Arc::ptr_eq(&before.known.policy, &known.policy)
+                && same(&before.known.groups, &known.groups)
         });
         Self {
             service: Resource::Service {
@@ -144,6 +145,11 @@ impl State {
             && !self.known.revocations.cover(claims)
             && self.decide(&claims.subject, call, None).permits()
     }
+}
+
+/// Most changes leave most of it where it is.
+fn same<T: PartialEq>(one: &Arc<T>, other: &Arc<T>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
 }
 
 /// Which key a token names. Its header was read strictly before.
