@@ -21,6 +21,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 pub(crate) enum Endpoint {
     /// The engine itself.
     Socket(PathBuf),
+    /// Without TLS.
+    Tcp(String),
     /// What stands before it, with a client certificate.
     Tls(String, Arc<ClientConfig>),
 }
@@ -56,6 +58,11 @@ impl Connection {
     pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self> {
         let io: Box<dyn Io> = match endpoint {
             Endpoint::Socket(path) => Box::new(UnixStream::connect(path).await?),
+            Endpoint::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
             Endpoint::Tls(address, config) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;

@@ -20,6 +20,7 @@ mod seal;
 mod secrets;
 mod start;
 mod table;
+mod traffic;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,13 +54,14 @@ fn main() -> Result<()> {
         return gateway::stand_in(Path::new(socket));
     }
     let settings = parse(arguments.into_iter())?;
-    let groups: [(&str, Group); 6] = [
+    let groups: [(&str, Group); 7] = [
         ("start", start::run),
         ("deliver", deliver::run),
         ("seal", seal::run),
         ("issue", issue::run),
         ("gateway", gateway::run),
         ("secrets", secrets::run),
+        ("traffic", traffic::run),
     ];
     for name in &settings.only {
         if !groups.iter().any(|(group, _)| group == name) {

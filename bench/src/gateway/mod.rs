@@ -17,6 +17,7 @@ use crate::table::Table;
 use scene::Scene;
 
 pub(crate) use idle::stand_in;
+pub(crate) use scene::{anonymous, free_port, identity};
 
 /// What policy says to the runner whose creates are measured: the preset, for one service.
 const RUNNER: &str = include_str!("../../../policies/docker/ci-runner.cedar");

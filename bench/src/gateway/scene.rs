@@ -150,7 +150,7 @@ impl Scene {
 }
 
 /// What a client needs to come with this certificate.
-fn identity(folder: &Path) -> Result<Arc<ClientConfig>> {
+pub(crate) fn identity(folder: &Path) -> Result<Arc<ClientConfig>> {
     let certificates = |name: &str| {
         CertificateDer::pem_file_iter(folder.join(name))?.collect::<Result<Vec<_>, _>>()
     };
@@ -159,7 +159,13 @@ fn identity(folder: &Path) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(client_config(&roots, Some((chain, key)))?))
 }
 
+/// What a client needs that comes without a certificate.
+pub(crate) fn anonymous(roots: &[u8]) -> Result<Arc<ClientConfig>> {
+    let roots = CertificateDer::pem_slice_iter(roots).collect::<Result<Vec<_>, _>>()?;
+    Ok(Arc::new(client_config(&roots, None)?))
+}
+
 /// nginx wants to be told a port.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
