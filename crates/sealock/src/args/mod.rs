@@ -167,6 +167,19 @@ pub(crate) enum Command {
     /// The TLS server that runs inside the demo's containers
     #[command(hide = true)]
     DemoServer(DemoServerArgs),
+    /// The app that the demo's Gatekeeper guards
+    #[command(hide = true)]
+    DemoApp {
+        /// Serve nothing, and stay
+        #[arg(long)]
+        idle: bool,
+    },
+    /// A call through the demo's Gatekeeper
+    #[command(hide = true)]
+    DemoCall {
+        /// The path
+        path: String,
+    },
     /// The digest of a variable of a container's first process, for the demo
     #[command(hide = true)]
     DemoLook {

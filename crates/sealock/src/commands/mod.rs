@@ -71,6 +71,8 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Demo(arguments) => return demo::run(&arguments, &global, printer),
         Command::DemoServer(arguments) => return demo::serve(&arguments, printer),
         Command::Completions { shell } => completions(shell, printer)?,
+        Command::DemoApp { idle } => return demo::app(idle),
+        Command::DemoCall { path } => demo::call(&path, printer)?,
         Command::DemoLook { variable } => demo::look(&variable, printer)?,
         Command::GuardFiles => sealock_injector::scratch::guardian::be(),
         Command::Gate { until, command } => match run::gate(until, &command)? {},

@@ -9,6 +9,7 @@ mod gate;
 mod scenes;
 mod server;
 mod stage;
+mod traffic;
 mod vault;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ use crate::printer::{Failure, Printer};
 
 pub(crate) use server::serve;
 use stage::Stage;
+pub(crate) use traffic::{app, call};
 pub(crate) use vault::look;
 
 /// Plays all scenes; exit code 0 only if every step was seen.

@@ -9,7 +9,7 @@ use sealock_delivery::verify::{self, Question, Seen};
 
 use super::gate::{Gate, message};
 use super::stage::Stage;
-use super::vault;
+use super::{traffic, vault};
 use crate::printer::{Failure, Printer};
 
 /// How long anything but the renewal may take.
@@ -82,6 +82,7 @@ pub(crate) async fn play(stage: &mut Stage, printer: Printer) -> Result<(), Fail
 
     guarded(stage, &mut teller, &shop).await?;
     vault::play(stage, &mut teller).await?;
+    traffic::play(stage, &mut teller, printer).await?;
 
     stage.output(&["audit", "verify"]).await?;
     teller.tell("all of this stands in the audit log, whose chain holds")

@@ -229,6 +229,29 @@ impl Stage {
         self.containers.last().cloned().ok_or_else(|| Failure::fault("no container was made"))
     }
 
+    /// Starts a container of that image with the workload socket, beside another in its network or alone in one of its
+    /// own, and gives its id.
+    pub(crate) async fn start_beside(
+        &mut self,
+        name: &str,
+        other: Option<&str>,
+        words: &[&str],
+    ) -> Result<String, Failure> {
+        let socket = self.state().join("run/workload");
+        let wanted = ScratchContainer {
+            name: name.to_owned(),
+            image: self.image(),
+            command: [&["/sealock"], words].concat().into_iter().map(str::to_owned).collect(),
+            labels: marks(),
+            binds: vec![format!("{}:/run/sealock/workload:ro", socket.display())],
+            network: other.map_or_else(|| "none".to_owned(), |other| format!("container:{other}")),
+            ..ScratchContainer::default()
+        };
+        let engine = self.engine.clone();
+        self.make(async move { engine.start_scratch(&wanted).await.map(Made::Container) }).await?;
+        self.containers.last().cloned().ok_or_else(|| Failure::fault("no container was made"))
+    }
+
     /// The engine's socket, where it has one.
     pub(crate) fn socket(&self) -> Option<&str> {
         self.url.strip_prefix("unix://")

@@ -35,6 +35,11 @@ fn the_demo_passes_and_removes_all_it_made() {
     assert!(said.contains("No such container: shop-"), "{said}");
     assert!(said.contains("the program is process 1 and has its password"), "{said}");
     assert!(said.contains("asked for the same password and was refused"), "{said}");
+    assert!(
+        said.contains("is told who calls") && said.contains("tokens were revoked: 401"),
+        "{said}"
+    );
+    assert!(said.contains("Sealock::Action::\"Http::Call\""), "{said}");
     assert_eq!(left(process), "");
     assert!(!std::path::Path::new(&format!("/tmp/sealock-demo-{process}")).exists());
 }
