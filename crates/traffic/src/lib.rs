@@ -1,6 +1,7 @@
 //! HTTP between services: who calls is said by a short-lived token, and checked where the call arrives.
 
 pub mod broker;
+pub mod forwarder;
 pub mod gatekeeper;
 pub mod http;
 pub mod oauth;

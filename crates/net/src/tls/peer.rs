@@ -23,6 +23,11 @@ pub enum ServerIdentity {
     Host(ServerName<'static>),
 }
 
+/// A host, or an address, as a certificate can be for it.
+pub fn server_name(host: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(host).ok().map(|name| name.to_owned())
+}
+
 /// The settings of a client that trusts these roots and speaks with this server only, at whatever address.
 /// The name that is given for a handshake is sent, and decides nothing.
 pub fn peer_client_config(
