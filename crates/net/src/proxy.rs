@@ -52,6 +52,6 @@ pub use serve::{Answer, Terms, serve};
 pub use sniff::{keep_alive, sniff};
 pub use tunnel::{NoTunnel, Tunnel};
 pub use upstream::{
-    Address, RequestBody, Upgrade, Upgraded, Upstream, UpstreamBody, UpstreamError,
+    Address, Dial, Dialled, RequestBody, Upgrade, Upgraded, Upstream, UpstreamBody, UpstreamError,
     UpstreamSettings,
 };

@@ -225,5 +225,9 @@ impl fmt::Debug for LiveServer {
     }
 }
 
+mod peer;
+
+pub use peer::{ServerIdentity, peer_client_config, server_name};
+
 #[cfg(test)]
 mod tests;

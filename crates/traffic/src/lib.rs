@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod feed;
+pub mod forwarder;
 pub mod gatekeeper;
 pub mod http;
 pub mod oauth;

@@ -32,6 +32,9 @@ pub enum Refusal {
     /// CONNECT asks for another kind of proxy.
     #[error("the method CONNECT is not served here")]
     Connect,
+    /// What follows a CONNECT belongs to the tunnel, so it has no body (RFC 9110 §9.3.6).
+    #[error("a CONNECT has no body")]
+    ConnectBody,
     /// A header line begins with a space (a folded line).
     #[error("a header is folded over several lines")]
     Folded,
@@ -148,6 +151,7 @@ impl Chunk {
 #[derive(Default)]
 struct Facts {
     old: bool,
+    connects: bool,
     hosts: usize,
     lengths: usize,
     length: u64,
@@ -155,12 +159,16 @@ struct Facts {
     keep_alive: bool,
 }
 
-/// Judges a whole head (with its empty line) and says how the body that follows ends.
-pub(super) fn head(bytes: &[u8], most_headers: usize) -> Result<Framing, Refusal> {
+/// Judges a whole head (with its empty line) and says how the body that follows ends. `connect`: whether
+/// CONNECT is served.
+pub(super) fn head(bytes: &[u8], most_headers: usize, connect: bool) -> Result<Framing, Refusal> {
     let mut lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r"));
     let mut facts = Facts::default();
     let first = lines.next().flatten().ok_or(Refusal::LineEnd)?;
     facts.request_line(first)?;
+    if facts.connects && !connect {
+        return Err(Refusal::Connect);
+    }
     for (number, line) in lines.enumerate() {
         // What is left behind the last line feed is nothing, without a return.
         let Some(line) = line.filter(|line| !line.is_empty()) else { break };
@@ -190,7 +198,8 @@ impl Facts {
             b"HTTP/1.0" => true,
             _ => return Err(Refusal::Version),
         };
-        if method == b"CONNECT" { Err(Refusal::Connect) } else { Ok(()) }
+        self.connects = method == b"CONNECT";
+        Ok(())
     }
 
     fn field(&mut self, line: &[u8]) -> Result<(), Refusal> {
@@ -233,6 +242,7 @@ impl Facts {
         }
         match (self.lengths, self.encodings) {
             (0, 0) => Ok(Framing::EMPTY),
+            _ if self.connects => Err(Refusal::ConnectBody),
             (1, 0) => Ok(Framing::Fixed(self.length)),
             (0, 1) => Ok(Framing::Chunked(Chunk::START)),
             (_, 0) => Err(Refusal::Length),

@@ -99,7 +99,7 @@ fn judged(mut bytes: &[u8]) -> Vec<Understood> {
     while let Ok(Ok(length)) = framing::end_of_head(bytes, 0) {
         assert_eq!(piecewise(bytes), length, "the end of the head depends on the pieces");
         let Some((head, rest)) = bytes.split_at_checked(length) else { break };
-        let Ok(body) = framing::head(head, limits.headers) else { break };
+        let Ok(body) = framing::head(head, limits.headers, false) else { break };
         if length > limits.head_bytes {
             break;
         }

@@ -25,6 +25,8 @@ pub(super) struct Guard<I> {
     io: I,
     turn: Arc<Turn>,
     limits: Limits,
+    /// Whether CONNECT is served.
+    connect: bool,
     /// Of the request that is being read.
     body: Framing,
     /// Read from the client and not given to hyper.
@@ -57,11 +59,18 @@ pub(super) struct Left<I> {
 
 impl<I> Guard<I> {
     /// `ahead` was read already.
-    pub(super) fn new(io: I, ahead: BytesMut, turn: Arc<Turn>, limits: Limits) -> Self {
+    pub(super) fn new(
+        io: I,
+        ahead: BytesMut,
+        turn: Arc<Turn>,
+        limits: Limits,
+        connect: bool,
+    ) -> Self {
         Self {
             io,
             turn,
             limits,
+            connect,
             body: Framing::EMPTY,
             ahead,
             judged: 0,
@@ -206,7 +215,7 @@ impl<I: AsyncRead + Unpin> Guard<I> {
         if let Ok(Ok(length)) = framing::end_of_head(fresh, 0)
             && length <= self.limits.head_bytes
             && let Some((head, rest)) = fresh.split_at_checked(length)
-            && let Ok(mut body) = framing::head(head, self.limits.headers)
+            && let Ok(mut body) = framing::head(head, self.limits.headers, self.connect)
             && let Ok(ours) = body.advance(rest)
         {
             self.body = body;
@@ -227,7 +236,7 @@ impl<I: AsyncRead + Unpin> Guard<I> {
             Ok(length) if length > self.limits.head_bytes => Err(Refusal::HeadTooLarge),
             Ok(length) => {
                 let head = self.ahead.get(..length).unwrap_or_default();
-                self.body = framing::head(head, self.limits.headers)?;
+                self.body = framing::head(head, self.limits.headers, self.connect)?;
                 (self.judged, self.line) = (length, 0);
                 Ok(true)
             }

@@ -60,16 +60,19 @@ pub struct Terms {
     /// Whether a request may become a tunnel: then its client may end its stream before it has an answer.
     /// The end of any other's stream is taken for its leaving, and the handler's future is dropped.
     pub may_tunnel: fn(&Request<Incoming>) -> bool,
+    /// Whether the handler gets to see a CONNECT; otherwise it is refused as malformed.
+    pub connect: bool,
 }
 
 impl Default for Terms {
-    /// No signals; a request may become a tunnel if it has an `Upgrade`.
+    /// No signals and no CONNECT; a request may become a tunnel if it has an `Upgrade`.
     fn default() -> Self {
         Self {
             limits: Limits::default(),
             shutdown: Shutdown::default(),
             cut: Cut::never(),
             may_tunnel: |request| request.headers().contains_key(UPGRADE),
+            connect: false,
         }
     }
 }
@@ -164,7 +167,7 @@ where
         .max_buf_size(limits.head_bytes)
         .max_headers(limits.headers)
         .half_close(false);
-    let guard = Guard::new(connection, ahead, Arc::clone(&turn), limits);
+    let guard = Guard::new(connection, ahead, Arc::clone(&turn), limits, terms.connect);
     let mut serving = builder.serve_connection(TokioIo::new(guard), service);
     let ended = {
         let mut shutdown = pin!(terms.shutdown.triggered());

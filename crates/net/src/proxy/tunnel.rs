@@ -14,9 +14,10 @@ use hyper::Response;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, UPGRADE};
 use hyper::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::headers;
-use super::upstream::Upgraded;
+use super::upstream::{Stream, Upgraded};
 use super::{close, guard::Left};
 
 /// Bytes that are under way at once, each way.
@@ -60,6 +61,17 @@ impl Tunnel {
             fields.insert(UPGRADE, protocol.ok_or(NoTunnel(status))?);
         }
         Ok(Self { head: headers::answer_head(status, &fields), switches, upstream, held: None })
+    }
+
+    /// The client of a CONNECT is answered with 200, and from then on has `server`.
+    pub fn connected(server: TcpStream) -> Self {
+        let upstream = Upgraded {
+            head: Response::new(()),
+            stream: Stream::Tcp(server),
+            read_ahead: Bytes::new(),
+        };
+        let head = headers::answer_head(StatusCode::OK, upstream.head.headers());
+        Self { head, switches: false, upstream, held: None }
     }
 
     /// Keeps `held` until the tunnel has ended, and drops it then.

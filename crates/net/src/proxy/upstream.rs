@@ -32,6 +32,7 @@ pub use body::{RequestBody, UpstreamBody};
 pub(super) use head::fuzz as fuzz_head;
 use link::{Link, LinkError};
 pub(super) use stream::Stream;
+pub use stream::{Dial, Dialled};
 
 use super::headers;
 use crate::tls::LiveClient;
@@ -48,6 +49,8 @@ pub enum Address {
     /// Host and port, over TLS: the server is authenticated, and we are where the settings have a
     /// certificate.
     Tls(String, Arc<LiveClient>),
+    /// Whoever dials knows: which addresses may be dialled, and who has to be there.
+    Dialled(Arc<dyn Dial>),
 }
 
 impl fmt::Display for Address {
@@ -55,6 +58,7 @@ impl fmt::Display for Address {
         match self {
             Self::Unix(path) => write!(formatter, "unix://{}", path.display()),
             Self::Tcp(address) | Self::Tls(address, _) => write!(formatter, "tcp://{address}"),
+            Self::Dialled(dial) => write!(formatter, "{dial}"),
         }
     }
 }
@@ -91,6 +95,13 @@ pub enum UpstreamError {
     /// The request's own body broke off, so the client is to blame, or gone: 400.
     #[error("the body of the request broke off")]
     Request(#[source] BoxError),
+}
+
+impl UpstreamError {
+    /// Whether no connection was made, so that the server has nothing of the request.
+    pub const fn is_unreached(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Deadline { .. })
+    }
 }
 
 /// How to deal with a server.
@@ -173,21 +184,31 @@ impl Upstream {
         &self,
         mut request: Request<RequestBody>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        prepare(&mut request);
+        self.try_forward(&mut request).await
+    }
+
+    /// As [`Upstream::forward`]. When the server cannot be reached ([`UpstreamError::is_unreached`]), the
+    /// request is still whole and can be sent elsewhere. Its head stays in any case, with what concerns this
+    /// connection, which the next one replaces.
+    pub async fn try_forward(
+        &self,
+        request: &mut Request<RequestBody>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        prepare(request);
         if let Some(mut link) = self.0.take() {
             let is_bare = request.body().is_end_stream();
-            let failure = match link.exchange(&mut request).await {
+            let failure = match link.exchange(request).await {
                 Ok(response) => return self.answer(response, link),
                 Err(failure) => failure,
             };
             tracing::debug!(%failure, "a pooled connection was dead");
             // Of any other request nobody knows what became of it.
-            if !is_bare || !(link.is_untouched() || is_safe(&request)) {
+            if !is_bare || !(link.is_untouched() || is_safe(request)) {
                 return Err(self.0.broken(failure));
             }
         }
         let mut link = Link::connect(&self.0).await?;
-        match link.exchange(&mut request).await {
+        match link.exchange(request).await {
             Ok(response) => self.answer(response, link),
             Err(failure) => Err(self.0.broken(failure)),
         }
@@ -199,12 +220,20 @@ impl Upstream {
         mut request: Request<RequestBody>,
         protocol: HeaderValue,
     ) -> Result<Upgrade, UpstreamError> {
-        prepare(&mut request);
+        self.try_upgrade(&mut request, protocol).await
+    }
+
+    /// As [`Upstream::upgrade`], with what [`Upstream::try_forward`] says of the request.
+    pub async fn try_upgrade(
+        &self,
+        request: &mut Request<RequestBody>,
+        protocol: HeaderValue,
+    ) -> Result<Upgrade, UpstreamError> {
+        prepare(request);
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         request.headers_mut().insert(UPGRADE, protocol);
         let mut link = Link::connect(&self.0).await?;
-        let response =
-            link.exchange(&mut request).await.map_err(|failure| self.0.broken(failure))?;
+        let response = link.exchange(request).await.map_err(|failure| self.0.broken(failure))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return self.answer(response, link).map(Upgrade::Refused);
         }

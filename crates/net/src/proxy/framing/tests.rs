@@ -7,7 +7,7 @@ fn judged(lines: &str) -> Result<Framing, Refusal> {
     let bytes = format!("{lines}\r\n\r\n");
     let end = end_of_head(bytes.as_bytes(), 0)?.expect("the head is whole");
     assert_eq!(end, bytes.len(), "{lines:?} ends early");
-    head(bytes.as_bytes(), HEADERS)
+    head(bytes.as_bytes(), HEADERS, false)
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn request_lines_have_one_form() {
         ("CONNECT a:443 HTTP/1.1", Refusal::Connect),
     ] {
         let bytes = format!("{line}\r\nhost: a\r\n\r\n");
-        assert_eq!(head(bytes.as_bytes(), HEADERS), Err(why), "{line:?}");
+        assert_eq!(head(bytes.as_bytes(), HEADERS, false), Err(why), "{line:?}");
     }
     let none = "GET / HTTP/1.1\r\nx: y";
     assert_eq!(judged(none), Err(Refusal::Host));
@@ -144,4 +144,19 @@ fn malformed_chunks_are_refused() {
     }
     let endless = format!("0\r\nx: {}\r\n\r\n", "y".repeat(TRAILER_BYTES));
     assert!(Framing::Chunked(Chunk::START).advance(endless.as_bytes()).is_err());
+}
+
+#[test]
+fn a_connect_is_taken_where_it_is_served_and_has_no_body() {
+    let of = |fields: &str| {
+        let bytes = format!("CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n{fields}\r\n");
+        head(bytes.as_bytes(), HEADERS, true)
+    };
+    assert_eq!(of(""), Ok(Framing::EMPTY));
+    for body in ["content-length: 0\r\n", "content-length: 3\r\n", "transfer-encoding: chunked\r\n"]
+    {
+        assert_eq!(of(body), Err(Refusal::ConnectBody), "{body}");
+    }
+    assert_eq!(of("host: b\r\n"), Err(Refusal::Host));
+    assert_eq!(judged("CONNECT a:443 HTTP/1.1\r\nhost: a:443"), Err(Refusal::Connect));
 }

@@ -1,6 +1,7 @@
 //! A connection to a server, of any kind.
 
-use std::future::poll_fn;
+use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
@@ -37,6 +38,24 @@ macro_rules! each {
     };
 }
 
+/// Makes connections to one server. Its `Display` is the server's address, for messages.
+///
+/// Whoever implements it decides which address is dialled and who has to be there: nothing is sent before
+/// it has returned.
+pub trait Dial: fmt::Debug + fmt::Display + Send + Sync {
+    /// A new connection. The caller has the deadline.
+    fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<Dialled>> + Send + '_>>;
+}
+
+/// A connection that was made by [`Dial`].
+#[derive(Debug)]
+pub enum Dialled {
+    /// In clear text.
+    Tcp(TcpStream),
+    /// Over TLS, after the handshake.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
 impl Stream {
     pub(super) async fn connect(address: &Address) -> io::Result<Self> {
         match address {
@@ -46,6 +65,14 @@ impl Stream {
                 let stream = client.connect(address, tcp(address).await?).await?;
                 Ok(Self::Tls(Box::new(stream)))
             }
+            Address::Dialled(dial) => Self::dialled(dial.dial().await?),
+        }
+    }
+
+    fn dialled(connection: Dialled) -> io::Result<Self> {
+        match connection {
+            Dialled::Tcp(stream) => tuned(&stream).map(|()| Self::Tcp(stream)),
+            Dialled::Tls(stream) => tuned(stream.get_ref().0).map(|()| Self::Tls(stream)),
         }
     }
 
@@ -77,9 +104,13 @@ impl Stream {
 
 async fn tcp(address: &str) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    keep_alive(&stream)?;
+    tuned(&stream)?;
     Ok(stream)
+}
+
+fn tuned(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    keep_alive(stream)
 }
 
 /// Looks without waiting: nobody is to be woken, and the task's budget must not make it look quiet.

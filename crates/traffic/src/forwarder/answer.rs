@@ -1,0 +1,142 @@
+//! Answers on their way to the app, and what is noted when they have ended.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use sealock_net::Incoming;
+use sealock_net::proxy::{UpstreamBody, UpstreamError};
+
+use super::metrics::Slot;
+use super::report::{Access, Report};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request that runs. When it is dropped, the request has ended, in whichever way.
+pub(super) struct Served {
+    pub(super) access: Access,
+    pub(super) began: Instant,
+    pub(super) report: Arc<dyn Report>,
+    /// Last, so that whoever reads the log sees no more running than there are.
+    pub(super) _slot: Option<Slot>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.access.took = self.began.elapsed();
+        self.report.access(&self.access);
+    }
+}
+
+/// The body of an answer: the service's, or one of ours.
+pub(super) struct Body {
+    kind: Kind,
+    /// While there is more of it to come.
+    served: Option<Box<Served>>,
+}
+
+enum Kind {
+    Service(UpstreamBody),
+    Own(Bytes),
+}
+
+impl Body {
+    /// The service's.
+    pub(super) fn service(body: UpstreamBody, served: Box<Served>) -> Self {
+        let mut body = Self { kind: Kind::Service(body), served: Some(served) };
+        body.settle();
+        body
+    }
+
+    /// One of ours.
+    pub(super) const fn own(text: Bytes) -> Self {
+        Self { kind: Kind::Own(text), served: None }
+    }
+
+    /// What is over is over, also if nobody looks for the end any more.
+    fn settle(&mut self) {
+        if hyper::body::Body::is_end_stream(self) {
+            self.served = None;
+        }
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = UpstreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        let this = self.get_mut();
+        let frame = match &mut this.kind {
+            Kind::Service(body) => ready!(Pin::new(body).poll_frame(cx)),
+            Kind::Own(text) if text.is_empty() => None,
+            Kind::Own(text) => Some(Ok(Frame::data(std::mem::take(text)))),
+        };
+        if let (Some(Ok(frame)), Some(served)) = (&frame, &mut this.served) {
+            let more = frame.data_ref().map_or(0, Bytes::len);
+            served.access.sent = served.access.sent.saturating_add(more as u64);
+        }
+        if matches!(frame, Some(Ok(_))) {
+            this.settle();
+        } else {
+            this.served = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Service(body) => body.is_end_stream(),
+            Kind::Own(text) => text.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Service(body) => body.size_hint(),
+            Kind::Own(text) => SizeHint::with_exact(text.len() as u64),
+        }
+    }
+}
+
+/// A request's body, of which is known whether it moves.
+pub(super) struct Watched {
+    body: Incoming,
+    pieces: Arc<AtomicU64>,
+}
+
+impl Watched {
+    pub(super) fn new(body: Incoming, pieces: &Arc<AtomicU64>) -> Self {
+        Self { body, pieces: Arc::clone(pieces) }
+    }
+}
+
+impl hyper::body::Body for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        this.pieces.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,243 @@
+//! One request: from its head to where it leads.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
+use hyper::{Request, StatusCode, Uri};
+use sealock_net::Incoming;
+use sealock_net::proxy::Answer;
+
+use super::answer::{Body, Served};
+use super::destination::Destination;
+use super::entry::{self, Asked, bad_target};
+use super::report::Access;
+use super::routes::Outlet;
+use super::serve::Entry;
+use super::{Forwarder, LOOK_EVERY};
+use crate::gatekeeper::Protocol;
+use crate::http::ids::Ids;
+use crate::http::path::Target;
+use crate::http::problem::Problem;
+
+/// The code for a request beyond those that may run.
+pub(super) const TOO_MANY: &str = "too_many_requests";
+
+/// Where requests come from.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) peer: SocketAddr,
+    pub(super) entry: Entry,
+    /// Of the listener.
+    pub(super) port: u16,
+}
+
+/// Where a request leads.
+pub(super) enum Way {
+    Call(Plan),
+    Tunnel(Destination),
+}
+
+/// A request for somebody who is listed.
+pub(super) struct Plan {
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) protocol: Protocol,
+    pub(super) target: Uri,
+    pub(super) host: HeaderValue,
+}
+
+impl Forwarder {
+    /// Answers a request.
+    pub(super) async fn answer(
+        &self,
+        connection: &Connection,
+        request: Request<Incoming>,
+    ) -> Answer<Body> {
+        self.metrics.request();
+        let Some(ids) = Ids::of(request.headers()) else {
+            let detail = "the system has no randomness";
+            let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail);
+            return Answer::Response(problem.answer(None, "").map(Body::own));
+        };
+        let (head, body) = request.into_parts();
+        let is_bare = hyper::body::Body::is_end_stream(&body);
+        let mut served = self.served(connection, &ids, &head, is_bare);
+        // In boxes, for most of a connection's life there is no request on it.
+        match self.admit(connection, &head, &mut served) {
+            Ok(Way::Call(plan)) => Box::pin(self.call(ids, plan, head, body, served)).await,
+            Ok(Way::Tunnel(to)) => Box::pin(self.connect(ids, to, served)).await,
+            Err(problem) => self.own_answer(&ids, &problem, served),
+        }
+    }
+
+    /// An answer of ours.
+    pub(super) fn own_answer(
+        &self,
+        ids: &Ids,
+        problem: &Problem,
+        mut served: Box<Served>,
+    ) -> Answer<Body> {
+        self.metrics.own_answer(problem.status, problem.code);
+        served.access.status = problem.status.as_u16();
+        served.access.code = Some(problem.code);
+        Answer::Response(problem.answer(Some(ids), "").map(Body::own))
+    }
+
+    fn served(
+        &self,
+        connection: &Connection,
+        ids: &Ids,
+        head: &Parts,
+        is_bare: bool,
+    ) -> Box<Served> {
+        let access = Access {
+            time: self.clock.now(),
+            took: Duration::ZERO,
+            request: ids.request().to_owned(),
+            trace: ids.traceparent.to_str().unwrap_or_default().to_owned(),
+            peer: connection.peer,
+            service: None,
+            destination: None,
+            instance: None,
+            method: head.method.clone(),
+            path: None,
+            protocol: entry::protocol(head, is_bare),
+            status: 0,
+            code: None,
+            sent: 0,
+        };
+        let report = Arc::clone(&self.report);
+        Box::new(Served { access, began: Instant::now(), report, _slot: None })
+    }
+
+    /// Where a request leads, if it may.
+    fn admit(
+        &self,
+        connection: &Connection,
+        head: &Parts,
+        served: &mut Served,
+    ) -> Result<Way, Problem> {
+        let is_here = connection.peer.ip().to_canonical().is_loopback();
+        if !is_here && !self.settings.dangerous_remote_callers {
+            let detail = "only programs on this host are served";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "not_local", detail));
+        }
+        let slot = self.metrics.enter(self.settings.concurrent).ok_or_else(|| {
+            Problem::unavailable(TOO_MANY, "too many requests are running", LOOK_EVERY)
+        });
+        served._slot = Some(slot?);
+        let routes = self.routes.load();
+        let access = &mut served.access;
+        let (outlet, host) = match &connection.entry {
+            Entry::Proxy => {
+                let (to, is_tunnel) = match entry::proxy(head)? {
+                    Asked::Call(to) => (to, false),
+                    Asked::Connect(to) => (to, true),
+                };
+                access.destination = Some(to.to_string());
+                if is_tunnel {
+                    let may = routes.may_tunnel(&to);
+                    return may.then_some(Way::Tunnel(to)).ok_or_else(not_listed);
+                }
+                (routes.outlet(&to).ok_or_else(not_listed)?, to.header())
+            }
+            Entry::Service(name) => {
+                let outlet = routes.service(name).ok_or_else(not_listed)?;
+                let hosts = outlet.service.as_ref().map(|service| service.hosts.as_slice());
+                let hosts = hosts.unwrap_or_default();
+                entry::local(head, connection.port, hosts)?;
+                (outlet, hosts.first().ok_or_else(not_listed)?.header())
+            }
+        };
+        access.service = outlet.service.as_ref().map(|service| service.name.clone());
+        let (path, target) = target(head, outlet.service.is_some())?;
+        access.path = Some(path);
+        let host =
+            HeaderValue::try_from(host).map_err(|_| bad_target("the host cannot be forwarded"))?;
+        let (outlet, protocol) = (Arc::clone(outlet), access.protocol);
+        Ok(Way::Call(Plan { outlet, protocol, target, host }))
+    }
+}
+
+/// The path, and the target as it goes out. A Gatekeeper takes paths in one spelling only, so that is refused here which it
+/// would refuse; for others the path is what the app says it is.
+fn target(head: &Parts, is_service: bool) -> Result<(String, Uri), Problem> {
+    let text = head.uri.path_and_query().map_or("/", |text| text.as_str());
+    let bad = || bad_target("the target cannot be forwarded");
+    if !is_service {
+        return Ok((head.uri.path().to_owned(), Uri::try_from(text).map_err(|_| bad())?));
+    }
+    let target = Target::read(&head.method, text)?;
+    let uri = Uri::try_from(target.to_string()).map_err(|_| bad())?;
+    Ok((target.path().to_owned(), uri))
+}
+
+fn not_listed() -> Problem {
+    let detail = "this destination is not in the directory of services";
+    Problem::new(StatusCode::FORBIDDEN, "not_listed", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use hyper::header::HOST;
+    use sealock_core::{Identity, ManualClock, Timestamp};
+
+    use super::*;
+    use crate::forwarder::{Directory, Fresh, Report, Settings, SourceError, TokenSource, Trust};
+
+    struct Nobody;
+
+    impl Report for Nobody {
+        fn access(&self, _: &Access) {}
+    }
+
+    impl TokenSource for Nobody {
+        fn token<'a>(
+            &'a self,
+            audience: &'a Identity,
+        ) -> Pin<Box<dyn Future<Output = Result<Fresh, SourceError>> + Send + 'a>> {
+            Box::pin(async { Err(SourceError::Refused { audience: audience.clone() }) })
+        }
+    }
+
+    fn code(peer: &str, change: impl FnOnce(&mut Settings)) -> (u16, &'static str) {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(0)));
+        let (directory, trust) = (Directory::default(), Trust::default());
+        let nobody = Arc::new(Nobody);
+        let forwarder =
+            Forwarder::new(settings, directory, trust, nobody.clone(), nobody, clock).unwrap();
+        let peer = peer.parse().unwrap();
+        let connection = Connection { peer, entry: Entry::Proxy, port: 3128 };
+        let request = Request::get("http://orders/").header(HOST, "orders").body(()).unwrap();
+        let head = request.into_parts().0;
+        let ids = Ids::of(&head.headers).unwrap();
+        let mut served = forwarder.served(&connection, &ids, &head, true);
+        let problem = forwarder.admit(&connection, &head, &mut served).err().unwrap();
+        (problem.status.as_u16(), problem.code)
+    }
+
+    #[test]
+    fn only_programs_on_this_host_are_served_unless_it_is_set() {
+        let strict = |_: &mut Settings| {};
+        for peer in ["10.0.0.1:1", "[2001:db8::1]:1", "[::ffff:10.0.0.1]:1", "0.0.0.0:1"] {
+            assert_eq!(code(peer, strict), (403, "not_local"), "{peer}");
+            let open = code(peer, |settings| settings.dangerous_remote_callers = true);
+            assert_eq!(open, (403, "not_listed"), "{peer}");
+        }
+        for peer in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(code(peer, strict), (403, "not_listed"), "{peer}");
+        }
+    }
+
+    #[test]
+    fn no_more_run_than_may() {
+        let none = code("127.0.0.1:1", |settings| settings.concurrent = 0);
+        assert_eq!(none, (503, TOO_MANY));
+    }
+}

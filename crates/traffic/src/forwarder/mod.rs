@@ -1,0 +1,157 @@
+//! The Forwarder: what stands behind an app, and takes its plain calls to services with a token on.
+//!
+//! ```text
+//! accept → each request: one destination → listed? → is there room? → app's credentials out, ours in
+//!   → an instance that is well → address looked at, dialled → (TLS, the right certificate) → the answer as it streams
+//! ```
+//!
+//! Two ways in ([`Entry`]): as an HTTP proxy (`HTTP_PROXY`, `curl -x`), where the destination picks the service, and a
+//! local port for one service. What is listed is in a [`Directory`], which can be replaced at any time; how tokens are
+//! got is somebody else's ([`TokenSource`]).
+//!
+//! # Invariants
+//!
+//! - What is not listed is not dialled. What is listed is dialled only at an address that may be ([`address`]), looked at
+//!   when it is dialled: a name that is pointed elsewhere leads nowhere.
+//! - A token goes to the service that it is for and to nobody else: over TLS to a server whose certificate says that it is
+//!   that service, before anything is sent. In clear text it goes to this host's loopback, or where the directory says in
+//!   so many words that it may.
+//! - To a service, an app's own `Authorization` is taken out with everything else by which somebody could pass for another
+//!   ([`headers::clean`](crate::http::headers::clean)), and ours is put in after that, so that nobody can have it taken
+//!   out by naming it in `Connection`. An app that sends credentials all the same is served, with ours instead: the
+//!   Gatekeeper would not have let them through to anybody. Several `Authorization` headers are refused.
+//! - Nothing is sent twice that may have been acted on. An instance that cannot be reached has nothing of a request, so
+//!   another one gets it; a request whose token was refused is repeated once, if it has no body and is idempotent. Beyond
+//!   that only a GET or HEAD, on a kept connection that was dead.
+//! - A request with two readings is refused, as at the Gatekeeper: framing, `Host` against the target, paths.
+//! - Programs on this host are served, nobody else, unless that is set.
+//!
+//! # What is spoken
+//!
+//! HTTP/1.1 only, for now, on both sides: no HTTP/2 between the proxies, and so no gRPC. Of upgrades, WebSocket. Trailers
+//! are dropped, as RFC 9110 §6.5.1 allows. In a tunnel (CONNECT) we see nothing and add no token. `Origin` and CORS are
+//! the service's affair and stay as they are.
+//!
+//! **What an attacker controls:** as an app: every byte of a request, and which of the listed services it calls; it acts as
+//! we do, by design. As a page in a browser on this host: requests to our ports, but neither their `Host` nor
+//! `Sec-Fetch-Site`. As whoever answers for a name: which address it has. Gatekeepers are trusted with tokens for
+//! themselves, but not to be well.
+
+pub mod address;
+mod answer;
+mod balance;
+mod destination;
+mod dial;
+mod directory;
+mod entry;
+mod failure;
+mod forward;
+mod handle;
+mod metrics;
+mod report;
+mod routes;
+mod serve;
+mod settings;
+mod source;
+mod tokens;
+mod trust;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use sealock_core::Clock;
+use sealock_net::tls::TlsError;
+
+use address::Own;
+pub use destination::{Destination, NoDestination};
+pub use directory::{Directory, DirectoryError, Hop, Service};
+pub use metrics::Figures;
+use metrics::Metrics;
+pub use report::{Access, Report};
+use routes::{Means, Routes};
+pub use serve::Entry;
+pub use settings::{Settings, TokenSettings};
+pub use source::{Fresh, SourceError, TokenSource};
+use tokens::Tokens;
+pub use trust::Trust;
+
+/// How often it is looked for tokens that have to be fetched ahead.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A Forwarder.
+pub struct Forwarder {
+    settings: Settings,
+    own: Arc<Own>,
+    routes: ArcSwap<Routes>,
+    /// Held by who changes the routes.
+    trust: Mutex<Trust>,
+    tokens: Arc<Tokens>,
+    report: Arc<dyn Report>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for Forwarder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = formatter.debug_struct("Forwarder");
+        shown.field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Forwarder {
+    /// A Forwarder to those in `directory`. Fails where there is a service over TLS and `trust` cannot be used.
+    pub fn new(
+        settings: Settings,
+        directory: Directory,
+        trust: Trust,
+        source: Arc<dyn TokenSource>,
+        report: Arc<dyn Report>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, TlsError> {
+        let metrics = Arc::new(Metrics::default());
+        let own = Arc::new(Own::new(settings.own.clone()));
+        let means = Means { settings: &settings, trust: &trust, own: &own };
+        let routes = Routes::new(directory, &means, &Routes::default())?;
+        let clocked = Arc::clone(&clock);
+        let tokens = Tokens::new(source, clocked, settings.tokens, Arc::clone(&metrics));
+        Ok(Arc::new(Self {
+            settings,
+            own,
+            routes: ArcSwap::from_pointee(routes),
+            trust: Mutex::new(trust),
+            tokens,
+            report,
+            clock,
+            metrics,
+        }))
+    }
+
+    /// Replaces the directory. Requests that come from now on are led by it; what is under way goes on. If it cannot be
+    /// used, everything stays as it is.
+    pub fn replace(&self, directory: Directory) -> Result<(), TlsError> {
+        let trust = self.trust.lock();
+        let means = Means { settings: &self.settings, trust: &trust, own: &self.own };
+        let routes = Routes::new(directory, &means, &self.routes.load())?;
+        self.tokens.keep(|audience| routes.services().any(|it| it.audience == *audience));
+        self.routes.store(Arc::new(routes));
+        drop(trust);
+        Ok(())
+    }
+
+    /// Replaces roots and our certificate. Connections that are made from now on use them, and idle ones are given up. If
+    /// they cannot be used, everything stays as it is.
+    pub fn renew(&self, trust: Trust) -> Result<(), TlsError> {
+        let mut current = self.trust.lock();
+        self.routes.load().renew(&trust)?;
+        *current = trust;
+        drop(current);
+        Ok(())
+    }
+
+    /// The figures until now.
+    pub fn figures(&self) -> Figures {
+        self.metrics.figures()
+    }
+}

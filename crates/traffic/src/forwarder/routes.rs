@@ -1,0 +1,154 @@
+//! The directory at work: where each destination leads, with the connections there.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
+use sealock_net::tls::{LiveClient, ServerIdentity, TlsError, peer_client_config, server_name};
+
+use super::address::Own;
+use super::balance::Balance;
+use super::destination::Destination;
+use super::dial::Dialler;
+use super::directory::{Directory, Hop, Listed};
+use super::settings::Settings;
+use super::trust::Trust;
+
+/// A service, or a destination that is called without a token.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    /// None without a token.
+    pub(super) service: Option<Listed>,
+    pub(super) balance: Balance,
+    tls: Option<Arc<LiveClient>>,
+}
+
+/// Where each destination leads.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    outlets: HashMap<Destination, Arc<Outlet>>,
+    services: HashMap<String, Arc<Outlet>>,
+    tunnels: HashSet<Destination>,
+}
+
+/// What routes are made with.
+pub(super) struct Means<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) trust: &'a Trust,
+    pub(super) own: &'a Arc<Own>,
+}
+
+impl Routes {
+    /// What has not changed keeps its connections, and what is known of how its instances are.
+    pub(super) fn new(
+        directory: Directory,
+        means: &Means<'_>,
+        before: &Self,
+    ) -> Result<Self, TlsError> {
+        let mut routes =
+            Self { tunnels: directory.connect.into_iter().collect(), ..Self::default() };
+        for service in directory.services {
+            let same = before.services.get(&service.name);
+            let outlet = match same.filter(|it| it.service.as_ref() == Some(&service)) {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(means.service(service)?),
+            };
+            let Some(service) = &outlet.service else { continue };
+            for host in &service.hosts {
+                routes.outlets.insert(host.clone(), Arc::clone(&outlet));
+            }
+            routes.services.insert(service.name.clone(), outlet);
+        }
+        for host in directory.pass {
+            let same = before.outlets.get(&host).filter(|outlet| outlet.service.is_none());
+            let outlet = match same {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(means.pass(&host)),
+            };
+            routes.outlets.insert(host, outlet);
+        }
+        Ok(routes)
+    }
+
+    pub(super) fn outlet(&self, to: &Destination) -> Option<&Arc<Outlet>> {
+        self.outlets.get(to)
+    }
+
+    pub(super) fn service(&self, name: &str) -> Option<&Arc<Outlet>> {
+        self.services.get(name)
+    }
+
+    pub(super) fn may_tunnel(&self, to: &Destination) -> bool {
+        self.tunnels.contains(to)
+    }
+
+    pub(super) fn services(&self) -> impl Iterator<Item = &Listed> {
+        self.services.values().filter_map(|outlet| outlet.service.as_ref())
+    }
+
+    /// From now on connections are made with this, or, if it cannot be used, as before.
+    pub(super) fn renew(&self, trust: &Trust) -> Result<(), TlsError> {
+        let mut renewed = Vec::new();
+        for outlet in self.services.values() {
+            if let (Some(service), Some(client)) = (&outlet.service, &outlet.tls) {
+                renewed.push((outlet, client, client_config(service, trust)?));
+            }
+        }
+        for (outlet, client, config) in renewed {
+            client.replace(config);
+            outlet.balance.instances().iter().for_each(|it| it.upstream.forget_idle());
+        }
+        Ok(())
+    }
+}
+
+impl Means<'_> {
+    fn service(&self, service: Listed) -> Result<Outlet, TlsError> {
+        let tls = match service.hop.is_tls() {
+            true => Some(LiveClient::new(client_config(&service, self.trust)?)),
+            false => None,
+        };
+        let upstreams = service.instances.iter().map(|instance| {
+            let asked = match &service.hop {
+                Hop::TlsAs(host) => format!("{host}:{}", instance.port()),
+                _ => instance.to_string(),
+            };
+            let tls = tls.clone().map(|client| (client, asked));
+            let only_here = service.hop == Hop::Plain;
+            (instance.to_string(), self.upstream(instance, tls, only_here))
+        });
+        let balance = Balance::new(upstreams);
+        Ok(Outlet { service: Some(service), balance, tls })
+    }
+
+    fn pass(&self, host: &Destination) -> Outlet {
+        let upstream = self.upstream(host, None, false);
+        let balance = Balance::new([(host.to_string(), upstream)]);
+        Outlet { service: None, balance, tls: None }
+    }
+
+    fn upstream(
+        &self,
+        to: &Destination,
+        tls: Option<(Arc<LiveClient>, String)>,
+        only_here: bool,
+    ) -> Upstream {
+        let deadline = self.settings.connect;
+        let own = Arc::clone(self.own);
+        let dialler = Dialler { to: to.clone(), own, deadline, tls, only_here };
+        let settings = UpstreamSettings { connect: deadline, idle: self.settings.idle };
+        Upstream::new(Address::Dialled(Arc::new(dialler)), settings)
+    }
+}
+
+/// For connections to a service and nobody else.
+fn client_config(service: &Listed, trust: &Trust) -> Result<ClientConfig, TlsError> {
+    let identity = || ServerIdentity::Uri(service.audience.to_string());
+    let server = match &service.hop {
+        // The directory has made sure that it can be.
+        Hop::TlsAs(host) => server_name(host).map_or_else(identity, ServerIdentity::Host),
+        _ => identity(),
+    };
+    peer_client_config(&trust.roots, trust.identity(), server)
+}
