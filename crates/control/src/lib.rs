@@ -18,6 +18,7 @@ pub mod command;
 pub mod config;
 pub mod daemon;
 mod error;
+pub mod forward;
 pub mod guard;
 pub mod metrics;
 pub mod rehearsal;

@@ -9,6 +9,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealock_net::tls::{LiveClient, client_config};
 use tokio::net::TcpStream;
+use zeroize::Zeroizing;
 
 use super::wire::{self, Follower};
 use crate::api::FEED;
@@ -40,18 +41,123 @@ impl IdentityFolder {
         };
         let certificates = |name: &str| {
             let path = self.0.join(name);
-            let all: Vec<_> = CertificateDer::pem_file_iter(&path)
-                .and_then(Iterator::collect)
-                .map_err(|error| failed(&path, &error))?;
-            if all.is_empty() {
-                return Err(failed(&path, &std::io::Error::other("there is no certificate in it")));
-            }
-            Ok(all)
+            certificates(&path).map_err(|error| failed(&path, error.as_ref()))
         };
         let path = self.0.join("tls.key");
         let key = PrivateKeyDer::from_pem_file(&path).map_err(|error| failed(&path, &error))?;
         Ok(IdentityFiles { chain: certificates("tls.crt")?, key, roots: certificates("ca.crt")? })
     }
+}
+
+fn certificates(
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, Box<dyn std::error::Error + 'static>> {
+    let all: Vec<_> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect)?;
+    if all.is_empty() { Err("there is no certificate in it".into()) } else { Ok(all) }
+}
+
+/// The roots in a file. Blocking.
+pub(crate) fn roots_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, ServiceError> {
+    certificates(path).map_err(|error| {
+        ServiceError::new(ErrorCode::Failed, format!("cannot use {}", path.display()))
+            .caused_by(error.as_ref())
+            .hint("it is the trust bundle: `sealock ca bundle`")
+    })
+}
+
+/// A client's secret, with which tokens are asked for over HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientSecret {
+    /// `host:port` of the API.
+    pub(crate) address: String,
+    /// Its name.
+    pub(crate) client: String,
+    /// The file with the secret.
+    pub(crate) secret: PathBuf,
+    /// The roots to trust.
+    pub(crate) ca: PathBuf,
+}
+
+/// What the token endpoint answers.
+#[derive(serde::Deserialize)]
+struct Given {
+    access_token: String,
+    expires_in: u64,
+}
+
+/// Or answers in its place.
+#[derive(serde::Deserialize)]
+struct Refused {
+    error: String,
+    #[serde(default)]
+    error_description: String,
+}
+
+impl ClientSecret {
+    /// A token for an audience, and its life in seconds (RFC 6749 §4.4).
+    pub(crate) async fn token(
+        &self,
+        audience: &str,
+    ) -> Result<(Zeroizing<String>, u64), ServiceError> {
+        let own = self.clone();
+        let (secret, roots) = crate::daemon::blocking(move || {
+            let failed = |error: &std::io::Error| {
+                let text = format!("cannot read {}", own.secret.display());
+                ServiceError::new(ErrorCode::Failed, text).caused_by(error)
+            };
+            let secret = std::fs::read_to_string(&own.secret).map(Zeroizing::new);
+            Ok((secret.map_err(|error| failed(&error))?, roots_in(&own.ca)?))
+        })
+        .await?;
+        let config = client_config(&roots, None)
+            .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
+        let stream = connected(&self.address, config).await?;
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("audience", audience),
+            ("client_id", &self.client),
+            ("client_secret", secret.trim()),
+        ];
+        let (status, body) = wire::form(stream, "/oauth/token", &form).await?;
+        if status == 200 {
+            let given: Given = serde_json::from_slice(&body).map_err(|_| {
+                ServiceError::new(ErrorCode::Fault, "the broker's answer cannot be read")
+            })?;
+            return Ok((Zeroizing::new(given.access_token), given.expires_in));
+        }
+        let code = match status {
+            401 => ErrorCode::Unauthenticated,
+            403 => ErrorCode::Denied,
+            400 => ErrorCode::Usage,
+            _ => ErrorCode::Unavailable,
+        };
+        let said = serde_json::from_slice::<Refused>(&body).ok();
+        let said = said.map(|said| format!("{}: {}", said.error, said.error_description));
+        let text = said.unwrap_or_else(|| format!("the broker answered {status}"));
+        Err(ServiceError::new(code, text))
+    }
+}
+
+/// A connection to the API, its certificate checked.
+async fn connected(
+    address: &str,
+    config: rustls::ClientConfig,
+) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ServiceError> {
+    let client: Arc<LiveClient> = LiveClient::new(config);
+    let connecting = async {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        client.connect(address, stream).await
+    };
+    let connected = tokio::time::timeout(CONNECTING, connecting).await;
+    let connected = connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+    connected.map_err(|error| away(&format!("https://{address}"), &error))
+}
+
+fn away(broker: &str, error: &std::io::Error) -> ServiceError {
+    ServiceError::new(ErrorCode::Unavailable, format!("cannot reach the broker at {broker}"))
+        .caused_by(error)
+        .hint("it is the daemon of `sealock up`: its API, or the workload socket that a container mounts")
 }
 
 /// A way to a daemon.
@@ -113,21 +219,10 @@ impl Link {
             crate::daemon::blocking(move || identity.read()).await?;
         let config = client_config(&roots, Some((chain, key)))
             .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
-        let client: Arc<LiveClient> = LiveClient::new(config);
-        let connecting = async {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            client.connect(address, stream).await
-        };
-        let connected = tokio::time::timeout(CONNECTING, connecting).await;
-        connected
-            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-            .map_err(|error| self.away(&error))
+        connected(address, config).await
     }
 
     fn away(&self, error: &std::io::Error) -> ServiceError {
-        ServiceError::new(ErrorCode::Unavailable, format!("cannot reach the broker at {self}"))
-            .caused_by(error)
-            .hint("it is the daemon of `sealock up`: its API, or the workload socket that a container mounts")
+        away(&self.to_string(), error)
     }
 }

@@ -105,6 +105,28 @@ pub(super) async fn follow(stream: UnixStream, after: u64) -> Result<Follower, S
     lines(stream, &format!("{FOLLOW}?after={after}")).await
 }
 
+/// Posts a form; status and answer.
+pub(super) async fn form<S>(
+    stream: S,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> Result<(u16, Bytes), ServiceError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let request = Request::builder()
+        .method("POST")
+        .uri(path)
+        .header(HOST, "sealock")
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+    let response = send(stream, request).await?;
+    let status = response.status().as_u16();
+    Ok((status, whole(response).await?))
+}
+
 /// What a path answers, line by line.
 pub(super) async fn lines<S>(stream: S, path: &str) -> Result<Follower, ServiceError>
 where

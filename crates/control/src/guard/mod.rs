@@ -3,6 +3,7 @@
 //! It has no state. Who it is, its certificate or the workload socket says; what it decides by, the broker's feed. While
 //! the broker is away, what is known decides.
 
+mod access_log;
 mod follow;
 mod report;
 mod tls;
@@ -11,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealock_core::{Clock, Identity, IdentityKind, SystemClock};
+use sealock_core::{Clock, Identity, IdentityKind, SystemClock, TrustDomain};
 use sealock_net::Shutdown;
 use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
 pub use sealock_traffic::gatekeeper::Staleness;
@@ -19,6 +20,7 @@ use sealock_traffic::gatekeeper::{Gatekeeper, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+pub(crate) use access_log::AccessLog;
 pub use crate::client::link::{IdentityFolder, Link};
 use crate::command::{Command, Reply};
 use crate::error::{ErrorCode, ServiceError};
@@ -118,21 +120,23 @@ async fn service(options: &GuardOptions) -> Result<Identity, ServiceError> {
     if options.service.contains("://") {
         return options.service.parse().map_err(|error| wrong(&error));
     }
+    let domain = own_trust_domain(&options.broker).await?;
+    Identity::new(&domain, IdentityKind::Service, &options.service).map_err(|error| wrong(&error))
+}
+
+/// The trust domain that we are in, as the broker says; it is waited for.
+pub(crate) async fn own_trust_domain(broker: &Link) -> Result<TrustDomain, ServiceError> {
     loop {
-        match options.broker.call(&Command::Whoami).await {
+        match broker.call(&Command::Whoami).await {
             Ok(Reply::Whoami(found)) => {
                 let own: Identity = found
                     .identity
                     .parse()
                     .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
-                return Identity::new(own.trust_domain(), IdentityKind::Service, &options.service)
-                    .map_err(|error| wrong(&error));
+                return Ok(own.trust_domain().clone());
             }
             Ok(_) => {
-                return Err(ServiceError::new(
-                    ErrorCode::Fault,
-                    "the broker answered something else",
-                ));
+                return Err(ServiceError::new(ErrorCode::Fault, "the broker answered something else"));
             }
             Err(error) if error.code == ErrorCode::Unavailable => {
                 tracing::warn!(%error, causes = ?error.causes, "waiting for the broker");
@@ -141,6 +145,31 @@ async fn service(options: &GuardOptions) -> Result<Identity, ServiceError> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Runs until SIGTERM, SIGINT or the shutdown signal, then drains.
+pub(crate) async fn drained(
+    shutdown: Shutdown,
+    mut tasks: JoinSet<()>,
+) -> Result<(), ServiceError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error: std::io::Error| {
+        ServiceError::new(ErrorCode::Fault, "signals cannot be received").caused_by(&error)
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = shutdown.triggered() => {}
+    }
+    shutdown.trigger();
+    let ended = tokio::time::timeout(DRAIN, async { while tasks.join_next().await.is_some() {} });
+    if ended.await.is_err() {
+        tracing::warn!("some calls were cut at the deadline");
+    }
+    tasks.shutdown().await;
+    Ok(())
 }
 
 impl Guard {
@@ -153,25 +182,7 @@ impl Guard {
     ///
     /// # Errors
     /// Signals cannot be received.
-    pub async fn run(mut self) -> Result<(), ServiceError> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let failed = |error: std::io::Error| {
-            ServiceError::new(ErrorCode::Fault, "signals cannot be received").caused_by(&error)
-        };
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = self.shutdown.triggered() => {}
-        }
-        self.shutdown.trigger();
-        let drained =
-            tokio::time::timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} });
-        if drained.await.is_err() {
-            tracing::warn!("some calls were cut at the deadline");
-        }
-        self.tasks.shutdown().await;
-        Ok(())
+    pub async fn run(self) -> Result<(), ServiceError> {
+        drained(self.shutdown, self.tasks).await
     }
 }

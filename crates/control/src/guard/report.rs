@@ -1,6 +1,5 @@
 //! What is told of calls: a line for each on stdout, and denials to the broker, for the one audit log.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use sealock_core::Identity;
@@ -9,15 +8,13 @@ use sealock_traffic::gatekeeper::{Access, Denied, Report};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::Link;
+use super::{AccessLog, Link};
 use crate::command::{CallDenied, Command};
 
 /// Denials that wait to be told. More are not: who makes so many is told of already.
 const WAITING: usize = 1024;
 /// In one report.
 const AT_ONCE: usize = 256;
-/// Lines that wait to be written. A reader that does not read keeps no call waiting; its lines are lost, and counted.
-const LINES: usize = 16 * 1024;
 /// Between two reports, so that several become one.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Before a report that was not taken is made again.
@@ -25,29 +22,14 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Reporter {
     denials: mpsc::Sender<CallDenied>,
-    lines: Option<std::sync::mpsc::SyncSender<String>>,
+    log: AccessLog,
 }
 
 pub(super) type Reports = mpsc::Receiver<CallDenied>;
 
 pub(super) fn channel(access_log: bool) -> (Reporter, Reports) {
     let (denials, reports) = mpsc::channel(WAITING);
-    let lines = access_log.then(|| {
-        let (lines, waiting) = std::sync::mpsc::sync_channel::<String>(LINES);
-        let write = move || {
-            let mut out = std::io::stdout();
-            for line in waiting {
-                // Whoever has closed stdout wants no log.
-                if writeln!(out, "{line}").is_err() {
-                    return;
-                }
-            }
-        };
-        // Without the thread there is no log, as the missing lines show.
-        let _ = std::thread::Builder::new().name("access log".to_owned()).spawn(write);
-        lines
-    });
-    (Reporter { denials, lines }, reports)
+    (Reporter { denials, log: AccessLog::start(access_log) }, reports)
 }
 
 impl Report for Reporter {
@@ -70,9 +52,7 @@ impl Report for Reporter {
     }
 
     fn access(&self, access: &Access) {
-        if let Some(lines) = &self.lines {
-            let _ = lines.try_send(access.to_json());
-        }
+        self.log.line(|| access.to_json());
     }
 }
 

@@ -1,0 +1,105 @@
+//! Tokens from the broker.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
+use sealock_core::{Clock, Identity, SystemClock, TrustDomain};
+use sealock_traffic::forwarder::{Fresh, SourceError, TokenSource};
+use zeroize::Zeroizing;
+
+use super::{Asker, ForwardOptions, IdentityFolder, Link};
+use crate::client::link::ClientSecret;
+use crate::command::{Command, Reply, TokenForm, TokenWanted};
+use crate::daemon::blocking;
+use crate::error::{ErrorCode, ServiceError};
+
+pub(super) struct Broker {
+    way: Way,
+    identity: Option<IdentityFolder>,
+    /// Those that are called over TLS, so that a token for them can be bound to our certificate.
+    bound: HashSet<String>,
+}
+
+enum Way {
+    Link(Link),
+    Secret(ClientSecret),
+}
+
+impl Broker {
+    pub(super) fn new(options: &ForwardOptions, _: &TrustDomain) -> Result<Self, ServiceError> {
+        let way = match (&options.asker, options.secret()) {
+            (_, Some(secret)) => Way::Secret(secret),
+            (Asker::Link(link), None) => Way::Link(link.clone()),
+            (Asker::Secret { .. }, None) => {
+                return Err(ServiceError::new(ErrorCode::Fault, "a secret went missing"));
+            }
+        };
+        let over_tls = options.services.iter().filter(|service| !service.plain);
+        let bound = over_tls.map(|service| service.name.clone()).collect();
+        Ok(Self { way, identity: options.identity.clone(), bound })
+    }
+
+    async fn fetch(&self, audience: &Identity) -> Result<Fresh, ServiceError> {
+        match &self.way {
+            Way::Secret(secret) => {
+                let (token, life) = secret.token(&audience.to_string()).await?;
+                let life = std::time::Duration::from_secs(life);
+                Ok(Fresh { token, expires_at: SystemClock.now().plus(life) })
+            }
+            Way::Link(link) => {
+                let wanted = TokenWanted {
+                    audience: audience.to_string(),
+                    ttl: None,
+                    certificate: self.certificate(link, audience).await?,
+                    form: TokenForm::AccessToken,
+                };
+                match link.call(&Command::TokenIssue(wanted)).await? {
+                    Reply::Token(made) => {
+                        let token = std::str::from_utf8(made.token.bytes().expose());
+                        let token = Zeroizing::new(token.unwrap_or_default().to_owned());
+                        Ok(Fresh { token, expires_at: made.expires })
+                    }
+                    _ => Err(ServiceError::new(ErrorCode::Fault, "the broker answered something else")),
+                }
+            }
+        }
+    }
+
+    /// The certificate that a token is to be bound to. Over HTTPS the broker binds it to the one that is shown there.
+    async fn certificate(
+        &self,
+        link: &Link,
+        audience: &Identity,
+    ) -> Result<Option<String>, ServiceError> {
+        let (Link::Socket(_), Some(identity)) = (link, &self.identity) else { return Ok(None) };
+        if !self.bound.contains(audience.name()) {
+            return Ok(None);
+        }
+        let identity = identity.clone();
+        let files = blocking(move || identity.read()).await?;
+        let leaf = files.chain.first();
+        Ok(leaf.map(|leaf| HEXLOWER.encode(digest(&SHA256, leaf).as_ref())))
+    }
+}
+
+impl TokenSource for Broker {
+    fn token<'a>(
+        &'a self,
+        audience: &'a Identity,
+    ) -> Pin<Box<dyn Future<Output = Result<Fresh, SourceError>> + Send + 'a>> {
+        Box::pin(async move {
+            self.fetch(audience).await.map_err(|error| {
+                tracing::warn!(%audience, %error, causes = ?error.causes, "no token");
+                match error.code {
+                    ErrorCode::Denied | ErrorCode::Usage | ErrorCode::Unauthenticated => {
+                        SourceError::Refused { audience: audience.clone() }
+                    }
+                    _ => SourceError::Unavailable(error.into()),
+                }
+            })
+        })
+    }
+}
