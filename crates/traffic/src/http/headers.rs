@@ -15,7 +15,7 @@
 
 use std::net::IpAddr;
 
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use sealock_net::proxy::strip_hop_by_hop;
 
 use super::ids::{Ids, REQUEST_ID, TRACEPARENT, TRACESTATE};
@@ -47,6 +47,7 @@ const PREFIXES: [&[u8]; 12] = [
 
 /// Names that are not a caller's to send.
 const NAMES: [&[u8]; 17] = [
+    // The token.
     b"authorization",
     b"forwarded",
     b"x-forwarded",
@@ -101,7 +102,6 @@ pub struct Told<'a> {
 /// Leaves what a caller may tell the app.
 pub fn clean(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
-    headers.remove(AUTHORIZATION);
     if headers.keys().any(is_forged) {
         let forged: Vec<HeaderName> =
             headers.keys().filter(|name| is_forged(name)).cloned().collect();
