@@ -41,6 +41,7 @@
 //! sent, but not to be well.
 
 mod answer;
+mod app;
 mod cache;
 mod call;
 mod forward;
@@ -63,6 +64,7 @@ use parking_lot::Mutex;
 use sealock_core::{Clock, Timestamp};
 use sealock_net::proxy::Upstream;
 
+pub use app::{AddressError, address};
 pub use call::{Call, Protocol};
 pub use known::{Groups, Known, Revocations};
 use live::Live;
