@@ -187,8 +187,11 @@ struct Meddling {
 
 impl Clock for Meddling {
     fn now(&self) -> Timestamp {
-        if self.after.fetch_sub(1, Ordering::SeqCst) == 0 {
-            let gatekeeper = self.gatekeeper.lock().upgrade().unwrap();
+        let Some(gatekeeper) = self.gatekeeper.lock().upgrade() else { return self.inner.now() };
+        let figures = gatekeeper.figures();
+        // Not when it is asked beside requests, to look for tokens that have ended.
+        let is_looked_at = figures.requests > figures.forwarded + figures.denied;
+        if is_looked_at && self.after.fetch_sub(1, Ordering::SeqCst) == 0 {
             let deny = Arc::new(set("", 9));
             assert!(gatekeeper.change(|known| known.policy = Arc::clone(&deny)));
         }
