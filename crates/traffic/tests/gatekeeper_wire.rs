@@ -106,6 +106,13 @@ async fn a_path_with_two_readings_is_refused_and_the_rest_goes_on_in_one_spellin
         assert_eq!((status(&answer), problem(&answer)["code"].as_str()), (400, Some("bad_host")));
     }
     assert_eq!(scene.app.calls(), 0);
+    let sent = request("GET /v1/a", Some(&scene.token("shop")), "").replace("host: o", "Host: O");
+    for (sent, code) in [(sent.clone(), 200), (sent.replace("/v1", "/v2"), 403)] {
+        let sent = sent.replace("Orders", "OrderS:8080");
+        assert_eq!(status(&scene.exchange(sent.as_bytes()).await), code);
+    }
+    assert_eq!(header(&scene.app.last().0, "host"), Some("orders:8080"));
+    assert_eq!(scene.report.denied.lock().remove(0).question.context["host"], "orders");
     for (target, forwarded, code) in [
         ("/v1/./%61?x=%2F//", "/v1/a?x=%2F//", 200),
         ("/v1/caf%c3%a9", "/v1/caf%C3%A9", 200),

@@ -39,7 +39,7 @@ impl Drop for Served {
 /// The body of an answer: the app's, or one of ours.
 pub(super) struct Body {
     kind: Kind,
-    /// While there is more of it to come.
+    /// Until it has ended or is dropped.
     served: Option<Box<Served>>,
 }
 
@@ -51,21 +51,12 @@ enum Kind {
 impl Body {
     /// The app's.
     pub(super) fn app(body: UpstreamBody, served: Box<Served>) -> Self {
-        let mut body = Self { kind: Kind::App(body), served: Some(served) };
-        body.settle();
-        body
+        Self { kind: Kind::App(body), served: Some(served) }
     }
 
     /// One of ours.
     pub(super) fn own(text: Bytes) -> Self {
         Self { kind: Kind::Own(text), served: None }
-    }
-
-    /// What is over is over, also if nobody looks for the end any more.
-    fn settle(&mut self) {
-        if hyper::body::Body::is_end_stream(self) {
-            self.served = None;
-        }
     }
 }
 
@@ -87,9 +78,7 @@ impl hyper::body::Body for Body {
             let more = frame.data_ref().map_or(0, Bytes::len);
             served.access.sent = served.access.sent.saturating_add(more as u64);
         }
-        if matches!(frame, Some(Ok(_))) {
-            this.settle();
-        } else {
+        if !matches!(frame, Some(Ok(_))) {
             this.served = None;
         }
         Poll::Ready(frame)

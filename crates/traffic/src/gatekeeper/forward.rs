@@ -40,7 +40,7 @@ impl Gatekeeper {
             identity: &caller.identity,
             ids: &ids,
             host: host.as_ref(),
-            peer: connection.peer.ip(),
+            peer: &connection.address,
             is_tls: connection.is_tls,
         };
         headers::tell(&mut head.headers, &told);

@@ -37,6 +37,8 @@ pub(super) struct Connection {
     /// Where they go.
     pub(super) app: Upstream,
     pub(super) peer: SocketAddr,
+    /// The peer's address without the port, as the app is told.
+    pub(super) address: HeaderValue,
     pub(super) is_tls: bool,
     /// SHA-256 of the client's certificate.
     pub(super) certificate: Option<[u8; 32]>,
@@ -47,7 +49,11 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(app: Upstream, peer: SocketAddr) -> Self {
         let (cut, patience) = (Cut::default(), Patience::default());
-        Self { app, peer, is_tls: false, certificate: None, cut, patience }
+        let address = peer.ip().to_canonical().to_string();
+        // An address has only characters that a header can have.
+        let address = HeaderValue::from_maybe_shared(address)
+            .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self { app, peer, address, is_tls: false, certificate: None, cut, patience }
     }
 }
 

@@ -21,7 +21,8 @@ pub struct Known {
     pub policy: Arc<PolicySet>,
     /// Who is in which groups.
     pub groups: Arc<Groups>,
-    /// Which tokens are no longer good.
+    /// Which tokens are no longer good. A whole that replaces another one takes none back: it may be older than a change
+    /// that came by another way.
     pub revocations: Arc<Revocations>,
 }
 
@@ -85,6 +86,21 @@ impl Revocations {
             }
             Revoked::Before => self.before = self.before.max(Some(until)),
         }
+    }
+
+    /// Adds all of another list.
+    pub fn merge(&mut self, other: &Self) {
+        self.last = self.last.max(other.last);
+        for (id, until) in &other.tokens {
+            later(self.tokens.entry(id.clone()), *until);
+        }
+        for (identity, until) in &other.identities {
+            later(self.identities.entry(identity.clone()), *until);
+        }
+        for (client, until) in &other.clients {
+            later(self.clients.entry(client.clone()), *until);
+        }
+        self.before = self.before.max(other.before);
     }
 
     /// Forgets those that no living token can be about.
@@ -169,6 +185,10 @@ mod tests {
             // Repeated, and in another order.
             let shuffled: Revocations = list.iter().rev().chain(&list).collect();
             assert_eq!(index, shuffled);
+            let (one, two) = list.split_at(list.len() / 2);
+            let mut merged: Revocations = two.iter().collect();
+            merged.merge(&one.iter().collect());
+            assert_eq!(index, merged);
             assert_eq!(index.last(), list.len() as u64);
             for number in 0..210 {
                 let claims = claims(number);

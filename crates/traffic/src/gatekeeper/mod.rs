@@ -16,6 +16,7 @@
 //! - No request that begins after a change has returned is decided by what was known before, and what is running and
 //!   would now be refused is cut, streams and upgraded connections included. A request is put among those that run
 //!   before the last look at what is known, so none falls between.
+//! - What was revoked stays so until no token that it is about can be alive.
 //! - Caches change no answer. A verified token is remembered with everything that its verification looked at, until its
 //!   `exp`, and forgotten with the keys; a decision with everything that policy was asked, and forgotten with the policy
 //!   and the groups. Whether a token has ended or was revoked is looked at every time.
@@ -27,7 +28,7 @@
 //!
 //! A request or stream that runs when its token ends is cut (within [`LOOK_EVERY`], after the skew): its caller has to
 //! show again that it still gets one. [`Settings::outlive`] gives it longer; revocation, policy and the end of the key
-//! reach it there as before. When the feed has not been heard for longer than [`Staleness`] allows, nothing
+//! reach it there as before, and it needs a feed that was heard within the life of a token. When the feed has not been heard for longer than [`Staleness`] allows, nothing
 //! is let in and what is running is cut, for a revocation may have been missed.
 //!
 //! # What is spoken
@@ -40,6 +41,7 @@
 //! sent, but not to be well.
 
 mod answer;
+mod app;
 mod cache;
 mod call;
 mod forward;
@@ -62,6 +64,7 @@ use parking_lot::Mutex;
 use sealock_core::{Clock, Timestamp};
 use sealock_net::proxy::Upstream;
 
+pub use app::{AddressError, address};
 pub use call::{Call, Protocol};
 pub use known::{Groups, Known, Revocations};
 use live::Live;
@@ -71,7 +74,7 @@ pub use report::{Access, Denied, Report};
 pub use settings::{Settings, Staleness};
 use state::State;
 
-use crate::broker::Revocation;
+use crate::broker::{LONGEST, Revocation};
 
 /// How often it is looked for tokens that have ended, and whether the feed is alive.
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -124,9 +127,14 @@ impl Gatekeeper {
         })
     }
 
-    /// Replaces all that is known. In force when this returns.
-    pub fn know(&self, known: Known) {
+    /// Replaces all that is known, but that what was revoked stays so. In force when this returns.
+    pub fn know(&self, mut known: Known) {
         let guard = self.changing.lock();
+        if let Some(state) = self.state.load_full() {
+            let mut before = Revocations::clone(&state.known.revocations);
+            before.forget(self.now());
+            Arc::make_mut(&mut known.revocations).merge(&before);
+        }
         self.put(known);
         drop(guard);
         self.heard();
@@ -151,6 +159,7 @@ impl Gatekeeper {
         let now = self.now();
         self.change(|known| {
             let revocations = Arc::make_mut(&mut known.revocations);
+            // Before it is added: one that comes late is still about what has outlived its token.
             revocations.forget(now);
             revocations.add(revocation);
         })
@@ -192,11 +201,15 @@ impl Gatekeeper {
     /// Ends what is running and must not go on: its token has ended, or the feed has.
     pub fn look(&self) {
         let now = self.now();
-        let cut = if self.is_stale() {
-            self.live.cut(|_| true)
-        } else {
-            self.live.cut(|running| running.ends <= now)
-        };
+        let is_stale = self.is_stale();
+        // The broker forgets a revocation when the tokens have died that it is about. Whoever was deaf for as long cannot
+        // know what became of those that are outlived.
+        let is_deaf = self.silence().is_none_or(|silence| silence > LONGEST);
+        let skew = self.settings.skew.as_secs();
+        let cut = self.live.cut(|running| {
+            let is_outlived = running.caller.claims.expires_at.saturating_add(skew) <= now;
+            is_stale || running.ends <= now || (is_deaf && is_outlived)
+        });
         self.metrics.cut(cut);
     }
 

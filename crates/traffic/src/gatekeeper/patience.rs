@@ -35,14 +35,15 @@ impl Patience {
             // With the task's budget used up, it would not be set at all.
             while pin!(unconstrained(timer.as_mut())).poll(cx).is_ready() {
                 let now = Instant::now();
-                let moved = moves();
-                let until = *deadline.get_or_insert(now);
-                if now >= until && moved == before {
-                    return Poll::Ready(None);
+                let mut next = *deadline.get_or_insert(now);
+                if now >= next {
+                    let moved = moves();
+                    if moved == before {
+                        return Poll::Ready(None);
+                    }
+                    (before, next) = (moved, now + most);
+                    deadline = Some(next);
                 }
-                let next = if now >= until { now + most } else { until };
-                before = moved;
-                deadline = Some(next);
                 timer.as_mut().reset(next);
             }
             Poll::Pending

@@ -13,9 +13,7 @@
 //! **Aliases.** Servers that hand headers over as variables (CGI, WSGI, PHP) write `_` for every character that is no
 //! letter or digit. So `X_Sealock.Identity` is the same header to them, and is treated as the same here.
 
-use std::net::IpAddr;
-
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use sealock_net::proxy::strip_hop_by_hop;
 
 use super::ids::{Ids, REQUEST_ID, TRACEPARENT, TRACESTATE};
@@ -47,6 +45,7 @@ const PREFIXES: [&[u8]; 12] = [
 
 /// Names that are not a caller's to send.
 const NAMES: [&[u8]; 17] = [
+    // The token.
     b"authorization",
     b"forwarded",
     b"x-forwarded",
@@ -92,8 +91,8 @@ pub struct Told<'a> {
     pub ids: &'a Ids,
     /// The host in its one spelling.
     pub host: Option<&'a HeaderValue>,
-    /// Where the connection comes from.
-    pub peer: IpAddr,
+    /// The address that the connection comes from.
+    pub peer: &'a HeaderValue,
     /// Whether it is TLS.
     pub is_tls: bool,
 }
@@ -101,7 +100,6 @@ pub struct Told<'a> {
 /// Leaves what a caller may tell the app.
 pub fn clean(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
-    headers.remove(AUTHORIZATION);
     if headers.keys().any(is_forged) {
         let forged: Vec<HeaderName> =
             headers.keys().filter(|name| is_forged(name)).cloned().collect();
@@ -119,9 +117,7 @@ pub fn tell(headers: &mut HeaderMap, told: &Told<'_>) {
     if !told.ids.is_traced {
         headers.remove(TRACESTATE);
     }
-    if let Ok(peer) = HeaderValue::from_maybe_shared(told.peer.to_canonical().to_string()) {
-        headers.insert(FORWARDED_FOR, peer);
-    }
+    headers.insert(FORWARDED_FOR, told.peer.clone());
     let proto = HeaderValue::from_static(if told.is_tls { "https" } else { "http" });
     headers.insert(FORWARDED_PROTO, proto);
     if let Some(host) = told.host {
@@ -240,10 +236,10 @@ mod tests {
         clean(&mut headers);
         let identity = HeaderValue::from_static("spiffe://t.sealock/service/shop");
         let host = HeaderValue::from_static("orders");
-        let peer = "::ffff:10.0.0.1".parse().unwrap();
+        let peer = HeaderValue::from_static("10.0.0.1");
         tell(
             &mut headers,
-            &Told { identity: &identity, ids: &ids, host: Some(&host), peer, is_tls: true },
+            &Told { identity: &identity, ids: &ids, host: Some(&host), peer: &peer, is_tls: true },
         );
         let all = |name| -> Vec<&[u8]> {
             headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()

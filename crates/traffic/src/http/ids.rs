@@ -18,6 +18,10 @@ pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const LONGEST: usize = 64;
 /// Bytes of a number of ours.
 const OWN: usize = 16;
+/// Bytes of a trace's number.
+const TRACE: usize = 16;
+/// Bytes of the number of a place in it.
+const PARENT: usize = 8;
 
 /// What ties the lines of one call together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,17 +39,23 @@ impl Ids {
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let request = only(headers, &REQUEST_ID).filter(|value| is_request_id(value.as_bytes()));
         let trace = only(headers, &TRACEPARENT).filter(|value| is_traceparent(value.as_bytes()));
+        let is_traced = trace.is_some();
+        if let (Some(request), Some(trace)) = (request, trace) {
+            return Some(Self { request: request.clone(), traceparent: trace.clone(), is_traced });
+        }
+        // All at once: each draw costs.
+        let digits = fresh::<{ OWN + TRACE + PARENT }>()?;
+        let (own, rest) = digits.split_at_checked(2 * OWN)?;
         let request = match request {
             Some(request) => request.clone(),
-            None => HeaderValue::from_maybe_shared(fresh::<OWN>()?).ok()?,
+            None => HeaderValue::from_str(own).ok()?,
         };
-        let is_traced = trace.is_some();
         let traceparent = match trace {
             Some(trace) => trace.clone(),
-            // Not sampled: whether it is, is for whoever begins a trace on purpose.
             None => {
-                let text = format!("00-{}-{}-00", fresh::<16>()?, fresh::<8>()?);
-                HeaderValue::from_maybe_shared(text).ok()?
+                let (trace, parent) = rest.split_at_checked(2 * TRACE)?;
+                // Not sampled: whether it is, is for whoever begins a trace on purpose.
+                HeaderValue::from_maybe_shared(format!("00-{trace}-{parent}-00")).ok()?
             }
         };
         Some(Self { request, traceparent, is_traced })
@@ -62,11 +72,12 @@ pub fn unique() -> Option<String> {
     fresh::<OWN>()
 }
 
-/// Random bytes as hex digits, not all of them zero.
+/// Random bytes as hex digits. That those of a trace are all zero, which they must not be, is less likely than a fault of
+/// the machine.
 fn fresh<const BYTES: usize>() -> Option<String> {
     let mut bytes = [0; BYTES];
     rand::fill(&mut bytes).ok()?;
-    bytes.iter().any(|byte| *byte != 0).then(|| HEXLOWER.encode(&bytes))
+    Some(HEXLOWER.encode(&bytes))
 }
 
 /// The value of a header that is there once.
@@ -94,8 +105,8 @@ fn is_traceparent(value: &[u8]) -> bool {
     };
     let is_zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
     version == b"00"
-        && is_hex(trace, 32)
-        && is_hex(parent, 16)
+        && is_hex(trace, 2 * TRACE)
+        && is_hex(parent, 2 * PARENT)
         && is_hex(flags, 2)
         && !is_zero(trace)
         && !is_zero(parent)
