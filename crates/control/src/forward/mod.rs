@@ -18,8 +18,8 @@ use sealock_traffic::forwarder::{
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::client::link::{ClientSecret, IdentityFiles, roots_in};
 pub use crate::client::link::{IdentityFolder, Link};
-use crate::client::link::{IdentityFiles, ClientSecret, roots_in};
 use crate::daemon::blocking;
 use crate::error::{ErrorCode, ServiceError};
 use crate::guard::{AccessLog, drained, own_trust_domain};
@@ -120,6 +120,8 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
         return Err(ServiceError::new(ErrorCode::Usage, "the Forwarder is to listen nowhere")
             .hint("--listen ADDRESS:PORT as a proxy, or --route ADDRESS:PORT=SERVICE"));
     }
+    // What is wrong with it is said now, and not when the broker has answered; that is waited for.
+    directory(&options, &TrustDomain::for_host("checked"))?;
     let domain = match &options.asker {
         Asker::Link(link) => own_trust_domain(link).await?,
         Asker::Secret { trust_domain, .. } => trust_domain.clone(),
@@ -164,7 +166,8 @@ async fn bound(address: SocketAddr) -> Result<TcpListener, ServiceError> {
 }
 
 fn directory(options: &ForwardOptions, domain: &TrustDomain) -> Result<Directory, ServiceError> {
-    let wrong = |error: &(dyn std::error::Error + 'static)| ServiceError::of(ErrorCode::Usage, error);
+    let wrong =
+        |error: &(dyn std::error::Error + 'static)| ServiceError::of(ErrorCode::Usage, error);
     let mut services = Vec::new();
     for service in &options.services {
         let audience = Identity::new(domain, IdentityKind::Service, &service.name)

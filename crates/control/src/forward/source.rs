@@ -62,7 +62,10 @@ impl Broker {
                         let token = Zeroizing::new(token.unwrap_or_default().to_owned());
                         Ok(Fresh { token, expires_at: made.expires })
                     }
-                    _ => Err(ServiceError::new(ErrorCode::Fault, "the broker answered something else")),
+                    _ => Err(ServiceError::new(
+                        ErrorCode::Fault,
+                        "the broker answered something else",
+                    )),
                 }
             }
         }

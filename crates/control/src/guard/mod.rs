@@ -20,10 +20,10 @@ use sealock_traffic::gatekeeper::{Gatekeeper, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-pub(crate) use access_log::AccessLog;
 pub use crate::client::link::{IdentityFolder, Link};
 use crate::command::{Command, Reply};
 use crate::error::{ErrorCode, ServiceError};
+pub(crate) use access_log::AccessLog;
 
 /// Between two tries to learn who we are.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -136,7 +136,10 @@ pub(crate) async fn own_trust_domain(broker: &Link) -> Result<TrustDomain, Servi
                 return Ok(own.trust_domain().clone());
             }
             Ok(_) => {
-                return Err(ServiceError::new(ErrorCode::Fault, "the broker answered something else"));
+                return Err(ServiceError::new(
+                    ErrorCode::Fault,
+                    "the broker answered something else",
+                ));
             }
             Err(error) if error.code == ErrorCode::Unavailable => {
                 tracing::warn!(%error, causes = ?error.causes, "waiting for the broker");

@@ -34,8 +34,8 @@ pub(crate) use secrets::{
     SecretPurgeArgs, SecretSetArgs, SecretVersionArgs, WorkloadCommand,
 };
 pub(crate) use traffic::{
-    Broker, ClientAddArgs, ClientCommand, ClientRotateArgs, GatekeeperArgs, TokenArgs,
-    TokenCommand, TokenRevokeArgs,
+    Broker, ClientAddArgs, ClientCommand, ClientRotateArgs, ForwarderArgs, GatekeeperArgs,
+    TokenArgs, TokenCommand, TokenRevokeArgs,
 };
 
 /// Certificates, files and secrets for the containers of a Docker host: one identity, one policy,
@@ -137,6 +137,8 @@ pub(crate) enum Command {
     Workload(WorkloadCommand),
     /// Stand before a service, and let in who may call it
     Gatekeeper(GatekeeperArgs),
+    /// Take an app's plain calls to services, and send them on with a token
+    Forwarder(ForwarderArgs),
     /// A token for calling a service
     Token(TokenArgs),
     /// Who may ask for tokens with a secret

@@ -1,4 +1,4 @@
-//! Arguments of `token`, `client` and `gatekeeper`.
+//! Arguments of `token`, `client`, `gatekeeper` and `forwarder`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use sealock_control::client::WORKLOAD_SOCKET;
 use sealock_control::guard::{GuardedApp, Staleness};
-use sealock_core::IdentityKind;
 use sealock_core::span::parse_span;
+use sealock_core::{IdentityKind, TrustDomain};
 
 use super::host::member;
 
@@ -177,6 +177,75 @@ pub(crate) struct GatekeeperArgs {
     /// Do not write a line of JSON for each call
     #[arg(long)]
     pub(crate) no_access_log: bool,
+}
+
+/// `sealock forwarder`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A Forwarder takes an app's plain calls and sends them on with a token of ours: to services that are listed, and to
+nobody else. As an HTTP proxy it is told by HTTP_PROXY or `curl -x`; a local port needs nothing of the app. Whoever may
+connect calls as we do: it serves this host's loopback only.
+
+Examples:
+  sealock forwarder --listen 127.0.0.1:3128 --service orders=orders.internal:8443 --identity /run/sealock/certs/shop
+  sealock forwarder --route 127.0.0.1:5000=orders --service orders=10.0.0.5:8443 --service orders=10.0.0.6:8443 \\
+      --broker https://broker:8443 --identity ~/.sealock/me
+  curl -x http://127.0.0.1:3128 http://orders/v1/orders")]
+pub(crate) struct ForwarderArgs {
+    /// Be an HTTP proxy here
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// A local port for one service (repeatable)
+    #[arg(long, value_name = "ADDRESS:PORT=SERVICE", value_parser = route)]
+    pub(crate) route: Vec<(SocketAddr, String)>,
+    /// A service and where its Gatekeeper is, over TLS (repeatable; several for one name share the load)
+    #[arg(long, value_name = "NAME=HOST:PORT", value_parser = named_address)]
+    pub(crate) service: Vec<(String, String)>,
+    /// The same over plain HTTP, at an address of this host's loopback
+    #[arg(long, value_name = "NAME=ADDRESS:PORT", value_parser = named_address)]
+    pub(crate) plain: Vec<(String, String)>,
+    /// A destination to pass on to without a token, as the app made the request (repeatable)
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) pass: Vec<String>,
+    /// A destination to which a tunnel may be opened by CONNECT, without a token (repeatable)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) connect: Vec<String>,
+    /// The broker: https://HOST:PORT, or unix:/PATH of a socket that the host gives [default: the workload socket]
+    #[arg(long, value_name = "URL", default_value_t = Broker::default(), value_parser = broker, hide_default_value = true)]
+    pub(crate) broker: Broker,
+    /// Folder with tls.crt, tls.key and ca.crt of ours: shown to Gatekeepers, and to a broker over HTTPS
+    #[arg(long, value_name = "DIR")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Ask for tokens as this client, with its secret
+    #[arg(long, value_name = "NAME", requires = "secret_file")]
+    pub(crate) client: Option<String>,
+    /// The file with the client's secret
+    #[arg(long, value_name = "FILE", requires = "client")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// The roots to trust, where there is no --identity: `sealock ca bundle`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The trust domain of the services, with --client
+    #[arg(long, value_name = "NAME")]
+    pub(crate) trust_domain: Option<TrustDomain>,
+    /// Do not write a line of JSON for each call
+    #[arg(long)]
+    pub(crate) no_access_log: bool,
+}
+
+fn named_address(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, at)) if !name.is_empty() && !at.is_empty() => {
+            Ok((name.to_owned(), at.to_owned()))
+        }
+        _ => Err("must be NAME=HOST:PORT".to_owned()),
+    }
+}
+
+fn route(text: &str) -> Result<(SocketAddr, String), String> {
+    let (at, name) = text.split_once('=').ok_or("must be ADDRESS:PORT=SERVICE")?;
+    let at = at.parse().map_err(|_| "must be ADDRESS:PORT=SERVICE".to_owned())?;
+    Ok((at, name.to_owned()))
 }
 
 /// Where the broker is.

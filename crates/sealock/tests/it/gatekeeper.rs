@@ -61,27 +61,39 @@ impl Drop for InNetwork {
 }
 
 /// A service `name` with its app and its Gatekeeper, which share a network namespace.
-struct Service {
-    name: String,
-    address: String,
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) address: String,
     app: Container,
-    guard: Container,
+    pub(crate) guard: Container,
     _program: InNetwork,
     _image: Image,
     _network: Network,
 }
 
 impl Service {
-    fn start(home: &Home) -> Self {
+    /// In plain HTTP.
+    pub(crate) fn start(home: &Home) -> Self {
+        Self::start_as(home, &unique_name(), false)
+    }
+
+    /// Over TLS, with a certificate of its own.
+    pub(crate) fn start_tls(home: &Home) -> Self {
+        let name = unique_name();
+        let uri = format!("spiffe://test.sealock/service/{name}");
+        home.ok(&["cert", "issue", &name, "--uri", &uri, "--out", "guard"]);
+        Self::start_as(home, &name, true)
+    }
+
+    fn start_as(home: &Home, name: &str, tls: bool) -> Self {
         let image = Image::busybox();
         let network = Network::create(&[]);
         let app = image.start(&[&format!("--network={}", network.name())]);
         let program = InNetwork::start(&app, APP);
-        let name = unique_name();
-        let guard = guard(home, &image, &app, &name);
+        let guard = guard(home, &image, &app, name, tls);
         let address = app.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
         Self {
-            name,
+            name: name.to_owned(),
             address: format!("{address}:8000"),
             app,
             guard,
@@ -108,8 +120,8 @@ impl Service {
 }
 
 /// The Gatekeeper's container, which carries the service's name.
-fn guard(home: &Home, image: &Image, app: &Container, name: &str) -> Container {
-    let options = [
+fn guard(home: &Home, image: &Image, app: &Container, name: &str, tls: bool) -> Container {
+    let mut options = vec![
         format!("--name={name}"),
         format!("--network=container:{}", app.id()),
         format!("--volume={}:/bin/sealock:ro", env!("CARGO_BIN_EXE_sealock")),
@@ -118,13 +130,16 @@ fn guard(home: &Home, image: &Image, app: &Container, name: &str) -> Container {
             home.state().join("run/workload").display()
         ),
     ];
+    if tls {
+        options.push(format!("--volume={}:/identity:ro", home.path("guard").display()));
+    }
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let command = [
         "sealock",
         "gatekeeper",
         "--service",
         name,
-        "--plain",
+        if tls { "--identity=/identity" } else { "--plain" },
         "--listen",
         "0.0.0.0:8000",
         "--upstream",
@@ -158,7 +173,7 @@ impl<'a> Caller<'a> {
     }
 }
 
-fn rules(service: &str) -> String {
+pub(crate) fn rules(service: &str) -> String {
     gets("shop", service)
         + &format!(
             "permit (principal == Sealock::Service::\"shop\", action == Sealock::Action::\"Http::Call\", resource == Sealock::Service::\"{service}\")\nwhen {{ context.method == \"GET\" && context.path like \"/v1/*\" }};\n"
@@ -202,7 +217,7 @@ fn drops_within_a_second(mut stream: TcpStream, since: Instant) {
     assert!(gone, "the stream is still open after {:?}: {read:?}", since.elapsed());
 }
 
-fn skip() -> bool {
+pub(crate) fn skip() -> bool {
     skip_without_engine() || skip_without_root() || skip_without(&["curl", "nsenter", "python3"])
 }
 
@@ -306,7 +321,7 @@ fn a_revoked_caller_is_refused_within_a_second_and_a_broker_that_is_away_stops_n
     service.guard.kill();
     let _ = try_docker(&["rm", "--force", service.guard.id()]);
     let image = Image::busybox();
-    let _next = guard(&home, &image, &service.app, &service.name);
+    let _next = guard(&home, &image, &service.app, &service.name, false);
     until("the next Gatekeeper", PATIENCE, || {
         (service.call_with(&token, &[], "/v1/a").0 == 401).then_some(())
     });

@@ -10,6 +10,7 @@ mod docker;
 #[expect(clippy::panic, reason = "a test fails by panicking")]
 mod dockerd;
 mod envelope;
+mod forwarder;
 mod gatekeeper;
 mod gateway;
 mod gateway_alone;
