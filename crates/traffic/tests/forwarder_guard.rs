@@ -144,8 +144,12 @@ async fn a_tunnel_leads_to_what_is_listed_for_it_and_to_no_forbidden_address() {
     })
     .await;
     let name = format!("localhost:{}", echo.port());
+    // What a resolver takes for this host, though it is no address by its spelling.
+    let odd = ["127.1", "0x7f000001", "2130706433", "017700000001"];
+    let odd: Vec<String> = odd.iter().map(|host| format!("{host}:{}", echo.port())).collect();
     let forbidden = ["169.254.169.254:80", "[fd00:ec2::254]:80", "[::ffff:169.254.169.254]:80"];
     let all = [&forbidden[..], &["100.100.100.200:80", "0.0.0.0:80", &name]].concat();
+    let all: Vec<&str> = all.into_iter().chain(odd.iter().map(String::as_str)).collect();
     let open = texts(&[&all[..], &[&echo.to_string()]].concat());
     let (door, broker) = door(Directory::new(Vec::new(), &[], &open).unwrap()).await;
     // A name that leads to this host was pointed there by somebody.
