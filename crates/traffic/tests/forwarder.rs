@@ -17,7 +17,7 @@ use forwarder_support::{
     identity, listed, refusal, request, rest, send, soon, status, until,
 };
 use sealock_core::Timestamp;
-use sealock_traffic::forwarder::{Hop, Settings, Trust};
+use sealock_traffic::forwarder::{Hop, Service, Settings, Trust};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -262,26 +262,40 @@ async fn a_bound_token_goes_over_mutual_tls() {
 
 #[tokio::test]
 async fn the_directory_is_replaced_while_calls_are_made() {
-    let scene = Scene::start().await;
-    let mut running = TcpStream::connect(scene.door.proxy).await.unwrap();
-    let wait = b"GET http://orders/v1/wait HTTP/1.1\r\nhost: orders\r\n\r\n";
-    send(&mut running, wait).await;
-    until(|| scene.app.calls() > 0).await;
+    let mut scene = Scene::start().await;
     let tls = Some(scene.authority.server("billing", false));
     let gate = Gate::start("billing", scene.app.address, &scene.broker, tls).await;
-    let services = vec![listed("billing", &[gate.address], Hop::Tls)];
-    scene.door.forwarder.replace(directory(services)).unwrap();
-    assert_eq!(status(&scene.door.get("http://billing/v1/a").await), 200);
+    let orders = || listed("orders", &[scene.gate.address], Hop::Tls);
+    let billing = || listed("billing", &[gate.address], Hop::Tls);
+    scene.door.forwarder.replace(directory(vec![orders(), billing()])).unwrap();
+    let mut running = Vec::new();
+    for name in ["orders", "billing"] {
+        let mut app = TcpStream::connect(scene.door.proxy).await.unwrap();
+        let text = format!("GET http://{name}/v1/stream HTTP/1.1\r\nhost: {name}\r\n\r\n");
+        send(&mut app, text.as_bytes()).await;
+        expect_head(&mut app, 200).await;
+        expect(&mut app, b"5\r\ndata1\r\n").await;
+        running.push(app);
+    }
+    let fewer = vec![Service { aliases: Vec::new(), ..billing() }];
+    scene.door.forwarder.replace(directory(fewer)).unwrap();
     let gone = scene.door.get("http://orders/v1/a").await;
     assert_eq!(refusal(&gone), (403, "not_listed".to_owned()));
-    scene.app.go_on.add_permits(1);
-    expect_head(&mut running, 200).await;
-    expect(&mut running, b"late").await;
-    send(&mut running, wait).await;
-    expect_head(&mut running, 403).await;
-    // A directory that cannot be used changes nothing.
-    let trust = Trust::default();
-    assert!(scene.door.forwarder.renew(trust).is_err());
+    assert_eq!(status(&scene.door.get("http://billing/v1/a").await), 200);
+    assert_eq!(scene.door.forwarder.figures().cut, 1);
+    scene.app.go_on.add_permits(2);
+    // What led to the one that is gone has ended, in a way that is no orderly one; the other goes on.
+    assert_eq!(rest(running.first_mut().unwrap()).await, "");
+    expect(running.last_mut().unwrap(), b"5\r\ndata2\r\n0\r\n\r\n").await;
+    let cut = loop {
+        let line = soon(scene.door.lines.recv()).await.unwrap();
+        if line.cut {
+            break line;
+        }
+    };
+    assert_eq!((cut.service.as_deref(), cut.status, cut.sent), (Some("orders"), 200, 5));
+    // What cannot be used changes nothing.
+    assert!(scene.door.forwarder.renew(Trust::default()).is_err());
     assert_eq!(status(&scene.door.get("http://billing/v1/a").await), 200);
 }
 

@@ -175,7 +175,14 @@ async fn a_tunnel_leads_to_what_is_listed_for_it_and_to_no_forbidden_address() {
     app.shutdown().await.unwrap();
     assert_eq!(rest(&mut app).await, "");
     until(|| door.forwarder.figures().running == 0).await;
-    assert_eq!(broker.asked(), 0);
+    // One whose destination is taken from the list ends at once.
+    let mut app = TcpStream::connect(door.proxy).await.unwrap();
+    send(&mut app, head.as_bytes()).await;
+    expect_head(&mut app, 200).await;
+    expect(&mut app, b"first").await;
+    door.forwarder.replace(Directory::default()).unwrap();
+    assert_eq!(rest(&mut app).await, "");
+    assert_eq!((door.forwarder.figures().cut, broker.asked()), (1, 0));
 }
 
 #[tokio::test]
