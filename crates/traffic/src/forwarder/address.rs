@@ -263,6 +263,9 @@ mod tests {
         for text in ["127.0.0.2:3128", "127.0.0.1:3129", "10.0.0.2:5000", "10.0.0.1:8444"] {
             assert_eq!(may(text), Ok(()), "{text}");
         }
+        // On all addresses means on those too that only turn out to be this host's when they are dialled.
+        let there = "10.0.0.2".parse().unwrap();
+        assert!(own.holds(5000, there, true) && !own.holds(5000, there, false));
         own.remove("127.0.0.1:3128".parse().unwrap());
         assert_eq!(may("127.0.0.1:3128"), Ok(()));
     }
