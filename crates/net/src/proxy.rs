@@ -28,6 +28,8 @@
 //! A client that ends its side of a tunnel and then vanishes is noticed when the server says something, as
 //! with the server itself: nothing is read from it any more.
 //!
+//! CONNECT is refused, but where [`Terms::connect`] has it shown to the handler.
+//!
 //! HTTP/1.0 is answered without keep-alive, and a streamed body ends with the connection; over TLS, one that
 //! breaks off lacks the close_notify.
 

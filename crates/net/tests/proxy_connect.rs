@@ -39,7 +39,7 @@ async fn door(server: SocketAddr, connect: bool) -> SocketAddr {
                 }
                 let text = Bytes::from(request.method().to_string());
                 let mut response = Response::new(Full::<Bytes>::new(text));
-                if request.method() == Method::CONNECT {
+                if request.method() == Method::CONNECT && target.as_deref() != Some("fault:7") {
                     *response.status_mut() = StatusCode::FORBIDDEN;
                 }
                 Answer::<Full<Bytes>>::Response(response)
@@ -95,6 +95,16 @@ async fn a_connect_that_is_refused_leaves_the_connection_http() {
     let (first, second) = answers.split_once("CONNECT").expect("the first has a body");
     assert!(first.starts_with("HTTP/1.1 403 ") && second.starts_with("HTTP/1.1 200 "), "{answers}");
     assert!(second.ends_with("\r\n\r\nGET"), "{answers}");
+}
+
+#[tokio::test]
+async fn success_without_a_tunnel_is_a_fault_of_ours() {
+    let door = door(echo().await, true).await;
+    let mut client = TcpStream::connect(door).await.unwrap();
+    send(&mut client, b"CONNECT fault:7 HTTP/1.1\r\nhost: fault:7\r\nconnection: close\r\n\r\n")
+        .await;
+    let answer = rest(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
 }
 
 #[tokio::test]

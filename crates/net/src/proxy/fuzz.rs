@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -31,9 +31,16 @@ thread_local! {
 /// judged, in their order and with their bodies, and nothing behind what was refused: this is what a smuggled
 /// request would break.
 pub fn requests(data: &[u8]) {
-    let judged = judged(data);
+    requests_with(data, false);
+    requests_with(data, true);
+}
+
+/// `connect`: whether CONNECT is served. It is always answered by 403.
+fn requests_with(data: &[u8], connect: bool) {
+    let judged = judged(data, connect);
     let whole = judged.iter().filter(|request| request.body.is_some()).count();
-    let handled = RUNTIME.with(|runtime| Some(runtime.as_ref()?.block_on(handled(data, whole))));
+    let handled = handled(data, whole, connect);
+    let handled = RUNTIME.with(|runtime| Some(runtime.as_ref()?.block_on(handled)));
     let Some((handled, answers)) = handled else { return };
     assert!(handled.len() <= judged.len(), "{handled:?}, but only {judged:?}");
     for (handled, judged) in handled.iter().zip(&judged) {
@@ -51,7 +58,7 @@ pub fn requests(data: &[u8]) {
 
 /// What the handler gets to see of a connection, and what its client, who ends its side when it has this many
 /// answers or none will come: earlier would be taken for its leaving.
-async fn handled(data: &[u8], whole: usize) -> (Vec<Understood>, Vec<u8>) {
+async fn handled(data: &[u8], whole: usize, connect: bool) -> (Vec<Understood>, Vec<u8>) {
     let seen = RefCell::new(Vec::new());
     let handler = async |request: Request<Incoming>| {
         let (head, body) = request.into_parts();
@@ -65,8 +72,13 @@ async fn handled(data: &[u8], whole: usize) -> (Vec<Understood>, Vec<u8>) {
         if let Some(seen) = seen.borrow_mut().get_mut(place) {
             seen.body = body;
         }
-        Answer::Response(Response::new(Full::new(Bytes::from_static(b"{}"))))
+        let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
+        if head.method == Method::CONNECT {
+            *response.status_mut() = StatusCode::FORBIDDEN;
+        }
+        Answer::Response(response)
     };
+    let terms = Terms { connect, ..Terms::default() };
     let (client, server) = duplex(4096);
     let (mut reader, mut writer) = split(client);
     let (mut answers, answered) = (Vec::new(), Notify::new());
@@ -78,8 +90,8 @@ async fn handled(data: &[u8], whole: usize) -> (Vec<Understood>, Vec<u8>) {
     };
     let reading = async {
         loop {
-            let done = answers.windows(9).filter(|part| *part == b" 200 OK\r\n").count();
-            if done >= whole {
+            let is_answer = |part: &&[u8]| [&b" 200 OK\r\n"[..], b" 403 Forb"].contains(part);
+            if answers.windows(9).filter(is_answer).count() >= whole {
                 answered.notify_one();
             }
             if !matches!(reader.read_buf(&mut answers).await, Ok(1..)) {
@@ -88,18 +100,18 @@ async fn handled(data: &[u8], whole: usize) -> (Vec<Understood>, Vec<u8>) {
         }
         answered.notify_one();
     };
-    tokio::join!(serve(server, Terms::default(), handler), sending, reading);
+    tokio::join!(serve(server, terms, handler), sending, reading);
     (seen.into_inner(), answers)
 }
 
 /// What the pure functions make of a connection, up to what is refused.
-fn judged(mut bytes: &[u8]) -> Vec<Understood> {
+fn judged(mut bytes: &[u8], connect: bool) -> Vec<Understood> {
     let limits = Limits::default();
     let mut requests = Vec::new();
     while let Ok(Ok(length)) = framing::end_of_head(bytes, 0) {
         assert_eq!(piecewise(bytes), length, "the end of the head depends on the pieces");
         let Some((head, rest)) = bytes.split_at_checked(length) else { break };
-        let Ok(body) = framing::head(head, limits.headers, false) else { break };
+        let Ok(body) = framing::head(head, limits.headers, connect) else { break };
         if length > limits.head_bytes {
             break;
         }
@@ -198,6 +210,10 @@ mod tests {
         for seed in seeds("net_requests") {
             variations(&seed, requests);
         }
+        let connect =
+            b"CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\nGET /b HTTP/1.1\r\nhost: a\r\n\r\n";
+        assert_eq!((judged(connect, true).len(), judged(connect, false).len()), (2, 0));
+        variations(connect, requests);
     }
 
     #[test]
@@ -212,6 +228,7 @@ mod tests {
         let understood = judged(
             b"POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n\
             2\r\nhi\r\n0\r\n\r\nGET /b HTTP/1.1\r\nhost: a\r\n\r\nGET /c HTTP/1.1\n\n",
+            false,
         );
         let bodies: Vec<_> = understood.iter().map(|request| request.body.as_deref()).collect();
         assert_eq!(bodies, [Some(b"hi".as_slice()), Some(b"".as_slice())]);

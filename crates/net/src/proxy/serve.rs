@@ -213,6 +213,7 @@ struct TakenOver;
 #[derive(Clone, Copy)]
 struct Asked {
     upgrade: bool,
+    connect: bool,
     /// Chunks can be written as an answer, and there is nothing more to be read of the request.
     streamable: bool,
     close: bool,
@@ -225,6 +226,7 @@ impl Asked {
             && request.body().is_end_stream();
         Self {
             upgrade: request.headers().contains_key(UPGRADE),
+            connect: *request.method() == Method::CONNECT,
             streamable,
             close: says_close(request.headers()),
         }
@@ -242,6 +244,13 @@ where
     B::Error: Into<BoxError>,
 {
     let response = match answer {
+        // To hyper and to the client it would begin a tunnel, which nobody is at the other end of.
+        Answer::Response(response) if asked.connect && response.status().is_success() => {
+            tracing::error!("a handler answers a CONNECT with success and no tunnel");
+            let mut response = Response::new(Reply::of(None, turn));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            return Ok(response);
+        }
         Answer::Response(response) => response,
         Answer::Tunnel(tunnel) if asked.upgrade || !tunnel.switches() => {
             turn.until_flushed().await;

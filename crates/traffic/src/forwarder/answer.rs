@@ -9,9 +9,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use sealock_net::Incoming;
-use sealock_net::proxy::{UpstreamBody, UpstreamError};
+use sealock_net::proxy::{Cut, UpstreamBody, UpstreamError};
 
-use super::metrics::Slot;
+use super::live::Slot;
 use super::report::{Access, Report};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -20,6 +20,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) struct Served {
     pub(super) access: Access,
     pub(super) began: Instant,
+    pub(super) cut: Cut,
     pub(super) report: Arc<dyn Report>,
     /// Last, so that whoever reads the log sees no more running than there are.
     pub(super) _slot: Option<Slot>,
@@ -28,6 +29,7 @@ pub(super) struct Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.access.took = self.began.elapsed();
+        self.access.cut = self.cut.is_given();
         self.report.access(&self.access);
     }
 }

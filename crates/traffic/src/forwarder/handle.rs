@@ -8,13 +8,14 @@ use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode, Uri};
 use sealock_net::Incoming;
-use sealock_net::proxy::Answer;
+use sealock_net::proxy::{Answer, Cut};
 
 use super::answer::{Body, Served};
 use super::destination::Destination;
 use super::entry::{self, Asked, bad_target};
+use super::live::To;
 use super::report::Access;
-use super::routes::Outlet;
+use super::routes::{Outlet, Routes};
 use super::serve::Entry;
 use super::{Forwarder, LOOK_EVERY};
 use crate::gatekeeper::Protocol;
@@ -32,6 +33,7 @@ pub(super) struct Connection {
     pub(super) entry: Entry,
     /// Of the listener.
     pub(super) port: u16,
+    pub(super) cut: Cut,
 }
 
 /// Where a request leads.
@@ -107,12 +109,14 @@ impl Forwarder {
             status: 0,
             code: None,
             sent: 0,
+            cut: false,
         };
-        let report = Arc::clone(&self.report);
-        Box::new(Served { access, began: Instant::now(), report, _slot: None })
+        let (report, cut) = (Arc::clone(&self.report), connection.cut.clone());
+        Box::new(Served { access, began: Instant::now(), cut, report, _slot: None })
     }
 
-    /// Where a request leads, if it may.
+    /// Where a request leads, if it may. It is put among those that run before the last look at the routes: whoever
+    /// changes them afterwards finds it there.
     fn admit(
         &self,
         connection: &Connection,
@@ -124,41 +128,56 @@ impl Forwarder {
             let detail = "only programs on this host are served";
             return Err(Problem::new(StatusCode::FORBIDDEN, "not_local", detail));
         }
-        let slot = self.metrics.enter(self.settings.concurrent).ok_or_else(|| {
-            Problem::unavailable(TOO_MANY, "too many requests are running", LOOK_EVERY)
-        });
-        served._slot = Some(slot?);
         let routes = self.routes.load();
-        let access = &mut served.access;
-        let (outlet, host) = match &connection.entry {
-            Entry::Proxy => {
-                let (to, is_tunnel) = match entry::proxy(head)? {
-                    Asked::Call(to) => (to, false),
-                    Asked::Connect(to) => (to, true),
-                };
-                access.destination = Some(to.to_string());
-                if is_tunnel {
-                    let may = routes.may_tunnel(&to);
-                    return may.then_some(Way::Tunnel(to)).ok_or_else(not_listed);
-                }
-                (routes.outlet(&to).ok_or_else(not_listed)?, to.header())
-            }
-            Entry::Service(name) => {
-                let outlet = routes.service(name).ok_or_else(not_listed)?;
-                let hosts = outlet.service.as_ref().map(|service| service.hosts.as_slice());
-                let hosts = hosts.unwrap_or_default();
-                entry::local(head, connection.port, hosts)?;
-                (outlet, hosts.first().ok_or_else(not_listed)?.header())
-            }
-        };
-        access.service = outlet.service.as_ref().map(|service| service.name.clone());
-        let (path, target) = target(head, outlet.service.is_some())?;
-        access.path = Some(path);
-        let host =
-            HeaderValue::try_from(host).map_err(|_| bad_target("the host cannot be forwarded"))?;
-        let (outlet, protocol) = (Arc::clone(outlet), access.protocol);
-        Ok(Way::Call(Plan { outlet, protocol, target, host }))
+        let (way, to) = lead(&routes, connection, head, &mut served.access)?;
+        let slot = self.live.enter(to.clone(), connection.cut.clone(), self.settings.concurrent);
+        served._slot = Some(slot.ok_or_else(|| {
+            Problem::unavailable(TOO_MANY, "too many requests are running", LOOK_EVERY)
+        })?);
+        if self.routes.load().lead_to(&to) { Ok(way) } else { Err(not_listed()) }
     }
+}
+
+/// Where a request leads by these routes.
+fn lead(
+    routes: &Routes,
+    connection: &Connection,
+    head: &Parts,
+    access: &mut Access,
+) -> Result<(Way, To), Problem> {
+    let (outlet, host, named) = match &connection.entry {
+        Entry::Proxy => {
+            let (to, is_tunnel) = match entry::proxy(head)? {
+                Asked::Call(to) => (to, false),
+                Asked::Connect(to) => (to, true),
+            };
+            access.destination = Some(to.to_string());
+            if is_tunnel {
+                let may = routes.may_tunnel(&to).then(|| To::Tunnel(to.clone()));
+                return may.map(|way| (Way::Tunnel(to), way)).ok_or_else(not_listed);
+            }
+            (routes.outlet(&to).ok_or_else(not_listed)?, to.header(), Some(to))
+        }
+        Entry::Service(name) => {
+            let outlet = routes.service(name).ok_or_else(not_listed)?;
+            let hosts = outlet.service.as_ref().map(|service| service.hosts.as_slice());
+            let hosts = hosts.unwrap_or_default();
+            entry::local(head, connection.port, hosts)?;
+            (outlet, hosts.first().ok_or_else(not_listed)?.header(), None)
+        }
+    };
+    let to = match (&outlet.service, named) {
+        (Some(service), _) => To::Service(service.name.clone(), service.audience.clone()),
+        (None, Some(to)) => To::Pass(to),
+        (None, None) => return Err(not_listed()),
+    };
+    access.service = outlet.service.as_ref().map(|service| service.name.clone());
+    let (path, target) = target(head, outlet.service.is_some())?;
+    access.path = Some(path);
+    let host =
+        HeaderValue::try_from(host).map_err(|_| bad_target("the host cannot be forwarded"))?;
+    let (outlet, protocol) = (Arc::clone(outlet), access.protocol);
+    Ok((Way::Call(Plan { outlet, protocol, target, host }), to))
 }
 
 /// The path, and the target as it goes out. A Gatekeeper takes paths in one spelling only, so that is refused here which it
@@ -204,17 +223,21 @@ mod tests {
         }
     }
 
-    fn code(peer: &str, change: impl FnOnce(&mut Settings)) -> (u16, &'static str) {
+    fn code(url: &str, peer: &str, change: impl FnOnce(&mut Settings)) -> (u16, &'static str) {
         let mut settings = Settings::default();
         change(&mut settings);
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(0)));
-        let (directory, trust) = (Directory::default(), Trust::default());
+        let pass = ["passed".to_owned()];
+        let directory = Directory::new(Vec::new(), &pass, &[]).unwrap();
+        let trust = Trust::default();
         let nobody = Arc::new(Nobody);
         let forwarder =
             Forwarder::new(settings, directory, trust, nobody.clone(), nobody, clock).unwrap();
         let peer = peer.parse().unwrap();
-        let connection = Connection { peer, entry: Entry::Proxy, port: 3128 };
-        let request = Request::get("http://orders/").header(HOST, "orders").body(()).unwrap();
+        let cut = Cut::default();
+        let connection = Connection { peer, entry: Entry::Proxy, port: 3128, cut };
+        let request = Request::get(url).header(HOST, url.split('/').nth(2).unwrap());
+        let request = request.body(()).unwrap();
         let head = request.into_parts().0;
         let ids = Ids::of(&head.headers).unwrap();
         let mut served = forwarder.served(&connection, &ids, &head, true);
@@ -226,18 +249,19 @@ mod tests {
     fn only_programs_on_this_host_are_served_unless_it_is_set() {
         let strict = |_: &mut Settings| {};
         for peer in ["10.0.0.1:1", "[2001:db8::1]:1", "[::ffff:10.0.0.1]:1", "0.0.0.0:1"] {
-            assert_eq!(code(peer, strict), (403, "not_local"), "{peer}");
-            let open = code(peer, |settings| settings.dangerous_remote_callers = true);
+            assert_eq!(code("http://orders/", peer, strict), (403, "not_local"), "{peer}");
+            let open =
+                code("http://orders/", peer, |settings| settings.dangerous_remote_callers = true);
             assert_eq!(open, (403, "not_listed"), "{peer}");
         }
         for peer in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-            assert_eq!(code(peer, strict), (403, "not_listed"), "{peer}");
+            assert_eq!(code("http://orders/", peer, strict), (403, "not_listed"), "{peer}");
         }
     }
 
     #[test]
     fn no_more_run_than_may() {
-        let none = code("127.0.0.1:1", |settings| settings.concurrent = 0);
+        let none = code("http://passed/", "127.0.0.1:1", |settings| settings.concurrent = 0);
         assert_eq!(none, (503, TOO_MANY));
     }
 }

@@ -1,7 +1,6 @@
 //! Figures, as plain counters.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::StatusCode;
 
@@ -21,7 +20,7 @@ pub(super) struct Metrics {
     refused_tokens: AtomicU64,
     retried: AtomicU64,
     ejected: AtomicU64,
-    running: AtomicUsize,
+    cut: AtomicU64,
 }
 
 /// What was counted until a moment.
@@ -53,6 +52,8 @@ pub struct Figures {
     pub retried: u64,
     /// Times that an instance was left alone, for it could not be reached.
     pub ejected: u64,
+    /// Cut while they were running, for their destination is no longer listed.
+    pub cut: u64,
     /// Requests, streams and tunnels that are running.
     pub running: u64,
 }
@@ -61,25 +62,7 @@ fn one(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A place among what runs, as long as this is held.
-#[derive(Debug)]
-pub(super) struct Slot(Arc<Metrics>);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Metrics {
-    /// Counts one more that runs, unless there are so many.
-    pub(super) fn enter(self: &Arc<Self>, most: usize) -> Option<Slot> {
-        // Given back by the slot, also at once.
-        let before = self.running.fetch_add(1, Ordering::Relaxed);
-        let slot = Slot(Arc::clone(self));
-        (before < most).then_some(slot)
-    }
-
     pub(super) fn request(&self) {
         one(&self.requests);
     }
@@ -122,7 +105,11 @@ impl Metrics {
         one(&self.ejected);
     }
 
-    pub(super) fn figures(&self) -> Figures {
+    pub(super) fn cut(&self, count: u64) {
+        self.cut.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn figures(&self, running: usize) -> Figures {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Figures {
             requests: read(&self.requests),
@@ -138,7 +125,8 @@ impl Metrics {
             refused_tokens: read(&self.refused_tokens),
             retried: read(&self.retried),
             ejected: read(&self.ejected),
-            running: self.running.load(Ordering::Relaxed) as u64,
+            cut: read(&self.cut),
+            running: running as u64,
         }
     }
 }

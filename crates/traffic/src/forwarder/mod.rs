@@ -24,6 +24,9 @@
 //!   another one gets it; a request whose token was refused is repeated once, if it has no body and is idempotent. Beyond
 //!   that only a GET or HEAD, on a kept connection that was dead.
 //! - A request with two readings is refused, as at the Gatekeeper: framing, `Host` against the target, paths.
+//! - What runs to a destination that is taken from the directory is cut, and nothing falls between: a request is put among
+//!   those that run before the last look at the routes. Whether a caller may go on calling is the Gatekeeper's to say, and
+//!   to cut.
 //! - Programs on this host are served, nobody else, unless that is set.
 //!
 //! # What is spoken
@@ -46,7 +49,9 @@ mod directory;
 mod entry;
 mod failure;
 mod forward;
+mod fuzz;
 mod handle;
+mod live;
 mod metrics;
 mod report;
 mod routes;
@@ -67,6 +72,8 @@ use sealock_net::tls::TlsError;
 use address::Own;
 pub use destination::{Destination, NoDestination};
 pub use directory::{Directory, DirectoryError, Hop, Service};
+pub use fuzz::fuzz;
+use live::Live;
 pub use metrics::Figures;
 use metrics::Metrics;
 pub use report::{Access, Report};
@@ -91,6 +98,7 @@ pub struct Forwarder {
     report: Arc<dyn Report>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    live: Arc<Live>,
 }
 
 impl std::fmt::Debug for Forwarder {
@@ -125,17 +133,21 @@ impl Forwarder {
             report,
             clock,
             metrics,
+            live: Arc::default(),
         }))
     }
 
-    /// Replaces the directory. Requests that come from now on are led by it; what is under way goes on. If it cannot be
-    /// used, everything stays as it is.
+    /// Replaces the directory. In force when this returns: requests that come from now on are led by it, and what runs to a
+    /// destination that is no longer listed is cut, streams and tunnels included. If it cannot be used, everything stays as
+    /// it is.
     pub fn replace(&self, directory: Directory) -> Result<(), TlsError> {
         let trust = self.trust.lock();
         let means = Means { settings: &self.settings, trust: &trust, own: &self.own };
         let routes = Routes::new(directory, &means, &self.routes.load())?;
         self.tokens.keep(|audience| routes.services().any(|it| it.audience == *audience));
-        self.routes.store(Arc::new(routes));
+        let routes = Arc::new(routes);
+        self.routes.store(Arc::clone(&routes));
+        self.metrics.cut(self.live.cut(|to| !routes.lead_to(to)));
         drop(trust);
         Ok(())
     }
@@ -152,6 +164,6 @@ impl Forwarder {
 
     /// The figures until now.
     pub fn figures(&self) -> Figures {
-        self.metrics.figures()
+        self.metrics.figures(self.live.len())
     }
 }

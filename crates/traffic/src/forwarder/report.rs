@@ -46,6 +46,8 @@ pub struct Access {
     pub code: Option<&'static str>,
     /// Bytes of the answer's body.
     pub sent: u64,
+    /// Whether it was cut, for its destination is no longer listed.
+    pub cut: bool,
 }
 
 #[derive(Serialize)]
@@ -66,6 +68,7 @@ struct Line<'a> {
     code: Option<&'a str>,
     bytes: u64,
     milliseconds: u64,
+    cut: bool,
 }
 
 impl Access {
@@ -86,6 +89,7 @@ impl Access {
             code: self.code,
             bytes: self.sent,
             milliseconds: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+            cut: self.cut,
         };
         // Only texts and numbers are in it, which always can be written.
         serde_json::to_string(&line).unwrap_or_default()

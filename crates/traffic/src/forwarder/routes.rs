@@ -12,6 +12,7 @@ use super::balance::Balance;
 use super::destination::Destination;
 use super::dial::Dialler;
 use super::directory::{Directory, Hop, Listed};
+use super::live::To;
 use super::settings::Settings;
 use super::trust::Trust;
 
@@ -81,6 +82,19 @@ impl Routes {
 
     pub(super) fn may_tunnel(&self, to: &Destination) -> bool {
         self.tunnels.contains(to)
+    }
+
+    /// Whether something that runs would be let through now. Who gets a token for another one than before is somebody
+    /// else.
+    pub(super) fn lead_to(&self, to: &To) -> bool {
+        match to {
+            To::Service(name, audience) => {
+                let now = self.services.get(name).and_then(|outlet| outlet.service.as_ref());
+                now.is_some_and(|now| now.audience == *audience)
+            }
+            To::Pass(to) => self.outlets.get(to).is_some_and(|outlet| outlet.service.is_none()),
+            To::Tunnel(to) => self.may_tunnel(to),
+        }
     }
 
     pub(super) fn services(&self) -> impl Iterator<Item = &Listed> {

@@ -51,7 +51,8 @@ impl Forwarder {
         let limits = self.settings.limits;
         let accepting =
             accept_loop("forwarder", listener, limits, shutdown.clone(), |stream, peer| {
-                let connection = Connection { peer, entry: entry.clone(), port: address.port() };
+                let (entry, cut) = (entry.clone(), Cut::default());
+                let connection = Connection { peer, entry, port: address.port(), cut };
                 let (forwarder, shutdown) = (Arc::clone(&self), shutdown.clone());
                 async move { forwarder.connection(stream, connection, shutdown).await }
             });
@@ -78,7 +79,8 @@ impl Forwarder {
         let mut bounded = TimeoutStream::new(stream);
         bounded.set_write_timeout(Some(limits.write));
         let connect = connection.entry == Entry::Proxy;
-        let terms = Terms { limits, shutdown, cut: Cut::never(), may_tunnel, connect };
+        let cut = connection.cut.clone();
+        let terms = Terms { limits, shutdown, cut, may_tunnel, connect };
         proxy::serve(Box::pin(bounded), terms, |request| self.answer(&connection, request)).await;
     }
 }
