@@ -13,7 +13,7 @@ use std::time::Duration;
 use sealock_core::{Clock, Identity, IdentityKind, SystemClock, TrustDomain};
 use sealock_net::Shutdown;
 use sealock_traffic::forwarder::{
-    Access, Directory, Entry, Forwarder, Hop, Report, Service, Settings, Trust,
+    Access, Directory, Entry, Forwarder, Hop, Report, Service, Settings, TokenSettings, Trust,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -25,6 +25,9 @@ use crate::error::{ErrorCode, ServiceError};
 use crate::guard::{AccessLog, drained, own_trust_domain};
 use source::Broker;
 
+/// Tokens are fetched anew at this part of their life, in percent: what is left, over four minutes, is how long the
+/// broker may be away at the worst moment before a call fails.
+const RENEW_PERCENT: u8 = 15;
 /// Between two looks at the files of the identity.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -131,7 +134,9 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
     let broker = Arc::new(Broker::new(&options, &domain)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let log = Arc::new(Log(AccessLog::start(options.access_log)));
-    let forwarder = Forwarder::new(Settings::default(), directory, trust, broker, log, clock)
+    let tokens = TokenSettings { renew_percent: RENEW_PERCENT, ..TokenSettings::default() };
+    let settings = Settings { tokens, ..Settings::default() };
+    let forwarder = Forwarder::new(settings, directory, trust, broker, log, clock)
         .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
     let shutdown = Shutdown::default();
     let mut tasks = JoinSet::new();
