@@ -124,7 +124,7 @@ impl Feed {
             }
             caller.principal.groups = groups;
             service.may_guard(&caller, &new_request_id()?, &of)?;
-            let news = service.feed(&mut said)?;
+            let news = service.feed(&of, &mut said)?;
             Ok((said, news))
         })
         .await?;

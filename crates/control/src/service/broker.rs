@@ -15,7 +15,7 @@ use sealock_traffic::token::{Claims, Profile};
 use zeroize::Zeroizing;
 
 use super::{Service, convert};
-use crate::caller::Caller;
+use crate::caller::{Caller, Door};
 use crate::command::{
     ClientReport, ClientSecret, Reply, SecretText, TokenClaims, TokenForm, TokenKeyReport,
     TokenKeys, TokenReport, TokenState, TokenWanted, TokensRevoked,
@@ -131,6 +131,11 @@ impl Service {
             vec![("ttl", life.as_secs().into()), ("bound", asked.binding.is_some().into())];
         context.extend(asked.client.as_ref().map(|name| ("client", name.as_str().into())));
         let granted = self.authorize(caller, request, Action::TokenIssue, resource, &context)?;
+        let is_local = matches!(caller.door, Door::Socket | Door::Process);
+        if !is_local && !self.issues.lock().take(&caller.who, 1, self.journal.clock().now()) {
+            return Err(ServiceError::new(ErrorCode::Busy, "you had too many tokens lately")
+                .hint("a token is good for minutes, and for every call to its service: keep it"));
+        }
         let order = Order {
             subject: caller.principal.identity.clone(),
             audience: asked.audience,

@@ -44,31 +44,38 @@ impl Budget {
     }
 }
 
-/// How many secrets each identity may read: each reading is a record on the disk for ever. Administrators on this host
+/// Of one identity at once, and its part in a second: how many secrets it may read.
+pub(super) const READINGS: (f64, f64) = (10_000.0, 100.0);
+/// The same of tokens that it may have.
+pub(super) const TOKENS: (f64, f64) = (2000.0, 20.0);
+
+/// How much of something each identity may have: each is a record on the disk for ever. Administrators on this host
 /// have no such limit.
 #[derive(Debug)]
-pub(super) struct ReadingBudgets(HashMap<String, Budget>);
+pub(super) struct Budgets {
+    own: (f64, f64),
+    each: HashMap<String, Budget>,
+}
 
-impl ReadingBudgets {
-    /// Of one identity, and its part in a second.
-    const OWN: (f64, f64) = (10_000.0, 100.0);
+impl Budgets {
     /// Identities that are told apart.
     const IDENTITIES: usize = 10_000;
 
-    pub(super) fn new() -> Self {
-        Self(HashMap::new())
+    pub(super) fn new(own: (f64, f64)) -> Self {
+        Self { own, each: HashMap::new() }
     }
 
     /// Whether there is room for so many more of somebody.
     pub(super) fn take(&mut self, who: &str, count: u32, now: Timestamp) -> bool {
-        if self.0.len() >= Self::IDENTITIES && !self.0.contains_key(who) {
+        if self.each.len() >= Self::IDENTITIES && !self.each.contains_key(who) {
             // Whoever has not used any of theirs is as if never seen.
-            self.0.retain(|_, budget| !budget.is_full(now));
-            if self.0.len() >= Self::IDENTITIES {
+            self.each.retain(|_, budget| !budget.is_full(now));
+            if self.each.len() >= Self::IDENTITIES {
                 return false;
             }
         }
-        let budget = self.0.entry(who.to_owned()).or_insert_with(|| Budget::new(Self::OWN, now));
+        let own = self.own;
+        let budget = self.each.entry(who.to_owned()).or_insert_with(|| Budget::new(own, now));
         budget.take_many(count, now)
     }
 }
@@ -82,7 +89,7 @@ mod tests {
     #[test]
     fn readings_have_a_budget_that_fills_up_again() {
         let start = Timestamp::from_secs(1000);
-        let mut budgets = ReadingBudgets::new();
+        let mut budgets = Budgets::new(READINGS);
         assert!(budgets.take("a", 9_999, start));
         assert!(!budgets.take("a", 2, start) && budgets.take("a", 1, start));
         assert!(budgets.take("b", 10_000, start), "each has its own");

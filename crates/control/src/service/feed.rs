@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use sealock_core::Identity;
-use sealock_core::policy::{Action, Plane};
+use sealock_core::policy::{Action, Plane, Resource};
 use sealock_traffic::feed::{Message, Policy, Snapshot};
 
 use super::{Service, broker_error};
 use crate::caller::Caller;
-use crate::error::ServiceError;
+use crate::error::{ErrorCode, ServiceError};
 
 /// What was said on a feed so far.
 #[derive(Debug)]
@@ -32,7 +32,11 @@ impl Service {
     }
 
     /// What is to be said next. Blocking.
-    pub(crate) fn feed(&self, said: &mut Option<Said>) -> Result<Vec<Message>, ServiceError> {
+    pub(crate) fn feed(
+        &self,
+        of: &Identity,
+        said: &mut Option<Said>,
+    ) -> Result<Vec<Message>, ServiceError> {
         let broker = self.broker()?;
         let failed = |error| broker_error(&error);
         // Before what it counts, so that nothing is taken for said that was not read.
@@ -41,10 +45,10 @@ impl Service {
             let last = broker.last_revocation().map_err(failed)?;
             let revocations = broker.revocations(0).map_err(failed)?;
             let last = revocations.last().map_or(last, |newest| newest.number.max(last));
-            let (policy, keys) = (self.policy_texts()?, broker.key_set().to_json());
+            let (policy, keys) = (self.policy_about(of)?, broker.key_set().to_json());
             *said = Some(Said { epoch: policy.epoch, regrouped, keys: keys.clone(), last });
             let issuer = broker.issuer().to_owned();
-            let groups = self.all_groups()?;
+            let groups = self.groups_for(&policy)?;
             let snapshot = Snapshot { issuer, keys, policy, groups, revocations, last };
             return Ok(vec![Message::Snapshot(Box::new(snapshot))]);
         };
@@ -58,22 +62,40 @@ impl Service {
             said.keys.clone_from(&keys);
             news.push(Message::Keys(keys));
         }
-        if self.policy.current().epoch() != said.epoch {
-            let policy = self.policy_texts()?;
-            said.epoch = policy.epoch;
-            news.push(Message::Policy(policy));
-        }
-        if regrouped != said.regrouped {
-            said.regrouped = regrouped;
-            news.push(Message::Groups(self.all_groups()?));
+        let is_newer = self.policy.current().epoch() != said.epoch;
+        if is_newer || regrouped != said.regrouped {
+            let policy = self.policy_about(of)?;
+            let groups = self.groups_for(&policy)?;
+            (said.regrouped, said.epoch) = (regrouped, policy.epoch);
+            // Never one without the other: a rule about a group holds for those who are known to be in it.
+            news.push(Message::Policy { policy, groups });
         }
         Ok(news)
     }
 
-    fn policy_texts(&self) -> Result<Policy, ServiceError> {
-        let (epoch, sources) = self.policy.loaded(&self.journal)?;
-        let mode = self.policy.current().modes().of(Plane::Traffic);
-        Ok(Policy { epoch, sources, mode })
+    /// The rules that can be about calls of this service, and no others: what others may do elsewhere is not for its
+    /// Gatekeeper to know.
+    fn policy_about(&self, of: &Identity) -> Result<Policy, ServiceError> {
+        let set = self.policy.current();
+        let resource = Resource::Service { identity: of.clone(), groups: Vec::new() };
+        let sources = set
+            .about(Action::HttpCall, &resource)
+            .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+        Ok(Policy { epoch: set.epoch(), sources, mode: set.modes().of(Plane::Traffic) })
+    }
+
+    /// Who is in the groups that these rules name.
+    fn groups_for(&self, policy: &Policy) -> Result<Vec<(Identity, Vec<String>)>, ServiceError> {
+        let mut all = self.all_groups()?;
+        for (_, groups) in &mut all {
+            groups.retain(|group| {
+                // A group's name needs no escapes, so it stands in a rule as it is.
+                let named = format!("\"{group}\"");
+                policy.sources.iter().any(|(_, text)| text.contains(&named))
+            });
+        }
+        all.retain(|(_, groups)| !groups.is_empty());
+        Ok(all)
     }
 
     /// Hears of every change of tokens; those of policy and groups are told by [`Service::changes`].

@@ -29,7 +29,7 @@ const RECORD: &[u8] = b"policy/loaded";
 const LONGEST: u64 = 1 << 20;
 
 /// File names and texts, sorted by name.
-pub(super) type Sources = Vec<(String, String)>;
+type Sources = Vec<(String, String)>;
 /// What tells that a folder has changed.
 type Fingerprint = BTreeMap<String, (SystemTime, u64)>;
 
@@ -135,15 +135,6 @@ impl PolicyFolder {
         write_atomically(&staging.join(DEFAULT_POLICY_FILE), DEFAULT_POLICY.as_bytes(), 0o600)
             .and_then(|()| fs::rename(&staging, &self.folder))
             .map_err(|error| failed(&error))
-    }
-
-    /// The rules that decide now, with their number.
-    pub(super) fn loaded(&self, journal: &Journal) -> Result<(u64, Sources), ServiceError> {
-        match read_record(journal)? {
-            Some(record) => Ok((record.epoch, record.sources)),
-            // Without a folder the default policy holds, and is not recorded.
-            None => Ok((self.current().epoch(), read(&self.folder)?)),
-        }
     }
 
     /// The files as they are now.

@@ -444,3 +444,94 @@ async fn commands_of_the_broker_say_what_is_wrong() {
         matches!(&last.fact, Fact::TokenIssued { token: id, bound: true, .. } if *id == token.id)
     );
 }
+
+#[tokio::test]
+async fn one_identity_does_not_fill_the_log_with_tokens() {
+    let world = World::new().await;
+    let secret = world.client("shop").await;
+    let header = basic("shop", &secret);
+    let mut shop = world.anybody().await;
+    let mut given = 0;
+    let refused = loop {
+        let (status, answer, _) =
+            post(&mut shop, "token", &[("authorization", &header)], ORDERS).await;
+        if status != StatusCode::OK {
+            break (status, answer);
+        }
+        given += 1;
+        assert!(given < 10_000, "there is no end to it");
+    };
+    assert!(given >= 2000, "{given}");
+    assert_eq!(refused.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.1["error"], "temporarily_unavailable");
+    // Others are not touched.
+    let mut till = world.service("till").await;
+    token(&mut till, &[], ORDERS).await;
+    end(world.daemon).await;
+}
+
+/// The first line of a feed, or the status that was answered in its place.
+async fn feed(sender: &mut Sender, service: &str) -> Result<Value, StatusCode> {
+    let request = Request::builder()
+        .uri(format!("/v1/traffic/feed?service={service}"))
+        .header("host", "localhost")
+        .body(Full::new(Bytes::new()))
+        .unwrap();
+    sender.ready().await.unwrap();
+    let mut response = sender.send_request(request).await.unwrap();
+    if response.status() != StatusCode::OK {
+        return Err(response.status());
+    }
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        let frame = response.frame().await.unwrap().unwrap();
+        line.extend_from_slice(frame.data_ref().unwrap());
+    }
+    Ok(serde_json::from_slice(&line).unwrap())
+}
+
+#[tokio::test]
+async fn a_gatekeeper_hears_of_its_own_calls_and_nothing_else() {
+    let world = World::new().await;
+    let rules = r#"
+permit(principal in Sealock::Group::"front", action == Sealock::Action::"Http::Call",
+       resource == Sealock::Service::"orders");
+permit(principal in Sealock::Group::"secretive", action == Sealock::Action::"Http::Call",
+       resource == Sealock::Service::"billing");
+permit(principal, action == Sealock::Action::"Secret::Read", resource == Sealock::Secret::"prod/db");
+"#;
+    std::fs::write(world.scratch.rule_file("calls.cedar"), rules).unwrap();
+    let service = world.daemon.service();
+    call(service, Command::PolicyReload).await.unwrap();
+    for (name, group) in [("shop", "front"), ("spy", "secretive")] {
+        let kind = sealock_core::IdentityKind::Service;
+        let command = Command::GroupAdd { kind, name: name.into(), group: group.into() };
+        call(service, command).await.unwrap();
+    }
+    let mut orders = world.service("orders").await;
+    let told = feed(&mut orders, "orders").await.unwrap();
+    assert_eq!(told["feed"], "snapshot");
+    let told = told.to_string();
+    for (word, is_there) in [
+        ("front", true),
+        ("service/shop", true),
+        ("billing", false),
+        ("secretive", false),
+        ("service/spy", false),
+        ("prod/db", false),
+        ("Token::Issue", false),
+    ] {
+        assert_eq!(told.contains(word), is_there, "{word}: {told}");
+    }
+    assert!(!told.contains("\"d\":"), "no private key");
+    // Nobody is another's Gatekeeper, and nobody is one without a certificate.
+    let mut shop = world.service("shop").await;
+    assert_eq!(feed(&mut shop, "orders").await, Err(StatusCode::FORBIDDEN));
+    let mut anybody = world.anybody().await;
+    assert_eq!(feed(&mut anybody, "orders").await, Err(StatusCode::UNAUTHORIZED));
+    let mut orders = world.service("orders").await;
+    for bad in ["", "human/alice", "a/b/c"] {
+        assert_eq!(feed(&mut orders, bad).await, Err(StatusCode::BAD_REQUEST), "{bad}");
+    }
+    end(world.daemon).await;
+}

@@ -11,9 +11,9 @@ use super::defaults::Defaults;
 use super::entities::{self, Vocabulary};
 use super::error::{PolicyError, Problem};
 use super::load::{self, Mentioned, Rule};
-use super::question::{Principal, Question};
+use super::question::{Principal, Question, Resource};
 use super::scope::Scopes;
-use super::slice::Slices;
+use super::slice::{self, Slices};
 use super::text::plain;
 use crate::audit::DecisionNote;
 use crate::secret_name::SecretName;
@@ -158,6 +158,40 @@ impl PolicySet {
             taken: Arc::default(),
             known: Arc::default(),
         })
+    }
+
+    /// The rules that can matter to an action on this one resource, whoever acts, as sources: a set that is loaded from
+    /// them decides on it as this one does. For those who are to know no more of the policy than that. What a rule's
+    /// conditions say is not looked at, only its scope. The rules keep the ids that `@id` gives them; those with a number
+    /// are counted anew.
+    ///
+    /// # Errors
+    /// The resource has a name that no rule could have.
+    pub fn about(
+        &self,
+        action: Action,
+        resource: &Resource,
+    ) -> Result<Vec<(String, String)>, PolicyError> {
+        let failed = |error: String| PolicyError::Schema(plain(&error));
+        let kind = entities::resource_kind(resource);
+        let uid = self.words.uid(kind, &entities::resource_id(resource)).map_err(failed)?;
+        let mut sources: Vec<(String, String)> = Vec::new();
+        for rule in &self.rules {
+            let fits = slice::can_be_about(&self.words, rule, action, kind, &uid);
+            if !fits.map_err(failed)? {
+                continue;
+            }
+            let file = rule.id.rsplit_once('#').map_or(rule.id.as_str(), |(file, _)| file);
+            let text = rule.policy.to_cedar().unwrap_or_default();
+            match sources.last_mut().filter(|(last, _)| last == file) {
+                Some((_, texts)) => {
+                    texts.push('\n');
+                    texts.push_str(&text);
+                }
+                None => sources.push((file.to_owned(), text)),
+            }
+        }
+        Ok(sources)
     }
 
     /// The same set with other modes.

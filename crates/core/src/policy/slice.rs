@@ -118,6 +118,25 @@ impl Slices {
     }
 }
 
+/// Whether a rule can matter to an action on this one resource, in whatever groups it is and whoever acts: by its scope.
+pub(super) fn can_be_about(
+    words: &Vocabulary,
+    rule: &Rule,
+    action: Action,
+    kind: Kind,
+    resource: &EntityUid,
+) -> Result<bool, String> {
+    if !actions_of(words, rule)?.contains(&action) {
+        return Ok(false);
+    }
+    let fits = |(found, anchor): &(Kind, Option<EntityUid>)| {
+        let other =
+            |named: &EntityUid| named.type_name() == resource.type_name() && named != resource;
+        *found == kind && !anchor.as_ref().is_some_and(other)
+    };
+    Ok(resources_of(words, action, rule)?.iter().any(fits))
+}
+
 pub(super) fn actions_of(words: &Vocabulary, rule: &Rule) -> Result<Vec<Action>, String> {
     let constraint = rule.policy.action_constraint();
     let mut found = Vec::new();

@@ -97,3 +97,64 @@ fn what_was_learnt_mixes_no_methods() {
     assert!(may("GET", "/v1/orders") && may("GET", "/v1/items") && may("POST", "/v1/orders"));
     assert!(!may("POST", "/v1/items") && !may("GET", "/v1/other"), "{}", learnt.text);
 }
+
+#[test]
+fn a_slice_decides_as_the_whole_and_knows_no_more() {
+    let text = r#"
+@id("all") permit(principal in Sealock::Group::"ops", action, resource);
+@id("orders") permit(principal == Sealock::Service::"shop", action == Sealock::Action::"Http::Call",
+   resource == Sealock::Service::"orders") when { context.path like "/v1/*" };
+@id("billing") permit(principal == Sealock::Service::"shop", action == Sealock::Action::"Http::Call",
+   resource == Sealock::Service::"billing");
+@id("group") permit(principal is Sealock::Human, action == Sealock::Action::"Http::Call",
+   resource in Sealock::Group::"backends");
+@id("secret") permit(principal, action == Sealock::Action::"Secret::Read",
+   resource == Sealock::Secret::"prod/db");
+@id("token") permit(principal, action == Sealock::Action::"Token::Issue", resource is Sealock::Service);
+@id("never") forbid(principal, action == Sealock::Action::"Http::Call", resource)
+   when { context.path == "/internal" };
+@id("quiet") forbid(principal == Sealock::Service::"shop", action, resource == Sealock::Service::"vault");
+"#;
+    let whole = PolicySet::load(&[("a.cedar".into(), text.into())], 7).unwrap();
+    let sources = whole.about(Action::HttpCall, &orders()).unwrap();
+    let slice = PolicySet::load(&sources, 7).unwrap();
+    assert_eq!(slice.rules(), 4, "{sources:?}");
+    let told = &sources[0].1;
+    for (id, is_there) in [
+        ("all", true),
+        ("orders", true),
+        ("group", true),
+        ("never", true),
+        ("billing", false),
+        ("secret", false),
+        ("token", false),
+        ("quiet", false),
+    ] {
+        assert_eq!(told.contains(&format!("@id(\"{id}\")")), is_there, "{id}: {told}");
+    }
+    let human =
+        |name: &str| Principal::new(format!("spiffe://t.sealock/human/{name}").parse().unwrap());
+    let callers = [
+        service("shop"),
+        service("till"),
+        service("till").in_group("ops"),
+        human("alice"),
+        human("alice").in_group("ops"),
+    ];
+    let alone = Resource::Service { identity: service("orders").identity, groups: Vec::new() };
+    let mut permitted = 0;
+    for caller in callers {
+        for method in ["GET", "POST"] {
+            for path in ["/", "/v1/x", "/internal", "/v1"] {
+                for resource in [orders(), alone.clone()] {
+                    let mut question = call(caller.clone(), method, path);
+                    question.resource = resource;
+                    let decisions = [whole.decide(&question), slice.decide(&question)];
+                    assert_eq!(decisions[0].allowed, decisions[1].allowed, "{question:?}");
+                    permitted += u32::from(decisions[0].allowed);
+                }
+            }
+        }
+    }
+    assert!((10..80).contains(&permitted), "{permitted}");
+}

@@ -10,7 +10,7 @@ use crate::broker::Revocation;
 /// The longest line, in bytes: a policy as long as it may be, with every quote escaped.
 pub const MAXIMUM_LINE: usize = 16 << 20;
 
-/// The rules, as they stand in the policy folder.
+/// The rules that can matter to calls of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
@@ -32,7 +32,7 @@ pub struct Snapshot {
     pub keys: String,
     /// The policy.
     pub policy: Policy,
-    /// Who is in which groups.
+    /// Who is in which of the groups that the policy names.
     pub groups: Vec<(Identity, Vec<String>)>,
     /// The revocations that still matter.
     pub revocations: Vec<Revocation>,
@@ -48,10 +48,13 @@ pub enum Message {
     Snapshot(Box<Snapshot>),
     /// Other keys.
     Keys(String),
-    /// Another policy.
-    Policy(Policy),
-    /// Other groups.
-    Groups(Vec<(Identity, Vec<String>)>),
+    /// Another policy, and who is in the groups that it names: in force together.
+    Policy {
+        /// The policy.
+        policy: Policy,
+        /// Who is in which groups.
+        groups: Vec<(Identity, Vec<String>)>,
+    },
     /// The next revocation.
     Revoked(Revocation),
     /// The feed lives.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! snapshot  issuer, keys, policy, groups, revocations up to a number
-//! keys | policy | groups      the whole of it, anew
+//! keys                        all of them, anew
+//! policy                      and who is in the groups that it names: in force together
 //! revoked                     the next number
 //! beat                        nothing new, and which number was the last
 //! ```

@@ -40,13 +40,10 @@ impl Receiver {
                 let keys = keys(&text)?;
                 gatekeeper.change(|known| known.keys = keys)
             }
-            (Message::Policy(text), _) => {
+            (Message::Policy { policy: text, groups }, _) => {
                 let policy = policy(&text)?;
-                gatekeeper.change(|known| known.policy = policy)
-            }
-            (Message::Groups(groups), _) => {
                 let groups = Arc::new(groups.into_iter().collect());
-                gatekeeper.change(|known| known.groups = groups)
+                gatekeeper.change(|known| (known.policy, known.groups) = (policy, groups))
             }
             (Message::Revoked(revocation), Some(known)) => {
                 let number = revocation.number;

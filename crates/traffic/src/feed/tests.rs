@@ -146,13 +146,16 @@ fn a_feed_that_cannot_be_used_changes_nothing() {
         sources: vec![("a.cedar".into(), "permit(".into())],
         mode: Mode::Enforce,
     };
-    assert!(matches!(receiver.take(Message::Policy(bad), &gatekeeper), Err(FeedError::Policy(_))));
+    assert!(matches!(
+        receiver.take(Message::Policy { policy: bad, groups: Vec::new() }, &gatekeeper),
+        Err(FeedError::Policy(_))
+    ));
     assert!(receiver.take(Message::Keys("{".into()), &gatekeeper).is_err());
     assert_eq!(gatekeeper.epoch(), Some(1));
     assert!(holds(&gatekeeper, 2));
     // Another one is taken over whole.
     let good = Policy { epoch: 3, sources: Vec::new(), mode: Mode::Audit };
-    receiver.take(Message::Policy(good), &gatekeeper).unwrap();
+    receiver.take(Message::Policy { policy: good, groups: Vec::new() }, &gatekeeper).unwrap();
     assert_eq!(gatekeeper.epoch(), Some(3));
 }
 
