@@ -222,6 +222,10 @@ fn prepare(
     if let Err(error) = service.heal_vault() {
         tracing::error!(%error, causes = ?error.causes, "the vault cannot be looked after");
     }
+    // Makes the first key of tokens, so that a second start changes nothing.
+    if let Err(error) = service.keep_token_keys() {
+        tracing::error!(%error, causes = ?error.causes, "the keys of tokens cannot be looked after");
+    }
     Ok((service, init, socket))
 }
 

@@ -4,6 +4,7 @@
 //! the broker is away, what is known decides.
 
 mod access_log;
+mod cores;
 mod follow;
 mod report;
 mod tls;
@@ -90,13 +91,13 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         GuardedApp::Tcp(address) => Address::Tcp(address),
         GuardedApp::Unix(path) => Address::Unix(path),
     };
-    let app = Upstream::new(app, UpstreamSettings::default());
+    let own = Upstream::new(app.clone(), UpstreamSettings::default());
     let shutdown = Shutdown::default();
     let mut tasks = JoinSet::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let settings = Settings { staleness: options.staleness, ..Settings::new(service.clone()) };
     let (reporter, reports) = report::channel(options.access_log);
-    let gatekeeper = Gatekeeper::new(settings, app, Arc::new(reporter), clock);
+    let gatekeeper = Gatekeeper::new(settings, own, Arc::new(reporter), clock);
     tasks.spawn(report::send(reports, options.broker.clone(), service.clone(), shutdown.clone()));
     tasks.spawn(follow::follow(
         Arc::clone(&gatekeeper),
@@ -108,7 +109,8 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
     if let Some(tls) = tls {
         tasks.spawn(tls.keep_fresh(shutdown.clone()));
     }
-    tasks.spawn(gatekeeper.serve(listener, server, shutdown.clone()));
+    cores::serve(&gatekeeper, &app, listener, server.as_ref(), &shutdown, &mut tasks)
+        .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
     Ok(Guard { address, service, shutdown, tasks })
 }
 

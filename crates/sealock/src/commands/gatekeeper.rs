@@ -34,7 +34,9 @@ pub(crate) fn run(
         access_log: !arguments.no_access_log,
     };
     let scheme = if options.identity.is_some() { "https" } else { "http" };
+    // For what is beside the calls, which have runtimes of their own.
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|error| Failure::fault("cannot start the runtime").caused_by(&error))?;
