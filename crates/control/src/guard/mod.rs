@@ -19,6 +19,7 @@ use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
 pub use sealock_traffic::gatekeeper::Staleness;
 use sealock_traffic::gatekeeper::{Gatekeeper, Settings};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 pub use crate::client::link::{IdentityFolder, Link};
@@ -126,8 +127,20 @@ async fn service(options: &GuardOptions) -> Result<Identity, ServiceError> {
     Identity::new(&domain, IdentityKind::Service, &options.service).map_err(|error| wrong(&error))
 }
 
-/// The trust domain that we are in, as the broker says; it is waited for.
+/// The trust domain that we are in, as the broker says; it is waited for, until we are told to stop. The first process of a
+/// container has no default action for that.
 pub(crate) async fn own_trust_domain(broker: &Link) -> Result<TrustDomain, ServiceError> {
+    let mut stops = Stops::listen()?;
+    tokio::select! {
+        found = asked_trust_domain(broker) => found,
+        () = stops.told() => {
+            let text = "told to stop, while the broker had not answered yet";
+            Err(ServiceError::new(ErrorCode::Unavailable, text))
+        }
+    }
+}
+
+async fn asked_trust_domain(broker: &Link) -> Result<TrustDomain, ServiceError> {
     loop {
         match broker.call(&Command::Whoami).await {
             Ok(Reply::Whoami(found)) => {
@@ -152,20 +165,39 @@ pub(crate) async fn own_trust_domain(broker: &Link) -> Result<TrustDomain, Servi
     }
 }
 
+/// The signals that end us.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn listen() -> Result<Self, ServiceError> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                ServiceError::new(ErrorCode::Fault, "signals cannot be received").caused_by(&error)
+            })
+        };
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { terminate: listen(terminate)?, interrupt: listen(interrupt)? })
+    }
+
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Runs until SIGTERM, SIGINT or the shutdown signal, then drains.
 pub(crate) async fn drained(
     shutdown: Shutdown,
     mut tasks: JoinSet<()>,
 ) -> Result<(), ServiceError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error: std::io::Error| {
-        ServiceError::new(ErrorCode::Fault, "signals cannot be received").caused_by(&error)
-    };
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut stops = Stops::listen()?;
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = stops.told() => {}
         () = shutdown.triggered() => {}
     }
     shutdown.trigger();

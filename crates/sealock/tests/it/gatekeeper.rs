@@ -363,3 +363,25 @@ fn another_container_cannot_take_a_gatekeepers_place() {
     assert!(said.contains("Gatekeeper::Serve on service orders is denied"), "{said}");
     assert_eq!(daemon.stop(), Some(0));
 }
+
+#[test]
+fn as_process_1_it_stops_when_told_also_while_it_waits_for_its_broker() {
+    if skip() {
+        return;
+    }
+    let image = Image::busybox();
+    let program = format!("--volume={}:/bin/sealock:ro", env!("CARGO_BIN_EXE_sealock"));
+    for command in [
+        &["gatekeeper", "--service", "a", "--plain", "--upstream", "http://127.0.0.1:1"][..],
+        &["forwarder", "--plain", "a=127.0.0.1:1"],
+    ] {
+        let words = [&["sealock"], command, &["--listen", "127.0.0.1:8000"]].concat();
+        let container = image.start_command(&["--network=none", &program], &words);
+        until("it to wait", PATIENCE, || {
+            let log = text(&try_docker(&["logs", container.id()]).stderr);
+            log.contains("waiting for the broker").then_some(())
+        });
+        let _ = try_docker(&["stop", "--time", "30", container.id()]);
+        assert_eq!(container.inspect("{{.State.ExitCode}}"), "1", "{command:?}: it was killed");
+    }
+}
