@@ -131,7 +131,7 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
     };
     let directory = directory(&options, &domain)?;
     let (trust, seen) = trust(options.identity.clone(), ca(&options.asker)).await?;
-    let broker = Arc::new(Broker::new(&options, &domain)?);
+    let broker = Arc::new(Broker::new(&options)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let log = Arc::new(Log(AccessLog::start(options.access_log)));
     let tokens = TokenSettings { renew_percent: RENEW_PERCENT, ..TokenSettings::default() };

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
-use sealock_core::{Clock, Identity, SystemClock, TrustDomain};
+use sealock_core::{Clock, Identity, SystemClock};
 use sealock_traffic::forwarder::{Fresh, SourceError, TokenSource};
 use zeroize::Zeroizing;
 
@@ -29,7 +29,7 @@ enum Way {
 }
 
 impl Broker {
-    pub(super) fn new(options: &ForwardOptions, _: &TrustDomain) -> Result<Self, ServiceError> {
+    pub(super) fn new(options: &ForwardOptions) -> Result<Self, ServiceError> {
         let way = match (&options.asker, options.secret()) {
             (_, Some(secret)) => Way::Secret(secret),
             (Asker::Link(link), None) => Way::Link(link.clone()),
