@@ -167,6 +167,10 @@ where
     let mut look = pin!(sleep_until(Instant::now() + limits.head));
     let (mut is_told, mut last) = (false, None);
     poll_fn(|cx| {
+        if !is_told && shutdown.as_mut().poll(cx).is_ready() {
+            is_told = true;
+            serving.as_mut().graceful_shutdown();
+        }
         loop {
             if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
                 if let Err(error) = ended {
@@ -183,10 +187,6 @@ where
             tracing::debug!("connection ended: its streams are reset again and again");
             return Poll::Ready(());
         }
-        if !is_told && shutdown.as_mut().poll(cx).is_ready() {
-            is_told = true;
-            serving.as_mut().graceful_shutdown();
-        }
         while look.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if last.take().is_some() && tasks.is_idle() {
@@ -196,6 +196,7 @@ where
             if next <= now {
                 // Nobody asks for anything. What was said last may still be under way.
                 serving.as_mut().graceful_shutdown();
+                cx.waker().wake_by_ref();
                 last = Some(now + limits.write);
             }
             look.as_mut().reset(last.unwrap_or(next));

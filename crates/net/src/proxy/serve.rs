@@ -93,12 +93,8 @@ where
 }
 
 /// As [`serve`]; `ahead` was read already.
-pub(super) async fn serve_with<I, F, A, B>(
-    connection: I,
-    ahead: BytesMut,
-    terms: Terms,
-    handler: F,
-) where
+pub(super) async fn serve_with<I, F, A, B>(connection: I, ahead: BytesMut, terms: Terms, handler: F)
+where
     I: AsyncRead + AsyncWrite + Unpin,
     F: Fn(Request<Incoming>) -> A,
     A: Future<Output = Answer<B>>,

@@ -213,7 +213,9 @@ async fn send_to(
     protocol: Protocol,
 ) -> Result<Outcome, UpstreamError> {
     match protocol {
-        Protocol::Http | Protocol::Grpc => instance.upstream.try_forward(request).await.map(Outcome::Answered),
+        Protocol::Http | Protocol::Grpc => {
+            instance.upstream.try_forward(request).await.map(Outcome::Answered)
+        }
         Protocol::WebSocket => {
             let protocol = HeaderValue::from_static("websocket");
             Ok(match instance.upstream.try_upgrade(request, protocol).await? {

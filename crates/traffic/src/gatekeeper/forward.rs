@@ -47,7 +47,9 @@ impl Gatekeeper {
         headers::tell(&mut head.headers, &told);
         self.metrics.forwarded();
         let outcome = match protocol {
-            Protocol::Http | Protocol::Grpc => self.exchange(connection, head, body).await.map(Outcome::Answered),
+            Protocol::Http | Protocol::Grpc => {
+                self.exchange(connection, head, body).await.map(Outcome::Answered)
+            }
             Protocol::WebSocket => self.switch(connection, head).await,
         };
         let problem = match outcome {

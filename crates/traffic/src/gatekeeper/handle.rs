@@ -216,12 +216,7 @@ impl Gatekeeper {
         Ok(caller)
     }
 
-    fn enter(
-        &self,
-        cut: &Cut,
-        caller: &Arc<Caller>,
-        call: &Arc<Call>,
-    ) -> Result<Slot, Problem> {
+    fn enter(&self, cut: &Cut, caller: &Arc<Caller>, call: &Arc<Call>) -> Result<Slot, Problem> {
         let longer = self.settings.skew.saturating_add(self.settings.outlive).as_secs();
         let running = Running {
             caller: Arc::clone(caller),

@@ -71,8 +71,7 @@ const fn status(of: StatusCode) -> u16 {
 
 fn message(problem: &Problem, ids: Option<&Ids>) -> String {
     let mut text = format!("{}: {}", problem.code, problem.detail);
-    for (name, value) in
-        [("reason", problem.reason.as_deref()), ("request", ids.map(Ids::request))]
+    for (name, value) in [("reason", problem.reason.as_deref()), ("request", ids.map(Ids::request))]
     {
         if let Some(value) = value {
             // Writing to a string cannot fail.
@@ -121,7 +120,8 @@ mod tests {
             assert!(!is_call_of("GET", Version::HTTP_2, &[one]), "{one}");
             assert!(!is_call_of("POST", Version::HTTP_2, &[one, one]), "{one}");
         }
-        for other in ["application/grpc-web", "application/grpcx", "application/grp", "text/plain"] {
+        for other in ["application/grpc-web", "application/grpcx", "application/grp", "text/plain"]
+        {
             assert!(!is_call_of("POST", Version::HTTP_2, &[other]), "{other}");
         }
         assert!(!is_call_of("POST", Version::HTTP_2, &[]));
@@ -148,7 +148,8 @@ mod tests {
         for (code, status) in
             [(400, "13"), (404, "12"), (429, "8"), (501, "12"), (502, "14"), (504, "4")]
         {
-            let problem = Problem::new(StatusCode::from_u16(code).unwrap(), "code", "100% \u{e9}\n");
+            let problem =
+                Problem::new(StatusCode::from_u16(code).unwrap(), "code", "100% \u{e9}\n");
             let told = told(&problem);
             assert_eq!((told.0.as_str(), told.1.as_str()), (status, "code: 100%25 %C3%A9%0A"));
         }

@@ -162,7 +162,10 @@ mod tests {
         assert!(!request.headers().contains_key("te"));
         assert!(request.extensions().get::<TakesTrailers>().is_some());
         let request = judged("OPTIONS", "*", &[("host", "orders")]).unwrap();
-        assert_eq!((request.uri().path(), &request.headers()["host"]), ("*", &"orders".parse().unwrap()));
+        assert_eq!(
+            (request.uri().path(), &request.headers()["host"]),
+            ("*", &"orders".parse().unwrap())
+        );
         assert!(request.extensions().get::<TakesTrailers>().is_none());
         assert!(judged("GET", "https://a/", &[("host", "A"), ("content-length", "3")]).is_ok());
     }
@@ -189,12 +192,21 @@ mod tests {
             ("GET", "http://a/", &[("te", "trailers, gzip")], Refusal::Foreign),
             ("POST", "http://a/", &[("content-length", "x")], Refusal::Length),
             ("POST", "http://a/", &[("content-length", "+3")], Refusal::Length),
-            ("POST", "http://a/", &[("content-length", "3"), ("content-length", "3")], Refusal::Length),
+            (
+                "POST",
+                "http://a/",
+                &[("content-length", "3"), ("content-length", "3")],
+                Refusal::Length,
+            ),
             ("GET", "http://a/", &[("x", " y")], Refusal::Value),
             ("GET", "http://a/", &[("x", "y\t")], Refusal::Value),
             ("GET", "http://a/", &many, Refusal::TooManyHeaders),
         ] {
-            assert_eq!(judged(method, uri, fields).unwrap_err(), refusal, "{method} {uri} {fields:?}");
+            assert_eq!(
+                judged(method, uri, fields).unwrap_err(),
+                refusal,
+                "{method} {uri} {fields:?}"
+            );
         }
     }
 }

@@ -220,7 +220,8 @@ impl<'a> Tasks<'a> {
                 running.stream.stop.notify_one();
             }
         }
-        now + (self.write / 4).clamp(Duration::from_millis(10), self.idle.max(Duration::from_millis(10)))
+        now + (self.write / 4)
+            .clamp(Duration::from_millis(10), self.idle.max(Duration::from_millis(10)))
     }
 }
 

@@ -11,10 +11,10 @@ use hyper::http::StatusCode;
 use hyper::{Method, Request, Response};
 use tokio::io::AsyncReadExt;
 
+use super::RequestBody;
 use super::head::{self, Head, Length};
 use super::sending::Sending;
 use super::stream::Stream;
-use super::RequestBody;
 use crate::proxy::framing::{Chunk, Framing};
 
 /// Read at once: little at first, for most answers are small, and more when there is more.

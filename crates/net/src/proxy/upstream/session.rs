@@ -3,7 +3,7 @@
 //! Such a connection has a task of its own, for nobody who uses it may drive it alone. It ends when the server says
 //! so or breaks off, or when it is in nobody's hands any more. A request is sent once more, on another connection,
 //! if the server has not acted on it: it had nothing of it, has refused the stream (REFUSED_STREAM), or has said
-//! which was the last one that it takes (GOAWAY), RFC 9113 §8.7; and nothing of its body may be gone.
+//! which was the last one that it takes (GOAWAY), RFC 9113 §8.7; and its body must be here as a whole ([`lent`](super::lent)).
 
 use std::error::Error;
 use std::sync::Arc;
@@ -105,8 +105,7 @@ impl Sessions {
 
     /// No request goes there any more.
     fn forget(&self, place: &Place) {
-        let is_other =
-            |session: &Session| !Arc::ptr_eq(&session.running, &place.session.running);
+        let is_other = |session: &Session| !Arc::ptr_eq(&session.running, &place.session.running);
         self.open.lock().retain(is_other);
     }
 
@@ -126,7 +125,9 @@ impl Pool {
         let is_http1 = self.sessions.is_http1.load(Ordering::Relaxed);
         let turn = match is_http1 && offer.is_some() {
             true => None,
-            false => Some(timeout(deadline, self.sessions.making.lock()).await.map_err(|_| late())?),
+            false => {
+                Some(timeout(deadline, self.sessions.making.lock()).await.map_err(|_| late())?)
+            }
         };
         if let Some(place) = self.sessions.place() {
             return Ok(Connected::Session(place));
@@ -231,9 +232,11 @@ impl Pool {
         loan: Loan,
     ) -> Response<UpstreamBody> {
         headers::strip_hop_by_hop(response.headers_mut());
+        loan.keep_no_more();
         // What the next connection speaks is its own affair.
         *response.version_mut() = Version::HTTP_11;
-        response.map(|body| UpstreamBody::streamed(Streamed::new(body, place, loan), Arc::clone(self)))
+        response
+            .map(|body| UpstreamBody::streamed(Streamed::new(body, place, loan), Arc::clone(self)))
     }
 }
 
