@@ -23,6 +23,7 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("git", "git", "finds out whether the advisory database can be reached"),
     ("docker", "docker-cli", "makes scratch images and containers"),
     ("docker-compose", "docker-compose", "goes through the gateway"),
+    ("h2load", "nghttp2-client", "makes many requests at once over HTTP/2"),
 ];
 
 /// What comes from PyPI, in an environment of its own: the requirements, the program in it, what it is for.
@@ -41,6 +42,7 @@ const PYTHON: &[(&str, &str, &str)] = &[
         "python-with-jwt",
         "verifies our tokens, and signs some in our shape",
     ),
+    ("grpcio==1.76.0", "python-with-grpc", "calls an app of its own through our proxies"),
 ];
 
 /// Folders to put before `PATH`, and what is still missing.
