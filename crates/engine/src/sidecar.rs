@@ -110,7 +110,8 @@ impl Engine {
     /// [`EngineError::Refused`] (whose network it shares does not run), and as [`Engine::inspect`].
     pub async fn start(&self, reference: &str) -> Result<(), EngineError> {
         let reference = ContainerReference::parse(reference)?;
-        let call = self.docker()?.start_container(reference.as_str(), None::<StartContainerOptions>);
+        let call =
+            self.docker()?.start_container(reference.as_str(), None::<StartContainerOptions>);
         self.within("start container", Subject::Container(reference.as_str()), call).await
     }
 

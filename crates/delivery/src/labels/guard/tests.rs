@@ -19,8 +19,7 @@ fn three_labels_are_enough_for_both() {
     let labels =
         [("service", "orders"), ("listen", "0.0.0.0:8000"), ("upstream", "http://127.0.0.1:8080")];
     let request = read(&labels).unwrap().unwrap();
-    let (listen, upstream) =
-        ("0.0.0.0:8000".parse().unwrap(), "127.0.0.1:8080".parse().unwrap());
+    let (listen, upstream) = ("0.0.0.0:8000".parse().unwrap(), "127.0.0.1:8080".parse().unwrap());
     assert_eq!(request.service, "orders");
     assert_eq!(request.gatekeeper, Some(GatekeeperRequest { listen, upstream, plain: false }));
     let forwarder = request.forwarder.unwrap();
@@ -66,7 +65,8 @@ fn others_are_passed_over_and_slips_are_not() {
 
 #[test]
 fn what_would_lead_elsewhere_or_let_others_in_is_refused() {
-    let gate = |upstream| refused(&[("service", "x"), ("listen", "0.0.0.0:80"), ("upstream", upstream)]);
+    let gate =
+        |upstream| refused(&[("service", "x"), ("listen", "0.0.0.0:80"), ("upstream", upstream)]);
     for upstream in [
         "http://10.0.0.1:80",
         "http://db:80",
@@ -115,7 +115,8 @@ fn half_a_guard_and_two_at_one_port_are_refused() {
         let said = refused(labels);
         assert!(said.contains(part), "{labels:?}: {said}");
     }
-    for name in ["", "Orders", "a b", "../x", "spiffe://x/service/y", "x.", "-x", "10.0.0.1", "é"] {
+    for name in ["", "Orders", "a b", "../x", "spiffe://x/service/y", "x.", "-x", "10.0.0.1", "é"]
+    {
         assert!(refused(&[("service", name)]).contains("a service's name"), "{name}");
     }
     let long = "x".repeat(5000);
