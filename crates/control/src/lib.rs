@@ -23,6 +23,7 @@ pub mod guard;
 pub mod metrics;
 pub mod rehearsal;
 pub mod service;
+mod sidecar;
 pub mod state;
 
 pub use caller::{ADMIN, Caller, Door};

@@ -170,6 +170,9 @@ pub(crate) struct GatekeeperArgs {
     /// Folder with tls.crt, tls.key and ca.crt of the service: for TLS, and at a broker over HTTPS
     #[arg(long, value_name = "DIR", required_unless_present = "plain")]
     pub(crate) identity: Option<PathBuf>,
+    /// Wait for the files of --identity, where they are delivered after the start
+    #[arg(long, requires = "identity")]
+    pub(crate) await_identity: bool,
     /// Speak plain HTTP: only where nobody can listen, such as in a network namespace that is shared
     #[arg(long)]
     pub(crate) plain: bool,
@@ -218,6 +221,9 @@ pub(crate) struct ForwarderArgs {
     /// Folder with tls.crt, tls.key and ca.crt of ours: shown to Gatekeepers, and to a broker over HTTPS
     #[arg(long, value_name = "DIR")]
     pub(crate) identity: Option<PathBuf>,
+    /// Wait for the files of --identity, where they are delivered after the start
+    #[arg(long, requires = "identity")]
+    pub(crate) await_identity: bool,
     /// Ask for tokens as this client, with its secret
     #[arg(long, value_name = "NAME", requires = "secret_file")]
     pub(crate) client: Option<String>,
