@@ -20,6 +20,7 @@ pub mod daemon;
 mod error;
 pub mod forward;
 pub mod guard;
+pub mod login_code;
 pub mod metrics;
 pub mod rehearsal;
 pub mod service;

@@ -8,8 +8,9 @@ use sealock_core::{SubjectName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientReport, ClientSecret, SecretAnswer, SecretReport, SecretText, TokenKeys, TokenReport,
-    TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
+    ClientReport, ClientSecret, LoginConfirmed, LoginInvited, Logins, SecretAnswer, SecretReport,
+    SecretText, TokenKeys, TokenReport, TokenState, VaultBackup, VaultImported, VersionReport,
+    Whoami,
 };
 
 /// Somebody is in a group.
@@ -496,6 +497,14 @@ pub enum Reply {
     TokenKeys(Box<TokenKeys>),
     /// To `client add` and `client rotate`.
     ClientSecret(Box<ClientSecret>),
+    /// To `login list`.
+    Logins(Box<Logins>),
+    /// To `login confirm`.
+    LoginConfirmed(Box<LoginConfirmed>),
+    /// To `login invite`.
+    LoginInvited(Box<LoginInvited>),
+    /// To `client add` and `client rotate` with public keys.
+    Client(Box<ClientReport>),
     /// To `client list`, by name.
     Clients(Vec<ClientReport>),
     /// Done, and nothing more to say.

@@ -8,6 +8,7 @@ mod audit;
 mod authority;
 mod authorize;
 mod broker;
+mod broker_keys;
 mod budget;
 mod ca;
 mod calls;
@@ -18,6 +19,7 @@ mod folder;
 mod groups;
 mod guarded;
 mod identities;
+mod login;
 mod names;
 mod policy;
 mod request;
@@ -38,7 +40,7 @@ use sealock_authority::Authority;
 use sealock_core::{Clock, SecretBytes, SystemClock, TrustDomain};
 use sealock_secrets::Vault;
 use sealock_store::{Journal, Keyring, SqliteStore, Store};
-use sealock_traffic::broker::Broker;
+use sealock_traffic::broker::{Broker, Devices};
 
 pub use authorize::Granted;
 pub(crate) use broker::{TokenAsked, broker_error, lasting};
@@ -120,6 +122,8 @@ pub struct Service {
     denials: parking_lot::Mutex<authorize::DenialBudgets>,
     readings: parking_lot::Mutex<budget::Budgets>,
     issues: parking_lot::Mutex<budget::Budgets>,
+    assertions: parking_lot::Mutex<budget::Budgets>,
+    devices: parking_lot::Mutex<Devices>,
     daemon: ArcSwapOption<DaemonView>,
     metrics: Metrics,
     changes: tokio::sync::watch::Sender<u64>,
@@ -159,6 +163,8 @@ impl Service {
             denials: parking_lot::Mutex::new(authorize::DenialBudgets::new(opening.clock.now())),
             readings: parking_lot::Mutex::new(budget::Budgets::new(budget::READINGS)),
             issues: parking_lot::Mutex::new(budget::Budgets::new(budget::TOKENS)),
+            assertions: parking_lot::Mutex::new(budget::Budgets::new(budget::TOKENS)),
+            devices: parking_lot::Mutex::default(),
             daemon: ArcSwapOption::empty(),
             metrics: Metrics::new(),
             changes: tokio::sync::watch::Sender::new(0),
@@ -293,6 +299,11 @@ impl Service {
                 self.client_rotate(caller, request, &name, overlap)
             }
             Command::ClientRemove { name } => self.client_remove(caller, request, &name),
+            Command::LoginList => self.login_list(caller, request),
+            Command::LoginConfirm(wanted) => self.login_confirm(caller, request, &wanted),
+            Command::LoginDeny(what) => self.login_deny(caller, request, &what),
+            Command::LoginInvite(wanted) => self.login_invite(caller, request, &wanted),
+            Command::ClientKeys(keys) => self.client_keys(caller, request, &keys),
             Command::CallsDenied { service, denials } => {
                 self.calls_denied(caller, request, &service, &denials)
             }

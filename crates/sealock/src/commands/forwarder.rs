@@ -1,5 +1,6 @@
 //! `sealock forwarder`
 
+use sealock_control::client::site::Site;
 use sealock_control::forward::{Asker, ForwardOptions, IdentityFolder, Link, ServiceAt, forward};
 use sealock_control::guard::identity_is_there;
 
@@ -15,6 +16,7 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     log_to_stderr(global)?;
     let awaits = arguments.await_identity;
+    let login = arguments.identity.clone().map(Site).filter(|site| site.address().is_some());
     let options = options(arguments)?;
     let awaited = options.identity.clone().filter(|_| awaits);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -26,6 +28,9 @@ pub(crate) fn run(
             identity_is_there(&identity).await?;
         }
         let forwarding = forward(options).await?;
+        if let Some(login) = login {
+            tokio::spawn(super::login::keep(login));
+        }
         if let Some(address) = forwarding.proxy {
             printer.note(format!("HTTP proxy at http://{address}"));
         }
@@ -38,7 +43,14 @@ pub(crate) fn run(
 
 fn options(arguments: ForwarderArgs) -> Result<ForwardOptions, Failure> {
     let identity = arguments.identity.map(IdentityFolder);
-    let asker = match (arguments.client, arguments.broker) {
+    let broker = match (&identity, arguments.broker) {
+        // The folder of a login says where its server is.
+        (Some(folder), broker) if broker == Broker::default() => {
+            Site(folder.0.clone()).address().map_or(broker, Broker::Https)
+        }
+        (_, broker) => broker,
+    };
+    let asker = match (arguments.client, broker) {
         (None, Broker::Socket(path)) => Asker::Link(Link::Socket(path)),
         (None, Broker::Https(address)) => match &identity {
             Some(identity) => Asker::Link(Link::Https(address, identity.clone())),

@@ -243,7 +243,8 @@ mod tests {
     fn labelled_secrets_have_a_table_and_their_reasons_below_it() {
         let secrets = vec![secret("db", "delivered", Some(3)), secret("api", "refused", None)];
         let (id, name) = ("0".repeat(64), "shop".to_owned());
-        let container = ContainerStatus { id, name, certificates: Vec::new(), secrets };
+        let container =
+            ContainerStatus { id, name, certificates: Vec::new(), secrets, sidecars: Vec::new() };
         let table = super::secrets(std::slice::from_ref(&container)).unwrap();
         let lines: Vec<Vec<&str>> =
             table.lines().map(|line| line.split_whitespace().collect()).collect();

@@ -9,7 +9,10 @@
 //! | entry in the store | holds |
 //! |---|---|
 //! | `traffic/key/NUMBER` | a signing key, sealed under the keyring; since when it signs |
-//! | `traffic/client/NAME` | whose identity it is, and digests of its secrets |
+//! | `traffic/client/NAME` | whose identity it is, digests of its secrets, its public keys |
+//! | `oauth/assertion/NAME/DIGEST` | an assertion that was used; gone when it has expired. Not below `traffic/`, so that no feed hears of it |
+//! | `login/code/DIGEST` | whose certificate a code is good for; gone when it was used or has expired |
+//! | `login/person/KIND/NAME` | when somebody last used such a code |
 //! | `traffic/revoked/NUMBER` | a revocation; gone when no token that it is about can be alive |
 //! | `traffic/revocations` | the number of the last one |
 //!
@@ -24,7 +27,12 @@
 //! Names and secrets of clients in requests: a name is parsed before anything is read, and a secret is compared by its
 //! digest, in constant time. Tokens that are to be looked at: they are verified as a Gatekeeper would.
 
+mod assertion;
+#[cfg(test)]
+mod assertion_tests;
 mod client;
+mod device;
+mod enrolment;
 mod error;
 mod keys;
 mod revocation;
@@ -42,7 +50,13 @@ use sealock_core::{Identity, Timestamp};
 use sealock_store::{Change, Conflict, Journal, JournalError, Keyring, Store, Transaction, Watch};
 use zeroize::Zeroizing;
 
+pub use assertion::AssertionFault;
 pub use client::{ClientInfo, ClientName, ClientNameError, SECRET_OVERLAP};
+pub use device::{
+    Approved, Begun, DEVICE_INTERVAL, DEVICE_LIFE, DeviceFault, Devices, Polled, UserCode,
+    UserCodeError, Waiting,
+};
+pub use enrolment::{ENROLMENT_SECRET, Enrolment, enrolment_code};
 pub use error::BrokerError;
 use keys::Signers;
 pub use keys::{KeyInfo, PUBLISHED_BEFORE};

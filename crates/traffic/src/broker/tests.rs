@@ -11,15 +11,15 @@ use crate::token::{Refusal, SKEW};
 
 const ISSUER: &str = "https://broker.example:8443";
 
-struct Scratch {
-    broker: Arc<Broker>,
-    clock: Arc<ManualClock>,
+pub(super) struct Scratch {
+    pub(super) broker: Arc<Broker>,
+    pub(super) clock: Arc<ManualClock>,
     journal: Arc<Journal>,
     folder: TempDir,
 }
 
 impl Scratch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Keyring::create(&folder.path().join("keys"), &NewProtection::File).unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
@@ -38,7 +38,7 @@ impl Scratch {
     }
 
     /// As after a crash: what was in memory is gone.
-    fn reopen(self) -> Self {
+    pub(super) fn reopen(self) -> Self {
         let Self { broker, clock, journal, folder } = self;
         drop((broker, journal));
         Self::open(folder, clock)
@@ -64,7 +64,7 @@ impl Scratch {
         token::verify(&token.token, keys, &expected)
     }
 
-    fn whole_store(&self) -> Vec<u8> {
+    pub(super) fn whole_store(&self) -> Vec<u8> {
         self.journal.checkpoint().ok();
         let mut all = Vec::new();
         for entry in std::fs::read_dir(self.folder.path()).unwrap() {
@@ -77,15 +77,15 @@ impl Scratch {
     }
 }
 
-fn actor() -> Actor {
+pub(super) fn actor() -> Actor {
     Actor::daemon("test")
 }
 
-fn service(name: &str) -> Identity {
+pub(super) fn service(name: &str) -> Identity {
     format!("spiffe://t.sealock/service/{name}").parse().unwrap()
 }
 
-fn name(text: &str) -> ClientName {
+pub(super) fn name(text: &str) -> ClientName {
     text.parse().unwrap()
 }
 

@@ -18,6 +18,7 @@
 //! the header is read, in bounded time and memory. Key sets come from the broker, over an authenticated channel, and
 //! are limited all the same.
 
+mod assertion;
 mod claims;
 mod error;
 mod fuzz;
@@ -32,6 +33,9 @@ mod small_order;
 mod tests;
 mod verify;
 
+#[cfg(test)]
+pub(crate) use assertion::sign_assertion_for_tests;
+pub use assertion::{AssertionExpected, ClientAssertion, UsedAssertion};
 pub use claims::Claims;
 pub use error::{KeyFault, KeySetError, TokenError};
 pub use fuzz::fuzz;
