@@ -41,6 +41,11 @@ const PYTHON: &[(&str, &str, &str)] = &[
         "python-with-jwt",
         "verifies our tokens, and signs some in our shape",
     ),
+    (
+        "Authlib==1.9.10 requests==2.34.2 joserfc==1.8.0 PyJWT==2.15.1 cryptography==50.0.2",
+        "python-with-oauth",
+        "is a client of the broker",
+    ),
 ];
 
 /// Folders to put before `PATH`, and what is still missing.
