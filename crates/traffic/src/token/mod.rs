@@ -29,6 +29,7 @@ mod jwks;
 mod key;
 mod refusal;
 mod small_order;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -45,4 +46,5 @@ pub use json::JsonFault;
 pub use jwks::{KeySet, MAXIMUM_KEY_SET, MAXIMUM_KEYS};
 pub use key::{PublicKey, SigningKey};
 pub use refusal::Refusal;
+pub use statement::{open_statement, read_statement, sign_statement};
 pub use verify::{Expected, MAXIMUM_TOKEN, SKEW, inspect, verify};
