@@ -39,6 +39,7 @@ mod framing;
 pub mod fuzz;
 mod guard;
 mod headers;
+mod http2;
 mod outbox;
 mod serve;
 mod sniff;
@@ -50,10 +51,11 @@ mod upstream;
 pub use cut::Cut;
 pub use framing::Refusal;
 pub use headers::strip_hop_by_hop;
+pub use http2::{serve_either, serve_http2};
 pub use serve::{Answer, Terms, serve};
 pub use sniff::{keep_alive, sniff};
 pub use tunnel::{NoTunnel, Tunnel};
 pub use upstream::{
     Address, Dial, Dialled, RequestBody, Upgrade, Upgraded, Upstream, UpstreamBody, UpstreamError,
-    UpstreamSettings,
+    UpstreamSettings, Versions,
 };

@@ -47,5 +47,6 @@ mod summon;
 mod support;
 mod terminal;
 mod tokens;
+mod traffic_clients;
 mod usage;
 mod workload;
