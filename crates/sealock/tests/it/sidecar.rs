@@ -119,8 +119,9 @@ impl World {
 
     /// `caller` reads `path` of `service` through its Forwarder, as any program with a proxy setting does.
     fn reads(&self, caller: &Container, service: &str, path: &str) -> Result<String, String> {
-        let script =
-            format!("http_proxy=http://127.0.0.1:3128 wget -T 10 -q -O - http://{service}{path}");
+        let script = format!(
+            "http_proxy=http://127.0.0.1:3128 timeout 10 wget -q -O - http://{service}{path}"
+        );
         let output = caller.exec(&["sh", "-c", &script]);
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
@@ -318,7 +319,7 @@ fn what_cannot_be_read_or_must_not_be_is_named_and_forged_sidecars_are_nobody() 
     let _wide = world.start_on(&wide, "--network=host", &[("service", &wide)]);
     let said = world.awaits(&wide, "guard", "refused");
     assert!(said["reason"].as_str().unwrap().contains("the host's"), "{said}");
-    let victim = world.start(&world.name("victim"), &[]);
+    let victim = world.image.start(&["--network=none"]);
     let network = format!("--network=container:{}", victim.id());
     let _inner = world.start_on(&inner, &network, &[("service", &inner)]);
     let said = world.awaits(&inner, "guard", "refused");
