@@ -11,8 +11,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, SanType,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealock_core::policy::PolicySet;
@@ -139,6 +139,8 @@ impl Authority {
     pub(crate) fn leaf(&self, service: &str, hosts: &[&str]) -> Own {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).unwrap();
+        // OpenSSL takes a certificate for its own issuer's if both have one name.
+        params.distinguished_name.push(DnType::CommonName, service);
         let uri = Ia5String::try_from(identity(service).to_string()).unwrap();
         params.subject_alt_names.push(SanType::URI(uri));
         params.extended_key_usages =
