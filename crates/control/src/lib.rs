@@ -24,6 +24,7 @@ pub mod login_code;
 pub mod metrics;
 pub mod rehearsal;
 pub mod service;
+mod sidecar;
 pub mod state;
 
 pub use caller::{ADMIN, Caller, Door};

@@ -209,6 +209,10 @@ pub enum Fact {
     ClientRotated { client: String, old_until: String },
     /// A client's secrets are no longer good.
     ClientRemoved { client: String },
+    /// A Gatekeeper or Forwarder that labels ask for was made beside a container.
+    SidecarMade { sidecar: String, role: String, container: String, acts_as: String },
+    /// It is gone, and acts for nobody.
+    SidecarRemoved { sidecar: String, role: String, container: String, reason: String },
     /// A client signs who it is, with these keys and no others.
     ClientKeysChanged { client: String, keys: Vec<String> },
     /// Somebody who waited to be let in was told yes; `client` and `origin` say by which program and from where.

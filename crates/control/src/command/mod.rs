@@ -26,7 +26,7 @@ pub use reply::{
     Alarm, AuditPage, AuditReport, CaCertificate, CaReport, CertificateList, CertificateReport,
     ContainerStatus, CrlReport, DeliveredSecretStatus, DeliveredStatus, EngineStatus, Files,
     InitReport, Membership, PolicyCheck, PolicyExplained, PolicyStatus, PolicyUsed, Reply,
-    SettingInForce, StatusReport, TransferOpened,
+    SettingInForce, SidecarStatus, StatusReport, TransferOpened,
 };
 pub use secret_blob::SecretBlob;
 pub use secret_text::SecretText;

@@ -198,6 +198,26 @@ pub struct ContainerStatus {
     /// Its secrets.
     #[serde(default)]
     pub secrets: Vec<DeliveredSecretStatus>,
+    /// Its Gatekeeper and Forwarder, where labels ask for them.
+    #[serde(default)]
+    pub sidecars: Vec<SidecarStatus>,
+}
+
+/// A Gatekeeper or Forwarder that labels ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SidecarStatus {
+    /// `gatekeeper`, `forwarder`, or `guard` for both where they are refused together.
+    pub role: String,
+    /// The service that the label names.
+    pub service: String,
+    /// The name of its container, when it is there.
+    pub name: Option<String>,
+    /// `serving`, `starting`, `failing`, `nobody to call`, `refused`, `bad label`, `undecided`.
+    pub state: String,
+    /// Why it does not serve.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 /// A certificate that a label asks for.

@@ -17,6 +17,7 @@ mod convert;
 mod feed;
 mod folder;
 mod groups;
+mod guarded;
 mod identities;
 mod login;
 mod names;
@@ -57,6 +58,7 @@ use crate::config::{Config, Environment};
 use crate::daemon::Sessions;
 use crate::error::{ErrorCode, ServiceError};
 use crate::metrics::Metrics;
+use crate::sidecar::SidecarRecords;
 use crate::state::{Lock, StateFolder};
 
 /// What a passphrase is wanted for.
@@ -127,6 +129,7 @@ pub struct Service {
     changes: tokio::sync::watch::Sender<u64>,
     sessions: Sessions,
     attester: OnceLock<Arc<Attester>>,
+    sidecars: SidecarRecords,
     regrouped: AtomicU64,
     _lock: Lock,
 }
@@ -145,6 +148,7 @@ impl Service {
         let store: Arc<dyn Store> = Arc::new(store);
         let journal = Journal::open(store, Arc::clone(&opening.clock))
             .map_err(|error| convert::journal_error(&error))?;
+        let sidecars = SidecarRecords::load(journal.store().as_ref())?;
         let settings = &opening.config.settings;
         let folder = settings.policy.folder.clone().unwrap_or_else(|| opening.state.policy());
         let policy = PolicyFolder::open(folder, settings.policy.modes.clone(), &journal)?;
@@ -166,6 +170,7 @@ impl Service {
             changes: tokio::sync::watch::Sender::new(0),
             sessions: Sessions::default(),
             attester: OnceLock::new(),
+            sidecars,
             regrouped: AtomicU64::new(0),
             opening,
             _lock: lock,
@@ -333,6 +338,11 @@ impl Service {
     /// Who tells containers apart, once there is a workload socket.
     pub(crate) fn attester(&self) -> &OnceLock<Arc<Attester>> {
         &self.attester
+    }
+
+    /// As whom the sidecars act that labels have asked for.
+    pub(crate) fn sidecars(&self) -> &SidecarRecords {
+        &self.sidecars
     }
 
     /// The figures.

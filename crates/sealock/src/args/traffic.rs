@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use sealock_control::client::WORKLOAD_SOCKET;
-use sealock_control::guard::{GuardedApp, Staleness};
+use sealock_control::guard::{AppPlace, GuardedApp, Staleness};
 use sealock_core::span::parse_span;
 use sealock_core::{IdentityKind, TrustDomain};
 
@@ -172,7 +172,9 @@ is away it goes on by what it knows.
 Examples:
   sealock gatekeeper --service orders --listen 0.0.0.0:8443 --upstream http://127.0.0.1:8080 \\
       --identity /run/sealock/certs/orders
-  sealock gatekeeper --service orders --listen 0.0.0.0:80 --plain --upstream unix:/run/app.sock")]
+  sealock gatekeeper --service orders --listen 0.0.0.0:80 --plain --upstream unix:/run/app.sock
+  sealock gatekeeper --service stock --listen 0.0.0.0:8443 --upstream h2c://127.0.0.1:50051 \\
+      --identity /run/sealock/certs/stock")]
 pub(crate) struct GatekeeperArgs {
     /// The service that is guarded: its name or SPIFFE ID
     #[arg(long, value_name = "NAME")]
@@ -180,7 +182,7 @@ pub(crate) struct GatekeeperArgs {
     /// Where calls arrive
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: SocketAddr,
-    /// The app: http://HOST:PORT or unix:/PATH
+    /// The app: http://HOST:PORT or unix:/PATH; one that speaks HTTP/2, as for gRPC: h2c://HOST:PORT or h2c+unix:/PATH
     #[arg(long, value_name = "URL", value_parser = upstream)]
     pub(crate) upstream: GuardedApp,
     /// The broker: https://HOST:PORT, or unix:/PATH of a socket that the host gives [default: the workload socket]
@@ -189,6 +191,9 @@ pub(crate) struct GatekeeperArgs {
     /// Folder with tls.crt, tls.key and ca.crt of the service: for TLS, and at a broker over HTTPS
     #[arg(long, value_name = "DIR", required_unless_present = "plain")]
     pub(crate) identity: Option<PathBuf>,
+    /// Wait for the files of --identity, where they are delivered after the start
+    #[arg(long, requires = "identity")]
+    pub(crate) await_identity: bool,
     /// Speak plain HTTP: only where nobody can listen, such as in a network namespace that is shared
     #[arg(long)]
     pub(crate) plain: bool,
@@ -238,6 +243,9 @@ pub(crate) struct ForwarderArgs {
     /// (`sealock login`) says where the broker is, and is renewed
     #[arg(long, value_name = "DIR")]
     pub(crate) identity: Option<PathBuf>,
+    /// Wait for the files of --identity, where they are delivered after the start
+    #[arg(long, requires = "identity")]
+    pub(crate) await_identity: bool,
     /// Ask for tokens as this client, with its secret
     #[arg(long, value_name = "NAME", requires = "secret_file")]
     pub(crate) client: Option<String>,
@@ -305,16 +313,18 @@ fn broker(text: &str) -> Result<Broker, String> {
 }
 
 fn upstream(text: &str) -> Result<GuardedApp, String> {
-    let wrong = || "must be http://HOST:PORT or unix:/PATH".to_owned();
-    if let Some(path) = text.strip_prefix("unix:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        return if path.starts_with('/') {
-            Ok(GuardedApp::Unix(path.into()))
-        } else {
-            Err(wrong())
-        };
-    }
-    text.strip_prefix("http://").and_then(address).map(GuardedApp::Tcp).ok_or_else(wrong)
+    let wrong = || "must be http://HOST:PORT, unix:/PATH, h2c://HOST:PORT or h2c+unix:/PATH";
+    let (scheme, rest) = text.split_once(':').ok_or_else(wrong)?;
+    let http2 = scheme.starts_with("h2c");
+    let place = match scheme {
+        "unix" | "h2c+unix" => {
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            path.starts_with('/').then(|| AppPlace::Unix(path.into()))
+        }
+        "http" | "h2c" => rest.strip_prefix("//").and_then(address).map(AppPlace::Tcp),
+        _ => None,
+    };
+    Ok(GuardedApp { place: place.ok_or_else(wrong)?, http2 })
 }
 
 /// `host:port`, and nothing after it but a slash.

@@ -2,6 +2,7 @@
 
 use sealock_control::client::site::Site;
 use sealock_control::forward::{Asker, ForwardOptions, IdentityFolder, Link, ServiceAt, forward};
+use sealock_control::guard::identity_is_there;
 
 use super::up::log_to_stderr;
 use crate::args::{Broker, ForwarderArgs, Global};
@@ -14,13 +15,18 @@ pub(crate) fn run(
     printer: Printer,
 ) -> Result<(), Failure> {
     log_to_stderr(global)?;
+    let awaits = arguments.await_identity;
     let login = arguments.identity.clone().map(Site).filter(|site| site.address().is_some());
     let options = options(arguments)?;
+    let awaited = options.identity.clone().filter(|_| awaits);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::fault("cannot start the runtime").caused_by(&error))?;
     runtime.block_on(async {
+        if let Some(identity) = awaited {
+            identity_is_there(&identity).await?;
+        }
         let forwarding = forward(options).await?;
         if let Some(login) = login {
             tokio::spawn(super::login::keep(login));

@@ -19,7 +19,7 @@ use sealock_core::policy::PolicySet;
 use sealock_core::{Clock, Identity, ManualClock, Timestamp};
 use sealock_net::Shutdown;
 use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
-use sealock_net::tls::{ClientAuth, LiveCertificate, LiveServer, server_config};
+use sealock_net::tls::{ClientAuth, LiveCertificate, LiveServer, server_config, with_http2};
 use sealock_traffic::forwarder::{
     Access, Directory, Entry, Forwarder, Fresh, Hop, Report, Service, Settings, SourceError,
     TokenSource, Trust,
@@ -148,6 +148,17 @@ impl Authority {
         (chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
     }
 
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// One that speaks both versions of HTTP.
+    pub(crate) fn server_of_both(&self, service: &str) -> Arc<LiveServer> {
+        let (chain, key) = self.leaf(service, &["gate.test"]);
+        let certificate = LiveCertificate::new(chain, key).unwrap();
+        LiveServer::new(with_http2(server_config(certificate, &ClientAuth::None).unwrap()))
+    }
+
     pub(crate) fn server(&self, service: &str, clients: bool) -> Arc<LiveServer> {
         let (chain, key) = self.leaf(service, &["gate.test"]);
         let certificate = LiveCertificate::new(chain, key).unwrap();
@@ -274,6 +285,16 @@ impl Gate {
         tls: Option<Arc<LiveServer>>,
     ) -> Self {
         let upstream = Upstream::new(Address::Tcp(app.to_string()), UpstreamSettings::default());
+        Self::before(service, upstream, broker, tls).await
+    }
+
+    /// One before this app.
+    pub(crate) async fn before(
+        service: &str,
+        upstream: Upstream,
+        broker: &Broker,
+        tls: Option<Arc<LiveServer>>,
+    ) -> Self {
         let settings = gatekeeper::Settings::new(identity(service));
         let gatekeeper =
             Gatekeeper::new(settings, upstream, Arc::new(Silent), broker.clock.clone());
