@@ -51,7 +51,7 @@ fn confirm(code: &Value, user: Option<&str>) -> Command {
 
 #[tokio::test]
 async fn a_person_is_let_in_by_who_may_say_so_and_gets_one_certificate() {
-    let world = World::new().await;
+    let world = World::stopped().await;
     let service = world.daemon.service();
     let mut sender = world.anybody().await;
     let begun = begin(&mut sender, "alice").await;
@@ -142,7 +142,7 @@ async fn a_person_is_let_in_by_who_may_say_so_and_gets_one_certificate() {
 
 #[tokio::test]
 async fn a_login_that_is_denied_or_forgotten_ends() {
-    let world = World::new().await;
+    let world = World::stopped().await;
     let service = world.daemon.service();
     let mut sender = world.anybody().await;
     let begun = begin(&mut sender, "mallory").await;
@@ -183,7 +183,7 @@ async fn a_login_that_is_denied_or_forgotten_ends() {
 
 #[tokio::test]
 async fn an_invitation_is_good_once_for_its_person() {
-    let world = World::new().await;
+    let world = World::stopped().await;
     let service = world.daemon.service();
     let invite = |user: &str, ttl| {
         Command::LoginInvite(LoginInvite { user: user.into(), ttl, ..LoginInvite::default() })

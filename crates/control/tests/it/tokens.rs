@@ -6,7 +6,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Request, StatusCode};
 use sealock_control::Command;
-use sealock_control::Opening;
 use sealock_control::Reply;
 use sealock_control::command::{ClientKeys, TokenWanted, TokensRevoked};
 use sealock_control::daemon::{Daemon, up};
@@ -33,16 +32,26 @@ pub(crate) struct World {
     pub(crate) scratch: Scratch,
     pub(crate) daemon: Daemon,
     pub(crate) roots: String,
-    clock: Arc<ManualClock>,
+    clock: Option<Arc<ManualClock>>,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::at(None).await
+    }
+
+    /// Where time stands until it is moved. TLS looks at the real one.
+    pub(crate) async fn stopped() -> Self {
+        Self::at(Some(Arc::new(ManualClock::new(SystemClock.now())))).await
+    }
+
+    async fn at(clock: Option<Arc<ManualClock>>) -> Self {
         let scratch = Scratch::new();
-        // TLS looks at the real one.
-        let clock = Arc::new(ManualClock::new(SystemClock.now()));
-        let shared: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
-        let daemon = up(Opening { clock: shared, ..scratch.opening() }).await.unwrap();
+        let mut opening = scratch.opening();
+        if let Some(clock) = &clock {
+            opening.clock = Arc::clone(clock) as Arc<dyn Clock>;
+        }
+        let daemon = up(opening).await.unwrap();
         std::fs::write(scratch.rule_file("tokens.cedar"), RULES).unwrap();
         call(daemon.service(), Command::PolicyReload).await.unwrap();
         let roots = roots(&daemon).await;
@@ -50,7 +59,7 @@ impl World {
     }
 
     pub(crate) fn clock(&self) -> &ManualClock {
-        &self.clock
+        self.clock.as_ref().unwrap()
     }
 
     /// A rule in a file of its own, in force.
@@ -574,7 +583,7 @@ fn signed(key: &SigningKey, claims: &Value) -> String {
 
 #[tokio::test]
 async fn a_client_that_signs_who_it_is_needs_no_secret_and_is_believed_once() {
-    let world = World::new().await;
+    let world = World::stopped().await;
     let key = SigningKey::generate(Algorithm::Es256).unwrap();
     let keys = ClientKeys {
         name: "shop".into(),
