@@ -48,10 +48,9 @@ fn container(name: &str, life: u8) -> Container {
 
 /// A container of that name that is granted to be the service.
 fn app(name: &str, service: &str, more: &[(&str, &str)]) -> App {
-    let labels = [("service", service)]
-        .iter()
-        .chain(more)
-        .map(|(key, text)| (format!("sealock.guard.{key}"), (*text).to_owned()));
+    let first = [("service", service)];
+    let labels = first.iter().chain(more);
+    let labels = labels.map(|(key, text)| (format!("sealock.guard.{key}"), (*text).to_owned()));
     let labels: Vec<(String, String)> = labels.collect();
     let request = guard::parse(labels.iter().map(|(key, text)| (key.as_str(), text.as_str())));
     let asked = Asked::Granted {
