@@ -277,8 +277,10 @@ impl fmt::Debug for LiveServer {
     }
 }
 
+mod first;
 mod peer;
 
+pub use first::dangerous_first_contact;
 pub use peer::{ServerIdentity, peer_client_config, server_name};
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! the broker is away, what is known decides.
 
 mod access_log;
+mod awaited;
 mod cores;
 mod follow;
 mod report;
@@ -26,6 +27,7 @@ pub use crate::client::link::{IdentityFolder, Link};
 use crate::command::{Command, Reply};
 use crate::error::{ErrorCode, ServiceError};
 pub(crate) use access_log::AccessLog;
+pub use awaited::identity_is_there;
 
 /// Between two tries to learn who we are.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -224,7 +224,7 @@ impl Gatekeeper {
     }
 
     /// Seconds since 1970.
-    fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.clock.now().as_secs()).unwrap_or(0)
     }
 
