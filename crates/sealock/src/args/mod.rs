@@ -35,7 +35,7 @@ pub(crate) use secrets::{
 };
 pub(crate) use traffic::{
     Broker, ClientAddArgs, ClientCommand, ClientRotateArgs, ForwarderArgs, GatekeeperArgs,
-    TokenArgs, TokenCommand, TokenRevokeArgs,
+    TokenArgs, TokenCommand, TokenRevokeArgs, broker, exempt,
 };
 
 /// Certificates, files and secrets for the containers of a Docker host: one identity, one policy,

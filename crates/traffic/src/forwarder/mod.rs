@@ -43,6 +43,7 @@
 pub mod address;
 mod answer;
 mod balance;
+mod begun;
 mod destination;
 mod dial;
 mod directory;
@@ -51,13 +52,21 @@ mod failure;
 mod forward;
 mod fuzz;
 mod handle;
+mod intercept;
+mod interception;
 mod live;
 mod metrics;
+mod names;
+mod original;
+mod range;
 mod report;
 mod routes;
+mod rules;
 mod serve;
 mod settings;
+mod socket;
 mod source;
+mod taken;
 mod tokens;
 mod trust;
 
@@ -76,13 +85,16 @@ pub use fuzz::fuzz;
 use live::Live;
 pub use metrics::Figures;
 use metrics::Metrics;
+use names::Names;
+pub use range::{NoRange, Range};
 pub use report::{Access, Report};
 use routes::{Means, Routes};
+pub use rules::{Exempt, Rules};
 pub use serve::Entry;
 pub use settings::{Settings, TokenSettings};
 pub use source::{Fresh, SourceError, TokenSource};
 use tokens::Tokens;
-pub use trust::Trust;
+pub use trust::{Trust, Trusts};
 
 /// How often it is looked for tokens that have to be fetched ahead.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -92,8 +104,9 @@ pub struct Forwarder {
     settings: Settings,
     own: Arc<Own>,
     routes: ArcSwap<Routes>,
+    names: Names,
     /// Held by who changes the routes.
-    trust: Mutex<Trust>,
+    trust: Mutex<Trusts>,
     tokens: Arc<Tokens>,
     report: Arc<dyn Report>,
     clock: Arc<dyn Clock>,
@@ -113,14 +126,16 @@ impl Forwarder {
     pub fn new(
         settings: Settings,
         directory: Directory,
-        trust: Trust,
+        trust: impl Into<Trusts>,
         source: Arc<dyn TokenSource>,
         report: Arc<dyn Report>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, TlsError> {
         let metrics = Arc::new(Metrics::default());
-        let own = Arc::new(Own::new(settings.own.clone()));
-        let means = Means { settings: &settings, trust: &trust, own: &own };
+        let trust = trust.into();
+        let own = Arc::new(Own::new(settings.own.clone(), settings.mark));
+        let now = clock.now();
+        let means = Means { settings: &settings, trust: &trust, own: &own, now };
         let routes = Routes::new(directory, &means, &Routes::default())?;
         let clocked = Arc::clone(&clock);
         let tokens = Tokens::new(source, clocked, settings.tokens, Arc::clone(&metrics));
@@ -128,6 +143,7 @@ impl Forwarder {
             settings,
             own,
             routes: ArcSwap::from_pointee(routes),
+            names: Names::default(),
             trust: Mutex::new(trust),
             tokens,
             report,
@@ -142,9 +158,11 @@ impl Forwarder {
     /// it is.
     pub fn replace(&self, directory: Directory) -> Result<(), TlsError> {
         let trust = self.trust.lock();
-        let means = Means { settings: &self.settings, trust: &trust, own: &self.own };
+        let now = self.clock.now();
+        let means = Means { settings: &self.settings, trust: &trust, own: &self.own, now };
         let routes = Routes::new(directory, &means, &self.routes.load())?;
         self.tokens.keep(|audience| routes.services().any(|it| it.audience == *audience));
+        self.names.keep(|name| routes.has_name(name));
         let routes = Arc::new(routes);
         self.routes.store(Arc::clone(&routes));
         self.metrics.cut(self.live.cut(|to| !routes.lead_to(to)));
@@ -154,7 +172,8 @@ impl Forwarder {
 
     /// Replaces roots and our certificate. Connections that are made from now on use them, and idle ones are given up. If
     /// they cannot be used, everything stays as it is.
-    pub fn renew(&self, trust: Trust) -> Result<(), TlsError> {
+    pub fn renew(&self, trust: impl Into<Trusts>) -> Result<(), TlsError> {
+        let trust = trust.into();
         let mut current = self.trust.lock();
         self.routes.load().renew(&trust)?;
         *current = trust;

@@ -273,6 +273,17 @@ impl Gate {
         broker: &Broker,
         tls: Option<Arc<LiveServer>>,
     ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on(listener, service, app, broker, tls)
+    }
+
+    pub(crate) fn start_on(
+        listener: TcpListener,
+        service: &str,
+        app: SocketAddr,
+        broker: &Broker,
+        tls: Option<Arc<LiveServer>>,
+    ) -> Self {
         let upstream = Upstream::new(Address::Tcp(app.to_string()), UpstreamSettings::default());
         let settings = gatekeeper::Settings::new(identity(service));
         let gatekeeper =
@@ -285,7 +296,6 @@ impl Gate {
             groups: Arc::new(Groups::default()),
             revocations: Arc::default(),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::default();
         tokio::spawn(Arc::clone(&gatekeeper).serve(listener, tls, shutdown.clone()));

@@ -153,9 +153,7 @@ fn nothing_is_left_on_the_host() {
     let files = "F: !var:file prod/db\nsealock.files:\n  - {path: made.json, format: json, secrets: {A: !var prod/db}}\n";
     let through = "A: !var:provider=vaulted x\nF: !var:file:provider=vaulted x\n";
     let script = |end: &str| {
-        format!(
-            "echo \"begun ${{#A}} $(wc -c < ${{F:-/dev/null}})\"; read -r line < go; {end}"
-        )
+        format!("echo \"begun ${{#A}} $(wc -c < ${{F:-/dev/null}})\"; read -r line < go; {end}")
     };
     let mut runs: Vec<(&str, Start<'_>)> = Vec::new();
     let flags: [(&str, &[&str], &str); 5] = [
