@@ -165,7 +165,7 @@ fn authority(
     validity(&mut params, AUTHORITY, now)?;
     let mut chance = [0; 4];
     // Two of the same name and with another key would be taken for one another by who has both.
-    rand::fill(&mut chance).map_err(|error| unusable(error))?;
+    rand::fill(&mut chance).map_err(unusable)?;
     let name = format!("Sealock Forwarder {}", HEXLOWER.encode(&chance));
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
