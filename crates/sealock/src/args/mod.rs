@@ -138,7 +138,7 @@ pub(crate) enum Command {
     /// Stand before a service, and let in who may call it
     Gatekeeper(GatekeeperArgs),
     /// Take an app's plain calls to services, and send them on with a token
-    Forwarder(ForwarderArgs),
+    Forwarder(Box<ForwarderArgs>),
     /// A token for calling a service
     Token(TokenArgs),
     /// Who may ask for tokens with a secret

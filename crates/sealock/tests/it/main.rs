@@ -48,5 +48,6 @@ mod summon;
 mod support;
 mod terminal;
 mod tokens;
+mod traffic_clients;
 mod usage;
 mod workload;
