@@ -49,7 +49,7 @@ impl Begun {
 
 /// What these bytes begin, if that is clear. At a port like this requests are for a path: `PING` and `EHLO` are followed
 /// by something else, or by nothing.
-fn kind(bytes: &[u8]) -> Option<Kind> {
+pub(super) fn kind(bytes: &[u8]) -> Option<Kind> {
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     match bytes.iter().position(|byte| !is_token(byte)) {
         None if bytes.len() > LONGEST_METHOD => Some(Kind::Other),

@@ -5,8 +5,8 @@
 //!   → an instance that is well → address looked at, dialled → (TLS, the right certificate) → the answer as it streams
 //! ```
 //!
-//! Two ways in ([`Entry`]): as an HTTP proxy (`HTTP_PROXY`, `curl -x`), where the destination picks the service, and a
-//! local port for one service. What is listed is in a [`Directory`], which can be replaced at any time; how tokens are
+//! Three ways in ([`Entry`]): as an HTTP proxy (`HTTP_PROXY`, `curl -x`), where the destination picks the service; a
+//! local port for one service; and connections to others that the kernel brings here ([`Rules`]). What is listed is in a [`Directory`], which can be replaced at any time; how tokens are
 //! got is somebody else's ([`TokenSource`]).
 //!
 //! # Invariants
@@ -20,6 +20,10 @@
 //!   ([`headers::clean`](crate::http::headers::clean)), and ours is put in after that, so that nobody can have it taken
 //!   out by naming it in `Connection`. An app that sends credentials all the same is served, with ours instead: the
 //!   Gatekeeper would not have let them through to anybody. Several `Authorization` headers are refused.
+//! - Of a connection that was brought here, `Host` and the address that was dialled must agree on the service; without a
+//!   token it goes on to that very address or not at all. One that was made to our own port leads nowhere.
+//! - A tunnel ends here only for hosts that the owner has named for it, by an authority that is good for no other; TLS
+//!   and each request in it must be for the tunnel's host.
 //! - Nothing is sent twice that may have been acted on. An instance that cannot be reached has nothing of a request, so
 //!   another one gets it; a request whose token was refused is repeated once, if it has no body and is idempotent. Beyond
 //!   that only a GET or HEAD, on a kept connection that was dead.
@@ -32,8 +36,8 @@
 //! # What is spoken
 //!
 //! HTTP/1.1 only, for now, on both sides: no HTTP/2 between the proxies, and so no gRPC. Of upgrades, WebSocket. Trailers
-//! are dropped, as RFC 9110 §6.5.1 allows. In a tunnel (CONNECT) we see nothing and add no token. `Origin` and CORS are
-//! the service's affair and stay as they are.
+//! are dropped, as RFC 9110 §6.5.1 allows. In a tunnel (CONNECT) that is passed on we see nothing and add no token.
+//! `Origin` and CORS are the service's affair and stay as they are.
 //!
 //! **What an attacker controls:** as an app: every byte of a request, and which of the listed services it calls; it acts as
 //! we do, by design. As a page in a browser on this host: requests to our ports, but neither their `Host` nor

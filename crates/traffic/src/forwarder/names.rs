@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -24,9 +25,10 @@ const MOST: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Names(Mutex<HashMap<String, Name>>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Name {
-    looked: Instant,
+    /// Held by who asks the resolver; when it was asked last.
+    looked: Arc<tokio::sync::Mutex<Option<Instant>>>,
     addresses: HashMap<IpAddr, Instant>,
 }
 
@@ -42,27 +44,27 @@ impl Names {
         seen.is_some_and(|seen| now.saturating_duration_since(*seen) < KEPT)
     }
 
-    /// Asks the resolver, unless it has just been asked. That it gives nothing is as if the address were another.
+    /// Asks the resolver, unless it has just been asked. Whoever comes while somebody else asks waits for what comes of
+    /// that. That it gives nothing is as if the address were another.
     pub(super) async fn learn(&self, host: &Destination, deadline: Duration) {
-        let now = Instant::now();
         if host.address().is_some() {
             return;
         }
-        {
-            let mut names = self.0.lock();
-            match names.get_mut(host.host()) {
-                Some(name) if now.saturating_duration_since(name.looked) < PAUSE => return,
-                Some(name) => name.looked = now,
-                None => {
-                    let name = Name { looked: now, addresses: HashMap::new() };
-                    names.insert(host.host().to_owned(), name);
-                }
+        let turn = Arc::clone(&self.0.lock().entry(host.host().to_owned()).or_default().looked);
+        let looking = async {
+            let mut looked = turn.lock().await;
+            let now = Instant::now();
+            if looked.is_some_and(|looked| now.saturating_duration_since(looked) < PAUSE) {
+                return;
             }
-        }
-        match timeout(deadline, lookup_host((host.host(), host.port()))).await {
-            Ok(Ok(found)) => self.saw(host, found.map(|found| found.ip()), now),
-            Ok(Err(error)) => tracing::debug!(%host, %error, "the name has no address"),
-            Err(_) => tracing::warn!(%host, "the resolver is silent"),
+            match lookup_host((host.host(), host.port())).await {
+                Ok(found) => self.saw(host, found.map(|found| found.ip()), now),
+                Err(error) => tracing::debug!(%host, %error, "the name has no address"),
+            }
+            *looked = Some(Instant::now());
+        };
+        if timeout(deadline, looking).await.is_err() {
+            tracing::warn!(%host, "the resolver is silent");
         }
     }
 
@@ -109,6 +111,29 @@ mod tests {
         assert!(names.has(&localhost, ip("127.0.0.1"), now), "what another answer has is kept");
         names.keep(|name| name != "localhost");
         assert!(!names.has(&localhost, ip("127.0.0.1"), now));
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_somebody_asks_gets_the_same_answer() {
+        let (names, localhost) = (Names::default(), destination("localhost:80"));
+        let all = (0..50).map(|_| async {
+            names.learn(&localhost, Duration::from_secs(5)).await;
+            names.has(&localhost, ip("127.0.0.1"), Instant::now())
+        });
+        let mut all: Vec<_> = all.map(Box::pin).collect();
+        // All of them begin before any of them is told.
+        let known = std::future::poll_fn(|cx| {
+            let polled: Vec<_> = all.iter_mut().map(|it| it.as_mut().poll(cx)).collect();
+            std::task::Poll::Ready(polled)
+        })
+        .await;
+        for (known, rest) in known.into_iter().zip(all) {
+            let is_known = match known {
+                std::task::Poll::Ready(is_known) => is_known,
+                std::task::Poll::Pending => rest.await,
+            };
+            assert!(is_known);
+        }
     }
 
     #[test]

@@ -19,6 +19,11 @@ pub struct Range {
 }
 
 impl Range {
+    /// The first address that is in it.
+    pub(super) const fn first(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+
     /// Whether this address and port are in it. An IPv4 address in IPv6's clothes is taken for what it is.
     pub fn has(&self, at: SocketAddr) -> bool {
         self.port == at.port() && prefix(at.ip().to_canonical(), self.bits) == Some(self.address)
