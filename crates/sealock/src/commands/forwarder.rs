@@ -2,10 +2,12 @@
 
 mod file;
 
+use sealock_control::client::site::Site as Login;
 use sealock_control::forward::{
     Asker, ForwardOptions, IdentityFolder, Intercept, Link, ServiceAt, Site, Transparent, forward,
     rules,
 };
+use sealock_control::guard::identity_is_there;
 
 use super::up::log_to_stderr;
 use crate::args::{Broker, ForwarderArgs, Global};
@@ -18,19 +20,28 @@ pub(crate) fn run(
     printer: Printer,
 ) -> Result<(), Failure> {
     log_to_stderr(global)?;
-    let only_print = arguments.print_rules;
+    let (only_print, awaits) = (arguments.print_rules, arguments.await_identity);
     let options = options(arguments, global)?;
     if only_print {
         let transparent = options.transparent.unwrap_or_default();
         let rules = rules(&transparent, transparent.listen.port())?;
         return printer.data(rules.to_string().as_bytes());
     }
+    let folders: Vec<IdentityFolder> =
+        options.sites.iter().filter_map(|site| site.identity.clone()).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::fault("cannot start the runtime").caused_by(&error))?;
     runtime.block_on(async {
+        for folder in folders.iter().filter(|_| awaits) {
+            identity_is_there(folder).await?;
+        }
         let forwarding = forward(options).await?;
+        let logins = folders.into_iter().map(|folder| Login(folder.0));
+        for login in logins.filter(|login| login.address().is_some()) {
+            tokio::spawn(super::login::keep(login));
+        }
         if let Some(address) = forwarding.proxy {
             printer.note(format!("HTTP proxy at http://{address}"));
         }
@@ -124,7 +135,7 @@ fn says_a_site(arguments: &ForwarderArgs) -> bool {
 /// The one site of the flags.
 fn site(arguments: &ForwarderArgs) -> Result<Site, Failure> {
     let identity = arguments.identity.clone().map(IdentityFolder);
-    let broker = arguments.broker.clone().unwrap_or_default();
+    let broker = broker_of(arguments.broker.clone(), identity.as_ref());
     let asker = match (&arguments.client, broker) {
         (None, broker) => as_ourselves(broker, identity.as_ref()).ok_or_else(|| {
             Failure::usage("a broker over HTTPS asks who you are")
@@ -160,6 +171,12 @@ fn site(arguments: &ForwarderArgs) -> Result<Site, Failure> {
         }
     }
     Ok(Site { asker, identity, services })
+}
+
+/// Where nothing is said, the folder of a login says where its server is; else it is the workload socket.
+fn broker_of(said: Option<Broker>, identity: Option<&IdentityFolder>) -> Broker {
+    let by_login = || Login(identity?.0.clone()).address().map(Broker::Https);
+    said.or_else(by_login).unwrap_or_default()
 }
 
 /// By attestation, or by our certificate, which there must be over HTTPS.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use sealock_net::proxy::{Answer, Tunnel};
+use sealock_net::tls::speaks_http2;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
@@ -18,6 +19,7 @@ use super::answer::{Body, Served};
 use super::destination::Destination;
 use super::handle::{Connection, Door};
 pub(super) use super::interception::Intercepted;
+use super::serve::Spoken;
 use crate::http::ids::Ids;
 use crate::http::problem::Problem;
 
@@ -68,7 +70,11 @@ impl Forwarder {
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
             match here.tls.accept(stream, self.settings.limits.handshake).await {
-                Ok(stream) => self.talk(stream, connection).await,
+                Ok(stream) => {
+                    let is_http2 = speaks_http2(&stream);
+                    let spoken = if is_http2 { Spoken::Http2 } else { Spoken::Http1 };
+                    self.talk(stream, connection, spoken).await;
+                }
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(service = here.service, error, "no handshake in a tunnel");

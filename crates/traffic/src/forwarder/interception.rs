@@ -21,7 +21,9 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealock_core::Timestamp;
-use sealock_net::tls::{ClientAuth, LiveCertificate, LiveServer, TlsError, server_config};
+use sealock_net::tls::{
+    ClientAuth, LiveCertificate, LiveServer, TlsError, server_config, with_http2,
+};
 use time::OffsetDateTime;
 
 use super::destination::Destination;
@@ -81,7 +83,8 @@ impl Interception {
             let (chain, key) = leaf(host, &authority, now)?;
             let leaf = LiveCertificate::new(chain, key)?;
             let only = Only { host: sni(host), leaf: Arc::clone(&leaf) };
-            let tls = LiveServer::new(server_config(Arc::new(only), &ClientAuth::None)?);
+            let tls =
+                LiveServer::new(with_http2(server_config(Arc::new(only), &ClientAuth::None)?));
             let (host, service) = (host.clone(), service.clone());
             let here = Intercepted { service, tls, leaf, host: host.clone() };
             hosts.insert(host, Arc::new(here));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use sealock_core::Timestamp;
-use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
+use sealock_net::proxy::{Address, Upstream, UpstreamSettings, Versions};
 use sealock_net::tls::{LiveClient, ServerIdentity, TlsError, peer_client_config, server_name};
 
 use super::address::Own;
@@ -165,7 +165,8 @@ impl Means<'_> {
             };
             let tls = tls.clone().map(|client| (client, asked));
             let only_here = service.hop == Hop::Plain;
-            (instance.to_string(), self.upstream(instance, tls, only_here))
+            let versions = if tls.is_some() { Versions::Agreed } else { Versions::AsAsked };
+            (instance.to_string(), self.upstream(instance, tls, only_here, versions))
         });
         let balance = Balance::new(upstreams);
         Ok(Outlet { service: Some(service), balance, tls })
@@ -176,30 +177,35 @@ impl Means<'_> {
         to: &Destination,
         tls: Option<(Arc<LiveClient>, String)>,
         only_here: bool,
+        versions: Versions,
     ) -> Upstream {
-        upstream(to, self.settings, self.own, tls, only_here)
+        let (settings, own) = (self.settings, self.own);
+        upstream(to, settings, own, Reach { tls, only_here, versions })
     }
 }
 
 impl Outlet {
     /// Where requests go on as they came.
     pub(super) fn without_token(host: &Destination, settings: &Settings, own: &Arc<Own>) -> Self {
-        let upstream = upstream(host, settings, own, None, false);
+        let reach = Reach { tls: None, only_here: false, versions: Versions::Http1 };
+        let upstream = upstream(host, settings, own, reach);
         let balance = Balance::new([(host.to_string(), upstream)]);
         Self { service: None, balance, tls: None }
     }
 }
 
-fn upstream(
-    to: &Destination,
-    settings: &Settings,
-    own: &Arc<Own>,
+/// How somebody is spoken to.
+struct Reach {
     tls: Option<(Arc<LiveClient>, String)>,
     only_here: bool,
-) -> Upstream {
+    versions: Versions,
+}
+
+fn upstream(to: &Destination, settings: &Settings, own: &Arc<Own>, reach: Reach) -> Upstream {
+    let Reach { tls, only_here, versions } = reach;
     let deadline = settings.connect;
     let dialler = Dialler { to: to.clone(), own: Arc::clone(own), deadline, tls, only_here };
-    let settings = UpstreamSettings { connect: deadline, idle: settings.idle };
+    let settings = UpstreamSettings { connect: deadline, idle: settings.idle, versions };
     Upstream::new(Address::Dialled(Arc::new(dialler)), settings)
 }
 

@@ -27,6 +27,16 @@ pub enum Entry {
     Transparent,
 }
 
+/// Which versions of HTTP are spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spoken {
+    Http1,
+    /// As was agreed on in the handshake.
+    Http2,
+    /// HTTP/2 if the client begins with its preface.
+    Either,
+}
+
 /// A listener that nobody is led to, as long as this is held.
 struct Listening {
     own: Arc<Own>,
@@ -88,11 +98,16 @@ impl Forwarder {
         if let Err(error) = keep_alive(&stream) {
             tracing::debug!(%error, "no keepalive");
         }
-        self.talk(stream, connection).await;
+        // A proxy is asked for whole URLs, which is HTTP/1.1's way; gRPC goes by a port of its service's own.
+        let spoken = match connection.door {
+            Door::Proxy => Spoken::Http1,
+            _ => Spoken::Either,
+        };
+        self.talk(stream, connection, spoken).await;
     }
 
     /// Requests, whatever brings them.
-    pub(super) async fn talk<I>(self: &Arc<Self>, stream: I, connection: Connection)
+    pub(super) async fn talk<I>(self: &Arc<Self>, stream: I, connection: Connection, spoken: Spoken)
     where
         I: AsyncRead + AsyncWrite,
     {
@@ -103,7 +118,12 @@ impl Forwarder {
         let connect = matches!(connection.door, Door::Proxy);
         let (cut, shutdown) = (connection.cut.clone(), connection.shutdown.clone());
         let terms = Terms { limits, shutdown, cut, may_tunnel, connect };
-        proxy::serve(Box::pin(bounded), terms, |request| self.answer(&connection, request)).await;
+        let (stream, answer) = (Box::pin(bounded), |request| self.answer(&connection, request));
+        match spoken {
+            Spoken::Http1 => Box::pin(proxy::serve(stream, terms, answer)).await,
+            Spoken::Http2 => Box::pin(proxy::serve_http2(stream, terms, answer)).await,
+            Spoken::Either => Box::pin(proxy::serve_either(stream, terms, answer)).await,
+        }
     }
 }
 

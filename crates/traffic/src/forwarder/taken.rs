@@ -30,6 +30,7 @@ use super::handle::{Connection, Door, Way, not_listed, plan};
 use super::live::To;
 use super::report::Access;
 use super::routes::{Outlet, Routes};
+use super::serve::Spoken;
 use super::{Forwarder, dial, entry, original};
 use crate::http::ids::Ids;
 use crate::http::problem::Problem;
@@ -83,7 +84,8 @@ impl Forwarder {
             Ok(Ok(Kind::Http)) => {
                 let door = Door::Taken(Taken::new(to));
                 let (port, cut) = (to.port(), Cut::default());
-                self.talk(begun, Connection { peer, door, port, cut, shutdown }).await;
+                let connection = Connection { peer, door, port, cut, shutdown };
+                self.talk(begun, connection, Spoken::Either).await;
             }
             Ok(Ok(Kind::Other)) | Err(_) if may => self.direct(begun, peer, to, shutdown).await,
             Ok(Ok(Kind::Other)) => {
@@ -111,7 +113,7 @@ impl Forwarder {
         let mut served = self.served(&connection, &ids, &head.into_parts().0, true);
         served.access.destination = Some(to.to_string());
         let there = Destination::at(to);
-        let reached = match self.enter(&connection, &To::Direct(to), &mut served) {
+        let reached = match self.enter(&To::Direct(to), &mut served) {
             Err(problem) => Err(problem),
             Ok(()) => match self.may_dial(to) {
                 Err(problem) => Err(problem),

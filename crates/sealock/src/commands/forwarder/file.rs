@@ -12,7 +12,7 @@ use sealock_control::state::read_small;
 use sealock_core::TrustDomain;
 use serde::Deserialize;
 
-use super::as_ourselves;
+use super::{as_ourselves, broker_of};
 use crate::args::{Broker, broker, exempt};
 use crate::printer::Failure;
 
@@ -139,10 +139,8 @@ fn transparent(table: TransparentTable) -> Result<Transparent, String> {
 
 fn site(table: SiteTable, folder: &Path) -> Result<Site, String> {
     let identity = table.identity.map(|path| IdentityFolder(folder.join(path)));
-    let at = match &table.broker {
-        Some(text) => broker(text).map_err(|reason| format!("`broker` {reason}"))?,
-        None => Broker::default(),
-    };
+    let said = table.broker.as_deref().map(broker).transpose();
+    let at = broker_of(said.map_err(|reason| format!("`broker` {reason}"))?, identity.as_ref());
     let domain = table.trust_domain.as_deref().map(str::parse::<TrustDomain>).transpose();
     let domain = domain.map_err(|_| "`trust_domain` is none".to_owned())?;
     let missing = |what: &str| format!("a site with `client` has `{what}` too");
