@@ -298,11 +298,22 @@ impl Gate {
         tls: Option<Arc<LiveServer>>,
     ) -> Self {
         let upstream = Upstream::new(Address::Tcp(app.to_string()), UpstreamSettings::default());
-        Self::before(service, upstream, broker, tls).await
+        Self::on(listener, service, upstream, broker, tls)
     }
 
     /// One before this app.
     pub(crate) async fn before(
+        service: &str,
+        upstream: Upstream,
+        broker: &Broker,
+        tls: Option<Arc<LiveServer>>,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, service, upstream, broker, tls)
+    }
+
+    fn on(
+        listener: TcpListener,
         service: &str,
         upstream: Upstream,
         broker: &Broker,
