@@ -84,8 +84,13 @@ impl Service {
 
     /// Over TLS, with a certificate of its own.
     pub(crate) fn start_tls(home: &Home) -> Self {
+        Self::start_of(home, "test.sealock")
+    }
+
+    /// The same in another trust domain.
+    pub(crate) fn start_of(home: &Home, domain: &str) -> Self {
         let name = unique_name();
-        let uri = format!("spiffe://test.sealock/service/{name}");
+        let uri = format!("spiffe://{domain}/service/{name}");
         home.ok(&["cert", "issue", &name, "--uri", &uri, "--out", "guard"]);
         Self::start_as(home, &name, true)
     }

@@ -11,6 +11,8 @@ mod docker;
 mod dockerd;
 mod envelope;
 mod forwarder;
+mod forwarder_settings;
+mod forwarder_transparent;
 mod gatekeeper;
 mod gateway;
 mod gateway_alone;
