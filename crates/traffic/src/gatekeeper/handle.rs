@@ -92,7 +92,7 @@ impl Gatekeeper {
                 Box::pin(self.forward(connection, ids, admitted, served, head, body)).await
             }
             Err(problem) => {
-                self.metrics.refused(problem.status);
+                self.metrics.refused(problem.status, problem.code);
                 served.access.status = problem.status.as_u16();
                 served.access.code = Some(problem.code);
                 self.own(Some(&ids), &problem)
@@ -120,7 +120,7 @@ impl Gatekeeper {
             epoch: None,
         };
         let (cut, report) = (connection.cut.clone(), Arc::clone(&self.report));
-        Served { access, began: Instant::now(), cut, report, slot: None }
+        Served { access, began: Instant::now(), cut, report, slot: None, quiet: None }
     }
 
     /// Whether a request is let in. It is put among those that run before the last look at what is known: whoever changes
@@ -133,22 +133,26 @@ impl Gatekeeper {
         is_bare: bool,
         served: &mut Served,
     ) -> Result<Admitted, Problem> {
-        let mut state = self.current()?;
         let Read { call, target, host } = Read::of(head, is_bare)?;
         served.access.call = Some(Arc::clone(&call));
+        let mut state = self.current(&call.path)?;
         loop {
             served.access.epoch = Some(state.known.policy.epoch());
             let caller = self.authenticate(&state, connection, &head.headers)?;
             let who = &caller.claims.subject;
-            served.access.caller = Some(Arc::clone(&caller.claims));
+            let before = served.access.caller.replace(Arc::clone(&caller.claims));
+            // Once for each request, denied ones included.
+            if before.is_none() {
+                self.count(who)?;
+            }
             let decision = state.decide(who, &call, Some(&self.metrics));
             if !decision.permits() {
                 return Err(self.denied(&state, ids, who, &call, decision, true));
             }
             if served.slot.is_none() {
-                served.slot = Some(self.enter(connection, &caller, &call)?);
+                served.slot = Some(self.enter(connection, &caller, &call, served)?);
             }
-            let newest = self.current()?;
+            let newest = self.current(&call.path)?;
             if !Arc::ptr_eq(&state, &newest) {
                 state = newest;
                 continue;
@@ -161,10 +165,10 @@ impl Gatekeeper {
         }
     }
 
-    /// What is known, if that is enough to let anybody in.
-    fn current(&self) -> Result<Arc<State>, Problem> {
+    /// What is known, if that is enough to let anybody in there.
+    fn current(&self, path: &str) -> Result<Arc<State>, Problem> {
         let none = |code, detail| Problem::unavailable(code, detail, TRY_AGAIN);
-        if self.is_stale() {
+        if self.is_stale(path) {
             return Err(none("stale", "it is too long ago that the broker was heard"));
         }
         // Last, so that it is the newest.
@@ -209,18 +213,38 @@ impl Gatekeeper {
         Ok(caller)
     }
 
+    /// One more request of this caller.
+    fn count(&self, who: &Identity) -> Result<(), Problem> {
+        let Some(rates) = &self.rates else { return Ok(()) };
+        rates.take(who, self.clock.now()).map_err(|wait| Problem {
+            retry_after: Some(wait),
+            ..Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "this caller asks more often than it may",
+            )
+        })
+    }
+
     fn enter(
         &self,
         connection: &Connection,
         caller: &Arc<Caller>,
         call: &Arc<Call>,
+        served: &mut Served,
     ) -> Result<Slot, Problem> {
         let longer = self.settings.skew.saturating_add(self.settings.outlive).as_secs();
+        let mut ends = caller.claims.expires_at.saturating_add(longer);
+        if let Some(whole) = self.settings.whole {
+            ends = ends.min(self.now().saturating_add(whole.as_secs().max(1)));
+        }
+        served.quiet = self.settings.quiet.map(|_| Arc::default());
         let running = Running {
             caller: Arc::clone(caller),
             call: Arc::clone(call),
-            ends: caller.claims.expires_at.saturating_add(longer),
+            ends,
             cut: connection.cut.clone(),
+            quiet: served.quiet.clone(),
         };
         self.live.enter(running, self.settings.concurrent).ok_or_else(|| Problem {
             retry_after: Some(LOOK_EVERY),
