@@ -12,6 +12,7 @@ mod dockerd;
 mod envelope;
 mod forwarder;
 mod gatekeeper;
+mod gatekeeper_alone;
 mod gateway;
 mod gateway_alone;
 mod gateway_bollard;

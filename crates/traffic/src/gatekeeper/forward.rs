@@ -15,7 +15,8 @@ use sealock_net::proxy::{
 use super::Gatekeeper;
 use super::answer::{Body, Served, Watched};
 use super::call::Protocol;
-use super::handle::{Admitted, Connection};
+use super::handle::{Admitted, Connection, no_randomness};
+use super::sign::IDENTITY_TOKEN;
 use crate::http::headers::{self, Told};
 use crate::http::ids::{Ids, REQUEST_ID};
 use crate::http::problem::Problem;
@@ -44,6 +45,14 @@ impl Gatekeeper {
             is_tls: connection.is_tls,
         };
         headers::tell(&mut head.headers, &told);
+        if let Some(signer) = &self.extras.signer {
+            let Some(signed) = signer.tell(&caller, self.now()) else {
+                let problem = no_randomness();
+                self.metrics.refused(problem.status, problem.code);
+                return self.answered_by_us(&ids, &mut served, &problem);
+            };
+            head.headers.insert(IDENTITY_TOKEN, signed);
+        }
         let attempt = match self.attempt() {
             Ok(attempt) => attempt,
             Err(problem) => {

@@ -58,6 +58,7 @@ mod report;
 mod retry;
 mod serve;
 mod settings;
+mod sign;
 mod stale;
 mod state;
 
@@ -86,6 +87,7 @@ pub use report::{Access, Denied, Report};
 use retry::Budget;
 pub use retry::Retries;
 pub use settings::{Settings, Staleness};
+pub use sign::{IDENTITY_TOKEN, Signer};
 pub use stale::{StaleRouteError, StaleRoutes};
 use state::State;
 
@@ -112,7 +114,15 @@ pub struct Gatekeeper {
     budget: Budget,
     breaker: Option<Breaker>,
     health: health::Last,
+    extras: Extras,
     metrics: Metrics,
+}
+
+/// What not every Gatekeeper has.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// Signs for the app who calls.
+    pub signer: Option<Signer>,
 }
 
 impl std::fmt::Debug for Gatekeeper {
@@ -132,12 +142,24 @@ impl Gatekeeper {
         report: Arc<dyn Report>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
+        Self::with(settings, app, report, clock, Extras::default())
+    }
+
+    /// As [`Gatekeeper::new`], with what not every Gatekeeper has.
+    pub fn with(
+        settings: Settings,
+        app: Upstream,
+        report: Arc<dyn Report>,
+        clock: Arc<dyn Clock>,
+        extras: Extras,
+    ) -> Arc<Self> {
         Arc::new(Self {
             audience: settings.service.to_string(),
             rates: settings.rate.map(Rates::new),
             budget: Budget::default(),
             breaker: settings.breaker.map(Breaker::new),
             health: health::Last::default(),
+            extras,
             settings,
             app,
             report,

@@ -13,6 +13,7 @@ use super::cache::Cache;
 use super::call::Call;
 use super::known::Known;
 use super::metrics::Metrics;
+use super::sign::Signed;
 use crate::token::{Claims, Expected, PublicKey, Refusal, verify};
 
 /// Verified tokens that are remembered: about half a kilobyte each.
@@ -30,6 +31,8 @@ pub(super) struct Caller {
     pub(super) identity: HeaderValue,
     /// What the token is signed by.
     key: PublicKey,
+    /// What the app was told last, signed.
+    pub(super) signed: Signed,
 }
 
 /// All that verification looks at, but time: the token by its hash, and the connection's certificate.
@@ -100,7 +103,7 @@ impl State {
             .map_err(|_| Refusal::BadSubject)?;
         let key = kid(token).and_then(|kid| self.known.keys.get(&kid).cloned());
         let key = key.ok_or(Refusal::UnknownKey)?;
-        let caller = Arc::new(Caller { claims, identity, key });
+        let caller = Arc::new(Caller { claims, identity, key, signed: Signed::default() });
         if is_alive(&caller) {
             self.tokens.keep(place, shown, Arc::clone(&caller));
         }

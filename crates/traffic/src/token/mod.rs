@@ -18,6 +18,7 @@
 //! the header is read, in bounded time and memory. Key sets come from the broker, over an authenticated channel, and
 //! are limited all the same.
 
+mod assertion;
 mod claims;
 mod error;
 mod fuzz;
@@ -32,6 +33,7 @@ mod small_order;
 mod tests;
 mod verify;
 
+pub use assertion::{Assertion, assert};
 pub use claims::Claims;
 pub use error::{KeyFault, KeySetError, TokenError};
 pub use fuzz::fuzz;

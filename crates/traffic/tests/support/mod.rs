@@ -14,7 +14,9 @@ use sealock_net::Shutdown;
 use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
 use sealock_net::tls::LiveServer;
 use sealock_traffic::broker::{Revocation, Revoked};
-use sealock_traffic::gatekeeper::{Access, Denied, Gatekeeper, Groups, Known, Report, Settings};
+use sealock_traffic::gatekeeper::{
+    Access, Denied, Extras, Gatekeeper, Groups, Known, Report, Settings,
+};
 use sealock_traffic::token::{Algorithm, Claims, KeySet, Profile, SigningKey, issue};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -209,12 +211,29 @@ impl Scene {
         Self::before(app, address, change, tls).await
     }
 
+    /// One that knows nothing, with what not every Gatekeeper has.
+    pub(crate) async fn with_extras(change: impl FnOnce(&mut Settings), extras: Extras) -> Self {
+        let app = App::start().await;
+        let address = Address::Tcp(app.address.to_string());
+        Self::built(app, address, change, None, extras).await
+    }
+
     /// One before an app at this address.
     pub(crate) async fn before(
         app: App,
         upstream: Address,
         change: impl FnOnce(&mut Settings),
         tls: Option<Arc<LiveServer>>,
+    ) -> Self {
+        Self::built(app, upstream, change, tls, Extras::default()).await
+    }
+
+    async fn built(
+        app: App,
+        upstream: Address,
+        change: impl FnOnce(&mut Settings),
+        tls: Option<Arc<LiveServer>>,
+        extras: Extras,
     ) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW as i64)));
         let report = Arc::new(Recorder::default());
@@ -223,7 +242,8 @@ impl Scene {
         let mut settings = Settings::new(identity("orders"));
         change(&mut settings);
         let upstream = Upstream::new(upstream, UpstreamSettings::default());
-        let gatekeeper = Gatekeeper::new(settings, upstream, report.clone(), clock.clone());
+        let gatekeeper =
+            Gatekeeper::with(settings, upstream, report.clone(), clock.clone(), extras);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, (tell, ended)) = (Shutdown::default(), unbounded_channel());
