@@ -9,6 +9,7 @@ mod figures;
 mod follow;
 mod handover;
 mod inherit;
+mod introspect;
 mod keys;
 pub(crate) mod observe;
 mod report;
@@ -25,9 +26,10 @@ use sealock_core::{Clock, Identity, IdentityKind, SystemClock, TrustDomain};
 use sealock_net::Shutdown;
 use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
 pub use sealock_traffic::gatekeeper::{
-    BreakerSettings, HealthSettings, Rate, Retries, StaleRouteError, StaleRoutes, Staleness,
+    BreakerSettings, HealthSettings, IdentityPattern, IntrospectSettings, Rate, Retries,
+    StaleRouteError, StaleRoutes, Staleness,
 };
-use sealock_traffic::gatekeeper::{Extras, Gatekeeper, Signer};
+use sealock_traffic::gatekeeper::{Extras, Gatekeeper, Introspection, Signer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -38,6 +40,7 @@ use crate::error::{ErrorCode, ServiceError};
 pub(crate) use access_log::AccessLog;
 pub use figures::GuardMetrics;
 pub use inherit::Activation;
+pub use introspect::IntrospectOptions;
 pub use tuning::Tuning;
 
 /// Between two tries to learn who we are.
@@ -74,6 +77,8 @@ pub struct GuardOptions {
     pub sign_identity: bool,
     /// The file for the key set by which the app checks that.
     pub identity_keys: Option<PathBuf>,
+    /// The server that knows tokens which are not ours.
+    pub introspect: Option<IntrospectOptions>,
 }
 
 /// Where the app is.
@@ -144,6 +149,14 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
             keys::publish(path, signer.keys()).await?;
         }
         extras.signer = Some(signer);
+    }
+    if let Some(introspect) = options.introspect {
+        let settings = introspect.settings.clone();
+        let server =
+            Box::new(introspect::Questions(Arc::new(introspect::Server::new(introspect).await?)));
+        let introspection = Introspection::new(settings, &service, server, Arc::clone(&clock));
+        let none = || ServiceError::new(ErrorCode::Fault, "the system has no randomness");
+        extras.introspection = Some(introspection.ok_or_else(none)?);
     }
     let keys = extras.signer.as_ref().map(|signer| signer.keys().to_json());
     let (reporter, reports) = report::channel(options.access_log);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use sealock_control::guard::{
-    Activation, BreakerSettings, HealthSettings, Rate, Retries, StaleRoutes, Staleness, Tuning,
+    Activation, BreakerSettings, HealthSettings, IdentityFolder, IdentityPattern,
+    IntrospectOptions, IntrospectSettings, Rate, Retries, StaleRoutes, Staleness, Tuning,
 };
 use sealock_core::span::parse_span;
 
@@ -88,6 +89,36 @@ pub(crate) struct TuningArgs {
     /// Write the keys by which it is checked to this file (JWKS); they are at /.well-known/jwks.json of --metrics too
     #[arg(long, value_name = "FILE", requires = "sign_identity")]
     pub(crate) identity_jwks_out: Option<PathBuf>,
+    /// Ask this server about tokens that are not ours (RFC 7662)
+    #[arg(long, value_name = "URL", requires = "introspect_identity", requires = "takes")]
+    introspect: Option<String>,
+    /// The roots to trust there, as PEM [default: those of --introspect-cert]
+    #[arg(long, value_name = "FILE", requires = "introspect")]
+    introspect_ca: Option<PathBuf>,
+    /// Who we are there
+    #[arg(long, value_name = "CLIENT", requires = "introspect_secret_file")]
+    introspect_client: Option<String>,
+    /// The file with that client's secret
+    #[arg(long, value_name = "FILE", requires = "introspect_client")]
+    introspect_secret_file: Option<PathBuf>,
+    /// Or a folder with tls.crt, tls.key and ca.crt to show there
+    #[arg(long, value_name = "DIR", requires = "introspect")]
+    introspect_cert: Option<PathBuf>,
+    /// Who somebody with such a token is: human/corp-{username}, service/{client_id}, … (repeatable; the first whose name is there)
+    #[arg(long, value_name = "KIND/NAME", requires = "introspect")]
+    introspect_identity: Vec<IdentityPattern>,
+    /// Whom such a token must be for (`aud`)
+    #[arg(long, value_name = "AUD", group = "takes", requires = "introspect")]
+    introspect_audience: Option<String>,
+    /// Take such tokens whomever they are for
+    #[arg(long, group = "takes", requires = "introspect")]
+    dangerous_introspect_any_audience: bool,
+    /// From whom it must be (`iss`)
+    #[arg(long, value_name = "ISS", requires = "introspect")]
+    introspect_issuer: Option<String>,
+    /// For how long an answer is kept at most
+    #[arg(long, value_name = "SPAN", default_value = "1m", value_parser = parse_span)]
+    introspect_cache: Duration,
     #[arg(long, hide = true, env = "LISTEN_PID", hide_env = true)]
     listen_pid: Option<String>,
     #[arg(long, hide = true, env = "LISTEN_FDS", hide_env = true)]
@@ -99,6 +130,24 @@ impl TuningArgs {
     pub(crate) fn activation(&self) -> Activation {
         let said = |value: &Option<String>| value.clone().unwrap_or_default();
         Activation { pid: said(&self.listen_pid), count: said(&self.listen_fds) }
+    }
+
+    /// The server that knows tokens which are not ours.
+    pub(crate) fn introspect(&self) -> Option<IntrospectOptions> {
+        let client = self.introspect_client.clone();
+        Some(IntrospectOptions {
+            url: self.introspect.clone()?,
+            ca: self.introspect_ca.clone(),
+            client: client.zip(self.introspect_secret_file.clone()),
+            identity: self.introspect_cert.clone().map(IdentityFolder),
+            settings: IntrospectSettings {
+                audience: self.introspect_audience.clone(),
+                issuer: self.introspect_issuer.clone(),
+                identities: self.introspect_identity.clone(),
+                keep: self.introspect_cache,
+                deadline: IntrospectOptions::DEADLINE,
+            },
+        })
     }
 
     /// How it guards.

@@ -36,6 +36,7 @@ pub(crate) fn run(
         listen,
         activation,
         tuning,
+        introspect: arguments.tuning.introspect(),
         metrics: arguments.tuning.metrics,
         handover: arguments.tuning.handover,
         sign_identity: arguments.tuning.sign_identity,

@@ -328,7 +328,9 @@ fn a_gatekeeper_is_replaced_and_no_call_fails() {
 const SYSTEMD: &str = "
 import os, socket, sys
 listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))
-os.dup2(listener.fileno(), 3, inheritable=True)
+if listener.fileno() != 3:
+    os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1')
 os.execv(sys.argv[2], sys.argv[2:])
 ";
@@ -357,5 +359,137 @@ fn a_socket_that_systemd_hands_over_is_served() {
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let said = world.home.fails(64, &all);
     assert!(said.contains("no socket was handed over"), "{said}");
+    assert_eq!(world.daemon.stop(), Some(0));
+}
+
+/// Another authorization server, which knows one token; it gives what it was sent.
+fn idp() -> (u16, std::sync::mpsc::Receiver<(String, String)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let Some(head) = read_head(&mut stream) else { continue };
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let mut body = vec![0; length.unwrap().parse().unwrap()];
+            stream.read_exact(&mut body).unwrap();
+            let body = String::from_utf8(body).unwrap();
+            let said = if body.starts_with("token=corporate-1&") {
+                r#"{"active":true,"username":"shop","aud":"orders"}"#
+            } else {
+                r#"{"active":false}"#
+            };
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{said}",
+                said.len()
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+            if tell.send((head, body)).is_err() {
+                return;
+            }
+        }
+    });
+    (port, told)
+}
+
+#[test]
+fn a_token_of_another_server_is_asked_about_with_our_secret_and_never_one_of_ours() {
+    if skip() {
+        return;
+    }
+    let world = World::start();
+    let (idp, told) = idp();
+    let port = free();
+    let (listen, url) =
+        (format!("127.0.0.1:{port}"), format!("http://127.0.0.1:{idp}/introspect?x=1"));
+    let secret = world.home.write("idp.secret", "p:w\n");
+    let more = [
+        "--listen",
+        &listen,
+        "--introspect",
+        &url,
+        "--introspect-client",
+        "gate",
+        "--introspect-secret-file",
+        &secret,
+        "--introspect-audience",
+        "orders",
+        "--introspect-identity",
+        "service/{username}",
+    ];
+    let guard = world.gatekeeper("guard.log", &more);
+    world.until_served(port);
+    assert!(told.try_recv().is_err(), "a token of ours was shown to another server");
+    for _ in 0..3 {
+        let answer = call(port, "/v1/a", "corporate-1").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(
+            answer.contains("x-sealock-identity: spiffe://test.sealock/service/shop"),
+            "{answer}"
+        );
+    }
+    let answer = call(port, "/v1/a", "made-up").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("token_inactive"), "{answer}");
+    let (head, body) = told.recv().unwrap();
+    assert!(head.starts_with("POST /introspect?x=1 HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("authorization: Basic Z2F0ZTpwJTNBdw==\r\n"), "{head}");
+    assert_eq!(body, "token=corporate-1&token_type_hint=access_token");
+    assert!(told.recv().unwrap().1.starts_with("token=made-up&"));
+    assert!(told.try_recv().is_err());
+    assert_eq!(guard.stop(), Some(0));
+    let log = fs::read_to_string(world.home.path("guard.log")).unwrap();
+    assert!(
+        !log.contains("corporate") && !log.contains("p:w") && !log.contains("made-up"),
+        "{log}"
+    );
+    for (arguments, hint) in [
+        (
+            &[
+                "--introspect",
+                "http://10.0.0.1/",
+                "--introspect-identity",
+                "human/{sub}",
+                "--introspect-audience",
+                "a",
+            ][..],
+            "clear text",
+        ),
+        (
+            &[
+                "--introspect",
+                "https://idp.example/",
+                "--introspect-identity",
+                "human/{sub}",
+                "--introspect-audience",
+                "a",
+            ],
+            "--introspect-ca",
+        ),
+        (
+            &["--introspect", "https://idp.example/", "--introspect-identity", "human/{sub}"],
+            "any-audience",
+        ),
+        (
+            &["--introspect", "https://idp.example/", "--introspect-audience", "a"],
+            "--introspect-identity",
+        ),
+        (
+            &[
+                "--introspect",
+                "https://idp.example/",
+                "--introspect-identity",
+                "admin/{sub}",
+                "--introspect-audience",
+                "a",
+            ],
+            "pattern",
+        ),
+    ] {
+        let all = world.arguments(&[&["--listen", "127.0.0.1:0"][..], arguments].concat());
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let said = world.home.fails(64, &all);
+        assert!(said.contains(hint), "{arguments:?}: {said}");
+    }
     assert_eq!(world.daemon.stop(), Some(0));
 }

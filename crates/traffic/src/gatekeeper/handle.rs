@@ -14,6 +14,7 @@ use sealock_net::proxy::{Answer, Cut, Upstream};
 
 use super::answer::{Body, Served};
 use super::call::{Call, Protocol};
+use super::introspect::Introspection;
 use super::live::{Running, Slot};
 use super::patience::Patience;
 use super::report::{Access, Denied};
@@ -26,7 +27,7 @@ use crate::http::ids::{self, Ids};
 use crate::http::method;
 use crate::http::path::Target;
 use crate::http::problem::Problem;
-use crate::token::Expected;
+use crate::token::{Expected, Refusal, claimed_issuer};
 
 /// What is told to whoever comes before anything is known, or when the feed is silent.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
@@ -86,7 +87,11 @@ impl Gatekeeper {
         };
         let (head, body) = request.into_parts();
         let mut served = Box::new(self.begin(connection, &ids));
-        match self.admit(connection, &ids, &head, is_empty(&body), &mut served) {
+        let told = match &self.extras.introspection {
+            Some(introspection) => Box::pin(self.told(introspection, &head.headers)).await,
+            None => None,
+        };
+        match self.admit(connection, &ids, &head, is_empty(&body), told.as_ref(), &mut served) {
             Ok(admitted) => {
                 // In a box, for most of a connection's life there is no request on it.
                 Box::pin(self.forward(connection, ids, admitted, served, head, body)).await
@@ -131,6 +136,7 @@ impl Gatekeeper {
         ids: &Ids,
         head: &Parts,
         is_bare: bool,
+        told: Option<&Result<Arc<Caller>, Problem>>,
         served: &mut Served,
     ) -> Result<Admitted, Problem> {
         let Read { call, target, host } = Read::of(head, is_bare)?;
@@ -138,7 +144,7 @@ impl Gatekeeper {
         let mut state = self.current(&call.path)?;
         loop {
             served.access.epoch = Some(state.known.policy.epoch());
-            let caller = self.authenticate(&state, connection, &head.headers)?;
+            let caller = self.authenticate(&state, connection, &head.headers, told)?;
             let who = &caller.claims.subject;
             let before = served.access.caller.replace(Arc::clone(&caller.claims));
             // Once for each request, denied ones included.
@@ -186,6 +192,50 @@ impl Gatekeeper {
         state: &State,
         connection: &Connection,
         headers: &HeaderMap,
+        told: Option<&Result<Arc<Caller>, Problem>>,
+    ) -> Result<Arc<Caller>, Problem> {
+        let caller = match told {
+            Some(told) => {
+                let caller = told.clone()?;
+                let binding = caller.claims.binding;
+                if binding.is_some() && binding != connection.certificate {
+                    return Err(Refusal::CertificateRequired.into());
+                }
+                caller
+            }
+            None => self.verified(state, connection, headers)?,
+        };
+        // To policy an identity is its name alone.
+        if caller.claims.subject.trust_domain() != self.settings.service.trust_domain() {
+            let detail = "the subject of the token is of another trust domain";
+            return Err(Problem::token("foreign_subject", detail));
+        }
+        if state.known.revocations.cover(&caller.claims) {
+            return Err(Problem::token("token_revoked", "the token was revoked"));
+        }
+        Ok(caller)
+    }
+
+    /// What another server says about the token; none if it is not to be asked, and the token is judged here.
+    async fn told(
+        &self,
+        introspection: &Introspection,
+        headers: &HeaderMap,
+    ) -> Option<Result<Arc<Caller>, Problem>> {
+        let token = bearer::token(headers).ok()?;
+        let issuer = self.state.load_full()?.known.issuer.clone();
+        // One that says that it is ours is never shown to anybody else.
+        if claimed_issuer(token).is_some_and(|claimed| claimed == issuer) {
+            return None;
+        }
+        Some(introspection.caller(token).await)
+    }
+
+    fn verified(
+        &self,
+        state: &State,
+        connection: &Connection,
+        headers: &HeaderMap,
     ) -> Result<Arc<Caller>, Problem> {
         let token = bearer::token(headers)?;
         let expected = Expected {
@@ -196,21 +246,12 @@ impl Gatekeeper {
             longest: LONGEST.as_secs(),
             certificate: connection.certificate.as_ref(),
         };
-        let caller = state.verify(token, &expected, &self.metrics).map_err(|refusal| {
+        state.verify(token, &expected, &self.metrics).map_err(|refusal| {
             if refusal.is_unknown_key() {
                 self.report.unknown_key();
             }
             Problem::from(refusal)
-        })?;
-        // To policy an identity is its name alone.
-        if caller.claims.subject.trust_domain() != self.settings.service.trust_domain() {
-            let detail = "the subject of the token is of another trust domain";
-            return Err(Problem::token("foreign_subject", detail));
-        }
-        if state.known.revocations.cover(&caller.claims) {
-            return Err(Problem::token("token_revoked", "the token was revoked"));
-        }
-        Ok(caller)
+        })
     }
 
     /// One more request of this caller.

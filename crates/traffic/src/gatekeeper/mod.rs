@@ -48,8 +48,10 @@ mod call;
 mod forward;
 mod handle;
 mod health;
+mod introspect;
 mod known;
 mod live;
+mod mapping;
 mod metrics;
 mod patience;
 mod quiet;
@@ -77,8 +79,10 @@ use breaker::Breaker;
 pub use breaker::BreakerSettings;
 pub use call::{Call, Protocol};
 pub use health::{Health, HealthSettings};
+pub use introspect::{Asked, IntrospectSettings, Introspection, Introspector};
 pub use known::{Groups, Known, Revocations};
 use live::Live;
+pub use mapping::{IdentityPattern, PatternError};
 pub use metrics::Figures;
 use metrics::Metrics;
 pub use rate::Rate;
@@ -123,6 +127,8 @@ pub struct Gatekeeper {
 pub struct Extras {
     /// Signs for the app who calls.
     pub signer: Option<Signer>,
+    /// Knows tokens that are not of our broker.
+    pub introspection: Option<Introspection>,
 }
 
 impl std::fmt::Debug for Gatekeeper {

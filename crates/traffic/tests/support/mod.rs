@@ -215,7 +215,19 @@ impl Scene {
     pub(crate) async fn with_extras(change: impl FnOnce(&mut Settings), extras: Extras) -> Self {
         let app = App::start().await;
         let address = Address::Tcp(app.address.to_string());
-        Self::built(app, address, change, None, extras).await
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW as i64)));
+        Self::built(app, address, change, None, extras, clock).await
+    }
+
+    /// The same, with a clock that something else goes by too.
+    pub(crate) async fn with_clock(
+        change: impl FnOnce(&mut Settings),
+        extras: Extras,
+        clock: Arc<ManualClock>,
+    ) -> Self {
+        let app = App::start().await;
+        let address = Address::Tcp(app.address.to_string());
+        Self::built(app, address, change, None, extras, clock).await
     }
 
     /// One before an app at this address.
@@ -225,7 +237,8 @@ impl Scene {
         change: impl FnOnce(&mut Settings),
         tls: Option<Arc<LiveServer>>,
     ) -> Self {
-        Self::built(app, upstream, change, tls, Extras::default()).await
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW as i64)));
+        Self::built(app, upstream, change, tls, Extras::default(), clock).await
     }
 
     async fn built(
@@ -234,8 +247,8 @@ impl Scene {
         change: impl FnOnce(&mut Settings),
         tls: Option<Arc<LiveServer>>,
         extras: Extras,
+        clock: Arc<ManualClock>,
     ) -> Self {
-        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW as i64)));
         let report = Arc::new(Recorder::default());
         let (sender, lines) = unbounded_channel();
         *report.lines.lock() = Some(sender);
