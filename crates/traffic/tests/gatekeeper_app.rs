@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use sealock_net::proxy::Address;
+use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
 use sealock_traffic::gatekeeper::{
     BreakerSettings, Health, HealthSettings, LOOK_EVERY, Retries, Settings, Staleness,
 };
@@ -160,8 +160,11 @@ async fn an_app_that_says_that_it_is_not_well_is_asked_nothing_else() {
     let gatekeeper = &scene.gatekeeper;
     assert_eq!((gatekeeper.health(), gatekeeper.unready()), (Health::Unknown, Some("app_unknown")));
     assert_eq!(scene.status("/v1/a", "shop").await, 200);
-    let address = Address::Tcp(address.to_string());
-    let watching = Arc::clone(gatekeeper).watch_app(address, scene.shutdown.clone());
+    let app = Upstream::new(
+        Address::Tcp(address.to_string()),
+        UpstreamSettings { idle: 0, ..UpstreamSettings::default() },
+    );
+    let watching = Arc::clone(gatekeeper).watch_app(app, scene.shutdown.clone());
     let watching = tokio::spawn(watching);
     // It says that it is not well, it says nothing, and it comes back.
     for wrong in [503, 404, 0] {

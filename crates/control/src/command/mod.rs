@@ -4,6 +4,7 @@
 //! A [`Command`] is data from outside until the service has parsed its texts; the caller is never part of
 //! it. Secret texts travel as [`SecretText`].
 
+mod login;
 mod reply;
 mod secret_blob;
 mod secret_text;
@@ -17,11 +18,15 @@ use sealock_core::IdentityKind;
 use sealock_core::policy::{ContainerFacts, Grantee};
 use serde::{Deserialize, Serialize};
 
+pub use login::{
+    LoginCode, LoginConfirm, LoginConfirmed, LoginDeny, LoginInvite, LoginInvited, LoginWaiting,
+    Logins,
+};
 pub use reply::{
     Alarm, AuditPage, AuditReport, CaCertificate, CaReport, CertificateList, CertificateReport,
     ContainerStatus, CrlReport, DeliveredSecretStatus, DeliveredStatus, EngineStatus, Files,
     InitReport, Membership, PolicyCheck, PolicyExplained, PolicyStatus, PolicyUsed, Reply,
-    SettingInForce, StatusReport, TransferOpened,
+    SettingInForce, SidecarStatus, StatusReport, TransferOpened,
 };
 pub use secret_blob::SecretBlob;
 pub use secret_text::SecretText;
@@ -30,8 +35,8 @@ pub use secrets::{
     VaultBackup, VaultImported, VersionReport, WhichContainer, Whoami,
 };
 pub use traffic::{
-    CallDenied, ClientReport, ClientSecret, TokenClaims, TokenForm, TokenKeyReport, TokenKeys,
-    TokenReport, TokenState, TokenWanted, TokensRevoked,
+    CallDenied, ClientKeys, ClientReport, ClientSecret, TokenClaims, TokenForm, TokenKeyReport,
+    TokenKeys, TokenReport, TokenState, TokenWanted, TokensRevoked,
 };
 
 /// Algorithm of a private key.
@@ -530,6 +535,16 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Who waits to be let in, and who has a code.
+    LoginList,
+    /// Say yes to a login.
+    LoginConfirm(LoginConfirm),
+    /// Say no to a login, or end somebody's.
+    LoginDeny(LoginDeny),
+    /// Make a code with which somebody gets a certificate.
+    LoginInvite(LoginInvite),
+    /// The public keys with which a client signs who it is.
+    ClientKeys(ClientKeys),
     /// Calls that a Gatekeeper has denied, for the audit log.
     CallsDenied {
         /// The service that was called.
@@ -597,6 +612,11 @@ impl Command {
             Self::ClientList => "client-list",
             Self::ClientRotate { .. } => "client-rotate",
             Self::ClientRemove { .. } => "client-remove",
+            Self::LoginList => "login-list",
+            Self::LoginConfirm(_) => "login-confirm",
+            Self::LoginDeny(_) => "login-deny",
+            Self::LoginInvite(_) => "login-invite",
+            Self::ClientKeys(_) => "client-keys",
             Self::CallsDenied { .. } => "calls-denied",
         }
     }

@@ -125,7 +125,8 @@ async fn start(opening: Opening, purpose: Purpose) -> Result<Daemon, ServiceErro
     let owned = |path: &std::path::Path| path.to_owned();
     let gateway_socket = gateways.containers.gateway().map(owned);
     let workload = gateways.containers.api().map(owned);
-    let parts = engine::start(&service, &engine_url, &shutdown, &mut tasks).await?;
+    let parts =
+        engine::start(&service, &engine_url, workload.clone(), &shutdown, &mut tasks).await?;
     service.became_daemon(DaemonView {
         since: service.journal().clock().now(),
         api: address.clone(),

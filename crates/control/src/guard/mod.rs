@@ -4,6 +4,7 @@
 //! the broker is away, what is known decides.
 
 mod access_log;
+mod awaited;
 mod cores;
 mod figures;
 mod follow;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use sealock_core::{Clock, Identity, IdentityKind, SystemClock, TrustDomain};
 use sealock_net::Shutdown;
-use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
+use sealock_net::proxy::{Address, Upstream, UpstreamSettings, Versions};
 pub use sealock_traffic::gatekeeper::{
     BreakerSettings, HealthSettings, IdentityPattern, IntrospectSettings, Rate, Retries,
     StaleRouteError, StaleRoutes, Staleness,
@@ -38,6 +39,7 @@ pub use crate::client::link::{IdentityFolder, Link};
 use crate::command::{Command, Reply};
 use crate::error::{ErrorCode, ServiceError};
 pub(crate) use access_log::AccessLog;
+pub use awaited::identity_is_there;
 pub use figures::GuardMetrics;
 pub use inherit::Activation;
 pub use introspect::IntrospectOptions;
@@ -81,9 +83,18 @@ pub struct GuardOptions {
     pub introspect: Option<IntrospectOptions>,
 }
 
-/// Where the app is.
+/// Where the app is, and what it speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GuardedApp {
+pub struct GuardedApp {
+    /// Where it is.
+    pub place: AppPlace,
+    /// Whether HTTP/2 is spoken to it, as apps of gRPC want; HTTP/1.1 otherwise.
+    pub http2: bool,
+}
+
+/// Where an app is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppPlace {
     /// `host:port`.
     Tcp(String),
     /// A socket.
@@ -132,11 +143,14 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         None => None,
     };
     let service = service(&options).await?;
-    let app = match options.upstream {
-        GuardedApp::Tcp(address) => Address::Tcp(address),
-        GuardedApp::Unix(path) => Address::Unix(path),
+    let address_of_app = match options.upstream.place {
+        AppPlace::Tcp(address) => Address::Tcp(address),
+        AppPlace::Unix(path) => Address::Unix(path),
     };
-    let own = Upstream::new(app.clone(), UpstreamSettings::default());
+    let versions = if options.upstream.http2 { Versions::Http2 } else { Versions::Http1 };
+    let how = UpstreamSettings { versions, ..UpstreamSettings::default() };
+    let watched = Upstream::new(address_of_app.clone(), UpstreamSettings { idle: 0, ..how });
+    let app = move || Upstream::new(address_of_app.clone(), how);
     let (shutdown, unseen) = (Shutdown::default(), Shutdown::default());
     let mut tasks = JoinSet::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -160,7 +174,7 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
     }
     let keys = extras.signer.as_ref().map(|signer| signer.keys().to_json());
     let (reporter, reports) = report::channel(options.access_log);
-    let gatekeeper = Gatekeeper::with(settings, own, Arc::new(reporter), clock, extras);
+    let gatekeeper = Gatekeeper::with(settings, app(), Arc::new(reporter), clock, extras);
     tasks.spawn(report::send(reports, options.broker.clone(), service.clone(), shutdown.clone()));
     tasks.spawn(follow::follow(
         Arc::clone(&gatekeeper),
@@ -168,7 +182,7 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         service.clone(),
         shutdown.clone(),
     ));
-    tasks.spawn(Arc::clone(&gatekeeper).watch_app(app.clone(), shutdown.clone()));
+    tasks.spawn(Arc::clone(&gatekeeper).watch_app(watched, shutdown.clone()));
     let server = tls.as_ref().map(tls::ServiceTls::server);
     if let Some(tls) = tls {
         tasks.spawn(tls.keep_fresh(shutdown.clone()));

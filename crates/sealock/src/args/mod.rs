@@ -6,6 +6,7 @@ mod docker;
 mod envelope;
 mod guard;
 mod host;
+mod login;
 mod quick;
 mod run;
 mod secrets;
@@ -30,14 +31,17 @@ pub(crate) use host::{
     AuditCommand, ConfigCommand, DemoArgs, DemoServerArgs, GatewayArgs, GroupCommand, MemberArgs,
     PolicyCommand, ReferenceArgs, StatusArgs, UpArgs,
 };
+pub(crate) use login::{
+    LoginArgs, LoginCommand, LoginConfirmArgs, LoginDenyArgs, LoginInviteArgs, LogoutArgs,
+};
 pub(crate) use run::{ExecArg, FilesArg, RunArgs, SummonArgs};
 pub(crate) use secrets::{
     OnExistingArg, SecretCommand, SecretExportArgs, SecretGetArgs, SecretImportArgs,
     SecretPurgeArgs, SecretSetArgs, SecretVersionArgs, WorkloadCommand,
 };
 pub(crate) use traffic::{
-    Broker, ClientAddArgs, ClientCommand, ClientRotateArgs, ForwarderArgs, GatekeeperArgs,
-    TokenArgs, TokenCommand, TokenRevokeArgs,
+    Broker, ClientAddArgs, ClientCommand, ClientKeysArgs, ClientRotateArgs, ForwarderArgs,
+    GatekeeperArgs, TokenArgs, TokenCommand, TokenRevokeArgs,
 };
 
 /// Certificates, files and secrets for the containers of a Docker host: one identity, one policy,
@@ -149,6 +153,10 @@ pub(crate) enum Command {
     /// Docker's daemon and clients: mutual TLS from our authority
     #[command(subcommand)]
     Docker(DockerCommand),
+    /// Get a certificate as a person, or let people in
+    Login(LoginArgs),
+    /// Remove a login from this machine
+    Logout(LogoutArgs),
     /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use sealock_control::guard::{GuardOptions, IdentityFolder, Link, guard};
+use sealock_control::guard::{GuardOptions, IdentityFolder, Link, guard, identity_is_there};
 
 use super::up::log_to_stderr;
 use crate::args::{Broker, GatekeeperArgs, Global, Listen};
@@ -47,6 +47,7 @@ pub(crate) fn run(
         staleness: arguments.stale,
         access_log: !arguments.no_access_log,
     };
+    let awaited = options.identity.clone().filter(|_| arguments.await_identity);
     let scheme = if options.identity.is_some() { "https" } else { "http" };
     // For what is beside the calls, which have runtimes of their own.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -55,6 +56,9 @@ pub(crate) fn run(
         .build()
         .map_err(|error| Failure::fault("cannot start the runtime").caused_by(&error))?;
     runtime.block_on(async {
+        if let Some(identity) = awaited {
+            identity_is_there(&identity).await?;
+        }
         let guard = guard(options).await?;
         printer.note(format!("{} is guarded at {scheme}://{}", guard.service, guard.address));
         if let Some(address) = guard.metrics {

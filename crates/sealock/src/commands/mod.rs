@@ -12,6 +12,7 @@ mod gatekeeper;
 mod gateway;
 mod group;
 mod init;
+mod login;
 mod offer;
 mod passphrase;
 mod policy;
@@ -65,6 +66,8 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Forwarder(arguments) => forwarder::run(arguments, &global, printer)?,
         Command::Token(arguments) => token::run(arguments, &session()?, printer)?,
         Command::Client(command) => client::run(command, &session()?, printer)?,
+        Command::Login(arguments) => login::run(arguments, &global, printer)?,
+        Command::Logout(arguments) => login::out(&arguments, printer)?,
         Command::Docker(command) => return docker::run(command, &global, printer),
         Command::Audit(command) => audit::run(command, &session()?, printer)?,
         Command::Policy(command) => policy::run(command, &session()?, printer)?,

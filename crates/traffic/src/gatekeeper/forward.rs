@@ -33,6 +33,7 @@ impl Gatekeeper {
         body: Incoming,
     ) -> Answer<Body> {
         let Admitted { caller, protocol, target, host } = admitted;
+        let is_grpc = protocol == Protocol::Grpc;
         if let Some(target) = target {
             head.uri = target;
         }
@@ -49,7 +50,7 @@ impl Gatekeeper {
             let Some(signed) = signer.tell(&caller, self.now()) else {
                 let problem = no_randomness();
                 self.metrics.refused(problem.status, problem.code);
-                return self.answered_by_us(&ids, &mut served, &problem);
+                return self.answered_by_us(&ids, &mut served, &problem, is_grpc);
             };
             head.headers.insert(IDENTITY_TOKEN, signed);
         }
@@ -57,12 +58,12 @@ impl Gatekeeper {
             Ok(attempt) => attempt,
             Err(problem) => {
                 self.metrics.refused(problem.status, problem.code);
-                return self.answered_by_us(&ids, &mut served, &problem);
+                return self.answered_by_us(&ids, &mut served, &problem, is_grpc);
             }
         };
         self.metrics.forwarded();
         let outcome = match protocol {
-            Protocol::Http => {
+            Protocol::Http | Protocol::Grpc => {
                 let pieces = served.quiet.as_ref().map(|quiet| Arc::clone(&quiet.pieces));
                 let pieces = pieces.unwrap_or_default();
                 self.exchange(connection, head, body, pieces).await.map(Outcome::Answered)
@@ -86,13 +87,19 @@ impl Gatekeeper {
             Err(problem) => problem,
         };
         self.metrics.failed(problem.code);
-        self.answered_by_us(&ids, &mut served, &problem)
+        self.answered_by_us(&ids, &mut served, &problem, is_grpc)
     }
 
-    fn answered_by_us(&self, ids: &Ids, served: &mut Served, problem: &Problem) -> Answer<Body> {
+    fn answered_by_us(
+        &self,
+        ids: &Ids,
+        served: &mut Served,
+        problem: &Problem,
+        is_grpc: bool,
+    ) -> Answer<Body> {
         served.access.status = problem.status.as_u16();
         served.access.code = Some(problem.code);
-        self.own(Some(ids), problem)
+        self.own(Some(ids), problem, is_grpc)
     }
 
     async fn exchange(
@@ -179,6 +186,10 @@ fn failed(error: UpstreamError) -> Problem {
         ),
         UpstreamError::Broken { .. } => {
             (StatusCode::BAD_GATEWAY, "app_broke", "the service broke the connection off")
+        }
+        UpstreamError::NoUpgrade { .. } => {
+            let detail = "the service speaks HTTP/2 only, over which there is no WebSocket here";
+            (StatusCode::NOT_IMPLEMENTED, "no_upgrade", detail)
         }
         UpstreamError::Request(_) => {
             (StatusCode::BAD_REQUEST, "body_broke_off", "the body of the request broke off")

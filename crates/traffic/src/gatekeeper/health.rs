@@ -8,7 +8,7 @@ use hyper::header::USER_AGENT;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Uri};
 use sealock_net::Shutdown;
-use sealock_net::proxy::{Address, RequestBody, Upstream, UpstreamSettings};
+use sealock_net::proxy::{RequestBody, Upstream};
 
 use super::Gatekeeper;
 use super::breaker::Attempt;
@@ -82,11 +82,9 @@ impl Gatekeeper {
     }
 
     /// Asks the app now and then how it is, until the shutdown signal; ends at once where that is not wanted.
-    pub async fn watch_app(self: Arc<Self>, app: Address, shutdown: Shutdown) {
+    /// `app` should keep no connections: whether it takes new ones is a part of the question.
+    pub async fn watch_app(self: Arc<Self>, app: Upstream, shutdown: Shutdown) {
         let Some(settings) = self.settings.health.clone() else { return };
-        // A connection for each time: whether it takes new ones is a part of the question.
-        let connect = UpstreamSettings { connect: settings.timeout, idle: 0 };
-        let app = Upstream::new(app, connect);
         let mut failures = 0_u32;
         loop {
             let asked = tokio::select! {

@@ -12,7 +12,7 @@ use sealock_core::Identity;
 
 use super::state::Caller;
 use crate::http::ids;
-use crate::token::{Algorithm, Assertion, KeySet, SigningKey, TokenError, assert};
+use crate::token::{Algorithm, KeySet, Said, SigningKey, TokenError, say};
 
 /// The header with it.
 pub const IDENTITY_TOKEN: HeaderName = HeaderName::from_static("x-sealock-identity-token");
@@ -53,7 +53,7 @@ impl Signer {
             return Some(kept.0.clone());
         }
         let id = ids::unique()?;
-        let said = Assertion {
+        let said = Said {
             service: &self.service,
             caller: &caller.claims.subject,
             client: caller.claims.client.as_deref(),
@@ -61,7 +61,7 @@ impl Signer {
             expires_at: now.saturating_add(LIFE),
             id: &id,
         };
-        let token = assert(&self.key, &said).ok()?;
+        let token = say(&self.key, &said).ok()?;
         let mut value = HeaderValue::from_str(&token).ok()?;
         value.set_sensitive(true);
         let kept = (value.clone(), now.saturating_add(FRESH));

@@ -23,6 +23,7 @@ mod claims;
 mod error;
 mod fuzz;
 mod header;
+mod identity;
 mod introspection;
 mod issue;
 mod json;
@@ -30,15 +31,19 @@ mod jwks;
 mod key;
 mod refusal;
 mod small_order;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use assertion::{Assertion, assert};
+#[cfg(test)]
+pub(crate) use assertion::sign_assertion_for_tests;
+pub use assertion::{AssertionExpected, ClientAssertion, UsedAssertion};
 pub use claims::Claims;
 pub use error::{KeyFault, KeySetError, TokenError};
 pub use fuzz::fuzz;
 pub use header::{Algorithm, Profile};
+pub use identity::{Said, say};
 pub use introspection::{
     Binding, Introspected, IntrospectionFault, MAXIMUM_INTROSPECTION, claimed_issuer, introspected,
 };
@@ -47,4 +52,5 @@ pub use json::JsonFault;
 pub use jwks::{KeySet, MAXIMUM_KEY_SET, MAXIMUM_KEYS};
 pub use key::{PublicKey, SigningKey};
 pub use refusal::Refusal;
+pub use statement::{open_statement, read_statement, sign_statement};
 pub use verify::{Expected, MAXIMUM_TOKEN, SKEW, inspect, verify};

@@ -227,7 +227,8 @@ impl Scene {
     ) -> Self {
         let app = App::start().await;
         let address = Address::Tcp(app.address.to_string());
-        Self::built(app, address, change, None, extras, clock).await
+        let upstream = Upstream::new(address, UpstreamSettings::default());
+        Self::built(app, upstream, change, None, extras, clock).await
     }
 
     /// One before an app at this address.
@@ -237,13 +238,24 @@ impl Scene {
         change: impl FnOnce(&mut Settings),
         tls: Option<Arc<LiveServer>>,
     ) -> Self {
+        let upstream = Upstream::new(upstream, UpstreamSettings::default());
+        Self::before_app(app, upstream, change, tls).await
+    }
+
+    /// One before an app that is spoken to in this way.
+    pub(crate) async fn before_app(
+        app: App,
+        upstream: Upstream,
+        change: impl FnOnce(&mut Settings),
+        tls: Option<Arc<LiveServer>>,
+    ) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW as i64)));
         Self::built(app, upstream, change, tls, Extras::default(), clock).await
     }
 
     async fn built(
         app: App,
-        upstream: Address,
+        upstream: Upstream,
         change: impl FnOnce(&mut Settings),
         tls: Option<Arc<LiveServer>>,
         extras: Extras,
@@ -254,7 +266,6 @@ impl Scene {
         *report.lines.lock() = Some(sender);
         let mut settings = Settings::new(identity("orders"));
         change(&mut settings);
-        let upstream = Upstream::new(upstream, UpstreamSettings::default());
         let gatekeeper =
             Gatekeeper::with(settings, upstream, report.clone(), clock.clone(), extras);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
