@@ -216,7 +216,8 @@ impl Scene {
         let app = App::start().await;
         let address = Address::Tcp(app.address.to_string());
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW as i64)));
-        Self::built(app, address, change, None, extras, clock).await
+        let upstream = Upstream::new(address, UpstreamSettings::default());
+        Self::built(app, upstream, change, None, extras, clock).await
     }
 
     /// The same, with a clock that something else goes by too.
