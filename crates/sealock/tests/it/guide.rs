@@ -311,7 +311,7 @@ fn calls_between_services_are_as_the_guide_says() {
         ("--audience orders", format!("--audience {orders}")),
         ("service=orders", format!("service={orders}")),
         ("service=shop", format!("service={shop}")),
-        ("service/shop", format!("service/{shop}")),
+        ("identity service/shop", format!("identity service/{shop}")),
         ("container_name: orders", format!("container_name: {orders}")),
         ("container_name: shop", format!("container_name: {shop}")),
         ("exec orders ", format!("exec {orders} ")),

@@ -33,6 +33,7 @@ mod gateway_socket;
 mod gateway_terminal;
 mod gateway_tls_engine;
 mod groups;
+mod grpc;
 mod guide;
 mod labels;
 mod life;
