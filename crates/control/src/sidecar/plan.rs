@@ -36,7 +36,7 @@ pub(super) enum Asked {
     /// Policy could not be asked: what there is, stays.
     Undecided { reason: String },
     /// Policy lets the container be guarded as the service.
-    Granted { request: GuardRequest, service: Identity, own: Identity },
+    Granted { request: Box<GuardRequest>, service: Identity, own: Identity },
 }
 
 /// A sidecar that is there.

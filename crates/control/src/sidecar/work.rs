@@ -180,7 +180,7 @@ impl Work {
         match asked.await {
             Ok((service, own)) => {
                 self.denied.remove(&container.id);
-                Asked::Granted { request, service, own }
+                Asked::Granted { request: Box::new(request), service, own }
             }
             Err(error) => {
                 let causes = error.causes.iter();

@@ -54,7 +54,7 @@ fn app(name: &str, service: &str, more: &[(&str, &str)]) -> App {
     let labels: Vec<(String, String)> = labels.collect();
     let request = guard::parse(labels.iter().map(|(key, text)| (key.as_str(), text.as_str())));
     let asked = Asked::Granted {
-        request: request.unwrap().unwrap(),
+        request: Box::new(request.unwrap().unwrap()),
         service: identity(service),
         own: identity(name),
     };
