@@ -490,11 +490,34 @@ async fn at_the_end_what_is_under_way_is_finished_and_nothing_else_begun() {
     assert_eq!(answer(response).await.1, b"finished");
     drop(sender);
     soon(serving).await.unwrap();
-    // Nobody is let in whose first word comes later.
-    let (mut client, seen, serving) = start(Terms { shutdown, ..Terms::default() });
-    let _ = client.write_all(&[hello(&[]), get(1, "/")].concat()).await;
+    // Who says nothing is not waited for.
+    let (_client, seen, serving) = start(Terms { shutdown, ..Terms::default() });
     soon(serving).await.unwrap();
     assert_eq!(seen.calls(), 0);
+}
+
+#[tokio::test]
+async fn whoever_has_just_connected_is_answered_at_the_end_too() {
+    let http1 = b"GET / HTTP/1.1\r\nhost: orders\r\nconnection: close\r\n\r\n".to_vec();
+    for first in [http1, [hello(&[]), get(1, "/")].concat()] {
+        let shutdown = Shutdown::default();
+        let terms = Terms { shutdown: shutdown.clone(), ..Terms::default() };
+        let (mut client, seen, serving) = start(terms);
+        tokio::task::yield_now().await;
+        shutdown.trigger();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        client.write_all(&first).await.unwrap();
+        until(|| seen.calls() == 1).await;
+        if first.starts_with(b"GET") {
+            assert!(rest(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
+        } else {
+            assert!(soon(next(&mut client, &[HEADERS])).await.is_some());
+        }
+        drop(client);
+        soon(serving).await.unwrap();
+    }
 }
 
 #[tokio::test]

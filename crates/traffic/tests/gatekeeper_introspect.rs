@@ -200,9 +200,9 @@ async fn what_it_says_is_taken_strictly() {
     let bound = format!(
         r#"{{"active":true,"username":"alice","aud":"orders","cnf":{{"x5t#S256":"{hash}"}}}}"#
     );
-    world.idp.says("bound", &bound);
+    world.idp.says("opaque-bound", &bound);
     for _ in 0..2 {
-        assert_eq!(world.code("bound").await, (401, "certificate_required".to_owned()));
+        assert_eq!(world.code("opaque-bound").await, (401, "certificate_required".to_owned()));
     }
 }
 

@@ -25,7 +25,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
-use sealock_net::Shutdown;
+use sealock_traffic::http::ids::unique;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
@@ -100,7 +100,8 @@ pub(super) struct Offer {
 impl Offer {
     pub(super) fn prepare(path: &Path) -> Result<Self, ServiceError> {
         let mut bound = path.as_os_str().to_owned();
-        bound.push(format!(".{}", std::process::id()));
+        // Not by the number of the process: in containers all are the first.
+        bound.push(format!(".{}", unique().unwrap_or_default()));
         let bound = PathBuf::from(bound);
         let bind = || {
             let listener = UnixListener::bind(&bound)?;
@@ -121,8 +122,8 @@ impl Offer {
         })
     }
 
-    /// Hands the sockets over to whoever comes, one after another, until one of them is ready; then the signal is given.
-    pub(super) async fn wait(self, sockets: Vec<OwnedFd>, handed_over: Shutdown) {
+    /// Hands the sockets over to whoever comes, one after another, until one of them is ready.
+    pub(super) async fn wait(self, sockets: Vec<OwnedFd>) {
         loop {
             let mut next = match self.listener.accept().await {
                 Ok((next, _)) => next,
@@ -146,7 +147,7 @@ impl Offer {
             let heard = next.read_exact(&mut word).await;
             if heard.is_ok() && word == *READY {
                 tracing::info!("another process serves in our place");
-                return handed_over.trigger();
+                return;
             }
             tracing::warn!("the process that was to take our place is gone; we go on");
         }
@@ -220,19 +221,18 @@ mod tests {
         offer.put_in_place().unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let ((socket, address), over) = (socket(), Shutdown::default());
-        let waiting = tokio::spawn(offer.wait(vec![socket], over.clone()));
+        let (socket, address) = socket();
+        let waiting = tokio::spawn(offer.wait(vec![socket]));
         // One that takes it and dies.
         let taken = take(&path).await.unwrap().unwrap();
         assert_eq!(taken.sockets[0].local_addr().unwrap(), address);
         drop(taken);
-        assert!(!over.is_triggered());
+        assert!(!waiting.is_finished());
         let taken = take(&path).await.unwrap().unwrap();
         let next = Offer::prepare(&path).unwrap();
         next.put_in_place().unwrap();
         taken.ready().await;
         timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
-        assert!(over.is_triggered());
         // The one before us has left its successor's socket where it is.
         assert!(UnixStream::connect(&path).await.is_ok());
         drop(next);

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use sealock_traffic::http::ids::unique;
 use sealock_traffic::token::{KeySet, PublicKey};
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ fn write(path: &Path, own: &KeySet) -> io::Result<()> {
         keys.extend(value(&before));
     }
     let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
+    beside.push(format!(".{}", unique().unwrap_or_default()));
     let beside = PathBuf::from(beside);
     let mut options = fs::OpenOptions::new();
     // A link or file that somebody has put there is not written through.

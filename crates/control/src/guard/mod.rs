@@ -6,6 +6,7 @@
 mod access_log;
 mod awaited;
 mod cores;
+mod doors;
 mod figures;
 mod follow;
 mod handover;
@@ -19,6 +20,7 @@ mod tuning;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,6 +42,7 @@ use crate::command::{Command, Reply};
 use crate::error::{ErrorCode, ServiceError};
 pub(crate) use access_log::AccessLog;
 pub use awaited::identity_is_there;
+use doors::{Doors, until_known};
 pub use figures::GuardMetrics;
 pub use inherit::Activation;
 pub use introspect::IntrospectOptions;
@@ -117,13 +120,6 @@ pub struct Guard {
     tasks: JoinSet<()>,
 }
 
-/// The sockets that it listens at.
-struct Doors {
-    calls: TcpListener,
-    metrics: Option<TcpListener>,
-    before: Option<handover::Taken>,
-}
-
 /// Starts a Gatekeeper on the current runtime. It serves when this returns, by 503 until the broker's first word; where it
 /// takes another process's place, it waits for that word first.
 ///
@@ -143,9 +139,9 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         None => None,
     };
     let service = service(&options).await?;
-    let address_of_app = match options.upstream.place {
-        AppPlace::Tcp(address) => Address::Tcp(address),
-        AppPlace::Unix(path) => Address::Unix(path),
+    let address_of_app = match &options.upstream.place {
+        AppPlace::Tcp(address) => Address::Tcp(address.clone()),
+        AppPlace::Unix(path) => Address::Unix(path.clone()),
     };
     let versions = if options.upstream.http2 { Versions::Http2 } else { Versions::Http1 };
     let how = UpstreamSettings { versions, ..UpstreamSettings::default() };
@@ -155,23 +151,7 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
     let mut tasks = JoinSet::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let settings = options.tuning.settings(service.clone(), options.staleness);
-    let mut extras = Extras::default();
-    if options.sign_identity {
-        let signer = Signer::new(&service);
-        let signer = signer.map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
-        if let Some(path) = options.identity_keys {
-            keys::publish(path, signer.keys()).await?;
-        }
-        extras.signer = Some(signer);
-    }
-    if let Some(introspect) = options.introspect {
-        let settings = introspect.settings.clone();
-        let server =
-            Box::new(introspect::Questions(Arc::new(introspect::Server::new(introspect).await?)));
-        let introspection = Introspection::new(settings, &service, server, Arc::clone(&clock));
-        let none = || ServiceError::new(ErrorCode::Fault, "the system has no randomness");
-        extras.introspection = Some(introspection.ok_or_else(none)?);
-    }
+    let extras = extras(&options, &service, &clock).await?;
     let keys = extras.signer.as_ref().map(|signer| signer.keys().to_json());
     let (reporter, reports) = report::channel(options.access_log);
     let gatekeeper = Gatekeeper::with(settings, app(), Arc::new(reporter), clock, extras);
@@ -209,18 +189,7 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
     }
     if let Some(offer) = offer {
         offer.put_in_place()?;
-        let (handed_over, shutdown, unseen) =
-            (Shutdown::default(), shutdown.clone(), unseen.clone());
-        tokio::spawn(async move {
-            let waiting = offer.wait(sockets, handed_over.clone());
-            tokio::select! {
-                () = waiting => {}
-                // Who is told to stop hands nothing over any more.
-                () = shutdown.triggered() => return,
-            }
-            unseen.trigger();
-            shutdown.trigger();
-        });
+        tokio::spawn(hand_over(offer, sockets, shutdown.clone(), unseen.clone()));
     }
     if let Some(before) = before {
         before.ready().await;
@@ -228,58 +197,45 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
     Ok(Guard { address, metrics, service, shutdown, unseen, drain: options.tuning.drain, tasks })
 }
 
-impl Doors {
-    async fn open(options: &GuardOptions) -> Result<Self, ServiceError> {
-        let mut before = match &options.handover {
-            Some(path) => handover::take(path).await?,
-            None => None,
-        };
-        let handed = before.as_mut().map(|taken| &mut taken.sockets);
-        let mut handed = handed.map(std::mem::take).unwrap_or_default();
-        let calls = match &options.activation {
-            Some(activation) => {
-                let failed = |error: &io::Error| ServiceError::of(ErrorCode::Failed, error);
-                TcpListener::from_std(activation.socket()?).map_err(|error| failed(&error))?
-            }
-            None => bound(&mut handed, options.listen, "--listen").await?,
-        };
-        let metrics = match options.metrics {
-            Some(address) => Some(bound(&mut handed, address, "--metrics").await?),
-            None => None,
-        };
-        Ok(Self { calls, metrics, before })
-    }
-}
-
-/// The socket that was handed over for an address, or a new one.
-async fn bound(
-    handed: &mut Vec<std::net::TcpListener>,
-    address: SocketAddr,
-    flag: &'static str,
-) -> Result<TcpListener, ServiceError> {
-    let made = match inherit::at(handed, address) {
-        Some(listener) => TcpListener::from_std(listener),
-        None => TcpListener::bind(address).await,
-    };
-    made.map_err(|error| {
-        ServiceError::new(ErrorCode::Failed, format!("cannot listen on {address}"))
-            .caused_by(&error)
-            .hint(format!("name another address with {flag} ADDRESS:PORT"))
-    })
-}
-
-/// Waits until the broker was heard: before that, callers are better off with the process before us.
-async fn until_known(gatekeeper: &Gatekeeper) -> Result<(), ServiceError> {
-    const PAUSE: Duration = Duration::from_millis(20);
-    let hearing = async {
-        while gatekeeper.known().is_none_or(|known| known.keys.is_empty()) {
-            tokio::time::sleep(PAUSE).await;
+/// What not every Gatekeeper has.
+async fn extras(
+    options: &GuardOptions,
+    service: &Identity,
+    clock: &Arc<dyn Clock>,
+) -> Result<Extras, ServiceError> {
+    let mut extras = Extras::default();
+    if options.sign_identity {
+        let signer = Signer::new(service);
+        let signer = signer.map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+        if let Some(path) = options.identity_keys.clone() {
+            keys::publish(path, signer.keys()).await?;
         }
-    };
-    tokio::time::timeout(handover::GET_READY, hearing).await.map_err(|_| {
-        let text = "the broker was not heard, so the process before this one goes on";
-        ServiceError::new(ErrorCode::Unavailable, text)
-    })
+        extras.signer = Some(signer);
+    }
+    if let Some(introspect) = options.introspect.clone() {
+        let settings = introspect.settings.clone();
+        let server =
+            Box::new(introspect::Questions(Arc::new(introspect::Server::new(introspect).await?)));
+        let introspection = Introspection::new(settings, service, server, Arc::clone(clock));
+        let none = || ServiceError::new(ErrorCode::Fault, "the system has no randomness");
+        extras.introspection = Some(introspection.ok_or_else(none)?);
+    }
+    Ok(extras)
+}
+
+/// Waits for whoever takes our place, and ends us then; whoever was told to stop before hands nothing over any more.
+async fn hand_over(
+    offer: handover::Offer,
+    sockets: Vec<OwnedFd>,
+    shutdown: Shutdown,
+    unseen: Shutdown,
+) {
+    tokio::select! {
+        () = offer.wait(sockets) => {}
+        () = shutdown.triggered() => return,
+    }
+    unseen.trigger();
+    shutdown.trigger();
 }
 
 fn shown(

@@ -44,7 +44,7 @@ pub(super) use request::TakesTrailers;
 use request::{as_http1, refused};
 use tasks::{Reply, Tasks};
 
-use super::serve::{Answer, Terms, serve_with};
+use super::serve::{Answer, FIRST, Terms, serve_with};
 use crate::Incoming;
 use crate::Limits;
 
@@ -92,11 +92,16 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
+    // Whoever has just connected is about to ask, and has no reason to try again elsewhere.
+    let too_late = async {
+        terms.shutdown.triggered().await;
+        tokio::time::sleep(FIRST).await;
+    };
     let begins = async {
         tokio::select! {
             biased;
             () = terms.cut.given() => None,
-            () = terms.shutdown.triggered() => None,
+            () = too_late => None,
             began = timeout(terms.limits.head, begin(&mut connection)) => began.ok()?.ok(),
         }
     };

@@ -33,7 +33,7 @@ use super::{Cut, Tunnel, close, streaming, tunnel};
 use crate::{Incoming, Limits, Shutdown};
 
 /// After the signal to end, for the first request of a connection.
-const FIRST: Duration = Duration::from_secs(1);
+pub(super) const FIRST: Duration = Duration::from_secs(1);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

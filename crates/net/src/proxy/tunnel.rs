@@ -92,7 +92,7 @@ impl Tunnel {
             read_ahead: Bytes::new(),
         };
         let head = headers::answer_head(StatusCode::OK, upstream.head.headers());
-        Self { head, switches: false, upstream, held: None }
+        Self { head, switches: false, upstream, held: None, moves: None }
     }
 
     /// Keeps `held` until the tunnel has ended, and drops it then.
