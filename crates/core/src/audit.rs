@@ -209,6 +209,10 @@ pub enum Fact {
     ClientRotated { client: String, old_until: String },
     /// A client's secrets are no longer good.
     ClientRemoved { client: String },
+    /// A Gatekeeper is an instance of a service from now on; Forwarders are told.
+    GatekeeperJoined { service: String, address: String },
+    /// It is no longer there.
+    GatekeeperLeft { service: String, address: String },
     /// The daemon started.
     DaemonStarted { version: String },
     /// The daemon stopped in order.

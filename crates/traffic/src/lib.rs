@@ -6,4 +6,5 @@ pub mod forwarder;
 pub mod gatekeeper;
 pub mod http;
 pub mod oauth;
+pub mod registry;
 pub mod token;

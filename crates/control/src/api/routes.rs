@@ -11,7 +11,7 @@ use sealock_core::policy::{Action, Resource};
 use sealock_net::{Incoming, Shutdown};
 
 use super::body::{self, OutBody};
-use super::{CALL, FEED, FOLLOW, Turns, oauth, problem};
+use super::{CALL, FEED, FOLLOW, SERVICES, Turns, oauth, problem};
 use crate::caller::{Caller, Door};
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::{Service, new_request_id};
@@ -26,6 +26,8 @@ pub(crate) struct Routes {
     pub(crate) shutdown: Shutdown,
     /// Whose turn it is, at the door for containers.
     pub(crate) turns: Option<Turns>,
+    /// Whether who is at the other end is in our own network namespace, where loopback is the same for both.
+    pub(crate) here: bool,
 }
 
 impl Routes {
@@ -55,13 +57,14 @@ impl Routes {
             (&Method::POST, CALL) => self.call(request, &caller?).await,
             (&Method::GET, FOLLOW) => self.follow(&request, &caller?).await,
             (&Method::GET, FEED) => self.feed(&request, &caller?).await,
+            (&Method::GET, SERVICES) => self.services(&caller?).await,
             (&Method::GET, "/metrics") => self.metrics(caller?).await,
             (&Method::GET, "/healthz") => {
                 Ok(body::whole(StatusCode::OK, "application/json", r#"{"status":"ok"}"#))
             }
             (&Method::GET, "/ca.crt") => self.bundle().await,
             (&Method::GET, path) if path.starts_with("/crl/") => self.crl(path).await,
-            (_, CALL | FEED | FOLLOW | "/metrics" | "/healthz" | "/ca.crt") => {
+            (_, CALL | FEED | FOLLOW | SERVICES | "/metrics" | "/healthz" | "/ca.crt") => {
                 let mut response = problem(
                     &ServiceError::new(ErrorCode::Usage, "that method is not for this path"),
                     true,

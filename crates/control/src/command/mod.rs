@@ -9,6 +9,7 @@ mod reply;
 mod secret_blob;
 mod secret_text;
 mod secrets;
+mod services;
 mod traffic;
 mod transfer;
 
@@ -34,6 +35,7 @@ pub use secrets::{
     NewValue, OnExisting, SecretAnswer, SecretOutcome, SecretReport, SecretState, SecretWanted,
     VaultBackup, VaultImported, VersionReport, WhichContainer, Whoami,
 };
+pub use services::{InstanceReport, ServiceReport};
 pub use traffic::{
     CallDenied, ClientReport, ClientSecret, TokenClaims, TokenForm, TokenKeyReport, TokenKeys,
     TokenReport, TokenState, TokenWanted, TokensRevoked,
@@ -331,6 +333,8 @@ pub enum Command {
         /// The calls.
         denials: Vec<CallDenied>,
     },
+    /// The services that Forwarders are told of, and their instances.
+    ServiceList,
 }
 
 impl Command {
@@ -392,6 +396,7 @@ impl Command {
             Self::ClientRotate { .. } => "client-rotate",
             Self::ClientRemove { .. } => "client-remove",
             Self::CallsDenied { .. } => "calls-denied",
+            Self::ServiceList => "service-list",
         }
     }
 }

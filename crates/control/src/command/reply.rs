@@ -8,8 +8,8 @@ use sealock_core::{SubjectName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientReport, ClientSecret, SecretAnswer, SecretReport, SecretText, TokenKeys, TokenReport,
-    TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
+    ClientReport, ClientSecret, SecretAnswer, SecretReport, SecretText, ServiceReport, TokenKeys,
+    TokenReport, TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
 };
 
 /// Somebody is in a group.
@@ -478,6 +478,8 @@ pub enum Reply {
     ClientSecret(Box<ClientSecret>),
     /// To `client list`, by name.
     Clients(Vec<ClientReport>),
+    /// To `service list`, by name.
+    Services(Vec<ServiceReport>),
     /// Done, and nothing more to say.
     Done,
 }

@@ -3,6 +3,7 @@
 //! It has no state. Tokens come from the broker: by attestation where the host gives a socket, by certificate, or by a
 //! client's secret.
 
+mod learn;
 mod source;
 
 use std::net::SocketAddr;
@@ -81,6 +82,8 @@ pub struct ForwardOptions {
     pub identity: Option<IdentityFolder>,
     /// Whether each call is written to stdout, as a line of JSON.
     pub access_log: bool,
+    /// Whether services are called too that the broker knows, and that are not among those above.
+    pub learn: bool,
 }
 
 /// A Forwarder that serves.
@@ -109,7 +112,9 @@ impl Report for Log {
 pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError> {
     let mut listeners = Vec::new();
     for (address, service) in &options.routes {
-        if !options.services.iter().any(|known| known.name == *service) {
+        if options.learning().is_none()
+            && !options.services.iter().any(|known| known.name == *service)
+        {
             let text = format!("the route at {address} leads to {service}, which is not listed");
             return Err(ServiceError::new(ErrorCode::Usage, text)
                 .hint(format!("list it with --service {service}=HOST:PORT")));
@@ -130,6 +135,7 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
         Asker::Secret { trust_domain, .. } => trust_domain.clone(),
     };
     let directory = directory(&options, &domain)?;
+    let (own, learning) = (directory.clone(), options.learning());
     let (trust, seen) = trust(options.identity.clone(), ca(&options.asker)).await?;
     let broker = Arc::new(Broker::new(&options)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -154,6 +160,10 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
                 tracing::error!(%error, "a listener ends");
             }
         });
+    }
+    if let Some(broker) = learning {
+        let learner = learn::Learner { forwarder: Arc::clone(&forwarder), broker, own, domain };
+        tasks.spawn(learner.run(shutdown.clone()));
     }
     if let Some(identity) = options.identity {
         let ca = ca(&options.asker);
@@ -258,6 +268,14 @@ impl Forwarding {
 }
 
 impl ForwardOptions {
+    /// From whom it is learnt which services there are.
+    fn learning(&self) -> Option<Link> {
+        match &self.asker {
+            Asker::Link(link) if self.learn => Some(link.clone()),
+            _ => None,
+        }
+    }
+
     /// The client's secret, where tokens are asked for with one.
     fn secret(&self) -> Option<ClientSecret> {
         match &self.asker {

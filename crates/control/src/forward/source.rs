@@ -19,8 +19,8 @@ use crate::error::{ErrorCode, ServiceError};
 pub(super) struct Broker {
     way: Way,
     identity: Option<IdentityFolder>,
-    /// Those that are called over TLS, so that a token for them can be bound to our certificate.
-    bound: HashSet<String>,
+    /// Those that are called in clear text, where a token that is bound to our certificate would be worth nothing.
+    plain: HashSet<String>,
 }
 
 enum Way {
@@ -37,9 +37,9 @@ impl Broker {
                 return Err(ServiceError::new(ErrorCode::Fault, "a secret went missing"));
             }
         };
-        let over_tls = options.services.iter().filter(|service| !service.plain);
-        let bound = over_tls.map(|service| service.name.clone()).collect();
-        Ok(Self { way, identity: options.identity.clone(), bound })
+        let plain = options.services.iter().filter(|service| service.plain);
+        let plain = plain.map(|service| service.name.clone()).collect();
+        Ok(Self { way, identity: options.identity.clone(), plain })
     }
 
     async fn fetch(&self, audience: &Identity) -> Result<Fresh, ServiceError> {
@@ -78,7 +78,7 @@ impl Broker {
         audience: &Identity,
     ) -> Result<Option<String>, ServiceError> {
         let (Link::Socket(_), Some(identity)) = (link, &self.identity) else { return Ok(None) };
-        if !self.bound.contains(audience.name()) {
+        if self.plain.contains(audience.name()) {
             return Ok(None);
         }
         let identity = identity.clone();

@@ -22,10 +22,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-pub use crate::client::link::{IdentityFolder, Link};
+pub use crate::client::link::{Advertise, IdentityFolder, Link};
 use crate::command::{Command, Reply};
 use crate::error::{ErrorCode, ServiceError};
 pub(crate) use access_log::AccessLog;
+pub(crate) use follow::spread;
 
 /// Between two tries to learn who we are.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -49,6 +50,8 @@ pub struct GuardOptions {
     pub staleness: Staleness,
     /// Whether each call is written to stdout, as a line of JSON.
     pub access_log: bool,
+    /// Where Forwarders are told that it is, with the port that was taken if it is none.
+    pub advertise: Advertise,
 }
 
 /// Where the app is.
@@ -88,6 +91,19 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         None => None,
     };
     let service = service(&options).await?;
+    let advertise = match options.advertise {
+        // A Forwarder that is told of somebody speaks TLS with them.
+        Advertise::At(_) if tls.is_none() => {
+            return Err(ServiceError::new(
+                ErrorCode::Usage,
+                "a Gatekeeper over plain HTTP is told to nobody",
+            )
+            .hint("name it at the Forwarder: --plain NAME=ADDRESS:PORT"));
+        }
+        Advertise::Listening(_) if tls.is_none() => Advertise::No,
+        Advertise::Listening(_) => Advertise::Listening(address),
+        other => other,
+    };
     let app = match options.upstream {
         GuardedApp::Tcp(address) => Address::Tcp(address),
         GuardedApp::Unix(path) => Address::Unix(path),
@@ -104,6 +120,7 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         Arc::clone(&gatekeeper),
         options.broker,
         service.clone(),
+        advertise,
         shutdown.clone(),
     ));
     let server = tls.as_ref().map(tls::ServiceTls::server);

@@ -19,6 +19,7 @@ mod groups;
 mod identities;
 mod names;
 mod policy;
+mod registrar;
 mod request;
 mod secret_reader;
 mod secret_source;
@@ -44,6 +45,7 @@ pub(crate) use broker::{TokenAsked, broker_error, lasting};
 pub(crate) use feed::Said;
 pub use folder::PolicyFolder;
 pub use policy::check_policy;
+pub(crate) use registrar::Seat;
 pub use request::new_request_id;
 pub use source::PolicySource;
 pub use status::{DaemonView, Watched};
@@ -124,6 +126,7 @@ pub struct Service {
     sessions: Sessions,
     attester: OnceLock<Arc<Attester>>,
     regrouped: AtomicU64,
+    registrar: registrar::Registrar,
     _lock: Lock,
 }
 
@@ -161,6 +164,7 @@ impl Service {
             sessions: Sessions::default(),
             attester: OnceLock::new(),
             regrouped: AtomicU64::new(0),
+            registrar: registrar::Registrar::new(),
             opening,
             _lock: lock,
         }))
@@ -291,6 +295,7 @@ impl Service {
             Command::CallsDenied { service, denials } => {
                 self.calls_denied(caller, request, &service, &denials)
             }
+            Command::ServiceList => self.service_list(caller, request),
         }
     }
 

@@ -88,10 +88,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::ClientRotate { .. } => (52, Guard::Policy),
         Command::ClientRemove { .. } => (53, Guard::Policy),
         Command::CallsDenied { .. } => (54, Guard::Policy),
+        Command::ServiceList => (55, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 55;
+const COMMANDS: usize = 56;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -145,6 +146,7 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
             event: OfferEvent::Taken { peer: "10.0.0.1".into(), sha256: "0".repeat(64) },
         },
         Command::Status,
+        Command::ServiceList,
         Command::AuditTail { after: None, limit: 10 },
         Command::AuditVerify,
         Command::AuditExport { from: 1, limit: 10 },

@@ -17,6 +17,8 @@ mod presets;
 #[cfg(test)]
 mod scratch;
 #[cfg(test)]
+mod services;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod transfers;

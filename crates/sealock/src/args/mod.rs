@@ -8,6 +8,7 @@ mod host;
 mod quick;
 mod run;
 mod secrets;
+mod services;
 mod traffic;
 
 use std::ffi::OsString;
@@ -33,6 +34,7 @@ pub(crate) use secrets::{
     OnExistingArg, SecretCommand, SecretExportArgs, SecretGetArgs, SecretImportArgs,
     SecretPurgeArgs, SecretSetArgs, SecretVersionArgs, WorkloadCommand,
 };
+pub(crate) use services::ServiceCommand;
 pub(crate) use traffic::{
     Broker, ClientAddArgs, ClientCommand, ClientRotateArgs, ForwarderArgs, GatekeeperArgs,
     TokenArgs, TokenCommand, TokenRevokeArgs,
@@ -144,6 +146,9 @@ pub(crate) enum Command {
     /// Who may ask for tokens with a secret
     #[command(subcommand)]
     Client(ClientCommand),
+    /// The services that Forwarders are told of
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Docker's daemon and clients: mutual TLS from our authority
     #[command(subcommand)]
     Docker(DockerCommand),

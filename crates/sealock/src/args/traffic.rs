@@ -177,16 +177,21 @@ pub(crate) struct GatekeeperArgs {
     /// Do not write a line of JSON for each call
     #[arg(long)]
     pub(crate) no_access_log: bool,
+    /// Where Forwarders are told that it is, or `off` [default: the address of --listen, or the one from which a broker over
+    /// HTTPS is reached; no loopback address, and nothing with --plain]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<String>,
 }
 
 /// `sealock forwarder`
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A Forwarder takes an app's plain calls and sends them on with a token of ours: to services that are listed, and to
-nobody else. As an HTTP proxy it is told by HTTP_PROXY or `curl -x`; a local port needs nothing of the app. Whoever may
+nobody else. Listed is what is named here, and what the broker knows and gives us tokens for (`sealock service list`). As an HTTP proxy it is told by HTTP_PROXY or `curl -x`; a local port needs nothing of the app. Whoever may
 connect calls as we do: it serves this host's loopback only.
 
 Examples:
+  sealock forwarder --listen 127.0.0.1:3128 --identity /run/sealock/certs/shop
   sealock forwarder --listen 127.0.0.1:3128 --service orders=orders.internal:8443 --identity /run/sealock/certs/shop
   sealock forwarder --route 127.0.0.1:5000=orders --service orders=10.0.0.5:8443 --service orders=10.0.0.6:8443 \\
       --broker https://broker:8443 --identity ~/.sealock/me
@@ -231,6 +236,9 @@ pub(crate) struct ForwarderArgs {
     /// Do not write a line of JSON for each call
     #[arg(long)]
     pub(crate) no_access_log: bool,
+    /// Call nobody but those that are named here: do not ask the broker which services there are
+    #[arg(long)]
+    pub(crate) no_directory: bool,
 }
 
 fn named_address(text: &str) -> Result<(String, String), String> {

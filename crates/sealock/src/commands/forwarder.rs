@@ -75,5 +75,6 @@ fn options(arguments: ForwarderArgs) -> Result<ForwardOptions, Failure> {
         asker,
         identity,
         access_log: !arguments.no_access_log,
+        learn: !arguments.no_directory,
     })
 }

@@ -1,6 +1,6 @@
 //! `sealock gatekeeper`
 
-use sealock_control::guard::{GuardOptions, IdentityFolder, Link, guard};
+use sealock_control::guard::{Advertise, GuardOptions, IdentityFolder, Link, guard};
 
 use super::up::log_to_stderr;
 use crate::args::{Broker, GatekeeperArgs, Global};
@@ -32,6 +32,11 @@ pub(crate) fn run(
         identity: identity.filter(|_| !arguments.plain),
         staleness: arguments.stale,
         access_log: !arguments.no_access_log,
+        advertise: match arguments.advertise.as_deref() {
+            None => Advertise::Listening(arguments.listen),
+            Some("off") => Advertise::No,
+            Some(at) => Advertise::At(at.to_owned()),
+        },
     };
     let scheme = if options.identity.is_some() { "https" } else { "http" };
     // For what is beside the calls, which have runtimes of their own.

@@ -19,6 +19,7 @@ mod reference;
 mod run;
 mod secrets;
 mod send;
+mod services;
 pub(crate) mod session;
 mod status;
 mod summon;
@@ -65,6 +66,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Forwarder(arguments) => forwarder::run(arguments, &global, printer)?,
         Command::Token(arguments) => token::run(arguments, &session()?, printer)?,
         Command::Client(command) => client::run(command, &session()?, printer)?,
+        Command::Service(command) => services::run(&command, &session()?, printer)?,
         Command::Docker(command) => return docker::run(command, &global, printer),
         Command::Audit(command) => audit::run(command, &session()?, printer)?,
         Command::Policy(command) => policy::run(command, &session()?, printer)?,
