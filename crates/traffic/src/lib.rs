@@ -7,4 +7,5 @@ pub mod gatekeeper;
 pub mod http;
 pub mod oauth;
 pub mod registry;
+pub mod sdf;
 pub mod token;

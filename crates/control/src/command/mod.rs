@@ -338,6 +338,26 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether a Token Broker alone does it, for others than this host's administrator.
+    pub const fn is_of_broker(&self) -> bool {
+        matches!(
+            self,
+            Self::Whoami
+                | Self::Status
+                | Self::TokenIssue(_)
+                | Self::TokenIntrospect { .. }
+                | Self::TokenRevoke(_)
+                | Self::TokenKeys
+                | Self::TokenRotateKey
+                | Self::ClientAdd { .. }
+                | Self::ClientList
+                | Self::ClientRotate { .. }
+                | Self::ClientRemove { .. }
+                | Self::CallsDenied { .. }
+                | Self::ServiceList
+        )
+    }
+
     /// The stable name, such as `cert-issue`.
     pub fn name(&self) -> &'static str {
         match self {

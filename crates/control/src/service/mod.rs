@@ -54,7 +54,7 @@ use crate::attest::Attester;
 use crate::caller::{Caller, Door};
 use crate::command::{Command, Reply};
 use crate::config::{Config, Environment};
-use crate::daemon::Sessions;
+use crate::daemon::{Planes, Sessions};
 use crate::error::{ErrorCode, ServiceError};
 use crate::metrics::Metrics;
 use crate::state::{Lock, StateFolder};
@@ -87,6 +87,8 @@ pub struct Opening {
     pub passphrases: Passphrases,
     /// The host's name, for the default trust domain and the API's certificate.
     pub hostname: String,
+    /// Which planes are there, at the doors for others. A daemon sets it.
+    pub planes: Planes,
 }
 
 impl std::fmt::Debug for Opening {
@@ -103,7 +105,9 @@ impl Opening {
             Err(ServiceError::new(ErrorCode::Usage, "a passphrase is needed")
                 .hint("give --passphrase-file FILE"))
         });
-        Self { state, config, environment, clock: Arc::new(SystemClock), passphrases, hostname }
+        let clock = Arc::new(SystemClock);
+        let planes = Planes::All;
+        Self { state, config, environment, clock, passphrases, hostname, planes }
     }
 }
 

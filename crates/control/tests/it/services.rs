@@ -9,7 +9,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Request, StatusCode};
 use sealock_control::command::{Files, Issue, Names, ServiceReport};
 use sealock_control::config::{Config, Environment};
-use sealock_control::daemon::{Daemon, up};
+use sealock_control::daemon::{Daemon, broker, up};
 use sealock_control::forward::{Asker, ForwardOptions, Forwarding, ServiceAt, forward};
 use sealock_control::guard::{
     Advertise, Guard, GuardOptions, GuardedApp, IdentityFolder, Link, Staleness, guard,
@@ -371,5 +371,53 @@ async fn only_a_services_own_gatekeeper_joins_and_only_where_somebody_would_dial
     assert_eq!(changes(&daemon).len(), 1);
     let error = daemon.service().handle(&nobody(), Command::ServiceList).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Denied);
+    end(daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_alone_gives_tokens_and_nothing_else_to_others() {
+    let world = World::new("workload.socket = \"off\"");
+    let daemon = world.up().await;
+    let (orders, shop) =
+        (world.identity(&daemon, "orders").await, world.identity(&daemon, "shop").await);
+    let ca = roots(&daemon).await;
+    let folder = world.scratch.path().join("identities/admin");
+    end(daemon).await;
+    let daemon = broker(world.opening()).await.unwrap();
+    let started = daemon.started();
+    assert!(started.api.is_some() && started.gateway.is_none());
+    assert!(started.gateway_socket.is_none() && started.workload.is_none());
+    let error = up(world.opening()).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Conflict, "one writer");
+    // What it is there for.
+    let (forwarder, listen) = (world.forwarder(&shop, Vec::new()).await, free());
+    let guard = world.guard(&orders, listen).await;
+    answers(&forwarder, "orders", 200).await;
+    // The administrator too has no more than that over the network, and everything on the host.
+    let read = |file: &str| std::fs::read(folder.join(file)).unwrap();
+    let (chain, key) = (read("tls.crt"), read("tls.key"));
+    let mut admin = connect(&daemon, &ca, Some((&chain, &key))).await.unwrap();
+    for (command, status) in [
+        (crate::scratch::issue("web"), StatusCode::NOT_FOUND),
+        (Command::SecretList { path: None, after: None, limit: 1 }, StatusCode::NOT_FOUND),
+        (Command::PolicyReload, StatusCode::NOT_FOUND),
+        (Command::ServiceList, StatusCode::OK),
+        (Command::ClientList, StatusCode::OK),
+        (Command::Whoami, StatusCode::OK),
+    ] {
+        let body = serde_json::to_string(&command).unwrap();
+        let answer = send(&mut admin, "POST", "/v1/call", &body).await;
+        assert_eq!(answer.0, status, "{}", command.name());
+    }
+    let follow = send(&mut admin, "GET", "/v1/audit/follow", "").await;
+    assert_ne!(follow.0, StatusCode::OK);
+    let local = sealock_control::Client::new(world.opening());
+    assert!(matches!(local.call(crate::scratch::issue("web")).await.unwrap(), Reply::Files(_)));
+    let Reply::Status(status) = local.call(Command::Status).await.unwrap() else {
+        panic!("no status")
+    };
+    assert!(status.daemon && status.engine.is_none() && status.containers.is_empty());
+    stopped(forwarder).await;
+    ended(guard).await;
     end(daemon).await;
 }

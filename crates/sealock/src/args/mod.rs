@@ -34,7 +34,7 @@ pub(crate) use secrets::{
     OnExistingArg, SecretCommand, SecretExportArgs, SecretGetArgs, SecretImportArgs,
     SecretPurgeArgs, SecretSetArgs, SecretVersionArgs, WorkloadCommand,
 };
-pub(crate) use services::ServiceCommand;
+pub(crate) use services::{BrokerArgs, ImportArgs, ServiceCommand};
 pub(crate) use traffic::{
     Broker, ClientAddArgs, ClientCommand, ClientRotateArgs, ForwarderArgs, GatekeeperArgs,
     TokenArgs, TokenCommand, TokenRevokeArgs,
@@ -106,6 +106,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Start the Docker gateway alone: no labels, and no API unless it is asked for
     Gateway(GatewayArgs),
+    /// Start the Token Broker alone: tokens and the directory of services, and nothing else
+    Broker(BrokerArgs),
     /// Make the certificate authority and an admin identity, and nothing else
     Init(InitArgs),
     /// What there is, what is due, what is wrong
@@ -149,6 +151,8 @@ pub(crate) enum Command {
     /// The services that Forwarders are told of
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Carry an sdf.yml of Conjur's Software-Defined Firewall over
+    Import(ImportArgs),
     /// Docker's daemon and clients: mutual TLS from our authority
     #[command(subcommand)]
     Docker(DockerCommand),

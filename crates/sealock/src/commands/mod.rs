@@ -1,6 +1,7 @@
 //! One module for each command: arguments in, a command to the service, its answer out.
 
 mod audit;
+mod broker;
 mod ca;
 mod cert;
 mod client;
@@ -11,6 +12,7 @@ mod forwarder;
 mod gatekeeper;
 mod gateway;
 mod group;
+mod import;
 mod init;
 mod offer;
 mod passphrase;
@@ -50,6 +52,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Init(arguments) => init::run(arguments, &session()?, printer)?,
         Command::Up(arguments) => up::run(arguments, &global, printer)?,
         Command::Gateway(arguments) => gateway::run(arguments, &global, printer)?,
+        Command::Broker(arguments) => broker::run(arguments, &global, printer)?,
         Command::Status(arguments) => return status::run(&arguments, &session()?, printer),
         Command::Ca(command) => ca::run(command, &session()?, printer)?,
         Command::Cert(command) => cert::run(command, &session()?, printer)?,
@@ -66,6 +69,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Forwarder(arguments) => forwarder::run(arguments, &global, printer)?,
         Command::Token(arguments) => token::run(arguments, &session()?, printer)?,
         Command::Client(command) => client::run(command, &session()?, printer)?,
+        Command::Import(arguments) => import::run(&arguments, printer)?,
         Command::Service(command) => services::run(&command, &session()?, printer)?,
         Command::Docker(command) => return docker::run(command, &global, printer),
         Command::Audit(command) => audit::run(command, &session()?, printer)?,
