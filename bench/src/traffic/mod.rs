@@ -1,14 +1,20 @@
 //! Tokens, and calls through a Gatekeeper that checks them: beside nginx before the same app, which checks nothing.
 
 mod load;
+mod revoke;
 mod scene;
+
+use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::Settings;
 use crate::table::{Figure, Table};
+use revoke::Crowd;
 use scene::Scene;
 
+/// Gatekeepers that all hear of a revocation.
+const GATEKEEPERS: usize = 100;
 /// Callers, each with a token of its own, and a rule.
 const CALLERS: usize = 1000;
 
@@ -34,6 +40,18 @@ pub(crate) fn run(settings: &Settings, table: &mut Table) -> Result<()> {
         table.against(format!("{what}, p99"), p99(&ours), (name, p99(&nginx)), 1.0);
         let p50 = |round: &load::Round| Figure::time(round.p50);
         table.beside(format!("{what}, p50"), p50(&ours), (name, p50(&nginx)));
+        let many = if settings.quick { 10 } else { GATEKEEPERS };
+        let crowd = Crowd::start(&scene, settings, many).await?;
+        let mut times = Vec::new();
+        for token in tokens.iter().take(if settings.quick { 1 } else { 5 }) {
+            times.push(crowd.revoke(&scene, token).await?);
+        }
+        let worst = times.into_iter().max().unwrap_or(Duration::MAX);
+        table.budget(
+            format!("a token is revoked until the last of {many} Gatekeepers refuses it, the worst of all rounds"),
+            Figure::time(worst),
+            Figure::time(Duration::from_secs(1)),
+        );
         Ok(())
     })
 }

@@ -89,8 +89,7 @@ impl Scene {
 
     /// A token for each caller, and how many of them are issued in a second.
     pub(super) async fn tokens(&self, settings: &Settings) -> Result<(Vec<String>, f64)> {
-        let broker = Endpoint::Tls(self.api.clone(), Arc::clone(&self.admin));
-        let mut admin = Connection::open(&broker).await?;
+        let mut admin = Connection::open(&self.broker()).await?;
         admin.keep_all();
         let mut secrets = Vec::new();
         for caller in 0..self.callers {
@@ -129,17 +128,12 @@ impl Scene {
 
     /// Starts the Gatekeeper and waits until it lets calls through.
     pub(super) async fn guard(&mut self, settings: &Settings) -> Result<()> {
-        let out = self.folder.path().join("orders");
+        let out = self.file("orders");
         let mut issue = crate::sealock(settings, "cert");
         issue.args(["issue", "orders", "--usage", "client", "--state"]).arg(self.state());
         issue.args(["--uri", &format!("spiffe://{}/service/orders", self.domain)]);
         command(issue.arg("--out").arg(&out))?;
-        let port = self.api.rsplit_once(':').context("no port")?.1;
-        let mut guard = crate::sealock(settings, "gatekeeper");
-        guard.args(["--service", "orders", "--plain", "--no-access-log"]);
-        guard.args(["--listen", &format!("127.0.0.1:{}", self.gatekeeper)]);
-        guard.args(["--upstream", &format!("http://127.0.0.1:{}", self.app)]);
-        guard.args(["--broker", &format!("https://localhost:{port}")]).arg("--identity").arg(&out);
+        let mut guard = self.gatekeeper_at(settings, self.gatekeeper)?;
         let log = fs::File::create(self.folder.path().join("guard.log"))?;
         guard.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.processes.push(Process::new(guard.spawn().context("cannot start the Gatekeeper")?));
@@ -160,6 +154,27 @@ impl Scene {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// A Gatekeeper of the service, with the certificate that [`Scene::guard`] has made.
+    pub(super) fn gatekeeper_at(&self, settings: &Settings, at: u16) -> Result<Command> {
+        let port = self.api.rsplit_once(':').context("no port")?.1;
+        let mut guard = crate::sealock(settings, "gatekeeper");
+        guard.args(["--service", "orders", "--plain", "--no-access-log"]);
+        guard.args(["--listen", &format!("127.0.0.1:{at}")]);
+        guard.args(["--upstream", &format!("http://127.0.0.1:{}", self.app)]);
+        guard.args(["--broker", &format!("https://localhost:{port}")]);
+        guard.arg("--identity").arg(self.file("orders"));
+        Ok(guard)
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// As the administrator.
+    pub(super) fn broker(&self) -> Endpoint {
+        Endpoint::Tls(self.api.clone(), Arc::clone(&self.admin))
     }
 
     pub(super) fn calls(&self, tokens: &[String]) -> Vec<Vec<u8>> {

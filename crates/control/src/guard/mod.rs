@@ -90,8 +90,7 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         Some(identity) => Some(tls::ServiceTls::new(identity.clone()).await?),
         None => None,
     };
-    let service = service(&options).await?;
-    let advertise = match options.advertise {
+    let advertise = match &options.advertise {
         // A Forwarder that is told of somebody speaks TLS with them.
         Advertise::At(_) if tls.is_none() => {
             return Err(ServiceError::new(
@@ -100,10 +99,20 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
             )
             .hint("name it at the Forwarder: --plain NAME=ADDRESS:PORT"));
         }
+        // Whether loopback is the same for both, the broker knows.
+        Advertise::At(at) => Advertise::At(
+            sealock_traffic::registry::Address::read(at, true)
+                .map_err(|error| {
+                    ServiceError::of(ErrorCode::Usage, &error)
+                        .hint("--advertise HOST:PORT, at which Forwarders reach it, or off")
+                })?
+                .to_string(),
+        ),
         Advertise::Listening(_) if tls.is_none() => Advertise::No,
         Advertise::Listening(_) => Advertise::Listening(address),
-        other => other,
+        other => other.clone(),
     };
+    let service = service(&options).await?;
     let app = match options.upstream {
         GuardedApp::Tcp(address) => Address::Tcp(address),
         GuardedApp::Unix(path) => Address::Unix(path),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, StatusCode};
-use sealock_control::command::{Files, Issue, Names, ServiceReport};
+use sealock_control::command::{Files, Issue, Names, ServiceReport, TokenWanted, TokensRevoked};
 use sealock_control::config::{Config, Environment};
 use sealock_control::daemon::{Daemon, broker, up};
 use sealock_control::forward::{Asker, ForwardOptions, Forwarding, ServiceAt, forward};
@@ -21,13 +21,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::api::{Sender, client_of, connect, end, pair, roots, send};
-use crate::scratch::{Scratch, call, nobody, records};
+use crate::scratch::{Scratch, call, nobody, person, records};
 
 const RULES: &str = r#"
 permit(principal == Sealock::Service::"shop", action == Sealock::Action::"Token::Issue",
        resource == Sealock::Service::"orders") when { context has bound && context.bound };
 permit(principal == Sealock::Service::"shop", action == Sealock::Action::"Http::Call",
        resource == Sealock::Service::"orders");
+permit(principal == Sealock::Human::"jo", action in [Sealock::Action::"Token::Issue",
+       Sealock::Action::"Http::Call"], resource == Sealock::Service::"orders");
 "#;
 
 fn free() -> SocketAddr {
@@ -420,4 +422,73 @@ async fn a_broker_alone_gives_tokens_and_nothing_else_to_others() {
     stopped(forwarder).await;
     ended(guard).await;
     end(daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_is_refused_by_every_gatekeeper() {
+    let world = World::new("");
+    let daemon = world.up().await;
+    let orders = world.identity(&daemon, "orders").await;
+    let app = app().await;
+    let mut guards = Vec::new();
+    for _ in 0..10 {
+        let options = GuardOptions {
+            service: "orders".to_owned(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            upstream: GuardedApp::Tcp(app.to_string()),
+            broker: world.link(&orders),
+            identity: None,
+            staleness: Staleness::GoOn,
+            access_log: false,
+            advertise: Advertise::No,
+        };
+        guards.push(guard(options).await.unwrap());
+    }
+    let wanted = TokenWanted { audience: "orders".to_owned(), ..TokenWanted::default() };
+    let service = daemon.service();
+    let mut issued = Vec::new();
+    for _ in 0..2 {
+        let command = Command::TokenIssue(wanted.clone());
+        match service.handle(&person("jo"), command).await.unwrap() {
+            Reply::Token(token) => issued.push(*token),
+            other => panic!("{other:?}"),
+        }
+    }
+    let [revoked, other] = &issued[..] else { panic!("no tokens") };
+    let text = |token: &sealock_control::command::TokenReport| {
+        String::from_utf8(token.token.bytes().expose().to_vec()).unwrap()
+    };
+    let (revoked_text, other_text) = (text(revoked), text(other));
+    for guard in &guards {
+        until_status(guard.address, &revoked_text, 200).await;
+    }
+    call(service, Command::TokenRevoke(TokensRevoked::Id(revoked.id.clone()))).await.unwrap();
+    for guard in &guards {
+        until_status(guard.address, &revoked_text, 401).await;
+    }
+    for guard in guards {
+        assert_eq!(status(guard.address, &other_text).await, 200, "another token is not touched");
+        assert_eq!(status(guard.address, &revoked_text).await, 401);
+        ended(guard).await;
+    }
+    end(daemon).await;
+}
+
+async fn status(at: SocketAddr, token: &str) -> u16 {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let request = format!(
+        "GET /v1 HTTP/1.1\r\nhost: orders\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+async fn until_status(at: SocketAddr, token: &str, wanted: u16) {
+    let began = Instant::now();
+    while status(at, token).await != wanted {
+        assert!(began.elapsed() < Duration::from_secs(60), "{wanted} at {at}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -42,6 +42,7 @@ mod raw;
 mod run;
 mod secrets;
 mod send;
+mod services;
 mod summon;
 mod support;
 mod terminal;
