@@ -35,6 +35,7 @@ pub(crate) struct Peer {
 #[serde(tag = "unit", content = "value", rename_all = "kebab-case")]
 pub(crate) enum Figure {
     Milliseconds(f64),
+    Microseconds(f64),
     PerSecond(f64),
     MebibytesPerSecond(f64),
     Megabytes(f64),
@@ -43,6 +44,10 @@ pub(crate) enum Figure {
 impl Figure {
     pub(crate) fn time(duration: Duration) -> Self {
         Self::Milliseconds(duration.as_secs_f64() * 1000.0)
+    }
+
+    pub(crate) fn short(duration: Duration) -> Self {
+        Self::Microseconds(duration.as_secs_f64() * 1e6)
     }
 
     pub(crate) fn throughput(bytes: u64, duration: Duration) -> Self {
@@ -57,6 +62,7 @@ impl Figure {
     fn ratio(self, other: Self) -> f64 {
         match (self, other) {
             (Self::Milliseconds(ours), Self::Milliseconds(theirs))
+            | (Self::Microseconds(ours), Self::Microseconds(theirs))
             | (Self::Megabytes(ours), Self::Megabytes(theirs)) => theirs / ours,
             (Self::PerSecond(ours), Self::PerSecond(theirs))
             | (Self::MebibytesPerSecond(ours), Self::MebibytesPerSecond(theirs)) => ours / theirs,
@@ -68,6 +74,8 @@ impl Figure {
         match self {
             Self::Milliseconds(value) if value < 10.0 => format!("{value:.2} ms"),
             Self::Milliseconds(value) => format!("{value:.0} ms"),
+            Self::Microseconds(value) if value < 10.0 => format!("{value:.2} µs"),
+            Self::Microseconds(value) => format!("{value:.0} µs"),
             Self::PerSecond(value) => format!("{value:.0} /s"),
             Self::MebibytesPerSecond(value) => format!("{value:.0} MiB/s"),
             Self::Megabytes(value) => format!("{value:.0} MB"),
@@ -126,7 +134,10 @@ impl Table {
         peer: Option<(&str, Figure)>,
         budget: Figure,
     ) {
-        let less = matches!(budget, Figure::Milliseconds(_) | Figure::Megabytes(_));
+        let less = matches!(
+            budget,
+            Figure::Milliseconds(_) | Figure::Microseconds(_) | Figure::Megabytes(_)
+        );
         let sign = if less { '≤' } else { '≥' };
         let met = ours.ratio(budget) >= 1.0;
         let budget = format!("{sign} {}", budget.shown());

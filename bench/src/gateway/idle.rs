@@ -7,14 +7,13 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::scene::Scene;
 use crate::Settings;
 use crate::http::{Connection, Endpoint, request};
-use crate::process::Process;
+use crate::process::{Process, descriptors};
 use crate::table::{Figure, Table};
 
 const STREAMS: u64 = 10_000;
@@ -67,14 +66,6 @@ async fn stream(gateway: &Endpoint) -> Result<Connection> {
     }
     connection.rest();
     Ok(connection)
-}
-
-/// How many this process and its children may have, which is made as many as can be.
-fn descriptors() -> Result<u64> {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit)?;
-    Ok(limit.current.unwrap_or(u64::MAX))
 }
 
 /// An engine that has no events, at this socket, until it is ended.

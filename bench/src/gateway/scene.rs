@@ -15,7 +15,7 @@ use tokio_rustls::rustls::ClientConfig;
 use crate::Settings;
 use crate::http::Endpoint;
 use crate::measure::command;
-use crate::process::{Process, until};
+use crate::process::{Process, resident, until};
 
 /// An installation with a running daemon.
 pub(super) struct Scene {
@@ -80,10 +80,7 @@ impl Scene {
 
     /// Memory of the daemon that is in use now.
     pub(super) fn resident(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.daemon.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmRSS")?;
-        Ok(kib.trim().parse::<u64>()? << 10)
+        resident(self.daemon.id())
     }
 
     fn endpoint(&self, address: &str) -> Endpoint {

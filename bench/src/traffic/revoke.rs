@@ -1,7 +1,5 @@
 //! How long a revocation takes until the last of many Gatekeepers refuses.
 
-use std::fs;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,43 +12,64 @@ use crate::Settings;
 use crate::gateway::free_port;
 use crate::http::{Connection, Endpoint, with_json};
 use crate::process::Process;
+use crate::table::{Figure, Table};
 
 /// Between two calls at each of them: the figure is no finer than this.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Until all serve, or all refuse.
+/// Until all refuse.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// As many Gatekeepers, and the worst of so many rounds.
+const GATEKEEPERS: usize = 100;
+const ROUNDS: usize = 5;
+
+/// A token is revoked, and all of them are called until the last one refuses it.
+pub(super) async fn run(
+    settings: &Settings,
+    scene: &Scene,
+    tokens: &[String],
+    table: &mut Table,
+) -> Result<()> {
+    let (many, rounds) = if settings.quick { (10, 1) } else { (GATEKEEPERS, ROUNDS) };
+    let crowd = Crowd::start(scene, settings, many).await?;
+    let mut worst = Duration::ZERO;
+    // From the end: those that others call with first are still good.
+    for token in tokens.iter().rev().take(rounds) {
+        worst = worst.max(crowd.revoke(scene, token).await?);
+    }
+    let what = format!(
+        "from a revocation until the last of {many} Gatekeepers refuses, the worst of {rounds} rounds"
+    );
+    table.budget(what, Figure::time(worst), Figure::time(Duration::from_secs(1)));
+    Ok(())
+}
+
 /// Gatekeepers of one service, each a process with a feed of its own.
-pub(super) struct Crowd {
+struct Crowd {
     _processes: Vec<Process>,
     endpoints: Vec<Endpoint>,
 }
 
 impl Crowd {
-    pub(super) async fn start(scene: &Scene, settings: &Settings, count: usize) -> Result<Self> {
+    async fn start(scene: &Scene, settings: &Settings, count: usize) -> Result<Self> {
+        let identity = scene.identity_of_orders();
         let (mut processes, mut endpoints) = (Vec::new(), Vec::new());
         for number in 0..count {
             let port = free_port()?;
-            let mut guard = scene.gatekeeper_at(settings, port)?;
-            let log = fs::File::create(scene.file(&format!("guard-{number}.log")))?;
-            guard.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-            processes.push(Process::new(guard.spawn().context("cannot start a Gatekeeper")?));
-            endpoints.push(Endpoint::Tcp(format!("127.0.0.1:{port}")));
+            let mut guard = scene.gatekeeper_at(settings, port, &identity)?;
+            let log = format!("guard-{number}.log");
+            processes.push(scene.start_process(guard.arg("--plain"), &log)?);
+            endpoints.push((Endpoint::Tcp(format!("127.0.0.1:{port}")), log));
         }
-        for endpoint in &endpoints {
-            let end = Instant::now() + PATIENCE;
-            while status(endpoint, &load::request(None)).await.is_none_or(|status| status != 401) {
-                if Instant::now() > end {
-                    bail!("a Gatekeeper does not serve");
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+        for (endpoint, log) in &endpoints {
+            scene.answers(endpoint, 401, log).await?;
         }
+        let endpoints = endpoints.into_iter().map(|(endpoint, _)| endpoint).collect();
         Ok(Self { _processes: processes, endpoints })
     }
 
     /// Revokes the token, and calls at all of them until the last one refuses it.
-    pub(super) async fn revoke(&self, scene: &Scene, token: &str) -> Result<Duration> {
+    async fn revoke(&self, scene: &Scene, token: &str) -> Result<Duration> {
         let request = Arc::new(load::request(Some(token)));
         let mut connections = Vec::new();
         for endpoint in &self.endpoints {
@@ -61,7 +80,7 @@ impl Crowd {
             }
             connections.push(connection);
         }
-        let mut admin = Connection::open(&scene.broker()).await?;
+        let mut admin = Connection::open(&scene.administrator()).await?;
         let body =
             format!(r#"{{"command":"token-revoke","with":{{"what":"token","of":"{token}"}}}}"#);
         let began = Instant::now();
@@ -99,9 +118,4 @@ async fn until_refused(
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-async fn status(endpoint: &Endpoint, request: &[u8]) -> Option<u16> {
-    let mut connection = Connection::open(endpoint).await.ok()?;
-    connection.ask(request).await.ok().map(|answer| answer.status)
 }

@@ -20,9 +20,11 @@ pub mod daemon;
 mod error;
 pub mod forward;
 pub mod guard;
+pub mod login_code;
 pub mod metrics;
 pub mod rehearsal;
 pub mod service;
+mod sidecar;
 pub mod state;
 
 pub use caller::{ADMIN, Caller, Door};

@@ -40,6 +40,12 @@ struct WatchLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SidecarLabels {
+    role: String,
+    state: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CaLabels {
     certificate: &'static str,
 }
@@ -57,6 +63,8 @@ pub struct Moment {
     pub next_expiry: Option<f64>,
     /// What the watcher has counted since the start.
     pub watch: Vec<(&'static str, u64)>,
+    /// What labels ask for on the way of calls, by role and state.
+    pub sidecars: Vec<(String, String)>,
     /// The loaded policy.
     pub policy_epoch: u64,
     /// The last audit record.
@@ -76,6 +84,7 @@ pub struct Metrics {
     delivered: Counter,
     watch: Family<WatchLabels, Counter>,
     alarms: Family<AlarmLabels, Gauge>,
+    sidecars: Family<SidecarLabels, Gauge>,
     engine_up: Gauge,
     ca_expiry: Family<CaLabels, Gauge<f64, AtomicU64>>,
     next_expiry: Gauge<f64, AtomicU64>,
@@ -103,6 +112,7 @@ impl Metrics {
             delivered: Counter::default(),
             watch: Family::default(),
             alarms: Family::default(),
+            sidecars: Family::default(),
             engine_up: Gauge::default(),
             ca_expiry: Family::default(),
             next_expiry: Gauge::default(),
@@ -138,6 +148,8 @@ impl Metrics {
         let watch = "What happened to labelled certificates and secrets, by event";
         registry.register("watch_events", watch, self.watch.clone());
         registry.register("alarms", "Standing alarms, by alarm", self.alarms.clone());
+        let sidecars = "Gatekeepers and Forwarders that labels ask for, by role and state";
+        registry.register("sidecars", sidecars, self.sidecars.clone());
         registry.register(
             "engine_up",
             "Whether the engine answers: 1 or 0",
@@ -162,6 +174,7 @@ impl Metrics {
             alarms: vec![String::new()],
             ca_expiry: vec![("root", 0.0)],
             watch: vec![("delivered", 0)],
+            sidecars: vec![(String::new(), String::new())],
             ..Moment::default()
         });
         let mut kinds = std::collections::BTreeMap::new();
@@ -237,6 +250,11 @@ impl Metrics {
         for alarm in &moment.alarms {
             self.alarms.get_or_create(&AlarmLabels { alarm: alarm.clone() }).inc();
         }
+        self.sidecars.clear();
+        for (role, state) in &moment.sidecars {
+            let labels = SidecarLabels { role: role.clone(), state: state.clone() };
+            self.sidecars.get_or_create(&labels).inc();
+        }
         for (certificate, expiry) in &moment.ca_expiry {
             self.ca_expiry.get_or_create(&CaLabels { certificate }).set(*expiry);
         }
@@ -264,7 +282,8 @@ mod tests {
         metrics.issued();
         let alarms = vec!["not-served".to_owned(), "not-served".to_owned()];
         let watch = vec![("deliveries", 3)];
-        let moment = Moment { engine_up: true, alarms, watch, ..Moment::default() };
+        let sidecars = vec![("gatekeeper".to_owned(), "serving".to_owned())];
+        let moment = Moment { engine_up: true, alarms, watch, sidecars, ..Moment::default() };
         let text = metrics.render(&moment);
         for line in [
             "sealock_commands_total{command=\"cert-issue\",outcome=\"denied\"} 1",
@@ -274,6 +293,7 @@ mod tests {
             "sealock_alarms{alarm=\"not-served\"} 2",
             "sealock_engine_up 1",
             "sealock_watch_events_total{event=\"deliveries\"} 3",
+            "sealock_sidecars{role=\"gatekeeper\",state=\"serving\"} 1",
         ] {
             assert!(text.contains(line), "{line} is missing in {text}");
         }

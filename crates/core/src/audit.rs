@@ -209,6 +209,22 @@ pub enum Fact {
     ClientRotated { client: String, old_until: String },
     /// A client's secrets are no longer good.
     ClientRemoved { client: String },
+    /// A Gatekeeper or Forwarder that labels ask for was made beside a container.
+    SidecarMade { sidecar: String, role: String, container: String, acts_as: String },
+    /// It is gone, and acts for nobody.
+    SidecarRemoved { sidecar: String, role: String, container: String, reason: String },
+    /// A client signs who it is, with these keys and no others.
+    ClientKeysChanged { client: String, keys: Vec<String> },
+    /// Somebody who waited to be let in was told yes; `client` and `origin` say by which program and from where.
+    LoginConfirmed { user: String, client: String, origin: String },
+    /// Or no.
+    LoginDenied { client: String, origin: String },
+    /// Somebody was given a code for a certificate.
+    LoginInvited { user: String, expires: String },
+    /// A code was used; `by` is `device` or `invite`.
+    LoginDone { user: String, by: String },
+    /// Somebody's codes are worth nothing, and their certificates are not renewed.
+    LoginRevoked { user: String },
     /// A Gatekeeper is an instance of a service from now on; Forwarders are told.
     GatekeeperJoined { service: String, address: String },
     /// It is no longer there.

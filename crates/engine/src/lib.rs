@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod exec;
 mod scratch;
+mod sidecar;
 mod tls;
 mod url;
 
@@ -35,6 +36,7 @@ pub use error::EngineError;
 pub use events::{EngineEvent, EventKind};
 pub use exec::{Exec, ExecHandle, ExecInput, ExecOutput, ExecRequest, Output, Ran};
 pub use scratch::{Labelled, ScratchContainer};
+pub use sidecar::{Listed, Sidecar};
 pub use tls::{TlsFiles, TlsMaterial};
 pub use url::EngineUrl;
 

@@ -1,6 +1,6 @@
 //! What every door and every caller of ours has in common on the network: TLS settings, a certificate that
 //! can be replaced while connections are open, an accept loop that survives, limits, draining, and a
-//! forwarding engine for HTTP/1.1.
+//! forwarding engine for HTTP/1.1 and HTTP/2.
 //!
 //! An attacker is whoever can connect: they control every byte, how slowly it comes, and how many
 //! connections there are. So each phase has a deadline, each size a bound, and the accept loop goes on when

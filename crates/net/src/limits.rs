@@ -15,6 +15,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Header fields of a request.
     pub headers: usize,
+    /// Requests at once on one connection of HTTP/2.
+    pub streams: usize,
     /// For the next piece of a request's body, while it is waited for.
     pub body: Duration,
     /// For the next piece of an answer to be taken by the peer.
@@ -31,6 +33,7 @@ impl Default for Limits {
             head: Duration::from_secs(15),
             head_bytes: 32 * 1024,
             headers: 64,
+            streams: 100,
             body: Duration::from_secs(120),
             write: Duration::from_secs(60),
             drain: Duration::from_secs(10),

@@ -1,4 +1,4 @@
-//! Forwards HTTP/1.1: between clients that nobody trusts and a server that they may use only as far as a
+//! Forwards HTTP/1.1 and HTTP/2: between clients that nobody trusts and a server that they may use only as far as a
 //! handler lets them.
 //!
 //! ```text
@@ -8,6 +8,7 @@
 //!
 //! - [`sniff`] tells TLS from everything else by one byte, and answers everything else.
 //! - [`serve`] reads requests strictly and gives them to a handler, which answers or begins a [`Tunnel`].
+//! - [`serve_http2`] and [`serve_either`] do so over HTTP/2, without tunnels.
 //! - [`Upstream`] forwards what the handler made of a request, or upgrades a connection.
 //! - [`Cut`] ends a connection at once, whatever it does.
 //!
@@ -28,6 +29,9 @@
 //! A client that ends its side of a tunnel and then vanishes is noticed when the server says something, as
 //! with the server itself: nothing is read from it any more.
 //!
+//! Over HTTP/2 a client is many: each request is cut by itself ([`Cut::of_stream`]), and a body that does not come is
+//! waited for as long as the answer goes on. Trailers pass only from HTTP/2 to HTTP/2.
+//!
 //! CONNECT is refused, but where [`Terms::connect`] has it shown to the handler.
 //!
 //! HTTP/1.0 is answered without keep-alive, and a streamed body ends with the connection; over TLS, one that
@@ -39,6 +43,7 @@ mod framing;
 pub mod fuzz;
 mod guard;
 mod headers;
+mod http2;
 mod outbox;
 mod serve;
 mod sniff;
@@ -50,10 +55,11 @@ mod upstream;
 pub use cut::Cut;
 pub use framing::Refusal;
 pub use headers::strip_hop_by_hop;
+pub use http2::{serve_either, serve_http2};
 pub use serve::{Answer, Terms, serve};
 pub use sniff::{keep_alive, sniff};
 pub use tunnel::{NoTunnel, Tunnel};
 pub use upstream::{
     Address, Dial, Dialled, RequestBody, Upgrade, Upgraded, Upstream, UpstreamBody, UpstreamError,
-    UpstreamSettings,
+    UpstreamSettings, Versions,
 };

@@ -106,6 +106,44 @@ fn store(roots: &[CertificateDer<'static>]) -> Result<Arc<RootCertStore>, TlsErr
     Ok(Arc::new(store))
 }
 
+/// As ALPN has them (RFC 7301).
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
+pub(crate) const HTTP2: &[u8] = b"h2";
+
+/// What a client offers to speak in the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// HTTP/2, or else HTTP/1.1.
+    Either,
+}
+
+impl Offer {
+    fn protocols(self) -> Vec<Vec<u8>> {
+        let offered: &[&[u8]] = match self {
+            Self::Http1 => &[HTTP1],
+            Self::Http2 => &[HTTP2],
+            Self::Either => &[HTTP2, HTTP1],
+        };
+        offered.iter().map(|name| name.to_vec()).collect()
+    }
+}
+
+/// Has a server speak HTTP/2 with clients that can, and HTTP/1.1 with the others.
+#[must_use]
+pub fn with_http2(mut config: ServerConfig) -> ServerConfig {
+    config.alpn_protocols = Offer::Either.protocols();
+    config
+}
+
+/// Whether the client and we have agreed on HTTP/2.
+pub fn speaks_http2<I>(stream: &TlsStream<I>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(HTTP2)
+}
+
 /// The settings of a server that speaks HTTP/1.1.
 pub fn server_config(
     certificate: Arc<dyn ResolvesServerCert>,
@@ -130,7 +168,7 @@ pub fn server_config(
         ),
     };
     let mut config = builder.with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = Offer::Http1.protocols();
     Ok(config)
 }
 
@@ -152,7 +190,7 @@ pub fn client_config(
         }
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = Offer::Http1.protocols();
     Ok(config)
 }
 
@@ -201,9 +239,23 @@ impl LiveClient {
     where
         I: AsyncRead + AsyncWrite + Unpin,
     {
+        self.connect_for(address, connection, Offer::Http1).await
+    }
+
+    /// As [`LiveClient::connect`], to speak what `offer` says.
+    pub async fn connect_for<I>(
+        &self,
+        address: &str,
+        connection: I,
+        offer: Offer,
+    ) -> io::Result<client::TlsStream<I>>
+    where
+        I: AsyncRead + AsyncWrite + Unpin,
+    {
         let name = ServerName::try_from(host(address))
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        TlsConnector::from(self.0.load_full()).connect(name.to_owned(), connection).await
+        let connector = TlsConnector::from(self.0.load_full());
+        connector.with_alpn(offer.protocols()).connect(name.to_owned(), connection).await
     }
 }
 
@@ -225,8 +277,10 @@ impl fmt::Debug for LiveServer {
     }
 }
 
+mod first;
 mod peer;
 
+pub use first::dangerous_first_contact;
 pub use peer::{ServerIdentity, peer_client_config, server_name};
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use sealock_net::Incoming;
 use sealock_net::proxy::{
     Address, Answer, Dial, Dialled, RequestBody, Terms, Tunnel, Upstream, UpstreamSettings, serve,
 };
+use sealock_net::tls::Offer;
 use support::{expect, rest, send, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -136,7 +137,7 @@ impl fmt::Display for To {
 }
 
 impl Dial for To {
-    fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<Dialled>> + Send + '_>> {
+    fn dial(&self, _: Offer) -> Pin<Box<dyn Future<Output = io::Result<Dialled>> + Send + '_>> {
         Box::pin(async move {
             let address = self.0.ok_or(io::ErrorKind::PermissionDenied)?;
             TcpStream::connect(address).await.map(Dialled::Tcp)

@@ -126,12 +126,13 @@ impl Feed {
         let (said, news) = blocking(move || {
             let caller = of_now(&service, caller)?;
             service.may_guard(&caller, &new_request_id()?, &of)?;
-            let news = service.feed(&of, &mut said)?;
+            let mut news = service.feed(&of, &mut said)?;
+            if let (Some(said), true) = (&said, news.is_empty()) {
+                news.push(service.beat(said)?);
+            }
             Ok((said, news))
         })
         .await?;
-        let beat = said.as_ref().map(Said::beat);
-        let news = if news.is_empty() { beat.into_iter().collect() } else { news };
         self.ready.extend(news.iter().map(|message| Bytes::from(message.to_line())));
         self.said = said;
         Ok(())

@@ -19,6 +19,7 @@ use sealock_net::{Limits, Shutdown, accept_loop, serve_http};
 use tokio::net::{TcpListener, TcpStream};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::oauth_login::Origin;
 use super::routes::{Routes, blocking};
 use crate::caller::Caller;
 use crate::error::{ErrorCode, ServiceError};
@@ -84,7 +85,8 @@ pub async fn serve_api(
             let chain = stream.get_ref().1.peer_certificates();
             let leaf: Option<CertificateDer<'static>> =
                 chain.and_then(|chain| chain.first()).map(|leaf| leaf.clone().into_owned());
-            serve_http(stream, limits, end, |request| {
+            serve_http(stream, limits, end, |mut request| {
+                request.extensions_mut().insert(Origin(peer.ip()));
                 let (routes, leaf) = (routes.clone(), leaf.clone());
                 async move {
                     let caller = caller(&routes.service, leaf).await;

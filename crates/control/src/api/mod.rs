@@ -20,6 +20,7 @@ mod body;
 mod feed;
 mod https;
 mod oauth;
+mod oauth_login;
 mod problem;
 mod routes;
 mod services;

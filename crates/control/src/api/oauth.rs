@@ -10,18 +10,19 @@ use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use sealock_core::Timestamp;
+use sealock_core::{Identity, Timestamp};
 use sealock_net::Incoming;
-use sealock_traffic::broker::ClientName;
+use sealock_traffic::broker::{AssertionFault, BrokerError, ClientName};
 use sealock_traffic::oauth::{
-    Credentials, ENDPOINTS, FORM, Grant, MAXIMUM_FORM, OauthError, OauthFault, TokenQuestion,
-    TokenRequest, metadata,
+    DEVICE, ENDPOINTS, ENROL, FORM, Grant, MAXIMUM_FORM, OauthError, OauthFault, Proof,
+    TokenQuestion, TokenRequest, VERIFICATION, metadata,
 };
 use sealock_traffic::token::{Claims, Profile};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::body::{self, OutBody};
+use super::oauth_login::polled;
 use super::routes::{Routes, blocking};
 use crate::caller::Caller;
 use crate::error::{ErrorCode, ServiceError};
@@ -34,12 +35,12 @@ const KEEP: &str = "public, max-age=60";
 
 /// An answer with a token (RFC 6749 §5.1, RFC 8693 §2.2.1).
 #[derive(Serialize)]
-struct TokenAnswer<'a> {
-    access_token: &'a str,
-    token_type: &'static str,
-    expires_in: u64,
+pub(super) struct TokenAnswer<'a> {
+    pub(super) access_token: &'a str,
+    pub(super) token_type: &'static str,
+    pub(super) expires_in: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    issued_token_type: Option<&'static str>,
+    pub(super) issued_token_type: Option<&'static str>,
 }
 
 /// What a token says (RFC 7662 §2.2).
@@ -80,7 +81,8 @@ struct Asking {
 
 /// Whether a path is one of these.
 pub(super) fn is_of_oauth(path: &str) -> bool {
-    ENDPOINTS.contains(&path) || [AUTHORIZATION_SERVER, OPENID].contains(&path)
+    ENDPOINTS.contains(&path)
+        || [AUTHORIZATION_SERVER, OPENID, DEVICE, ENROL, VERIFICATION].contains(&path)
 }
 
 impl Routes {
@@ -92,7 +94,7 @@ impl Routes {
     ) -> Response<OutBody> {
         let [token, introspect, revoke, jwks] = ENDPOINTS;
         let path = request.uri().path().to_owned();
-        let public = [jwks, AUTHORIZATION_SERVER, OPENID].contains(&path.as_str());
+        let public = [jwks, AUTHORIZATION_SERVER, OPENID, VERIFICATION].contains(&path.as_str());
         let method = if public { Method::GET } else { Method::POST };
         if *request.method() != method {
             let error =
@@ -110,6 +112,9 @@ impl Routes {
             }
             path if path == revoke => ("oauth-revoke", self.revoke(request, caller).await),
             path if path == jwks => ("oauth-jwks", self.jwks().await),
+            DEVICE => ("oauth-device", self.device(request, caller).await),
+            ENROL => ("oauth-enroll", self.enrol(request, caller).await),
+            VERIFICATION => ("login-page", Ok(Self::login_page())),
             _ => ("oauth-metadata", Ok(self.metadata())),
         };
         self.service.metrics().command(name, answer.as_ref().err().map(|error| code(error.fault)));
@@ -124,8 +129,11 @@ impl Routes {
         let (headers, body) = whole_form(request).await?;
         let read = TokenRequest::read(authorization(&headers)?, &body)?;
         self.in_turn(caller, move |service, caller, id| {
-            let asking =
-                asking(service, caller, read.credentials.as_ref(), read.client.as_deref())?;
+            let (proof, client) = (read.proof.as_ref(), read.client.as_deref());
+            if let Grant::Device { code } = &read.grant {
+                return polled(service, proof, client, code, id);
+            }
+            let asking = asking(service, caller, proof, client)?;
             issue(service, &asking, id, &read)
         })
         .await
@@ -139,8 +147,7 @@ impl Routes {
         let (headers, body) = whole_form(request).await?;
         let read = TokenQuestion::read(authorization(&headers)?, &body)?;
         self.in_turn(caller, move |service, caller, id| {
-            let asking =
-                asking(service, caller, read.credentials.as_ref(), read.client.as_deref())?;
+            let asking = asking(service, caller, read.proof.as_ref(), read.client.as_deref())?;
             let claims = service
                 .token_state(&asking.caller, id, &read.token)
                 .map_err(|error| worded(&error, id))?;
@@ -158,8 +165,7 @@ impl Routes {
         let (headers, body) = whole_form(request).await?;
         let read = TokenQuestion::read(authorization(&headers)?, &body)?;
         self.in_turn(caller, move |service, caller, id| {
-            let asking =
-                asking(service, caller, read.credentials.as_ref(), read.client.as_deref())?;
+            let asking = asking(service, caller, read.proof.as_ref(), read.client.as_deref())?;
             service
                 .revoke_token(&asking.caller, asking.client.as_ref(), id, &read.token)
                 .map_err(|error| worded(&error, id))?;
@@ -185,7 +191,7 @@ impl Routes {
     }
 
     /// Does what takes the disk, away from the runtime's threads; containers wait for their turn.
-    async fn in_turn<W>(
+    pub(super) async fn in_turn<W>(
         &self,
         caller: Result<Caller, ServiceError>,
         work: W,
@@ -238,7 +244,7 @@ fn issue(
         client: asking.client.clone(),
     };
     let exchanged = match &read.grant {
-        Grant::ClientCredentials => false,
+        Grant::ClientCredentials | Grant::Device { .. } => false,
         Grant::Exchange { subject } => {
             narrow(service, asking, id, subject, &mut asked)?;
             true
@@ -287,14 +293,14 @@ fn narrow(
     Ok(())
 }
 
-/// Who asks. A secret that is shown counts, and nothing else then: not the certificate, not the container.
+/// Who asks. A secret or an assertion that is shown counts, and nothing else then: not the certificate, not the container.
 fn asking(
     service: &Service,
     caller: Result<Caller, ServiceError>,
-    credentials: Option<&Credentials>,
+    proof: Option<&Proof>,
     client: Option<&str>,
 ) -> Result<Asking, OauthError> {
-    let Some(credentials) = credentials else {
+    let Some(proof) = proof else {
         let caller = caller.map_err(|error| worded(&error, ""))?;
         // RFC 8705 §2: then the name has to be that of the certificate.
         let identity = &caller.principal.identity;
@@ -307,13 +313,7 @@ fn asking(
             _ => Ok(Asking { caller, client: None }),
         };
     };
-    let broker = service.broker().map_err(|error| worded(&error, ""))?;
-    let found = broker
-        .authenticate(&credentials.client, &credentials.secret)
-        .map_err(|error| worded(&broker_error(&error), ""))?;
-    let (name, identity) = found.ok_or_else(|| {
-        OauthError::new(OauthFault::InvalidClient, "there is no such client with this secret")
-    })?;
+    let (name, identity) = authenticated(service, proof, client)?;
     let groups = service.groups_of(&identity).map_err(|error| worded(&error, ""))?;
     let mut asker = Caller::with_secret(identity, groups);
     // A certificate that is shown as well is one that the token can be bound to (RFC 8705 §3).
@@ -321,8 +321,39 @@ fn asking(
     Ok(Asking { caller: asker, client: Some(name) })
 }
 
+/// Which client this is the proof of.
+pub(super) fn authenticated(
+    service: &Service,
+    proof: &Proof,
+    client: Option<&str>,
+) -> Result<(ClientName, Identity), OauthError> {
+    let refused = |text: String| OauthError::new(OauthFault::InvalidClient, text);
+    let broker = service.broker().map_err(|error| worded(&error, ""))?;
+    let failed = |error: BrokerError| worded(&broker_error(&error), "");
+    match proof {
+        Proof::Secret(shown) => broker
+            .authenticate(&shown.client, &shown.secret)
+            .map_err(failed)?
+            .ok_or_else(|| refused("there is no such client with this secret".to_owned())),
+        Proof::Assertion(assertion) => broker
+            .authenticate_by_assertion(assertion, client, |name| service.may_assert(name))
+            .map_err(failed)?
+            .map_err(|fault| match fault {
+                AssertionFault::Unknown => {
+                    refused("there is no such client with a key that has signed this".to_owned())
+                }
+                AssertionFault::Used => refused("the assertion was used before".to_owned()),
+                AssertionFault::Refused(refusal) => refused(format!("of the assertion: {refusal}")),
+                AssertionFault::TooMany => OauthError::new(
+                    OauthFault::TemporarilyUnavailable,
+                    "the client has authenticated too often lately",
+                ),
+            }),
+    }
+}
+
 /// The one Authorization header.
-fn authorization(headers: &HeaderMap) -> Result<Option<&[u8]>, OauthError> {
+pub(super) fn authorization(headers: &HeaderMap) -> Result<Option<&[u8]>, OauthError> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     match (all.next(), all.next()) {
         (header, None) => Ok(header.map(HeaderValue::as_bytes)),
@@ -332,7 +363,7 @@ fn authorization(headers: &HeaderMap) -> Result<Option<&[u8]>, OauthError> {
     }
 }
 
-async fn whole_form(
+pub(super) async fn whole_form(
     request: Request<Incoming>,
 ) -> Result<(HeaderMap, Zeroizing<Vec<u8>>), OauthError> {
     let (head, body) = request.into_parts();
@@ -368,7 +399,7 @@ fn said(claims: Claims) -> Said {
     }
 }
 
-fn json(answer: &impl Serialize) -> Result<Response<OutBody>, OauthError> {
+pub(super) fn json(answer: &impl Serialize) -> Result<Response<OutBody>, OauthError> {
     let body = serde_json::to_vec(answer)
         .map_err(|_| OauthError::new(OauthFault::ServerError, "the answer cannot be written"))?;
     Ok(body::whole(StatusCode::OK, "application/json", body))
@@ -386,7 +417,7 @@ fn refused(error: &OauthError) -> Response<OutBody> {
 }
 
 /// An error of the service as OAuth has it. What is about the inside stays there.
-fn worded(error: &ServiceError, id: &str) -> OauthError {
+pub(super) fn worded(error: &ServiceError, id: &str) -> OauthError {
     let request = error.request.as_deref().unwrap_or(id);
     let worded = match error.code {
         ErrorCode::Denied => OauthError::new(
@@ -395,7 +426,7 @@ fn worded(error: &ServiceError, id: &str) -> OauthError {
         ),
         ErrorCode::Unauthenticated => OauthError::new(
             OauthFault::InvalidClient,
-            "show a client's secret, or a certificate of this authority that is in force",
+            "show a client's secret, a code, or a certificate of this authority that is in force",
         ),
         ErrorCode::Usage => OauthError::new(OauthFault::InvalidRequest, error.message.clone()),
         ErrorCode::NotFound => {

@@ -41,11 +41,13 @@ impl IdentityFolder {
                 .caused_by(error)
                 .hint("the folder has tls.crt, tls.key and ca.crt, as `cert issue` and labels write them")
         };
+        // A login is a link to a folder, and may be replaced while it is read.
+        let folder = self.0.canonicalize().unwrap_or_else(|_| self.0.clone());
         let certificates = |name: &str| {
-            let path = self.0.join(name);
+            let path = folder.join(name);
             certificates(&path).map_err(|error| failed(&path, error.as_ref()))
         };
-        let path = self.0.join("tls.key");
+        let path = folder.join("tls.key");
         let key = PrivateKeyDer::from_pem_file(&path).map_err(|error| failed(&path, &error))?;
         Ok(IdentityFiles { chain: certificates("tls.crt")?, key, roots: certificates("ca.crt")? })
     }
@@ -120,7 +122,7 @@ impl ClientSecret {
             ("client_id", &self.client),
             ("client_secret", secret.trim()),
         ];
-        let (status, body) = wire::form(stream, "/oauth/token", &form).await?;
+        let (status, body) = wire::form(stream, "/oauth/token", None, &form).await?;
         if status == 200 {
             let given: Given = serde_json::from_slice(&body).map_err(|_| {
                 ServiceError::new(ErrorCode::Fault, "the broker's answer cannot be read")
@@ -141,7 +143,7 @@ impl ClientSecret {
 }
 
 /// A connection to the API, its certificate checked.
-async fn connected(
+pub(super) async fn connected(
     address: &str,
     config: rustls::ClientConfig,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ServiceError> {

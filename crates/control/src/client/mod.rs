@@ -3,6 +3,8 @@
 //! same call, the same answer.
 
 pub(crate) mod link;
+pub mod login;
+pub mod site;
 mod still;
 mod wire;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,6 +21,8 @@ use crate::error::{ErrorCode, ServiceError};
 pub(super) const CONNECTING: Duration = Duration::from_secs(5);
 /// How long an answer may take; checking a long audit log does.
 pub(super) const ANSWERING: Duration = Duration::from_secs(600);
+/// How long the answer of a server may take that may be anybody.
+const GETTING: Duration = Duration::from_secs(15);
 /// An inventory of a million certificates fits.
 pub(super) const LONGEST: usize = 1 << 30;
 /// A follower's line.
@@ -109,22 +111,44 @@ pub(super) async fn follow(stream: UnixStream, after: u64) -> Result<Follower, S
 pub(super) async fn form<S>(
     stream: S,
     path: &str,
+    bearer: Option<&str>,
     fields: &[(&str, &str)],
 ) -> Result<(u16, Bytes), ServiceError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method("POST")
         .uri(path)
         .header(HOST, "sealock")
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Full::new(Bytes::from(body)))
         .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+    if let Some(bearer) = bearer {
+        let mut value = HeaderValue::from_str(&format!("Bearer {bearer}"))
+            .map_err(|_| ServiceError::new(ErrorCode::Usage, "that is no code"))?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
     let response = send(stream, request).await?;
     let status = response.status().as_u16();
     Ok((status, whole(response).await?))
+}
+
+/// What a path answers, from a server that may be anybody.
+pub(super) async fn get<S>(stream: S, path: &str, longest: usize) -> Result<Bytes, ServiceError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let asked = async {
+        let response = send(stream, request("GET", path, Vec::new())?).await?;
+        let body = Limited::new(response.into_body(), longest).collect().await;
+        body.map(|body| body.to_bytes()).map_err(|error| broken(error.as_ref()))
+    };
+    tokio::time::timeout(GETTING, asked).await.unwrap_or_else(|_| {
+        Err(ServiceError::new(ErrorCode::Timeout, "the server did not answer in time"))
+    })
 }
 
 /// What a path answers, line by line.

@@ -5,6 +5,7 @@
 //! it. Secret texts travel as [`SecretText`].
 
 mod authority;
+mod login;
 mod reply;
 mod secret_blob;
 mod secret_text;
@@ -23,11 +24,15 @@ use serde::{Deserialize, Serialize};
 pub use authority::{
     Init, Issue, KeyProtection, KeyType, List, Names, RevocationReason, RotateWhat, Sign, Usages,
 };
+pub use login::{
+    LoginCode, LoginConfirm, LoginConfirmed, LoginDeny, LoginInvite, LoginInvited, LoginWaiting,
+    Logins,
+};
 pub use reply::{
     Alarm, AuditPage, AuditReport, CaCertificate, CaReport, CertificateList, CertificateReport,
     ContainerStatus, CrlReport, DeliveredSecretStatus, DeliveredStatus, EngineStatus, Files,
     InitReport, Membership, PolicyCheck, PolicyExplained, PolicyStatus, PolicyUsed, Reply,
-    SettingInForce, StatusReport, TransferOpened,
+    SettingInForce, SidecarStatus, StatusReport, TransferOpened,
 };
 pub use secret_blob::SecretBlob;
 pub use secret_text::SecretText;
@@ -37,8 +42,8 @@ pub use secrets::{
 };
 pub use services::{InstanceReport, ServiceReport};
 pub use traffic::{
-    CallDenied, ClientReport, ClientSecret, TokenClaims, TokenForm, TokenKeyReport, TokenKeys,
-    TokenReport, TokenState, TokenWanted, TokensRevoked,
+    CallDenied, ClientKeys, ClientReport, ClientSecret, TokenClaims, TokenForm, TokenKeyReport,
+    TokenKeys, TokenReport, TokenState, TokenWanted, TokensRevoked,
 };
 pub use transfer::{OfferEvent, TransferBegin, TransferFinish};
 
@@ -326,6 +331,16 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Who waits to be let in, and who has a code.
+    LoginList,
+    /// Say yes to a login.
+    LoginConfirm(LoginConfirm),
+    /// Say no to a login, or end somebody's.
+    LoginDeny(LoginDeny),
+    /// Make a code with which somebody gets a certificate.
+    LoginInvite(LoginInvite),
+    /// The public keys with which a client signs who it is.
+    ClientKeys(ClientKeys),
     /// Calls that a Gatekeeper has denied, for the audit log.
     CallsDenied {
         /// The service that was called.
@@ -353,6 +368,11 @@ impl Command {
                 | Self::ClientList
                 | Self::ClientRotate { .. }
                 | Self::ClientRemove { .. }
+                | Self::ClientKeys(_)
+                | Self::LoginList
+                | Self::LoginConfirm(_)
+                | Self::LoginDeny(_)
+                | Self::LoginInvite(_)
                 | Self::CallsDenied { .. }
                 | Self::ServiceList
         )
@@ -415,6 +435,11 @@ impl Command {
             Self::ClientList => "client-list",
             Self::ClientRotate { .. } => "client-rotate",
             Self::ClientRemove { .. } => "client-remove",
+            Self::LoginList => "login-list",
+            Self::LoginConfirm(_) => "login-confirm",
+            Self::LoginDeny(_) => "login-deny",
+            Self::LoginInvite(_) => "login-invite",
+            Self::ClientKeys(_) => "client-keys",
             Self::CallsDenied { .. } => "calls-denied",
             Self::ServiceList => "service-list",
         }

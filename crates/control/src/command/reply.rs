@@ -8,8 +8,9 @@ use sealock_core::{SubjectName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientReport, ClientSecret, SecretAnswer, SecretReport, SecretText, ServiceReport, TokenKeys,
-    TokenReport, TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
+    ClientReport, ClientSecret, LoginConfirmed, LoginInvited, Logins, SecretAnswer, SecretReport,
+    SecretText, ServiceReport, TokenKeys, TokenReport, TokenState, VaultBackup, VaultImported,
+    VersionReport, Whoami,
 };
 
 /// Somebody is in a group.
@@ -197,6 +198,26 @@ pub struct ContainerStatus {
     /// Its secrets.
     #[serde(default)]
     pub secrets: Vec<DeliveredSecretStatus>,
+    /// Its Gatekeeper and Forwarder, where labels ask for them.
+    #[serde(default)]
+    pub sidecars: Vec<SidecarStatus>,
+}
+
+/// A Gatekeeper or Forwarder that labels ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SidecarStatus {
+    /// `gatekeeper`, `forwarder`, or `guard` for both where they are refused together.
+    pub role: String,
+    /// The service that the label names.
+    pub service: String,
+    /// The name of its container, when it is there.
+    pub name: Option<String>,
+    /// `serving`, `starting`, `failing`, `nobody to call`, `refused`, `bad label`, `undecided`.
+    pub state: String,
+    /// Why it does not serve.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 /// A certificate that a label asks for.
@@ -476,6 +497,14 @@ pub enum Reply {
     TokenKeys(Box<TokenKeys>),
     /// To `client add` and `client rotate`.
     ClientSecret(Box<ClientSecret>),
+    /// To `login list`.
+    Logins(Box<Logins>),
+    /// To `login confirm`.
+    LoginConfirmed(Box<LoginConfirmed>),
+    /// To `login invite`.
+    LoginInvited(Box<LoginInvited>),
+    /// To `client add` and `client rotate` with public keys.
+    Client(Box<ClientReport>),
     /// To `client list`, by name.
     Clients(Vec<ClientReport>),
     /// To `service list`, by name.

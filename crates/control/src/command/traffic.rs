@@ -140,6 +140,26 @@ pub struct ClientReport {
     /// Until when an older secret is still good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_until: Option<Timestamp>,
+    /// Whether it has a secret.
+    #[serde(default)]
+    pub secret: bool,
+    /// The ids (`kid`) of the public keys with which it signs who it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+}
+
+/// The public keys of a client.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientKeys {
+    /// Its name.
+    pub name: String,
+    /// A JWK Set, a JWK, or PEM blocks of `PUBLIC KEY`. They take the place of those there were; none: it has none.
+    pub keys: String,
+    /// Whether the client is made by this, without a secret.
+    pub add: bool,
+    /// Whose tokens a new client gets; those of the service of its name by default.
+    pub identity: Option<String>,
 }
 
 /// A client with its new secret, which is shown this once.

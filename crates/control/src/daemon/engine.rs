@@ -15,6 +15,7 @@ use super::watched::WatchedContainers;
 use crate::command::EngineStatus;
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::{Opening, PolicySource, Service};
+use crate::sidecar::Sidecars;
 
 /// How long the start waits for the engine's first answer.
 const FIRST_ANSWER: Duration = Duration::from_millis(150);
@@ -78,6 +79,7 @@ impl Parts {
 pub(super) async fn start(
     service: &Arc<Service>,
     url: &EngineUrl,
+    workload: Option<PathBuf>,
     shutdown: &Shutdown,
     tasks: &mut JoinSet<()>,
 ) -> Result<Parts, ServiceError> {
@@ -97,6 +99,7 @@ pub(super) async fn start(
     let follow = Follow {
         service: Arc::clone(service),
         url: url.clone(),
+        workload,
         status: Arc::clone(&status),
         watched: watched.clone(),
         shutdown: shutdown.clone(),
@@ -109,6 +112,8 @@ pub(super) async fn start(
 struct Follow {
     service: Arc<Service>,
     url: EngineUrl,
+    /// The socket for containers.
+    workload: Option<PathBuf>,
     status: Arc<ArcSwap<EngineStatus>>,
     watched: Option<Arc<WatchedContainers>>,
     shutdown: Shutdown,
@@ -124,7 +129,10 @@ impl Follow {
                     watched.begin(Arc::clone(&watcher), engine.clone());
                     let end = self.shutdown.clone();
                     let running = watcher.run(async move { end.triggered().await });
-                    tokio::join!(running, self.ask(&engine));
+                    let (shown, workload) = (watched.sidecars(), self.workload.clone());
+                    let sidecars = Sidecars::new(&self.service, &engine, workload, shown);
+                    let sidecars = sidecars.run(self.shutdown.clone());
+                    tokio::join!(running, sidecars, self.ask(&engine));
                 }
                 Err(error) => {
                     tracing::error!(%error, causes = ?error.causes, "labels are not watched");

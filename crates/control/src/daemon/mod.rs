@@ -133,7 +133,9 @@ async fn start(
     let gateway_socket = gateways.containers.gateway().map(owned);
     let workload = gateways.containers.api().map(owned);
     let parts = match planes.need_engine(&settings) {
-        true => engine::start(&service, &engine_url, &shutdown, &mut tasks).await?,
+        true => {
+            engine::start(&service, &engine_url, workload.clone(), &shutdown, &mut tasks).await?
+        }
         false => engine::Parts::unneeded(&engine_url),
     };
     service.became_daemon(DaemonView {

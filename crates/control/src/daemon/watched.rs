@@ -17,24 +17,32 @@ use crate::command::{
 };
 use crate::error::ServiceError;
 use crate::service::Watched;
+use crate::sidecar::Shown;
 
 /// Watcher and engine, once there are any.
 pub(super) struct WatchedContainers {
     running: OnceLock<(Arc<Watcher>, Engine)>,
     failed: OnceLock<String>,
     engine: Arc<ArcSwap<EngineStatus>>,
+    sidecars: Arc<ArcSwap<Shown>>,
     since: Timestamp,
 }
 
 impl WatchedContainers {
     /// Not watching yet, since this time.
     pub(super) fn new(engine: Arc<ArcSwap<EngineStatus>>, since: Timestamp) -> Self {
-        Self { running: OnceLock::new(), failed: OnceLock::new(), engine, since }
+        let sidecars = Arc::default();
+        Self { running: OnceLock::new(), failed: OnceLock::new(), engine, sidecars, since }
     }
 
     /// Watching from now on.
     pub(super) fn begin(&self, watcher: Arc<Watcher>, engine: Engine) {
         let _ = self.running.set((watcher, engine));
+    }
+
+    /// Where the sidecars are shown.
+    pub(super) fn sidecars(&self) -> Arc<ArcSwap<Shown>> {
+        Arc::clone(&self.sidecars)
     }
 
     /// Labels cannot be watched.
@@ -72,6 +80,9 @@ impl Watched for WatchedContainers {
             let container = container(&mut containers, &status.container, &status.container_id);
             container.secrets.push(delivered_secret(status));
         }
+        for ((name, id), status) in &self.sidecars.load().sidecars {
+            container(&mut containers, name, id).sidecars.push(status.clone());
+        }
         containers.into_values().collect()
     }
 
@@ -92,7 +103,8 @@ impl Watched for WatchedContainers {
             hint: hint(alarm.kind).map(str::to_owned),
             since: alarm.since,
         };
-        watcher.alarms().into_iter().map(of).collect()
+        let sidecars = self.sidecars.load();
+        watcher.alarms().into_iter().map(of).chain(sidecars.alarms.iter().cloned()).collect()
     }
 
     fn counts(&self) -> Vec<(&'static str, u64)> {
@@ -130,6 +142,7 @@ fn container<'a>(all: &'a mut Containers, name: &str, id: &str) -> &'a mut Conta
         name,
         certificates: Vec::new(),
         secrets: Vec::new(),
+        sidecars: Vec::new(),
     })
 }
 

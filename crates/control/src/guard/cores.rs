@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use sealock_net::Shutdown;
-use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
+use sealock_net::proxy::Upstream;
 use sealock_net::tls::LiveServer;
 use sealock_traffic::gatekeeper::Gatekeeper;
 use tokio::net::TcpListener;
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 /// Serves on all processors; each has its own connections to the app. The tasks end when the threads have.
 pub(super) fn serve(
     gatekeeper: &Arc<Gatekeeper>,
-    app: &Address,
+    app: &dyn Fn() -> Upstream,
     listener: TcpListener,
     tls: Option<&Arc<LiveServer>>,
     shutdown: &Shutdown,
@@ -26,7 +26,7 @@ pub(super) fn serve(
     for core in 0..cores {
         // All listen at one socket: whoever is awake first takes the next connection.
         let (listener, gatekeeper) = (listener.try_clone()?, Arc::clone(gatekeeper));
-        let app = Upstream::new(app.clone(), UpstreamSettings::default());
+        let app = app();
         let (tls, shutdown) = (tls.cloned(), shutdown.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (ended, end) = oneshot::channel::<()>();

@@ -24,11 +24,13 @@ pub(super) async fn follow(
     shutdown: Shutdown,
 ) {
     let mut pause = PAUSES.0;
+    // What one feed has said, the next one is held against.
+    let mut receiver = Receiver::default();
     loop {
         let mut taken = 0_u64;
         let ended = tokio::select! {
             () = shutdown.triggered() => return,
-            ended = once(&gatekeeper, &broker, &service, &advertise, &mut taken) => ended,
+            ended = once(&gatekeeper, &broker, &service, &advertise, &mut receiver, &mut taken) => ended,
         };
         match ended {
             // Feeds end in order now and then; that is nothing to speak of.
@@ -58,10 +60,11 @@ async fn once(
     broker: &Link,
     service: &Identity,
     advertise: &Advertise,
+    receiver: &mut Receiver,
     taken: &mut u64,
 ) -> Result<(), ServiceError> {
     let mut lines = broker.feed(service.name(), advertise).await?;
-    let mut receiver = Receiver::default();
+    receiver.begin_again();
     loop {
         let line = tokio::time::timeout(SILENCE, lines.next())
             .await
@@ -69,16 +72,17 @@ async fn once(
         let Some(line) = line else { return Ok(()) };
         let line = line?;
         let gatekeeper = Arc::clone(gatekeeper);
+        let mut own = std::mem::take(receiver);
         // To load a policy takes a while, in which others are not to wait.
         let work = tokio::task::spawn_blocking(move || {
-            let done = Message::read(&line).and_then(|message| receiver.take(message, &gatekeeper));
-            (done, receiver)
+            let done = Message::read(&line).and_then(|message| own.take(message, &gatekeeper));
+            (done, own)
         });
         let (done, back) = work.await.map_err(|error| {
             ServiceError::new(ErrorCode::Fault, format!("work ended unexpectedly: {error}"))
         })?;
+        *receiver = back;
         done.map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
-        receiver = back;
         *taken += 1;
     }
 }

@@ -4,6 +4,7 @@
 //! the broker is away, what is known decides.
 
 mod access_log;
+mod awaited;
 mod cores;
 mod follow;
 mod report;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use sealock_core::{Clock, Identity, IdentityKind, SystemClock, TrustDomain};
 use sealock_net::Shutdown;
-use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
+use sealock_net::proxy::{Address, Upstream, UpstreamSettings, Versions};
 pub use sealock_traffic::gatekeeper::Staleness;
 use sealock_traffic::gatekeeper::{Gatekeeper, Settings};
 use tokio::net::TcpListener;
@@ -26,6 +27,7 @@ pub use crate::client::link::{Advertise, IdentityFolder, Link};
 use crate::command::{Command, Reply};
 use crate::error::{ErrorCode, ServiceError};
 pub(crate) use access_log::AccessLog;
+pub use awaited::identity_is_there;
 pub(crate) use follow::spread;
 
 /// Between two tries to learn who we are.
@@ -54,9 +56,18 @@ pub struct GuardOptions {
     pub advertise: Advertise,
 }
 
-/// Where the app is.
+/// Where the app is, and what it speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GuardedApp {
+pub struct GuardedApp {
+    /// Where it is.
+    pub place: AppPlace,
+    /// Whether HTTP/2 is spoken to it, as apps of gRPC want; HTTP/1.1 otherwise.
+    pub http2: bool,
+}
+
+/// Where an app is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppPlace {
     /// `host:port`.
     Tcp(String),
     /// A socket.
@@ -113,17 +124,19 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         other => other.clone(),
     };
     let service = service(&options).await?;
-    let app = match options.upstream {
-        GuardedApp::Tcp(address) => Address::Tcp(address),
-        GuardedApp::Unix(path) => Address::Unix(path),
+    let address_of_app = match options.upstream.place {
+        AppPlace::Tcp(address) => Address::Tcp(address),
+        AppPlace::Unix(path) => Address::Unix(path),
     };
-    let own = Upstream::new(app.clone(), UpstreamSettings::default());
+    let versions = if options.upstream.http2 { Versions::Http2 } else { Versions::Http1 };
+    let how = UpstreamSettings { versions, ..UpstreamSettings::default() };
+    let app = move || Upstream::new(address_of_app.clone(), how);
     let shutdown = Shutdown::default();
     let mut tasks = JoinSet::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let settings = Settings { staleness: options.staleness, ..Settings::new(service.clone()) };
     let (reporter, reports) = report::channel(options.access_log);
-    let gatekeeper = Gatekeeper::new(settings, own, Arc::new(reporter), clock);
+    let gatekeeper = Gatekeeper::new(settings, app(), Arc::new(reporter), clock);
     tasks.spawn(report::send(reports, options.broker.clone(), service.clone(), shutdown.clone()));
     tasks.spawn(follow::follow(
         Arc::clone(&gatekeeper),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealock_net::Shutdown;
-use sealock_net::tls::{ClientAuth, LiveCertificate, LiveServer, TlsError, server_config};
+use sealock_net::tls::{
+    ClientAuth, LiveCertificate, LiveServer, TlsError, server_config, with_http2,
+};
 
 use super::IdentityFolder;
 use crate::client::link::IdentityFiles;
@@ -67,7 +69,7 @@ async fn read(
         let wrong = |error: TlsError| ServiceError::of(ErrorCode::Failed, &error);
         let certificate = LiveCertificate::new(chain, key).map_err(wrong)?;
         let config = server_config(certificate, &ClientAuth::Optional(roots)).map_err(wrong)?;
-        Ok((config, seen))
+        Ok((with_http2(config), seen))
     })
     .await
 }

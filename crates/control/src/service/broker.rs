@@ -86,7 +86,11 @@ impl Service {
     }
 
     /// An identity of this installation: `NAME` (of this kind), `KIND/NAME` or a SPIFFE ID.
-    fn identity_of(&self, text: &str, kind: IdentityKind) -> Result<Identity, ServiceError> {
+    pub(super) fn identity_of(
+        &self,
+        text: &str,
+        kind: IdentityKind,
+    ) -> Result<Identity, ServiceError> {
         let domain = self.trust_domain();
         let wrong = |error: &(dyn std::error::Error + 'static)| {
             ServiceError::new(ErrorCode::Usage, "that is no identity")
@@ -306,7 +310,7 @@ impl Service {
         })))
     }
 
-    fn may_manage_clients(
+    pub(super) fn may_manage_clients(
         &self,
         caller: &Caller,
         request: &str,
@@ -415,7 +419,7 @@ fn token_id(text: &str) -> Result<String, ServiceError> {
     }
 }
 
-fn client_name(text: &str) -> Result<ClientName, ServiceError> {
+pub(super) fn client_name(text: &str) -> Result<ClientName, ServiceError> {
     text.parse().map_err(|error| ServiceError::of(ErrorCode::Usage, &error))
 }
 
@@ -440,13 +444,15 @@ fn client_secret(
     Ok(Reply::ClientSecret(Box::new(ClientSecret { client, secret: secret(made)? })))
 }
 
-fn client_report(info: ClientInfo) -> ClientReport {
+pub(super) fn client_report(info: ClientInfo) -> ClientReport {
     ClientReport {
         client: info.name.to_string(),
         identity: info.identity.to_string(),
         made: info.made,
         rotated: info.rotated,
         old_until: info.old_until,
+        secret: info.secret,
+        keys: info.keys,
     }
 }
 
@@ -478,6 +484,7 @@ pub(crate) fn broker_error(error: &BrokerError) -> ServiceError {
     let code = match error {
         E::NoClient(_) | E::UnknownKey(_) => ErrorCode::NotFound,
         E::ClientExists(_) | E::Busy => ErrorCode::Conflict,
+        E::TooManyKeys => ErrorCode::Usage,
         E::Token(_) | E::Random => ErrorCode::Fault,
         E::Changed(_) | E::Keyring { .. } | E::NoKey | E::Store(_) | E::Journal(_) => {
             ErrorCode::State

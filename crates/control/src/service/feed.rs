@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sealock_core::Identity;
 use sealock_core::policy::{Action, Plane, Resource};
+use sealock_traffic::broker::EntryHash;
 use sealock_traffic::feed::{Message, Policy, Snapshot};
 
 use super::{Service, broker_error};
@@ -17,6 +18,9 @@ pub(crate) struct Said {
     regrouped: u64,
     keys: String,
     last: u64,
+    hash: EntryHash,
+    /// The number from which on revocations still mattered at the snapshot.
+    from: u64,
 }
 
 impl Service {
@@ -41,23 +45,32 @@ impl Service {
         let failed = |error| broker_error(&error);
         // Before what it counts, so that nothing is taken for said that was not read.
         let regrouped = self.regrouped();
-        let Some(said) = said else {
-            let last = broker.last_revocation().map_err(failed)?;
-            let revocations = broker.revocations(0).map_err(failed)?;
-            let last = revocations.last().map_or(last, |newest| newest.number.max(last));
-            let (policy, keys) = (self.policy_about(of)?, broker.key_set().to_json());
-            *said = Some(Said { epoch: policy.epoch, regrouped, keys: keys.clone(), last });
+        let keys = broker.key_set().to_json();
+        let entries = match said {
+            Some(said) => broker.revocations(said.last).map_err(failed)?,
+            None => Vec::new(),
+        };
+        // With other keys there are others that have signed: then all of it anew, under what signs now.
+        let signed_before = |said: &Said| said.keys != keys && !entries.is_empty();
+        let Some(said) = said.as_mut().filter(|said| !signed_before(said)) else {
+            let (entries, last, hash) = broker.revocation_log().map_err(failed)?;
+            let from =
+                entries.first().map_or(last.saturating_add(1), |entry| entry.revocation.number);
+            let head = broker.revocation_head(last, hash, from).map_err(failed)?;
+            let revocations = entries.into_iter().map(|entry| entry.signed).collect();
+            let policy = self.policy_about(of)?;
+            let epoch = policy.epoch;
+            *said = Some(Said { epoch, regrouped, keys: keys.clone(), last, hash, from });
             let issuer = broker.issuer().to_owned();
             let groups = self.groups_for(&policy)?;
-            let snapshot = Snapshot { issuer, keys, policy, groups, revocations, last };
+            let snapshot = Snapshot { issuer, keys, policy, groups, revocations, head };
             return Ok(vec![Message::Snapshot(Box::new(snapshot))]);
         };
         let mut news = Vec::new();
-        for revocation in broker.revocations(said.last).map_err(failed)? {
-            said.last = revocation.number;
-            news.push(Message::Revoked(revocation));
+        for entry in entries {
+            (said.last, said.hash) = (entry.revocation.number, EntryHash::of(&entry.signed));
+            news.push(Message::Revoked(entry.signed));
         }
-        let keys = broker.key_set().to_json();
         if keys != said.keys {
             said.keys.clone_from(&keys);
             news.push(Message::Keys(keys));
@@ -71,6 +84,12 @@ impl Service {
             news.push(Message::Policy { policy, groups });
         }
         Ok(news)
+    }
+
+    /// That there is nothing more: how far the list of revocations goes, signed now. Blocking.
+    pub(crate) fn beat(&self, said: &Said) -> Result<Message, ServiceError> {
+        let head = self.broker()?.revocation_head(said.last, said.hash, said.from);
+        Ok(Message::Beat { head: head.map_err(|error| broker_error(&error))? })
     }
 
     /// The rules that can be about calls of this service, and no others: what others may do elsewhere is not for its
@@ -101,12 +120,5 @@ impl Service {
     /// Hears of every change of tokens; those of policy and groups are told by [`Service::changes`].
     pub(crate) fn token_changes(self: &Arc<Self>) -> Result<sealock_store::Watch, ServiceError> {
         self.broker()?.changes().map_err(|error| broker_error(&error))
-    }
-}
-
-impl Said {
-    /// That there is nothing more.
-    pub(crate) fn beat(&self) -> Message {
-        Message::Beat { last: self.last }
     }
 }

@@ -8,6 +8,7 @@ mod audit;
 mod authority;
 mod authorize;
 mod broker;
+mod broker_keys;
 mod budget;
 mod ca;
 mod calls;
@@ -16,7 +17,9 @@ mod convert;
 mod feed;
 mod folder;
 mod groups;
+mod guarded;
 mod identities;
+mod login;
 mod names;
 mod policy;
 mod registrar;
@@ -38,7 +41,7 @@ use sealock_authority::Authority;
 use sealock_core::{Clock, SecretBytes, SystemClock, TrustDomain};
 use sealock_secrets::Vault;
 use sealock_store::{Journal, Keyring, SqliteStore, Store};
-use sealock_traffic::broker::Broker;
+use sealock_traffic::broker::{Broker, Devices};
 
 pub use authorize::Granted;
 pub(crate) use broker::{TokenAsked, broker_error, lasting};
@@ -57,6 +60,7 @@ use crate::config::{Config, Environment};
 use crate::daemon::{Planes, Sessions};
 use crate::error::{ErrorCode, ServiceError};
 use crate::metrics::Metrics;
+use crate::sidecar::SidecarRecords;
 use crate::state::{Lock, StateFolder};
 
 /// What a passphrase is wanted for.
@@ -124,11 +128,14 @@ pub struct Service {
     denials: parking_lot::Mutex<authorize::DenialBudgets>,
     readings: parking_lot::Mutex<budget::Budgets>,
     issues: parking_lot::Mutex<budget::Budgets>,
+    assertions: parking_lot::Mutex<budget::Budgets>,
+    devices: parking_lot::Mutex<Devices>,
     daemon: ArcSwapOption<DaemonView>,
     metrics: Metrics,
     changes: tokio::sync::watch::Sender<u64>,
     sessions: Sessions,
     attester: OnceLock<Arc<Attester>>,
+    sidecars: SidecarRecords,
     regrouped: AtomicU64,
     registrar: registrar::Registrar,
     _lock: Lock,
@@ -148,6 +155,7 @@ impl Service {
         let store: Arc<dyn Store> = Arc::new(store);
         let journal = Journal::open(store, Arc::clone(&opening.clock))
             .map_err(|error| convert::journal_error(&error))?;
+        let sidecars = SidecarRecords::load(journal.store().as_ref())?;
         let settings = &opening.config.settings;
         let folder = settings.policy.folder.clone().unwrap_or_else(|| opening.state.policy());
         let policy = PolicyFolder::open(folder, settings.policy.modes.clone(), &journal)?;
@@ -162,11 +170,14 @@ impl Service {
             denials: parking_lot::Mutex::new(authorize::DenialBudgets::new(opening.clock.now())),
             readings: parking_lot::Mutex::new(budget::Budgets::new(budget::READINGS)),
             issues: parking_lot::Mutex::new(budget::Budgets::new(budget::TOKENS)),
+            assertions: parking_lot::Mutex::new(budget::Budgets::new(budget::TOKENS)),
+            devices: parking_lot::Mutex::default(),
             daemon: ArcSwapOption::empty(),
             metrics: Metrics::new(),
             changes: tokio::sync::watch::Sender::new(0),
             sessions: Sessions::default(),
             attester: OnceLock::new(),
+            sidecars,
             regrouped: AtomicU64::new(0),
             registrar: registrar::Registrar::new(),
             opening,
@@ -296,6 +307,11 @@ impl Service {
                 self.client_rotate(caller, request, &name, overlap)
             }
             Command::ClientRemove { name } => self.client_remove(caller, request, &name),
+            Command::LoginList => self.login_list(caller, request),
+            Command::LoginConfirm(wanted) => self.login_confirm(caller, request, &wanted),
+            Command::LoginDeny(what) => self.login_deny(caller, request, &what),
+            Command::LoginInvite(wanted) => self.login_invite(caller, request, &wanted),
+            Command::ClientKeys(keys) => self.client_keys(caller, request, &keys),
             Command::CallsDenied { service, denials } => {
                 self.calls_denied(caller, request, &service, &denials)
             }
@@ -331,6 +347,11 @@ impl Service {
     /// Who tells containers apart, once there is a workload socket.
     pub(crate) fn attester(&self) -> &OnceLock<Arc<Attester>> {
         &self.attester
+    }
+
+    /// As whom the sidecars act that labels have asked for.
+    pub(crate) fn sidecars(&self) -> &SidecarRecords {
+        &self.sidecars
     }
 
     /// The figures.

@@ -138,11 +138,18 @@ impl Service {
     }
 
     /// A container is the service of its name, which the engine keeps unique. Its compose service is a
-    /// label: whoever may set one must not thereby choose an identity.
+    /// label: whoever may set one must not thereby choose an identity. A sidecar that we have started acts for the
+    /// container beside which it stands, and is known by its id.
     pub(crate) fn container_principal(
         &self,
         facts: &ContainerFacts,
     ) -> Result<Principal, ServiceError> {
+        if let Some(sidecar) = self.sidecars.get(&facts.id) {
+            let mut principal =
+                Principal::new(sidecar.identity.clone()).of_container(sidecar.beside);
+            principal.groups = self.groups_of(&sidecar.identity)?;
+            return Ok(principal);
+        }
         let short: String = facts.id.chars().take(12).collect();
         let identity = Identity::new(&self.trust_domain(), IdentityKind::Service, &facts.name)
             .or_else(|_| Identity::new(&self.trust_domain(), IdentityKind::Service, &short))

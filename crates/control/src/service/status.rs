@@ -143,7 +143,10 @@ impl Service {
         let root = ca.and_then(|ca| first(&ca.roots)).map(|expiry| ("root", expiry));
         let intermediate = ca.and_then(|ca| first(&ca.intermediates));
         let delivered = report.containers.iter().flat_map(|container| &container.certificates);
+        let sidecars = report.containers.iter().flat_map(|container| &container.sidecars);
+        let sidecars = sidecars.map(|it| (it.role.clone(), it.state.clone())).collect();
         let moment = Moment {
+            sidecars,
             engine_up: report.engine.is_some_and(|engine| engine.up),
             alarms: report.alarms.into_iter().map(|alarm| alarm.alarm).collect(),
             ca_expiry: root

@@ -11,6 +11,8 @@ mod kill;
 #[cfg(test)]
 mod labels;
 #[cfg(test)]
+mod logins;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod presets;

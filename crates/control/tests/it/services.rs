@@ -12,7 +12,7 @@ use sealock_control::config::{Config, Environment};
 use sealock_control::daemon::{Daemon, broker, up};
 use sealock_control::forward::{Asker, ForwardOptions, Forwarding, ServiceAt, forward};
 use sealock_control::guard::{
-    Advertise, Guard, GuardOptions, GuardedApp, IdentityFolder, Link, Staleness, guard,
+    Advertise, AppPlace, Guard, GuardOptions, GuardedApp, IdentityFolder, Link, Staleness, guard,
 };
 use sealock_control::{Command, ErrorCode, Opening, Reply};
 use sealock_core::audit::Fact;
@@ -91,7 +91,7 @@ impl World {
         let options = GuardOptions {
             service: "orders".to_owned(),
             listen,
-            upstream: GuardedApp::Tcp(app().await.to_string()),
+            upstream: at(app().await),
             broker: self.link(identity),
             identity: Some(identity.clone()),
             staleness: Staleness::GoOn,
@@ -123,6 +123,10 @@ fn write(folder: &std::path::Path, files: &Files) {
     std::fs::write(folder.join("tls.crt"), chain).unwrap();
     std::fs::write(folder.join("tls.key"), key).unwrap();
     std::fs::write(folder.join("ca.crt"), &files.ca_crt).unwrap();
+}
+
+fn at(app: SocketAddr) -> GuardedApp {
+    GuardedApp { place: AppPlace::Tcp(app.to_string()), http2: false }
 }
 
 /// An app that answers everything.
@@ -435,7 +439,7 @@ async fn a_revoked_token_is_refused_by_every_gatekeeper() {
         let options = GuardOptions {
             service: "orders".to_owned(),
             listen: "127.0.0.1:0".parse().unwrap(),
-            upstream: GuardedApp::Tcp(app.to_string()),
+            upstream: at(app),
             broker: world.link(&orders),
             identity: None,
             staleness: Staleness::GoOn,

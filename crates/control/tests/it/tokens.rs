@@ -1,15 +1,18 @@
 //! The Token Broker, as OAuth clients see it: over real TLS, with secrets and with certificates.
 
+use std::sync::Arc;
+
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Request, StatusCode};
 use sealock_control::Command;
 use sealock_control::Reply;
-use sealock_control::command::{TokenWanted, TokensRevoked};
+use sealock_control::command::{ClientKeys, TokenWanted, TokensRevoked};
 use sealock_control::daemon::{Daemon, up};
 use sealock_core::audit::Fact;
-use sealock_traffic::token::{Claims, Expected, KeySet, Refusal, verify};
-use serde_json::Value;
+use sealock_core::{Clock, ManualClock, SystemClock};
+use sealock_traffic::token::{Algorithm, Claims, Expected, KeySet, Refusal, SigningKey, verify};
+use serde_json::{Value, json};
 
 use crate::api::{Sender, client_of, connect, end, pair, roots, send};
 use crate::scratch::{Scratch, call, records};
@@ -25,28 +28,59 @@ permit(principal == Sealock::Service::"till", action == Sealock::Action::"Token:
 when { context has bound && context.bound };
 "#;
 
-struct World {
-    scratch: Scratch,
-    daemon: Daemon,
-    roots: String,
+pub(crate) struct World {
+    pub(crate) scratch: Scratch,
+    pub(crate) daemon: Daemon,
+    pub(crate) roots: String,
+    clock: Option<Arc<ManualClock>>,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
+        Self::at(None).await
+    }
+
+    /// Where time stands until it is moved. TLS looks at the real one.
+    pub(crate) async fn stopped() -> Self {
+        Self::at(Some(Arc::new(ManualClock::new(SystemClock.now())))).await
+    }
+
+    async fn at(clock: Option<Arc<ManualClock>>) -> Self {
         let scratch = Scratch::new();
-        let daemon = up(scratch.opening()).await.unwrap();
+        let mut opening = scratch.opening();
+        if let Some(clock) = &clock {
+            opening.clock = Arc::clone(clock) as Arc<dyn Clock>;
+        }
+        let daemon = up(opening).await.unwrap();
         std::fs::write(scratch.rule_file("tokens.cedar"), RULES).unwrap();
         call(daemon.service(), Command::PolicyReload).await.unwrap();
         let roots = roots(&daemon).await;
-        Self { scratch, daemon, roots }
+        Self { scratch, daemon, roots, clock }
     }
 
-    async fn anybody(&self) -> Sender {
+    pub(crate) fn clock(&self) -> &ManualClock {
+        self.clock.as_ref().unwrap()
+    }
+
+    /// A rule in a file of its own, in force.
+    pub(crate) async fn permit(&self, file: &str, rule: &str) {
+        std::fs::write(self.scratch.rule_file(file), rule).unwrap();
+        call(self.daemon.service(), Command::PolicyReload).await.unwrap();
+    }
+
+    /// A connection with what a login gave.
+    pub(crate) async fn with(&self, enrolled: &Value, key: &rcgen::KeyPair) -> Sender {
+        let chain = enrolled["certificate"].as_str().unwrap().as_bytes();
+        let key = key.serialize_pem();
+        connect(&self.daemon, &self.roots, Some((chain, key.as_bytes()))).await.unwrap()
+    }
+
+    pub(crate) async fn anybody(&self) -> Sender {
         connect(&self.daemon, &self.roots, None).await.unwrap()
     }
 
     /// A connection with a certificate of this service.
-    async fn service(&self, name: &str) -> Sender {
+    pub(crate) async fn service(&self, name: &str) -> Sender {
         let files = client_of(&self.daemon, &format!("spiffe://test.sealock/service/{name}")).await;
         connect(&self.daemon, &self.roots, Some(pair(&files))).await.unwrap()
     }
@@ -60,7 +94,7 @@ impl World {
         }
     }
 
-    async fn client(&self, name: &str) -> String {
+    pub(crate) async fn client(&self, name: &str) -> String {
         self.secret(Command::ClientAdd { name: name.into(), identity: None }).await
     }
 
@@ -98,7 +132,7 @@ impl World {
     }
 }
 
-async fn post(
+pub(crate) async fn post(
     sender: &mut Sender,
     endpoint: &str,
     headers: &[(&str, &str)],
@@ -533,5 +567,77 @@ permit(principal, action == Sealock::Action::"Secret::Read", resource == Sealock
     for bad in ["", "human/alice", "a/b/c"] {
         assert_eq!(feed(&mut orders, bad).await, Err(StatusCode::BAD_REQUEST), "{bad}");
     }
+    end(world.daemon).await;
+}
+
+fn signed(key: &SigningKey, claims: &Value) -> String {
+    let encode =
+        |value: &Value| data_encoding::BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+    let text = format!("{}.{}", encode(&json!({"alg": "ES256"})), encode(claims));
+    let der = key.to_pkcs8().unwrap();
+    let algorithm = &aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+    let pair = aws_lc_rs::signature::EcdsaKeyPair::from_pkcs8(algorithm, &der).unwrap();
+    let signature = pair.sign(&aws_lc_rs::rand::SystemRandom::new(), text.as_bytes()).unwrap();
+    format!("{text}.{}", data_encoding::BASE64URL_NOPAD.encode(signature.as_ref()))
+}
+
+#[tokio::test]
+async fn a_client_that_signs_who_it_is_needs_no_secret_and_is_believed_once() {
+    let world = World::stopped().await;
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    let keys = ClientKeys {
+        name: "shop".into(),
+        keys: key.public().to_jwk(),
+        add: true,
+        ..ClientKeys::default()
+    };
+    let Reply::Client(made) =
+        call(world.daemon.service(), Command::ClientKeys(keys)).await.unwrap()
+    else {
+        panic!("no client")
+    };
+    assert_eq!((made.secret, made.keys), (false, vec![key.kid().to_owned()]));
+    let mut sender = world.anybody().await;
+    let (_, metadata) =
+        send(&mut sender, "GET", "/.well-known/oauth-authorization-server", "").await;
+    let metadata: Value = serde_json::from_slice(&metadata).unwrap();
+    let methods = metadata["token_endpoint_auth_methods_supported"].as_array().unwrap();
+    assert!(methods.contains(&"private_key_jwt".into()));
+    let algorithms = &metadata["token_endpoint_auth_signing_alg_values_supported"];
+    assert_eq!(*algorithms, json!(["ES256", "EdDSA"]));
+    let endpoint = metadata["token_endpoint"].as_str().unwrap();
+    let now = world.clock().now().as_secs();
+    let claims = |id: &str| {
+        json!({
+            "iss": "shop", "sub": "shop", "aud": endpoint, "exp": now + 60, "iat": now, "jti": id,
+        })
+    };
+    let kind = "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    let body = |assertion: &str| format!("{ORDERS}&{kind}&client_assertion={assertion}");
+    let first = body(&signed(&key, &claims("1")));
+    let got = token(&mut sender, &[], &first).await;
+    let claimed = world.verified(&got, "spiffe://test.sealock/service/orders", None).await.unwrap();
+    assert_eq!(claimed.client.as_deref(), Some("shop"));
+    let (status, answer, _) = post(&mut sender, "token", &[], &first).await;
+    assert_eq!((status, &answer["error"]), (StatusCode::UNAUTHORIZED, &"invalid_client".into()));
+    assert!(answer["error_description"].as_str().unwrap().contains("used before"), "{answer}");
+    // It says who asks at the other endpoints too.
+    let question = format!("token={got}&{kind}&client_assertion={}", signed(&key, &claims("2")));
+    let (status, answer, _) = post(&mut sender, "revoke", &[], &question).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    // Nobody who has another key is told whether there is such a client.
+    let other = SigningKey::generate(Algorithm::Es256).unwrap();
+    let by_other = post(&mut sender, "token", &[], &body(&signed(&other, &claims("3")))).await;
+    let nobody =
+        json!({"iss": "nobody", "sub": "nobody", "aud": endpoint, "exp": now + 60, "jti": "3"});
+    let by_nobody = post(&mut sender, "token", &[], &body(&signed(&other, &nobody))).await;
+    assert_eq!((by_other.0, &by_other.1), (by_nobody.0, &by_nobody.1));
+    assert_eq!(by_other.0, StatusCode::UNAUTHORIZED);
+    let long =
+        json!({"iss": "shop", "sub": "shop", "aud": endpoint, "exp": now + 3600, "jti": "4"});
+    let (status, answer, _) = post(&mut sender, "token", &[], &body(&signed(&key, &long))).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "{answer}");
+    let two = format!("{}&client_id=shop&client_secret=x", body(&signed(&key, &claims("5"))));
+    assert_eq!(post(&mut sender, "token", &[], &two).await.0, StatusCode::BAD_REQUEST);
     end(world.daemon).await;
 }

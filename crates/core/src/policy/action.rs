@@ -91,6 +91,12 @@ actions! {
     ClientRead = "Client::Read", Control;
     /// Give somebody a secret with which to ask for tokens, a new one, or none any more.
     ClientManage = "Client::Manage", Control;
+    /// See who waits to be let in.
+    LoginRead = "Login::Read", Control;
+    /// Say who a person is that wants a certificate: confirm or deny a login, or give a code.
+    LoginConfirm = "Login::Confirm", Control;
+    /// Have one's own certificate renewed.
+    LoginRenew = "Login::Renew", Control;
     /// Call a service.
     HttpCall = "Http::Call", Traffic;
     /// Be a service's Gatekeeper: hold what decides on its calls.

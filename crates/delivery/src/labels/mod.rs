@@ -37,6 +37,7 @@ mod after;
 mod certificate;
 mod clash;
 mod error;
+pub mod guard;
 mod kind;
 mod label_name;
 mod layout;
@@ -175,6 +176,7 @@ pub fn fuzz(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let pairs: Vec<(&str, &str)> =
         text.lines().map(|line| line.split_once('=').unwrap_or((line, ""))).collect();
+    guard::fuzz(&pairs);
     let parsed = parse(pairs.iter().copied());
     let certificates = parsed.certificates.iter().map(|one| (Kind::Certificate, &one.name));
     let secrets = parsed.secrets.iter().map(|one| (Kind::Secret, &one.name));

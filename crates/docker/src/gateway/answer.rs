@@ -64,7 +64,7 @@ impl From<UpstreamError> for Failure {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the Docker engine cannot be reached; is it running?",
             ),
-            UpstreamError::Broken { .. } => {
+            UpstreamError::Broken { .. } | UpstreamError::NoUpgrade { .. } => {
                 Self::new(StatusCode::BAD_GATEWAY, "the Docker engine broke the connection off")
             }
             UpstreamError::Request(_) => Self::bad("the body of the request broke off"),

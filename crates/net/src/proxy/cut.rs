@@ -1,5 +1,7 @@
 //! The signal that ends connections at once.
 
+use hyper::http::Extensions;
+
 use crate::Shutdown;
 
 /// Ends the connections that hold it, at once and in the middle of whatever they do; for an identity that
@@ -17,6 +19,12 @@ impl Cut {
     /// One that is never given, and costs nothing.
     pub const fn never() -> Self {
         Self(None)
+    }
+
+    /// That of a request's own stream, where it has one: over HTTP/2 several callers may share a connection. Given,
+    /// it resets this stream at once, and the others go on.
+    pub fn of_stream(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
     }
 
     /// Gives the signal.

@@ -68,6 +68,18 @@ pub enum Refusal {
     /// A chunk of the body is malformed.
     #[error("a chunk of the body is malformed")]
     Chunk,
+    /// A header of HTTP/1.1's connections in HTTP/2, or a `te` other than `trailers` (RFC 9113 §8.2.2).
+    #[error("a header of the request has no place in HTTP/2")]
+    Foreign,
+    /// `:authority` and `Host` name two hosts.
+    #[error("the request names two hosts")]
+    TwoHosts,
+    /// A `:scheme` other than http and https.
+    #[error("only http and https are served here")]
+    Scheme,
+    /// A `:path` that is none.
+    #[error("the target of the request is not a path")]
+    Target,
 }
 
 impl Refusal {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 use tokio::runtime::{Builder, Runtime};
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::framing::{self, Chunk, Framing};
 use super::upstream::fuzz_head;
-use super::{Answer, Terms, serve};
+use super::{Answer, Terms, serve, serve_http2};
 use crate::{Incoming, Limits};
 
 /// A request as it was understood.
@@ -102,6 +103,46 @@ async fn handled(data: &[u8], whole: usize, connect: bool) -> (Vec<Understood>, 
     };
     tokio::join!(serve(server, terms, handler), sending, reading);
     (seen.into_inner(), answers)
+}
+
+/// The entry for fuzzing HTTP/2: the bytes of a client's connection after its preface and first settings. However they
+/// are, a handler sees requests in the one form, each with as much of a body as was said, and the connection ends with
+/// its client.
+pub fn http2(data: &[u8]) {
+    RUNTIME.with(|runtime| Some(runtime.as_ref()?.block_on(over_http2(data))));
+}
+
+async fn over_http2(data: &[u8]) {
+    let handler = |request: Request<Incoming>| async move {
+        let (head, body) = request.into_parts();
+        let (fields, target) = (&head.headers, head.uri.to_string());
+        assert!(target.starts_with('/') || target == "*", "a target of {target}");
+        assert_eq!(fields.get_all(HOST).iter().count(), 1, "{fields:?}");
+        let foreign = [CONNECTION, UPGRADE, TRANSFER_ENCODING, TE];
+        assert!(!foreign.iter().any(|name| fields.contains_key(name)), "{fields:?}");
+        assert!(head.method != Method::CONNECT, "a CONNECT");
+        let length =
+            fields.get(CONTENT_LENGTH).and_then(|length| framing::decimal(length.as_bytes()));
+        if let Ok(body) = body.collect().await {
+            let body = body.to_bytes().len() as u64;
+            assert!(length.is_none_or(|length| length == body), "{length:?}, but {body} bytes");
+        }
+        Answer::Response(Response::new(Full::new(Bytes::from_static(b"{}"))))
+    };
+    let (client, server) = duplex(1 << 16);
+    let (mut reader, mut writer) = split(client);
+    let sending = async {
+        let first: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        // Whoever is refused is hung up on.
+        let _ = writer.write_all(first).await;
+        let _ = writer.write_all(data).await;
+        let _ = writer.shutdown().await;
+    };
+    let reading = async {
+        let mut answers = Vec::new();
+        let _ = reader.read_to_end(&mut answers).await;
+    };
+    tokio::join!(serve_http2(server, Terms::default(), handler), sending, reading);
 }
 
 /// What the pure functions make of a connection, up to what is refused.
@@ -214,6 +255,13 @@ mod tests {
             b"CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\nGET /b HTTP/1.1\r\nhost: a\r\n\r\n";
         assert_eq!((judged(connect, true).len(), judged(connect, false).len()), (2, 0));
         variations(connect, requests);
+    }
+
+    #[test]
+    fn a_handler_sees_requests_of_http2_in_the_one_form() {
+        for seed in seeds("net_http2") {
+            variations(&seed, http2);
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, LOCATION, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, RANGE, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    WWW_AUTHENTICATE,
 };
 use hyper::http::StatusCode;
 
@@ -18,6 +20,33 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     TRANSFER_ENCODING,
     UPGRADE,
 ];
+
+/// What a trailer may not change any more: how a message is framed, where it goes, for whom it is and what it is
+/// (RFC 9110 §6.5.1).
+const NOT_TRAILING: [HeaderName; 14] = [
+    HOST,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    CONTENT_RANGE,
+    AUTHORIZATION,
+    COOKIE,
+    SET_COOKIE,
+    EXPECT,
+    RANGE,
+    LOCATION,
+    WWW_AUTHENTICATE,
+    CACHE_CONTROL,
+    AGE,
+];
+
+/// Leaves what a trailer may say.
+pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
+    strip_hop_by_hop(trailers);
+    for name in &NOT_TRAILING {
+        trailers.remove(name);
+    }
+}
 
 /// Removes them, and those that `Connection` names. `Host` and `Content-Length` stay though they be named:
 /// they are no options of a connection, and whoever names them wants two servers to disagree.

@@ -89,15 +89,11 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let cut = terms.cut.clone();
-    tokio::select! {
-        biased;
-        () = cut.given() => tracing::debug!("connection cut"),
-        () = serve_uncut(connection, terms, handler) => {}
-    }
+    serve_with(connection, BytesMut::new(), terms, handler).await;
 }
 
-async fn serve_uncut<I, F, A, B>(mut connection: I, terms: Terms, handler: F)
+/// As [`serve`]; `ahead` was read already.
+pub(super) async fn serve_with<I, F, A, B>(connection: I, ahead: BytesMut, terms: Terms, handler: F)
 where
     I: AsyncRead + AsyncWrite + Unpin,
     F: Fn(Request<Incoming>) -> A,
@@ -105,7 +101,22 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let mut ahead = BytesMut::new();
+    let cut = terms.cut.clone();
+    tokio::select! {
+        biased;
+        () = cut.given() => tracing::debug!("connection cut"),
+        () = serve_uncut(connection, ahead, terms, handler) => {}
+    }
+}
+
+async fn serve_uncut<I, F, A, B>(mut connection: I, mut ahead: BytesMut, terms: Terms, handler: F)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    F: Fn(Request<Incoming>) -> A,
+    A: Future<Output = Answer<B>>,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
     loop {
         // In a box, so that hyper's state is gone while a stream or a tunnel runs.
         let http = Box::pin(as_http(connection, ahead, &terms, &handler));

@@ -1,6 +1,8 @@
-//! A pooled HTTP/1.1 client to one server: the engine's socket, or a TCP address with or without TLS.
+//! A pooled client to one server: the engine's socket, or a TCP address with or without TLS.
 //!
-//! A connection has no task of its own: whoever waits for an answer or reads its body drives it, in the
+//! HTTP/1.1, or HTTP/2 where [`Versions`] says so (see [`session`]).
+//!
+//! A connection of HTTP/1.1 has no task of its own: whoever waits for an answer or reads its body drives it, in the
 //! task of the client's connection. So there is no hand-over between tasks, backpressure is that of the
 //! sockets, and an answer that nobody wants any more takes its connection with it.
 //!
@@ -9,8 +11,10 @@
 
 mod body;
 mod head;
+mod lent;
 mod link;
 mod sending;
+mod session;
 mod stream;
 
 use std::fmt;
@@ -24,18 +28,20 @@ use hyper::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::StatusCode;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, Version};
 use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::time::timeout;
 
 pub use body::{RequestBody, UpstreamBody};
 pub(super) use head::fuzz as fuzz_head;
 use link::{Link, LinkError};
+use session::{Connected, Sessions};
 pub(super) use stream::Stream;
 pub use stream::{Dial, Dialled};
 
 use super::headers;
-use crate::tls::LiveClient;
+use crate::tls::{LiveClient, Offer};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -92,6 +98,12 @@ pub enum UpstreamError {
         #[source]
         source: BoxError,
     },
+    /// Nothing can be upgraded where only HTTP/2 is spoken: 501.
+    #[error("{address} is spoken to in HTTP/2, where nothing can be upgraded")]
+    NoUpgrade {
+        /// Where.
+        address: Address,
+    },
     /// The request's own body broke off, so the client is to blame, or gone: 400.
     #[error("the body of the request broke off")]
     Request(#[source] BoxError),
@@ -109,13 +121,36 @@ impl UpstreamError {
 pub struct UpstreamSettings {
     /// For a connection to be accepted.
     pub connect: Duration,
-    /// Connections kept for later while nobody needs them.
+    /// Connections of HTTP/1.1 kept for later while nobody needs them, and of HTTP/2 at most.
     pub idle: usize,
+    /// What is spoken.
+    pub versions: Versions,
+}
+
+/// Which version of HTTP is spoken to a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Versions {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, of which it is known that the server speaks it (RFC 9113 §3.3).
+    Http2,
+    /// What the server chooses in the TLS handshake. HTTP/1.1 without TLS.
+    Agreed,
+    /// That of each request: for a server that speaks both, in clear text.
+    AsAsked,
+}
+
+impl Versions {
+    /// Between proxies of ours.
+    const fn is_ours(self) -> bool {
+        matches!(self, Self::Agreed | Self::AsAsked)
+    }
 }
 
 impl Default for UpstreamSettings {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), idle: 64 }
+        Self { connect: Duration::from_secs(5), idle: 64, versions: Versions::Http1 }
     }
 }
 
@@ -129,6 +164,7 @@ struct Pool {
     settings: UpstreamSettings,
     /// The latest last: it is the most likely to be alive.
     idle: Mutex<Vec<Box<Link>>>,
+    sessions: Sessions,
 }
 
 impl fmt::Debug for Upstream {
@@ -159,7 +195,8 @@ pub enum Upgrade {
 impl Upstream {
     /// Connects when there is something to send.
     pub fn new(address: Address, settings: UpstreamSettings) -> Self {
-        Self(Arc::new(Pool { address, settings, idle: Mutex::default() }))
+        let (idle, sessions) = (Mutex::default(), Sessions::default());
+        Self(Arc::new(Pool { address, settings, idle, sessions }))
     }
 
     /// Where it is.
@@ -172,6 +209,7 @@ impl Upstream {
     pub fn forget_idle(&self) {
         let idle = std::mem::take(&mut *self.0.idle.lock());
         drop(idle);
+        self.0.sessions.forget_all();
     }
 
     /// Forwards a request and gives the answer as soon as its head is there; the bodies stream both ways.
@@ -194,8 +232,44 @@ impl Upstream {
         &self,
         request: &mut Request<RequestBody>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        match self.0.settings.versions {
+            Versions::Http1 => self.over_http1(request, None).await,
+            Versions::AsAsked if request.version() != Version::HTTP_2 => {
+                self.over_http1(request, None).await
+            }
+            Versions::Http2 | Versions::AsAsked => self.over_either(request, None).await,
+            Versions::Agreed => self.over_either(request, Some(Offer::Either)).await,
+        }
+    }
+
+    /// On a connection of HTTP/2 where there is one, or is by choice of the server.
+    async fn over_either(
+        &self,
+        request: &mut Request<RequestBody>,
+        offer: Option<Offer>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        if let Some(place) = self.0.sessions.place() {
+            return self.0.exchange(place, request).await;
+        }
+        if offer.is_some() && self.0.has_idle() {
+            return self.over_http1(request, None).await;
+        }
+        match self.0.connected(offer).await? {
+            Connected::Session(place) => self.0.exchange(place, request).await,
+            Connected::Link(link) => self.over_http1(request, Some(link)).await,
+        }
+    }
+
+    /// `fresh`: a connection that nothing was sent on.
+    async fn over_http1(
+        &self,
+        request: &mut Request<RequestBody>,
+        fresh: Option<Box<Link>>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
         prepare(request);
-        if let Some(mut link) = self.0.take() {
+        if fresh.is_none()
+            && let Some(mut link) = self.0.take()
+        {
             let is_bare = request.body().is_end_stream();
             let failure = match link.exchange(request).await {
                 Ok(response) => return self.answer(response, link),
@@ -207,7 +281,10 @@ impl Upstream {
                 return Err(self.0.broken(failure));
             }
         }
-        let mut link = Link::connect(&self.0).await?;
+        let mut link = match fresh {
+            Some(link) => link,
+            None => Link::new(self.0.dial(Offer::Http1).await?),
+        };
         match link.exchange(request).await {
             Ok(response) => self.answer(response, link),
             Err(failure) => Err(self.0.broken(failure)),
@@ -229,10 +306,13 @@ impl Upstream {
         request: &mut Request<RequestBody>,
         protocol: HeaderValue,
     ) -> Result<Upgrade, UpstreamError> {
+        if self.0.settings.versions == Versions::Http2 {
+            return Err(UpstreamError::NoUpgrade { address: self.0.address.clone() });
+        }
         prepare(request);
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         request.headers_mut().insert(UPGRADE, protocol);
-        let mut link = Link::connect(&self.0).await?;
+        let mut link = Link::new(self.0.dial(Offer::Http1).await?);
         let response = link.exchange(request).await.map_err(|failure| self.0.broken(failure))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return self.answer(response, link).map(Upgrade::Refused);
@@ -256,6 +336,20 @@ impl Upstream {
 }
 
 impl Pool {
+    /// A new connection.
+    async fn dial(&self, offer: Offer) -> Result<Stream, UpstreamError> {
+        let deadline = self.settings.connect;
+        let connected = timeout(deadline, Stream::connect(&self.address, offer)).await;
+        let address = || self.address.clone();
+        connected
+            .map_err(|_| UpstreamError::Deadline { address: address(), deadline })?
+            .map_err(|source| UpstreamError::Unreachable { address: address(), source })
+    }
+
+    fn has_idle(&self) -> bool {
+        !self.idle.lock().is_empty()
+    }
+
     fn take(&self) -> Option<Box<Link>> {
         loop {
             let mut link = self.idle.lock().pop()?;

@@ -12,7 +12,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
-use super::{TlsError, provider, store};
+use super::{Offer, TlsError, provider, store};
 
 /// Who a server must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub fn peer_client_config(
         }
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = Offer::Http1.protocols();
     Ok(config)
 }
 

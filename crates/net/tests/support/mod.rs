@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses some of it")]
 
+pub(crate) mod http2;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -52,6 +54,7 @@ fn failed(error: &UpstreamError) -> Answer<Body> {
             StatusCode::SERVICE_UNAVAILABLE
         }
         UpstreamError::Broken { .. } => StatusCode::BAD_GATEWAY,
+        UpstreamError::NoUpgrade { .. } => StatusCode::NOT_IMPLEMENTED,
         UpstreamError::Request(_) => StatusCode::BAD_REQUEST,
     };
     own(status, error.to_string())

@@ -5,6 +5,7 @@ mod delivery;
 mod docker;
 mod envelope;
 mod host;
+mod login;
 mod quick;
 mod run;
 mod secrets;
@@ -29,6 +30,9 @@ pub(crate) use host::{
     AuditCommand, ConfigCommand, DemoArgs, DemoServerArgs, GatewayArgs, GroupCommand, MemberArgs,
     PolicyCommand, ReferenceArgs, StatusArgs, UpArgs,
 };
+pub(crate) use login::{
+    LoginArgs, LoginCommand, LoginConfirmArgs, LoginDenyArgs, LoginInviteArgs, LogoutArgs,
+};
 pub(crate) use run::{ExecArg, FilesArg, RunArgs, SummonArgs};
 pub(crate) use secrets::{
     OnExistingArg, SecretCommand, SecretExportArgs, SecretGetArgs, SecretImportArgs,
@@ -36,8 +40,8 @@ pub(crate) use secrets::{
 };
 pub(crate) use services::{BrokerArgs, ImportArgs, ServiceCommand};
 pub(crate) use traffic::{
-    Broker, ClientAddArgs, ClientCommand, ClientRotateArgs, ForwarderArgs, GatekeeperArgs,
-    TokenArgs, TokenCommand, TokenRevokeArgs,
+    Broker, ClientAddArgs, ClientCommand, ClientKeysArgs, ClientRotateArgs, ForwarderArgs,
+    GatekeeperArgs, TokenArgs, TokenCommand, TokenRevokeArgs,
 };
 
 /// Certificates, files and secrets for the containers of a Docker host: one identity, one policy,
@@ -156,6 +160,10 @@ pub(crate) enum Command {
     /// Docker's daemon and clients: mutual TLS from our authority
     #[command(subcommand)]
     Docker(DockerCommand),
+    /// Get a certificate as a person, or let people in
+    Login(LoginArgs),
+    /// Remove a login from this machine
+    Logout(LogoutArgs),
     /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),

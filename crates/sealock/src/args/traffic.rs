@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use sealock_control::client::WORKLOAD_SOCKET;
-use sealock_control::guard::{GuardedApp, Staleness};
+use sealock_control::guard::{AppPlace, GuardedApp, Staleness};
 use sealock_core::span::parse_span;
 use sealock_core::{IdentityKind, TrustDomain};
 
@@ -44,6 +44,9 @@ pub(crate) struct TokenArgs {
     /// Write it to a file (0600) instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Ask the server of this login (`sealock login`), as who you are there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) identity: Option<PathBuf>,
 }
 
 /// `sealock token …`
@@ -97,7 +100,7 @@ pub(crate) enum ClientCommand {
     Add(ClientAddArgs),
     /// Who may ask for tokens with a secret
     List,
-    /// Give a client a new secret; the old one is good for a while longer
+    /// Give a client a new secret (the old one is good for a while longer), or other public keys
     Rotate(ClientRotateArgs),
     /// Make a client's secrets and its tokens worth nothing
     Remove {
@@ -109,10 +112,12 @@ pub(crate) enum ClientCommand {
 /// `sealock client add`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The secret has 256 random bits and is shown this once: only its digest is kept.
+The secret has 256 random bits and is shown this once: only its digest is kept. A client with a key of its own needs
+none: it signs who it is (private_key_jwt, RFC 7523), and the broker has the public half only.
 
 Examples:
   sealock client add shop --secret-out shop.secret
+  sealock client add shop --public-key shop.pub.pem
   sealock client add ci --identity human/ci --group callers --secret-out - | sealock secret set prod/ci/secret")]
 pub(crate) struct ClientAddArgs {
     /// Its name, which is the client_id
@@ -123,9 +128,23 @@ pub(crate) struct ClientAddArgs {
     /// Put that identity into this group of the policy (repeatable)
     #[arg(long, value_name = "GROUP")]
     pub(crate) group: Vec<String>,
-    /// Write the secret to this file (0600; - for stdout)
+    /// Make a secret, and write it to this file (0600; - for stdout)
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["jwks", "public_key"])]
+    pub(crate) secret_out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) keys: ClientKeysArgs,
+}
+
+/// The public keys with which a client signs who it is.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct ClientKeysArgs {
+    /// Take the client's public keys from this JWK Set (ES256, EdDSA), for private_key_jwt
     #[arg(long, value_name = "FILE")]
-    pub(crate) secret_out: PathBuf,
+    pub(crate) jwks: Option<PathBuf>,
+    /// Take them from PEM blocks of PUBLIC KEY (P-256, Ed25519)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
 }
 
 /// `sealock client rotate`
@@ -136,9 +155,11 @@ pub(crate) struct ClientRotateArgs {
     /// For how long the old secret is still good, or `none` [default: 1d]
     #[arg(long, value_name = "SPAN", value_parser = overlap)]
     pub(crate) overlap: Option<Duration>,
-    /// Write the new secret to this file (0600; - for stdout)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) secret_out: PathBuf,
+    /// Make a new secret, and write it to this file (0600; - for stdout)
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["jwks", "public_key"])]
+    pub(crate) secret_out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) keys: ClientKeysArgs,
 }
 
 /// `sealock gatekeeper`
@@ -151,7 +172,9 @@ is away it goes on by what it knows.
 Examples:
   sealock gatekeeper --service orders --listen 0.0.0.0:8443 --upstream http://127.0.0.1:8080 \\
       --identity /run/sealock/certs/orders
-  sealock gatekeeper --service orders --listen 0.0.0.0:80 --plain --upstream unix:/run/app.sock")]
+  sealock gatekeeper --service orders --listen 0.0.0.0:80 --plain --upstream unix:/run/app.sock
+  sealock gatekeeper --service stock --listen 0.0.0.0:8443 --upstream h2c://127.0.0.1:50051 \\
+      --identity /run/sealock/certs/stock")]
 pub(crate) struct GatekeeperArgs {
     /// The service that is guarded: its name or SPIFFE ID
     #[arg(long, value_name = "NAME")]
@@ -159,7 +182,7 @@ pub(crate) struct GatekeeperArgs {
     /// Where calls arrive
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: SocketAddr,
-    /// The app: http://HOST:PORT or unix:/PATH
+    /// The app: http://HOST:PORT or unix:/PATH; one that speaks HTTP/2, as for gRPC: h2c://HOST:PORT or h2c+unix:/PATH
     #[arg(long, value_name = "URL", value_parser = upstream)]
     pub(crate) upstream: GuardedApp,
     /// The broker: https://HOST:PORT, or unix:/PATH of a socket that the host gives [default: the workload socket]
@@ -168,6 +191,9 @@ pub(crate) struct GatekeeperArgs {
     /// Folder with tls.crt, tls.key and ca.crt of the service: for TLS, and at a broker over HTTPS
     #[arg(long, value_name = "DIR", required_unless_present = "plain")]
     pub(crate) identity: Option<PathBuf>,
+    /// Wait for the files of --identity, where they are delivered after the start
+    #[arg(long, requires = "identity")]
+    pub(crate) await_identity: bool,
     /// Speak plain HTTP: only where nobody can listen, such as in a network namespace that is shared
     #[arg(long)]
     pub(crate) plain: bool,
@@ -218,9 +244,13 @@ pub(crate) struct ForwarderArgs {
     /// The broker: https://HOST:PORT, or unix:/PATH of a socket that the host gives [default: the workload socket]
     #[arg(long, value_name = "URL", default_value_t = Broker::default(), value_parser = broker, hide_default_value = true)]
     pub(crate) broker: Broker,
-    /// Folder with tls.crt, tls.key and ca.crt of ours: shown to Gatekeepers, and to a broker over HTTPS
+    /// Folder with tls.crt, tls.key and ca.crt of ours: shown to Gatekeepers, and to a broker over HTTPS. That of a login
+    /// (`sealock login`) says where the broker is, and is renewed
     #[arg(long, value_name = "DIR")]
     pub(crate) identity: Option<PathBuf>,
+    /// Wait for the files of --identity, where they are delivered after the start
+    #[arg(long, requires = "identity")]
+    pub(crate) await_identity: bool,
     /// Ask for tokens as this client, with its secret
     #[arg(long, value_name = "NAME", requires = "secret_file")]
     pub(crate) client: Option<String>,
@@ -291,20 +321,22 @@ fn broker(text: &str) -> Result<Broker, String> {
 }
 
 fn upstream(text: &str) -> Result<GuardedApp, String> {
-    let wrong = || "must be http://HOST:PORT or unix:/PATH".to_owned();
-    if let Some(path) = text.strip_prefix("unix:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        return if path.starts_with('/') {
-            Ok(GuardedApp::Unix(path.into()))
-        } else {
-            Err(wrong())
-        };
-    }
-    text.strip_prefix("http://").and_then(address).map(GuardedApp::Tcp).ok_or_else(wrong)
+    let wrong = || "must be http://HOST:PORT, unix:/PATH, h2c://HOST:PORT or h2c+unix:/PATH";
+    let (scheme, rest) = text.split_once(':').ok_or_else(wrong)?;
+    let http2 = scheme.starts_with("h2c");
+    let place = match scheme {
+        "unix" | "h2c+unix" => {
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            path.starts_with('/').then(|| AppPlace::Unix(path.into()))
+        }
+        "http" | "h2c" => rest.strip_prefix("//").and_then(address).map(AppPlace::Tcp),
+        _ => None,
+    };
+    Ok(GuardedApp { place: place.ok_or_else(wrong)?, http2 })
 }
 
 /// `host:port`, and nothing after it but a slash.
-fn address(text: &str) -> Option<String> {
+pub(super) fn address(text: &str) -> Option<String> {
     let text = text.strip_suffix('/').unwrap_or(text);
     let (host, port) = text.rsplit_once(':')?;
     let good = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);

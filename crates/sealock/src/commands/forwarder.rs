@@ -1,6 +1,8 @@
 //! `sealock forwarder`
 
+use sealock_control::client::site::Site;
 use sealock_control::forward::{Asker, ForwardOptions, IdentityFolder, Link, ServiceAt, forward};
+use sealock_control::guard::identity_is_there;
 
 use super::up::log_to_stderr;
 use crate::args::{Broker, ForwarderArgs, Global};
@@ -13,13 +15,22 @@ pub(crate) fn run(
     printer: Printer,
 ) -> Result<(), Failure> {
     log_to_stderr(global)?;
+    let awaits = arguments.await_identity;
+    let login = arguments.identity.clone().map(Site).filter(|site| site.address().is_some());
     let options = options(arguments)?;
+    let awaited = options.identity.clone().filter(|_| awaits);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::fault("cannot start the runtime").caused_by(&error))?;
     runtime.block_on(async {
+        if let Some(identity) = awaited {
+            identity_is_there(&identity).await?;
+        }
         let forwarding = forward(options).await?;
+        if let Some(login) = login {
+            tokio::spawn(super::login::keep(login));
+        }
         if let Some(address) = forwarding.proxy {
             printer.note(format!("HTTP proxy at http://{address}"));
         }
@@ -32,7 +43,14 @@ pub(crate) fn run(
 
 fn options(arguments: ForwarderArgs) -> Result<ForwardOptions, Failure> {
     let identity = arguments.identity.map(IdentityFolder);
-    let asker = match (arguments.client, arguments.broker) {
+    let broker = match (&identity, arguments.broker) {
+        // The folder of a login says where its server is.
+        (Some(folder), broker) if broker == Broker::default() => {
+            Site(folder.0.clone()).address().map_or(broker, Broker::Https)
+        }
+        (_, broker) => broker,
+    };
+    let asker = match (arguments.client, broker) {
         (None, Broker::Socket(path)) => Asker::Link(Link::Socket(path)),
         (None, Broker::Https(address)) => match &identity {
             Some(identity) => Asker::Link(Link::Https(address, identity.clone())),

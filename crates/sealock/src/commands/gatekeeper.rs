@@ -1,6 +1,8 @@
 //! `sealock gatekeeper`
 
-use sealock_control::guard::{Advertise, GuardOptions, IdentityFolder, Link, guard};
+use sealock_control::guard::{
+    Advertise, GuardOptions, IdentityFolder, Link, guard, identity_is_there,
+};
 
 use super::up::log_to_stderr;
 use crate::args::{Broker, GatekeeperArgs, Global};
@@ -38,6 +40,7 @@ pub(crate) fn run(
             Some(at) => Advertise::At(at.to_owned()),
         },
     };
+    let awaited = options.identity.clone().filter(|_| arguments.await_identity);
     let scheme = if options.identity.is_some() { "https" } else { "http" };
     // For what is beside the calls, which have runtimes of their own.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -46,6 +49,9 @@ pub(crate) fn run(
         .build()
         .map_err(|error| Failure::fault("cannot start the runtime").caused_by(&error))?;
     runtime.block_on(async {
+        if let Some(identity) = awaited {
+            identity_is_there(&identity).await?;
+        }
         let guard = guard(options).await?;
         printer.note(format!("{} is guarded at {scheme}://{}", guard.service, guard.address));
         guard.run().await.map_err(Failure::from)

@@ -14,6 +14,7 @@ mod gateway;
 mod group;
 mod import;
 mod init;
+mod login;
 mod offer;
 mod passphrase;
 mod policy;
@@ -69,6 +70,8 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Forwarder(arguments) => forwarder::run(arguments, &global, printer)?,
         Command::Token(arguments) => token::run(arguments, &session()?, printer)?,
         Command::Client(command) => client::run(command, &session()?, printer)?,
+        Command::Login(arguments) => login::run(arguments, &global, printer)?,
+        Command::Logout(arguments) => login::out(&arguments, printer)?,
         Command::Import(arguments) => import::run(&arguments, printer)?,
         Command::Service(command) => services::run(&command, &session()?, printer)?,
         Command::Docker(command) => return docker::run(command, &global, printer),

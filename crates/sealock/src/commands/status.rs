@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use sealock_control::command::{
-    Command, ContainerStatus, DeliveredSecretStatus, DeliveredStatus, Reply, StatusReport,
+    Command, ContainerStatus, DeliveredSecretStatus, DeliveredStatus, Reply, SidecarStatus,
+    StatusReport,
 };
 use sealock_core::Timestamp;
 use sealock_core::span::format_span;
@@ -47,6 +48,9 @@ fn text(report: &StatusReport) -> String {
     if let Some(table) = secrets(&report.containers) {
         let _ = write!(text, "\n{table}");
     }
+    if let Some(table) = sidecars(&report.containers) {
+        let _ = write!(text, "\n{table}");
+    }
     for (container, certificate) in all(&report.containers) {
         let what = format!("{}/{}", container.name, certificate.name);
         explain(&mut text, &what, certificate.reason.as_deref(), certificate.hint.as_deref());
@@ -54,6 +58,10 @@ fn text(report: &StatusReport) -> String {
     for (container, secret) in all_secrets(&report.containers) {
         let what = format!("{}/secret:{}", container.name, secret.name);
         explain(&mut text, &what, secret.reason.as_deref(), secret.hint.as_deref());
+    }
+    for (container, sidecar) in all_sidecars(&report.containers) {
+        let what = format!("{}/{}", container.name, sidecar.role);
+        explain(&mut text, &what, sidecar.reason.as_deref(), sidecar.hint.as_deref());
     }
     if let Some(table) = certificates(&report.expiring) {
         let _ = write!(text, "\nExpire within a week:\n{table}");
@@ -133,6 +141,14 @@ fn all_secrets(
         .flat_map(|container| container.secrets.iter().map(move |secret| (container, secret)))
 }
 
+fn all_sidecars(
+    containers: &[ContainerStatus],
+) -> impl Iterator<Item = (&ContainerStatus, &SidecarStatus)> {
+    containers
+        .iter()
+        .flat_map(|container| container.sidecars.iter().map(move |sidecar| (container, sidecar)))
+}
+
 fn explain(text: &mut String, what: &str, reason: Option<&str>, hint: Option<&str>) {
     let Some(reason) = reason else { return };
     let _ = writeln!(text, "\n{what}: {reason}");
@@ -152,6 +168,20 @@ fn secrets(containers: &[ContainerStatus]) -> Option<String> {
             secret.secret.clone().unwrap_or_else(|| "-".to_owned()),
             secret.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
             secret.path.clone(),
+        ]);
+    }
+    (!table.is_empty()).then(|| table.render())
+}
+
+fn sidecars(containers: &[ContainerStatus]) -> Option<String> {
+    let mut table = Table::new(&["CONTAINER", "GUARD", "SERVICE", "STATE", "SIDECAR"]);
+    for (container, sidecar) in all_sidecars(containers) {
+        table.row([
+            container.name.clone(),
+            sidecar.role.clone(),
+            sidecar.service.clone(),
+            sidecar.state.clone(),
+            sidecar.name.clone().unwrap_or_else(|| "-".to_owned()),
         ]);
     }
     (!table.is_empty()).then(|| table.render())
@@ -214,7 +244,8 @@ mod tests {
     fn labelled_secrets_have_a_table_and_their_reasons_below_it() {
         let secrets = vec![secret("db", "delivered", Some(3)), secret("api", "refused", None)];
         let (id, name) = ("0".repeat(64), "shop".to_owned());
-        let container = ContainerStatus { id, name, certificates: Vec::new(), secrets };
+        let container =
+            ContainerStatus { id, name, certificates: Vec::new(), secrets, sidecars: Vec::new() };
         let table = super::secrets(std::slice::from_ref(&container)).unwrap();
         let lines: Vec<Vec<&str>> =
             table.lines().map(|line| line.split_whitespace().collect()).collect();

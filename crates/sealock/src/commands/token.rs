@@ -4,10 +4,12 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use sealock_control::client::site::Site;
 use sealock_control::command::{
     Command, Reply, SecretText, TokenClaims, TokenForm, TokenKeys, TokenState, TokenWanted,
     TokensRevoked,
 };
+use sealock_control::forward::{IdentityFolder, Link};
 use sealock_core::{SecretBytes, Timestamp};
 use zeroize::Zeroizing;
 
@@ -65,7 +67,19 @@ fn issue(arguments: TokenArgs, session: &Session, printer: Printer) -> Result<()
         certificate: arguments.bind.as_deref().map(fingerprint).transpose()?,
         form: if arguments.jwt_svid { TokenForm::JwtSvid } else { TokenForm::AccessToken },
     };
-    let made = match session.call(Command::TokenIssue(wanted))? {
+    let command = Command::TokenIssue(wanted);
+    let reply = match arguments.identity {
+        None => session.call(command)?,
+        Some(folder) => {
+            let address = Site(folder.clone()).address().ok_or_else(|| {
+                Failure::usage(format!("{} is not the folder of a login", folder.display()))
+                    .hint("sealock login --server https://HOST:8443")
+            })?;
+            let link = Link::Https(address, IdentityFolder(folder));
+            session.wait(link.call(&command))?
+        }
+    };
+    let made = match reply {
         Reply::Token(made) => made,
         other => return Err(unexpected(&other)),
     };

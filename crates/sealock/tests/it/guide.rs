@@ -209,45 +209,75 @@ fn secrets_in_containers_are_as_the_guide_says() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
+/// An image that the guide makes.
+struct Made(String);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        let _ = try_docker(&["image", "rm", "--force", &self.0]);
+    }
+}
+
 #[test]
 fn calls_between_services_are_as_the_guide_says() {
     if skip_without_engine() || skip_without_root() || skip_without(&["docker-compose", "curl"]) {
         return;
     }
     let home = crate::gateway::home();
+    let scope = home.scope_label().trim_start_matches("--label=").to_owned();
+    let _sidecars = crate::sidecar::Removed(scope.clone());
     let daemon = home.up();
     let image = Image::busybox();
     let project = Project(sealock_testkit::unique_name());
     let unique = sealock_testkit::unique_name();
-    let (shop, orders) = (format!("{unique}-shop"), format!("{unique}-orders"));
-    let app = format!("{unique}-app");
-    let names = Names(vec![("", shop.clone()), ("", orders.clone()), ("", app.clone())]);
+    let helper = Made(format!("{unique}:local"));
+    let named = |short: &str| format!("{unique}-{short}");
+    let (shop, orders) = (named("shop"), named("orders"));
+    let (app_of_shop, app_of_orders) = (named("a-shop"), named("a-orders"));
+    let all = [&shop, &orders, &app_of_shop, &app_of_orders];
+    let names = Names(all.map(|name| ("", name.clone())).into());
     // Free a moment ago; the guide's own may be taken on this host.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let state = home.state().display().to_string();
     let label = format!("{}={}", sealock_testkit::LABEL, sealock_testkit::run_id());
-    let guide = read("calls-between-services")
-        .replace("$ docker compose ", "$ docker-compose ")
-        .replace(
-            "    image: busybox\n",
-            &format!("    image: busybox\n    labels: [\"{label}\"]\n"),
-        )
-        .replace("image: busybox", &format!("image: {}", image.name()))
-        .replace("/var/lib/sealock", &state)
-        .replace("/usr/local/bin/sealock:", &format!("{}:", env!("CARGO_BIN_EXE_sealock")))
-        .replace("- /run/sealock/workload:", &format!("- {state}/run/workload:"))
-        .replace("127.0.0.1:8000", &format!("127.0.0.1:{port}"))
-        .replace("app-of-orders", &app)
-        .replace("container_name: orders", &format!("container_name: {orders}"))
-        .replace("\"--service\", \"orders\"", &format!("\"--service\", \"{orders}\""))
-        .replace("--audience orders", &format!("--audience {orders}"))
-        .replace("exec orders ", &format!("exec {orders} "))
-        .replace("Service::\"orders\"", &format!("Service::\"{orders}\""))
-        .replace("container_name: shop", &format!("container_name: {shop}"))
-        .replace("exec shop ", &format!("exec {shop} "))
-        .replace("identity service/shop", &format!("identity service/{shop}"))
-        .replace("Service::\"shop\"", &format!("Service::\"{shop}\""));
-    follow(&home, &guide, &[("COMPOSE_PROJECT_NAME", &project.0)], 18);
+    let program = Path::new(env!("CARGO_BIN_EXE_sealock"));
+    let mut guide = read("calls-between-services");
+    for (said, here) in [
+        ("$ docker compose ", "$ docker-compose ".to_owned()),
+        ("tar -C /usr/local/bin ", format!("tar -C {} ", program.parent().unwrap().display())),
+        ("sealock:local", helper.0.clone()),
+        ("image: busybox", format!("image: {}", image.name())),
+        ("/var/lib/sealock", state.clone()),
+        ("- /run/sealock/workload:", format!("- {state}/run/workload:")),
+        ("127.0.0.1:8000", format!("127.0.0.1:{port}")),
+        ("labels: [", format!("labels: [\"{label}\", \"{scope}\", ")),
+        ("container_name: app-of-", format!("labels: [\"{label}\"]\n    container_name: app-of-")),
+        ("app-of-shop", app_of_shop.clone()),
+        ("app-of-orders", app_of_orders.clone()),
+        ("orders=orders:8000", format!("{orders}={orders}:8000")),
+        ("[\"orders\"]", format!("[\"{orders}\"]")),
+        ("\"--service\", \"orders\"", format!("\"--service\", \"{orders}\"")),
+        (".dns=orders", format!(".dns={orders}")),
+        ("5000=orders", format!("5000={orders}")),
+        ("http://orders/", format!("http://{orders}/")),
+        ("https://orders:", format!("https://{orders}:")),
+        ("--connect-to orders:", format!("--connect-to {orders}:")),
+        ("Host: orders", format!("Host: {orders}")),
+        ("--audience orders", format!("--audience {orders}")),
+        ("service=orders", format!("service={orders}")),
+        ("service=shop", format!("service={shop}")),
+        ("service/shop", format!("service/{shop}")),
+        ("container_name: orders", format!("container_name: {orders}")),
+        ("container_name: shop", format!("container_name: {shop}")),
+        ("exec orders ", format!("exec {orders} ")),
+        ("exec shop ", format!("exec {shop} ")),
+        ("Service::\"orders\"", format!("Service::\"{orders}\"")),
+        ("Service::\"shop\"", format!("Service::\"{shop}\"")),
+    ] {
+        assert!(guide.contains(said), "{said}");
+        guide = guide.replace(said, &here);
+    }
+    follow(&home, &guide, &[("COMPOSE_PROJECT_NAME", &project.0)], 25);
     drop(names);
     assert_eq!(daemon.stop(), Some(0));
 }

@@ -1,4 +1,4 @@
-//! Who may ask for tokens with a shared secret.
+//! Who may ask for tokens, and with which shared secret.
 //!
 //! A secret has 256 random bits, so its digest needs no slow hash: there is nothing to guess. The name is part of the
 //! digest, so that rows cannot be exchanged.
@@ -18,6 +18,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::{ATTEMPTS, Broker, BrokerError};
+use crate::token::{KeySet, PublicKey};
 
 /// Where nothing else is said, an old secret is good for so long after a rotation.
 pub const SECRET_OVERLAP: Duration = Duration::from_secs(24 * 3600);
@@ -81,21 +82,28 @@ pub struct ClientInfo {
     pub rotated: Timestamp,
     /// Until when an older secret is still good.
     pub old_until: Option<Timestamp>,
+    /// Whether it has a shared secret.
+    pub secret: bool,
+    /// The `kid`s of its public keys.
+    pub keys: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
-    identity: Identity,
+pub(super) struct Row {
+    pub(super) identity: Identity,
     /// Milliseconds, as all times here.
-    made: i64,
+    pub(super) made: i64,
     /// The newest last.
-    secrets: Vec<Digest>,
+    pub(super) secrets: Vec<Digest>,
+    /// Its public keys, a JWK Set in a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) keys: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Digest {
+pub(super) struct Digest {
     sha256: String,
     made: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,7 +112,7 @@ struct Digest {
 
 const PREFIX: &str = "traffic/client/";
 
-fn place(name: &ClientName) -> String {
+pub(super) fn place(name: &ClientName) -> String {
     format!("{PREFIX}{name}")
 }
 
@@ -135,7 +143,19 @@ fn new_secret(
     Ok((secret, Digest { sha256, made: now.as_millis(), until: None }))
 }
 
+fn kid(key: &PublicKey) -> String {
+    key.kid().to_owned()
+}
+
 impl Row {
+    /// Its public keys. None where they are not what was written.
+    pub(super) fn key_set(&self) -> Option<KeySet> {
+        match &self.keys {
+            None => Some(KeySet::default()),
+            Some(text) => KeySet::from_json(text.as_bytes()).ok(),
+        }
+    }
+
     fn info(&self, name: ClientName, now: Timestamp) -> ClientInfo {
         let rotated = self.secrets.last().map_or(self.made, |newest| newest.made);
         let old = self.secrets.iter().filter_map(|secret| secret.until);
@@ -146,6 +166,8 @@ impl Row {
             made: Timestamp::from_millis(self.made),
             rotated: Timestamp::from_millis(rotated),
             old_until,
+            secret: !self.secrets.is_empty(),
+            keys: self.key_set().map(|keys| keys.iter().map(kid).collect()).unwrap_or_default(),
         }
     }
 }
@@ -176,7 +198,7 @@ impl Broker {
         Ok(good.then_some((name, row.identity)))
     }
 
-    fn client(&self, name: &ClientName) -> Result<Option<(Row, u64)>, BrokerError> {
+    pub(super) fn client(&self, name: &ClientName) -> Result<Option<(Row, u64)>, BrokerError> {
         let Some(entry) = self.store().get(place(name).as_bytes())? else { return Ok(None) };
         let row =
             serde_json::from_slice(&entry.value).map_err(|_| BrokerError::Changed(place(name)))?;
@@ -230,7 +252,12 @@ impl Broker {
     ) -> Result<Zeroizing<String>, BrokerError> {
         let now = self.now();
         let (secret, digest) = new_secret(name, now)?;
-        let row = Row { identity: identity.clone(), made: now.as_millis(), secrets: vec![digest] };
+        let row = Row {
+            identity: identity.clone(),
+            made: now.as_millis(),
+            secrets: vec![digest],
+            keys: None,
+        };
         let fact = Fact::ClientAdded { client: name.to_string(), identity: identity.to_string() };
         let transaction = Transaction::new()
             .when(Condition::Absent(place(name).into_bytes()))
@@ -298,6 +325,6 @@ impl Broker {
     }
 }
 
-fn written(name: &ClientName, row: &Row) -> Result<Vec<u8>, BrokerError> {
+pub(super) fn written(name: &ClientName, row: &Row) -> Result<Vec<u8>, BrokerError> {
     serde_json::to_vec(row).map_err(|_| BrokerError::Changed(place(name)))
 }

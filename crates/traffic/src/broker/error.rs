@@ -3,6 +3,7 @@
 use sealock_store::{JournalError, KeyringError, StoreError};
 use thiserror::Error;
 
+use super::assertion::MOST_KEYS;
 use super::client::ClientName;
 use crate::token::TokenError;
 
@@ -15,6 +16,9 @@ pub enum BrokerError {
     /// There is one already.
     #[error("there is a client {0} already")]
     ClientExists(ClientName),
+    /// A client with more public keys than are kept.
+    #[error("a client has at most {MOST_KEYS} public keys")]
+    TooManyKeys,
     /// There is no key that could sign.
     #[error("there is no key that signs tokens")]
     NoKey,
@@ -58,6 +62,7 @@ impl BrokerError {
             Self::ClientExists(name) => {
                 Some(format!("for a new secret: `sealock client rotate {name} --secret-out FILE`"))
             }
+            Self::TooManyKeys => Some("leave out those that nobody signs with".to_owned()),
             Self::Busy => Some("try again".to_owned()),
             Self::Keyring { source, .. } => source.hint(),
             Self::Journal(error) => error.hint(),

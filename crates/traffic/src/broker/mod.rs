@@ -9,24 +9,33 @@
 //! | entry in the store | holds |
 //! |---|---|
 //! | `traffic/key/NUMBER` | a signing key, sealed under the keyring; since when it signs |
-//! | `traffic/client/NAME` | whose identity it is, and digests of its secrets |
-//! | `traffic/revoked/NUMBER` | a revocation; gone when no token that it is about can be alive |
-//! | `traffic/revocations` | the number of the last one |
+//! | `traffic/client/NAME` | whose identity it is, digests of its secrets, its public keys |
+//! | `oauth/assertion/NAME/DIGEST` | an assertion that was used; gone when it has expired. Not below `traffic/`, so that no feed hears of it |
+//! | `login/code/DIGEST` | whose certificate a code is good for; gone when it was used or has expired |
+//! | `login/person/KIND/NAME` | when somebody last used such a code |
+//! | `traffic/revoked/NUMBER` | a revocation, and how it was signed; gone when no token that it is about can be alive |
+//! | `traffic/revocations` | the number and the hash of the last one |
 //!
 //! # Invariants
 //!
 //! - Every key is in the key set for [`PUBLISHED_BEFORE`] before it signs, and until its last token has died.
 //! - No secret and no token is in the store, in an event, an error or in `Debug`.
-//! - Revocations are numbered without gaps.
+//! - Revocations are numbered without gaps, and each is signed together with the hash of the one before it.
 //!
 //! # What an attacker controls
 //!
 //! Names and secrets of clients in requests: a name is parsed before anything is read, and a secret is compared by its
 //! digest, in constant time. Tokens that are to be looked at: they are verified as a Gatekeeper would.
 
+mod assertion;
+#[cfg(test)]
+mod assertion_tests;
 mod client;
+mod device;
+mod enrolment;
 mod error;
 mod keys;
+mod log;
 mod revocation;
 #[cfg(test)]
 mod tests;
@@ -42,11 +51,18 @@ use sealock_core::{Identity, Timestamp};
 use sealock_store::{Change, Conflict, Journal, JournalError, Keyring, Store, Transaction, Watch};
 use zeroize::Zeroizing;
 
+pub use assertion::AssertionFault;
 pub use client::{ClientInfo, ClientName, ClientNameError, SECRET_OVERLAP};
+pub use device::{
+    Approved, Begun, DEVICE_INTERVAL, DEVICE_LIFE, DeviceFault, Devices, Polled, UserCode,
+    UserCodeError, Waiting,
+};
+pub use enrolment::{ENROLMENT_SECRET, Enrolment, enrolment_code};
 pub use error::BrokerError;
 use keys::Signers;
 pub use keys::{KeyInfo, PUBLISHED_BEFORE};
-pub use revocation::{Revocation, Revoked};
+pub use log::{Entry, EntryHash, EntryHashError, Head};
+pub use revocation::{Logged, Revocation, Revoked};
 
 use crate::token::{self, Algorithm, Claims, Expected, KeySet, Profile};
 
@@ -144,6 +160,7 @@ impl Broker {
         if broker.signers().is_empty() {
             broker.make_key(Duration::ZERO, &Actor::daemon("start"))?;
         }
+        broker.sign_old_revocations()?;
         Ok(Arc::new(broker))
     }
 
@@ -231,7 +248,7 @@ impl Broker {
         let Ok(claims) = token::inspect(token, &self.key_set(), &expected) else {
             return Ok(None);
         };
-        let revoked = self.revocations(0)?.iter().any(|revocation| revocation.covers(&claims));
+        let revoked = self.revocations(0)?.iter().any(|entry| entry.revocation.covers(&claims));
         Ok(Some(claims).filter(|_| !revoked))
     }
 

@@ -11,6 +11,7 @@ use sealock_store::{Change, Condition, KeyRange, Operation, Transaction};
 use serde::{Deserialize, Serialize};
 
 use super::client::ClientName;
+use super::log::{Entry, EntryHash, Head};
 use super::{ATTEMPTS, Broker, BrokerError, LONGEST, seconds};
 use crate::token::{Claims, SKEW};
 
@@ -84,6 +85,24 @@ impl Revocation {
     }
 }
 
+/// An entry with its signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logged {
+    /// The entry.
+    #[serde(flatten)]
+    pub revocation: Revocation,
+    /// The same as it was signed: an [`Entry`].
+    pub signed: String,
+}
+
+/// How far the list goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Last {
+    number: u64,
+    hash: EntryHash,
+}
+
 impl Serialize for ClientName {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -107,32 +126,20 @@ impl Broker {
     /// What the journal says.
     pub fn revoke(&self, what: &Revoked, actor: &Actor) -> Result<Revocation, BrokerError> {
         for _ in 0..ATTEMPTS {
-            let last = self.store().get(LAST.as_bytes())?;
-            let number = match &last {
-                None => 1,
-                Some(entry) => number(&entry.value)?.saturating_add(1),
-            };
-            let now = self.now();
-            let revocation =
-                Revocation { number, issued_until: seconds(now), revoked: what.clone() };
-            let row =
-                serde_json::to_vec(&revocation).map_err(|_| BrokerError::Changed(place(number)))?;
-            let expires = now.plus(LONGEST + Duration::from_secs(4 * SKEW));
-            let unchanged = match last {
+            let found = self.store().get(LAST.as_bytes())?;
+            let unchanged = match &found {
                 None => Condition::Absent(LAST.as_bytes().to_vec()),
                 Some(entry) => {
                     Condition::Version { key: LAST.as_bytes().to_vec(), version: entry.version }
                 }
             };
-            let put = Operation::Put {
-                key: place(number).into_bytes(),
-                value: row,
-                expires: Some(expires),
-            };
-            let transaction = Transaction::new()
-                .when(unchanged)
-                .with(put)
-                .with(Operation::put(LAST, number.to_string()));
+            let last = found.map_or(Ok(NONE), |entry| last(&entry.value))?;
+            let now = self.now();
+            let number = last.number.saturating_add(1);
+            let revocation =
+                Revocation { number, issued_until: seconds(now), revoked: what.clone() };
+            let (put, last) = self.logged(&revocation, last.hash, now)?;
+            let transaction = Transaction::new().when(unchanged).with(put).with(last);
             let fact = Fact::TokenRevoked {
                 number,
                 what: what.word().to_owned(),
@@ -146,19 +153,49 @@ impl Broker {
         Err(BrokerError::Busy)
     }
 
+    /// What puts an entry at its place, and what makes it the last one.
+    fn logged(
+        &self,
+        revocation: &Revocation,
+        previous: EntryHash,
+        now: Timestamp,
+    ) -> Result<(Operation, Operation), BrokerError> {
+        let number = revocation.number;
+        let signers = self.signers();
+        let signer = signers.current(now).ok_or(BrokerError::NoKey)?;
+        let entry =
+            Entry { log: self.issuer().to_owned(), previous, revocation: revocation.clone() };
+        let logged =
+            Logged { revocation: entry.revocation.clone(), signed: entry.sign(&signer.key)? };
+        let last = Last { number, hash: EntryHash::of(&logged.signed) };
+        let written = |value: Result<Vec<u8>, serde_json::Error>| {
+            value.map_err(|_| BrokerError::Changed(place(number)))
+        };
+        let put = Operation::Put {
+            key: place(number).into_bytes(),
+            value: written(serde_json::to_vec(&logged))?,
+            expires: Some(now.plus(LONGEST + Duration::from_secs(4 * SKEW))),
+        };
+        Ok((put, Operation::put(LAST, written(serde_json::to_vec(&last))?)))
+    }
+
     /// The number of the last revocation; 0 when there was none.
     ///
     /// # Errors
     /// What the store says.
     pub fn last_revocation(&self) -> Result<u64, BrokerError> {
-        self.store().get(LAST.as_bytes())?.map_or(Ok(0), |entry| number(&entry.value))
+        Ok(self.last()?.number)
+    }
+
+    fn last(&self) -> Result<Last, BrokerError> {
+        self.store().get(LAST.as_bytes())?.map_or(Ok(NONE), |entry| last(&entry.value))
     }
 
     /// The revocations after a number that still matter.
     ///
     /// # Errors
     /// What the store says.
-    pub fn revocations(&self, after: u64) -> Result<Vec<Revocation>, BrokerError> {
+    pub fn revocations(&self, after: u64) -> Result<Vec<Logged>, BrokerError> {
         let mut range = KeyRange::prefix(PREFIX.as_bytes()).after(place(after).as_bytes());
         let mut all = Vec::new();
         loop {
@@ -174,9 +211,75 @@ impl Broker {
             }
         }
     }
+
+    /// All revocations that still matter, and how far the list goes: of one moment.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn revocation_log(&self) -> Result<(Vec<Logged>, u64, EntryHash), BrokerError> {
+        // First how far it goes: what comes in between is in the list, and is the last then.
+        let before = self.last()?;
+        let all = self.revocations(0)?;
+        let last = all.last().map_or(before, |newest| Last {
+            number: newest.revocation.number,
+            hash: EntryHash::of(&newest.signed),
+        });
+        Ok((all, last.number, last.hash))
+    }
+
+    /// A signed statement of how far the list goes now; `from` is the number from which on entries still matter.
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn revocation_head(
+        &self,
+        number: u64,
+        hash: EntryHash,
+        from: u64,
+    ) -> Result<String, BrokerError> {
+        let now = self.now();
+        let signers = self.signers();
+        let signer = signers.current(now).ok_or(BrokerError::NoKey)?;
+        let log = self.issuer().to_owned();
+        Ok(Head { log, number, hash, from, at: seconds(now) }.sign(&signer.key)?)
+    }
+
+    /// Signs what an earlier version has left unsigned.
+    pub(super) fn sign_old_revocations(&self) -> Result<(), BrokerError> {
+        let Some(found) = self.store().get(LAST.as_bytes())? else { return Ok(()) };
+        let Some(number) = old_number(&found.value) else { return Ok(()) };
+        let now = self.now();
+        let condition =
+            Condition::Version { key: LAST.as_bytes().to_vec(), version: found.version };
+        let mut transaction = Transaction::new().when(condition);
+        let mut end = Last { number, hash: EntryHash::START };
+        for (key, entry) in self.store().range(&KeyRange::prefix(PREFIX.as_bytes()), PAGE)? {
+            let changed = |_| BrokerError::Changed(String::from_utf8_lossy(&key).into_owned());
+            let revocation: Revocation = serde_json::from_slice(&entry.value).map_err(changed)?;
+            let (put, written) = self.logged(&revocation, end.hash, now)?;
+            if let Operation::Put { value, .. } = &written {
+                end = last(value)?;
+            }
+            transaction = transaction.with(put);
+        }
+        let written = serde_json::to_vec(&Last { number, hash: end.hash })
+            .map_err(|_| BrokerError::Changed(LAST.to_owned()))?;
+        let transaction = transaction.with(Operation::put(LAST, written));
+        match self.commit(Change { transaction, events: Vec::new() })? {
+            None => Ok(()),
+            Some(_) => Err(BrokerError::Busy),
+        }
+    }
 }
 
-fn number(value: &[u8]) -> Result<u64, BrokerError> {
-    let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-    number.ok_or_else(|| BrokerError::Changed(LAST.to_owned()))
+/// Before the first.
+const NONE: Last = Last { number: 0, hash: EntryHash::START };
+
+fn last(value: &[u8]) -> Result<Last, BrokerError> {
+    serde_json::from_slice(value).map_err(|_| BrokerError::Changed(LAST.to_owned()))
+}
+
+/// Until entries were signed, there was the number and nothing else.
+fn old_number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }

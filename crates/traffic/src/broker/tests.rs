@@ -11,15 +11,15 @@ use crate::token::{Refusal, SKEW};
 
 const ISSUER: &str = "https://broker.example:8443";
 
-struct Scratch {
-    broker: Arc<Broker>,
-    clock: Arc<ManualClock>,
+pub(super) struct Scratch {
+    pub(super) broker: Arc<Broker>,
+    pub(super) clock: Arc<ManualClock>,
     journal: Arc<Journal>,
     folder: TempDir,
 }
 
 impl Scratch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Keyring::create(&folder.path().join("keys"), &NewProtection::File).unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_700_000_000)));
@@ -38,7 +38,7 @@ impl Scratch {
     }
 
     /// As after a crash: what was in memory is gone.
-    fn reopen(self) -> Self {
+    pub(super) fn reopen(self) -> Self {
         let Self { broker, clock, journal, folder } = self;
         drop((broker, journal));
         Self::open(folder, clock)
@@ -64,7 +64,7 @@ impl Scratch {
         token::verify(&token.token, keys, &expected)
     }
 
-    fn whole_store(&self) -> Vec<u8> {
+    pub(super) fn whole_store(&self) -> Vec<u8> {
         self.journal.checkpoint().ok();
         let mut all = Vec::new();
         for entry in std::fs::read_dir(self.folder.path()).unwrap() {
@@ -77,15 +77,15 @@ impl Scratch {
     }
 }
 
-fn actor() -> Actor {
+pub(super) fn actor() -> Actor {
     Actor::daemon("test")
 }
 
-fn service(name: &str) -> Identity {
+pub(super) fn service(name: &str) -> Identity {
     format!("spiffe://t.sealock/service/{name}").parse().unwrap()
 }
 
-fn name(text: &str) -> ClientName {
+pub(super) fn name(text: &str) -> ClientName {
     text.parse().unwrap()
 }
 
@@ -269,7 +269,7 @@ fn each_kind_of_revocation_is_about_its_tokens_and_not_about_later_ones() {
     assert!(alive(&scratch.issue("shop", "orders")));
     let numbers = |after| {
         let all = broker.revocations(after).unwrap();
-        all.iter().map(|revocation| revocation.number).collect::<Vec<_>>()
+        all.iter().map(|entry| entry.revocation.number).collect::<Vec<_>>()
     };
     assert_eq!((numbers(0), numbers(2), numbers(3)), (vec![1, 2, 3], vec![3], vec![]));
     scratch.clock.advance(LONGEST * 2);
@@ -293,8 +293,15 @@ fn revocations_at_once_have_numbers_without_gaps() {
         }
     });
     let all = scratch.broker.revocations(0).unwrap();
-    let numbers: Vec<u64> = all.iter().map(|revocation| revocation.number).collect();
+    let numbers: Vec<u64> = all.iter().map(|entry| entry.revocation.number).collect();
     assert_eq!(numbers, (1..=32).collect::<Vec<_>>());
+    let mut hash = EntryHash::START;
+    for logged in &all {
+        let entry = Entry::open(&logged.signed, &scratch.broker.key_set()).unwrap();
+        assert_eq!((entry.previous, &entry.revocation), (hash, &logged.revocation));
+        hash = EntryHash::of(&logged.signed);
+    }
+    assert_eq!(scratch.broker.revocation_log().unwrap().2, hash);
 }
 
 #[test]
@@ -315,4 +322,63 @@ fn every_issue_and_change_is_an_event_and_none_shows_a_secret() {
     }
     assert!(!text.contains(token.token.as_str()) && !text.contains(secret.as_str()));
     assert!(!format!("{token:?} {broker:?}").contains(token.token.as_str()));
+}
+
+#[test]
+fn the_list_goes_on_after_a_restart_and_after_it_has_emptied() {
+    let scratch = Scratch::new();
+    let revoke =
+        |scratch: &Scratch| scratch.broker.revoke(&Revoked::Before, &actor()).unwrap().number;
+    assert_eq!((revoke(&scratch), revoke(&scratch)), (1, 2));
+    let (_, _, hash) = scratch.broker.revocation_log().unwrap();
+    let scratch = scratch.reopen();
+    assert_eq!(scratch.broker.revocation_log().unwrap().2, hash);
+    scratch.clock.advance(LONGEST * 2);
+    let (all, number, still) = scratch.broker.revocation_log().unwrap();
+    assert_eq!(
+        (all.len(), number, still),
+        (0, 2, hash),
+        "what is over is not forgotten to have been"
+    );
+    assert_eq!(revoke(&scratch), 3);
+    let third = scratch.broker.revocations(2).unwrap().remove(0);
+    let entry = Entry::open(&third.signed, &scratch.broker.key_set()).unwrap();
+    assert_eq!((entry.previous, entry.log.as_str()), (hash, ISSUER));
+    let head = scratch.broker.revocation_head(3, EntryHash::of(&third.signed), 3).unwrap();
+    let keys = scratch.broker.key_set();
+    assert_eq!(Head::open(&head, &keys).unwrap().at, seconds(scratch.clock.now()));
+    // None of these is another, or a token.
+    assert!(Head::open(&third.signed, &keys).is_err() && Entry::open(&head, &keys).is_err());
+    assert!(scratch.broker.introspect(&head).unwrap().is_none());
+    let token = scratch.issue("shop", "orders");
+    assert!(Entry::open(&token.token, &keys).is_err());
+}
+
+#[test]
+fn what_an_earlier_version_has_left_is_signed() {
+    let scratch = Scratch::new();
+    let place = |number: u64| format!("traffic/revoked/{number:020}");
+    let until = seconds(scratch.clock.now());
+    let row = |number: u64| {
+        format!(
+            r#"{{"number":{number},"issued_until":{until},"what":"identity","subject":"{}"}}"#,
+            service("shop")
+        )
+    };
+    let token = scratch.issue("shop", "orders");
+    let transaction = Transaction::new()
+        .with(sealock_store::Operation::put(place(6), row(6)))
+        .with(sealock_store::Operation::put(place(7), row(7)))
+        .with(sealock_store::Operation::put("traffic/revocations", "7"));
+    scratch.journal.commit_blocking(Change { transaction, events: Vec::new() }).unwrap();
+    let scratch = scratch.reopen();
+    let (all, number, _) = scratch.broker.revocation_log().unwrap();
+    assert_eq!((all.len(), number), (2, 7));
+    for logged in &all {
+        Entry::open(&logged.signed, &scratch.broker.key_set()).unwrap();
+    }
+    assert!(scratch.broker.introspect(&token.token).unwrap().is_none());
+    assert_eq!(scratch.broker.revoke(&Revoked::Before, &actor()).unwrap().number, 8);
+    let scratch = scratch.reopen();
+    assert_eq!(scratch.broker.last_revocation().unwrap(), 8);
 }

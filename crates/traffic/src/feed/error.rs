@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::token::KeySetError;
+use crate::token::{KeySetError, Refusal};
 
 /// Why a feed is not gone on with.
 #[derive(Debug, Error)]
@@ -24,6 +24,24 @@ pub enum FeedError {
         known: u64,
         /// What came.
         number: u64,
+    },
+    /// A revocation, or how far the list of them goes, is not signed as it should be.
+    #[error("the feed has revocations that are not signed as they should be: {0}")]
+    Unsigned(#[from] Refusal),
+    /// It is about the tokens of another issuer.
+    #[error("the feed is about the tokens of another issuer")]
+    OtherIssuer,
+    /// An entry does not fit those before it, or the list goes less far than it did.
+    #[error("the feed's list of revocations is another one from {number} on")]
+    Fork {
+        /// From where on.
+        number: u64,
+    },
+    /// It was signed too long ago, or our clock is wrong.
+    #[error("the feed says what was so {seconds} seconds ago")]
+    Old {
+        /// How long ago.
+        seconds: u64,
     },
     /// The keys cannot be read.
     #[error("the feed has keys that cannot be used")]

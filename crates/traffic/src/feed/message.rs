@@ -5,7 +5,6 @@ use sealock_core::policy::Mode;
 use serde::{Deserialize, Serialize};
 
 use super::FeedError;
-use crate::broker::Revocation;
 
 /// The longest line, in bytes: a policy as long as it may be, with every quote escaped.
 pub const MAXIMUM_LINE: usize = 16 << 20;
@@ -34,10 +33,10 @@ pub struct Snapshot {
     pub policy: Policy,
     /// Who is in which of the groups that the policy names.
     pub groups: Vec<(Identity, Vec<String>)>,
-    /// The revocations that still matter.
-    pub revocations: Vec<Revocation>,
-    /// The number of the last, also of those that no longer matter.
-    pub last: u64,
+    /// The revocations that still matter, as they were signed (an [`Entry`](crate::broker::Entry) each).
+    pub revocations: Vec<String>,
+    /// How far the list goes, signed (a [`Head`](crate::broker::Head)).
+    pub head: String,
 }
 
 /// A line of the feed.
@@ -55,12 +54,12 @@ pub enum Message {
         /// Who is in which groups.
         groups: Vec<(Identity, Vec<String>)>,
     },
-    /// The next revocation.
-    Revoked(Revocation),
+    /// The next revocation, as it was signed.
+    Revoked(String),
     /// The feed lives.
     Beat {
-        /// The number of the last revocation.
-        last: u64,
+        /// How far the list goes, signed.
+        head: String,
     },
 }
 

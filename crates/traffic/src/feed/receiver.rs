@@ -4,65 +4,203 @@ use std::sync::Arc;
 
 use sealock_core::policy::{Modes, Plane, PolicySet};
 
-use super::{FeedError, Message, Policy};
+use super::{FeedError, Message, Policy, Snapshot};
+use crate::broker::{Entry, EntryHash, Head, Revocation};
 use crate::gatekeeper::{Gatekeeper, Known};
-use crate::token::KeySet;
+use crate::token::{KeySet, SKEW};
 
-/// One feed, from its snapshot on.
+/// A head is new for so many seconds: a broker signs one every five.
+const NEW: u64 = 60;
+
+/// One feed after another, from one broker.
 #[derive(Debug, Default)]
 pub struct Receiver {
-    /// The number of the last revocation, once there was a snapshot.
-    last: Option<u64>,
+    /// What the feed is at; none before its snapshot.
+    log: Option<Log>,
+    /// How far the list went on the feed before.
+    before: Option<End>,
+    /// Whose tokens the first feed was about. No other is taken after it.
+    issuer: Option<String>,
+}
+
+#[derive(Debug)]
+struct Log {
+    keys: Arc<KeySet>,
+    end: End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct End {
+    number: u64,
+    hash: EntryHash,
 }
 
 impl Receiver {
+    /// The feed is over; the next message is the snapshot of another.
+    pub fn begin_again(&mut self) {
+        if let Some(log) = self.log.take() {
+            self.before = Some(log.end);
+        }
+    }
+
     /// Takes a message over. It is in force when this returns. After an error the feed is over, and what was known
     /// before still decides.
     ///
     /// # Errors
-    /// It does not follow, or cannot be used.
+    /// It does not follow, is not signed, or cannot be used.
     pub fn take(&mut self, message: Message, gatekeeper: &Gatekeeper) -> Result<(), FeedError> {
-        let known = match (message, self.last) {
-            (Message::Snapshot(snapshot), _) => {
-                let known = Known {
-                    issuer: snapshot.issuer,
-                    keys: keys(&snapshot.keys)?,
-                    policy: policy(&snapshot.policy)?,
-                    groups: Arc::new(snapshot.groups.into_iter().collect()),
-                    revocations: Arc::new(snapshot.revocations.iter().collect()),
-                };
-                gatekeeper.know(known);
-                self.last = Some(snapshot.last);
-                return Ok(());
-            }
-            (_, None) => return Err(FeedError::NoSnapshot),
-            (Message::Keys(text), _) => {
+        if let Message::Snapshot(snapshot) = message {
+            return self.begin(*snapshot, gatekeeper);
+        }
+        let issuer = self.issuer.as_deref().ok_or(FeedError::NoSnapshot)?;
+        let log = self.log.as_mut().ok_or(FeedError::NoSnapshot)?;
+        let known = match message {
+            Message::Snapshot(_) => return Err(FeedError::NoSnapshot),
+            Message::Keys(text) => {
                 let keys = keys(&text)?;
+                log.keys = Arc::clone(&keys);
                 gatekeeper.change(|known| known.keys = keys)
             }
-            (Message::Policy { policy: text, groups }, _) => {
+            Message::Policy { policy: text, groups } => {
                 let policy = policy(&text)?;
                 let groups = Arc::new(groups.into_iter().collect());
                 gatekeeper.change(|known| (known.policy, known.groups) = (policy, groups))
             }
-            (Message::Revoked(revocation), Some(known)) => {
-                let number = revocation.number;
-                if number > known.saturating_add(1) {
-                    return Err(FeedError::Gap { known, number });
+            Message::Revoked(text) => match log.next(&text, issuer)? {
+                Some(revocation) => gatekeeper.revoke(&revocation),
+                None => true,
+            },
+            Message::Beat { head } => {
+                if log.is_whole(&head, issuer, gatekeeper.now())? {
+                    gatekeeper.heard();
                 }
-                self.last = Some(known.max(number));
-                gatekeeper.revoke(&revocation)
-            }
-            (Message::Beat { last }, Some(known)) => {
-                if last > known {
-                    return Err(FeedError::Gap { known, number: last });
-                }
-                gatekeeper.heard();
                 true
             }
         };
         if known { Ok(()) } else { Err(FeedError::NoSnapshot) }
     }
+
+    fn begin(&mut self, snapshot: Snapshot, gatekeeper: &Gatekeeper) -> Result<(), FeedError> {
+        let Snapshot { issuer, keys: text, policy: rules, groups, revocations, head } = snapshot;
+        if self.issuer.as_ref().is_some_and(|known| *known != issuer) {
+            return Err(FeedError::OtherIssuer);
+        }
+        let keys = keys(&text)?;
+        let head = opened(&head, &keys, &issuer)?;
+        let age = gatekeeper.now().abs_diff(head.at);
+        if age > NEW + SKEW {
+            return Err(FeedError::Old { seconds: age });
+        }
+        let known = self.log.as_ref().map(|log| log.end).or(self.before);
+        let (all, seen) = chained(&revocations, &head, &issuer, known)?;
+        // Once it is said, it is gone on with: the broker may have been set back to an older state. What was revoked
+        // stays so.
+        self.before = None;
+        if let Some(known) = known
+            && known != seen.unwrap_or(known)
+        {
+            return Err(FeedError::Fork { number: known.number });
+        }
+        let known = Known {
+            issuer: issuer.clone(),
+            keys: Arc::clone(&keys),
+            policy: policy(&rules)?,
+            groups: Arc::new(groups.into_iter().collect()),
+            revocations: Arc::new(all.iter().collect()),
+        };
+        gatekeeper.know(known);
+        self.log = Some(Log { keys, end: End { number: head.number, hash: head.hash } });
+        self.issuer = Some(issuer);
+        Ok(())
+    }
+}
+
+impl Log {
+    /// The revocation that comes next; none for one that came already.
+    fn next(&mut self, text: &str, issuer: &str) -> Result<Option<Revocation>, FeedError> {
+        let Entry { log, previous, revocation } = Entry::open(text, &self.keys)?;
+        if log != issuer {
+            return Err(FeedError::OtherIssuer);
+        }
+        let (number, known) = (revocation.number, self.end.number);
+        let hash = EntryHash::of(text);
+        if number > known.saturating_add(1) {
+            return Err(FeedError::Gap { known, number });
+        }
+        if number <= known {
+            let fits = number < known || hash == self.end.hash;
+            return if fits { Ok(None) } else { Err(FeedError::Fork { number }) };
+        }
+        if previous != self.end.hash {
+            return Err(FeedError::Fork { number });
+        }
+        self.end = End { number, hash };
+        Ok(Some(revocation))
+    }
+
+    /// Whether nothing is missing now. A head that is older says nothing.
+    fn is_whole(&self, head: &str, issuer: &str, now: u64) -> Result<bool, FeedError> {
+        let head = opened(head, &self.keys, issuer)?;
+        let known = self.end.number;
+        if head.number > known {
+            return Err(FeedError::Gap { known, number: head.number });
+        }
+        if head.number == known && head.hash != self.end.hash {
+            return Err(FeedError::Fork { number: known });
+        }
+        Ok(head.number == known && now.abs_diff(head.at) <= NEW + SKEW)
+    }
+}
+
+fn opened(head: &str, keys: &KeySet, issuer: &str) -> Result<Head, FeedError> {
+    let head = Head::open(head, keys)?;
+    if head.log == issuer { Ok(head) } else { Err(FeedError::OtherIssuer) }
+}
+
+/// The revocations of a snapshot, each of which the next one names, and the head the last; and what stands at the place
+/// that the feed before had come to, where that can be seen.
+fn chained(
+    texts: &[String],
+    head: &Head,
+    issuer: &str,
+    known: Option<End>,
+) -> Result<(Vec<Revocation>, Option<End>), FeedError> {
+    let mut all = Vec::with_capacity(texts.len());
+    let mut end = End { number: head.number, hash: head.hash };
+    let mut seen = None;
+    let mut look = |end: End| {
+        if known.is_some_and(|known| known.number == end.number) {
+            seen = Some(end);
+        }
+    };
+    look(end);
+    for text in texts.iter().rev() {
+        if EntryHash::of(text) != end.hash {
+            return Err(FeedError::Fork { number: end.number });
+        }
+        // The head is signed, and names it by its hash.
+        let Entry { log, previous, revocation } = Entry::read(text)?;
+        if log != issuer {
+            return Err(FeedError::OtherIssuer);
+        }
+        if revocation.number != end.number {
+            return Err(FeedError::Fork { number: end.number });
+        }
+        all.push(revocation);
+        end = End { number: end.number.saturating_sub(1), hash: previous };
+        look(end);
+    }
+    // From there on they matter: none may be left out at the beginning either.
+    if end.number.saturating_add(1) != head.from {
+        return Err(FeedError::Gap { known: head.from, number: end.number });
+    }
+    if let Some(known) = known
+        && known.number > head.number
+    {
+        // It goes less far than it did.
+        seen = Some(End { number: head.number, hash: head.hash });
+    }
+    Ok((all, seen))
 }
 
 fn keys(text: &str) -> Result<Arc<KeySet>, FeedError> {

@@ -1,14 +1,16 @@
-//! A model of the broker's log, and feeds that lose, repeat and reorder.
+//! A model of the broker's log, and feeds that lose, repeat, reorder, change and forge.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealock_core::policy::Mode;
-use sealock_core::{Clock, Identity, IdentityKind, SystemClock, TrustDomain};
+use sealock_core::{Clock, Identity, IdentityKind, ManualClock, SystemClock, TrustDomain};
 use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
 
 use super::{FeedError, Message, Policy, Receiver, Snapshot};
-use crate::broker::{Revocation, Revoked};
+use crate::broker::{Entry, EntryHash, Head, Revocation, Revoked};
 use crate::gatekeeper::{Access, Denied, Gatekeeper, Report, Settings};
+use crate::token::{Algorithm, KeySet, SigningKey};
 
 struct Silent;
 
@@ -37,15 +39,73 @@ fn revocation(number: u64) -> Revocation {
     Revocation { number, issued_until: now(), revoked }
 }
 
+const ISSUER: &str = "https://broker";
+
+/// The broker's list, as it is signed.
+struct Book {
+    key: SigningKey,
+    issuer: &'static str,
+    entries: Vec<String>,
+}
+
+impl Book {
+    fn new(issuer: &'static str) -> Self {
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        Self { key, issuer, entries: Vec::new() }
+    }
+
+    fn last(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    fn hash(&self) -> EntryHash {
+        self.entries.last().map_or(EntryHash::START, |last| EntryHash::of(last))
+    }
+
+    /// The entry that would come next.
+    fn next(&self, revocation: Revocation) -> String {
+        let entry = Entry { log: self.issuer.into(), previous: self.hash(), revocation };
+        entry.sign(&self.key).unwrap()
+    }
+
+    fn revoke(&mut self) -> Message {
+        let entry = self.next(revocation(self.last() + 1));
+        self.entries.push(entry.clone());
+        Message::Revoked(entry)
+    }
+
+    fn head(&self, at: u64) -> String {
+        let (number, hash) = (self.last(), self.hash());
+        let log = self.issuer.into();
+        Head { log, number, hash, from: 1, at }.sign(&self.key).unwrap()
+    }
+
+    fn beat(&self) -> Message {
+        Message::Beat { head: self.head(now()) }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            issuer: self.issuer.into(),
+            keys: KeySet::from_iter([self.key.public()]).to_json(),
+            policy: Policy { epoch: 1, sources: Vec::new(), mode: Mode::Enforce },
+            groups: Vec::new(),
+            revocations: self.entries.clone(),
+            head: self.head(now()),
+        }
+    }
+
+    fn begin(&self) -> Message {
+        Message::Snapshot(Box::new(self.snapshot()))
+    }
+}
+
 fn snapshot(last: u64) -> Message {
-    Message::Snapshot(Box::new(Snapshot {
-        issuer: "https://broker".into(),
-        keys: r#"{"keys":[]}"#.into(),
-        policy: Policy { epoch: 1, sources: Vec::new(), mode: Mode::Enforce },
-        groups: Vec::new(),
-        revocations: (1..=last).map(revocation).collect(),
-        last,
-    }))
+    let mut book = Book::new(ISSUER);
+    for _ in 0..last {
+        book.revoke();
+    }
+    book.begin()
 }
 
 /// Whether all revocations up to a number are in force.
@@ -71,21 +131,43 @@ impl Dice {
     }
 }
 
+/// One letter of a statement is another.
+fn bent(message: &Message, dice: &mut Dice) -> Message {
+    let bend = |text: &str, dice: &mut Dice| {
+        let at = usize::try_from(dice.roll(text.len() as u64)).unwrap();
+        let mut bytes = text.as_bytes().to_vec();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        String::from_utf8(bytes).unwrap()
+    };
+    match message {
+        Message::Revoked(text) => Message::Revoked(bend(text, dice)),
+        Message::Beat { head } => Message::Beat { head: bend(head, dice) },
+        Message::Snapshot(whole) => {
+            let mut whole = (**whole).clone();
+            match whole.revocations.pop() {
+                Some(last) => whole.revocations.push(bend(&last, dice)),
+                None => whole.head = bend(&whole.head, dice),
+            }
+            Message::Snapshot(Box::new(whole))
+        }
+        other => other.clone(),
+    }
+}
+
 #[test]
 fn whatever_gets_lost_a_beat_that_is_taken_means_that_nothing_is_missing() {
-    for seed in 0..200 {
+    for seed in 0..60 {
         let mut dice = Dice(seed);
         let gatekeeper = gatekeeper();
-        let (mut log, mut receiver) = (0_u64, Receiver::default());
-        let mut wire: Vec<Message> = vec![snapshot(0)];
-        let (mut gaps, mut begun) = (0, false);
+        // Another broker's messages get onto the wire too, and one's of whom somebody has only the name.
+        let (mut book, mut receiver) = (Book::new(ISSUER), Receiver::default());
+        let (mut other, mut forger) = (Book::new("https://other"), Book::new(ISSUER));
+        let mut wire: Vec<Message> = vec![book.begin()];
+        let (mut gaps, mut forged, mut begun) = (0, 0, false);
         for _ in 0..300 {
-            match dice.roll(10) {
-                0..=3 => {
-                    log += 1;
-                    wire.push(Message::Revoked(revocation(log)));
-                }
-                4..=5 => wire.push(Message::Beat { last: log }),
+            match dice.roll(12) {
+                0..=3 => wire.push(book.revoke()),
+                4..=5 => wire.push(book.beat()),
                 6 if !wire.is_empty() => {
                     let at = usize::try_from(dice.roll(wire.len() as u64)).unwrap();
                     wire.remove(at);
@@ -98,47 +180,213 @@ fn whatever_gets_lost_a_beat_that_is_taken_means_that_nothing_is_missing() {
                     let at = usize::try_from(dice.roll(wire.len() as u64 - 1)).unwrap();
                     wire.swap(at, at + 1);
                 }
+                9 if !wire.is_empty() => {
+                    let at = usize::try_from(dice.roll(wire.len() as u64)).unwrap();
+                    wire[at] = bent(&wire[at], &mut dice);
+                }
+                10 => match dice.roll(6) {
+                    0 => wire.push(other.revoke()),
+                    1 => wire.push(other.beat()),
+                    2 => wire.push(forger.revoke()),
+                    3 => wire.push(forger.beat()),
+                    4 => wire.push(Message::Revoked(book.head(now()))),
+                    _ => wire.push(Message::Beat { head: book.next(revocation(1)) }),
+                },
                 _ => {
                     for message in wire.drain(..) {
-                        let beat = match &message {
-                            Message::Beat { last } => Some(*last),
+                        let whole = match &message {
+                            Message::Beat { head } => {
+                                let keys = KeySet::from_iter([book.key.public()]);
+                                let head = Head::open(head, &keys);
+                                head.ok().map(|head| head.number)
+                            }
                             _ => None,
                         };
+                        let is_beat = matches!(message, Message::Beat { .. });
                         match receiver.take(message, &gatekeeper) {
                             Ok(()) => {
                                 begun = true;
-                                if let Some(last) = beat {
+                                if is_beat {
+                                    let last = whole.expect("a beat by somebody else is taken");
                                     assert!(holds(&gatekeeper, last), "seed {seed}: {last}");
                                 }
                             }
-                            Err(FeedError::Gap { .. } | FeedError::NoSnapshot) => {
-                                gaps += 1;
+                            Err(FeedError::Policy(error)) => panic!("seed {seed}: {error}"),
+                            Err(error) => {
+                                match error {
+                                    FeedError::Gap { .. } | FeedError::NoSnapshot => gaps += 1,
+                                    _ => forged += 1,
+                                }
                                 begun = false;
-                                receiver = Receiver::default();
+                                receiver.begin_again();
                                 break;
                             }
-                            Err(error) => panic!("seed {seed}: {error}"),
                         }
+                    }
+                    // Nothing is revoked but by the broker.
+                    if let Some(known) = gatekeeper.known() {
+                        let all = known.revocations.len() as u64;
+                        assert!(all <= book.last(), "seed {seed}: {all}");
+                        assert_eq!(known.issuer, ISSUER);
                     }
                     wire.clear();
                     // A feed that has ended begins anew.
-                    wire.push(if begun { Message::Beat { last: log } } else { snapshot(log) });
+                    wire.push(if begun { book.beat() } else { book.begin() });
                 }
             }
         }
-        receiver = Receiver::default();
-        receiver.take(snapshot(log), &gatekeeper).unwrap();
-        assert!(holds(&gatekeeper, log), "seed {seed}");
-        assert!(gaps > 0, "seed {seed} loses nothing");
+        receiver.begin_again();
+        let done = receiver.take(book.begin(), &gatekeeper);
+        if matches!(done, Err(FeedError::Fork { .. })) {
+            panic!("seed {seed}: the broker's own list is taken for another");
+        }
+        done.unwrap();
+        assert!(holds(&gatekeeper, book.last()), "seed {seed}");
+        assert!(gaps > 0 && forged > 0, "seed {seed} loses nothing");
     }
+}
+
+fn began(book: &Book) -> (Arc<Gatekeeper>, Receiver) {
+    let (gatekeeper, mut receiver) = (gatekeeper(), Receiver::default());
+    receiver.take(book.begin(), &gatekeeper).unwrap();
+    (gatekeeper, receiver)
+}
+
+#[test]
+fn a_revocation_is_taken_from_the_broker_only_and_in_its_place() {
+    let mut book = Book::new(ISSUER);
+    book.revoke();
+    let mut forger = Book::new(ISSUER);
+    forger.entries.clone_from(&book.entries);
+    let mut other = Book::new("https://other");
+    other.entries.clone_from(&book.entries);
+    let stranger = Book::new("https://other");
+    let take = |message: Message| {
+        let (gatekeeper, mut receiver) = began(&book);
+        let done = receiver.take(message, &gatekeeper);
+        (done, gatekeeper.known().unwrap().revocations.len())
+    };
+    let next = |book: &Book, number| Message::Revoked(book.next(revocation(number)));
+    let (done, count) = take(next(&book, 2));
+    assert!(done.is_ok() && count == 2);
+    let (done, count) = take(next(&forger, 2));
+    assert!(matches!(done, Err(FeedError::Unsigned(_))) && count == 1);
+    let (done, count) = take(next(&book, 3));
+    assert!(matches!(done, Err(FeedError::Gap { known: 1, number: 3 })) && count == 1);
+    // By our key, and another list's: of another issuer, or one that parted from it.
+    other.key = SigningKey::from_pkcs8(Algorithm::EdDsa, &book.key.to_pkcs8().unwrap()).unwrap();
+    let (done, count) = take(next(&other, 2));
+    assert!(matches!(done, Err(FeedError::OtherIssuer)) && count == 1);
+    let mut parted = Book::new(ISSUER);
+    parted.key = SigningKey::from_pkcs8(Algorithm::EdDsa, &book.key.to_pkcs8().unwrap()).unwrap();
+    parted.entries.push(parted.next(revocation(1)));
+    parted.entries[0] = parted.next(Revocation { revoked: Revoked::Before, ..revocation(1) });
+    let (done, count) = take(next(&parted, 2));
+    assert!(matches!(done, Err(FeedError::Fork { number: 2 })) && count == 1);
+    let (done, _) = take(Message::Revoked(parted.entries[0].clone()));
+    assert!(matches!(done, Err(FeedError::Fork { number: 1 })));
+    let (done, _) = take(parted.beat());
+    assert!(matches!(done, Err(FeedError::Fork { number: 1 })));
+    let (done, _) = take(stranger.beat());
+    assert!(matches!(done, Err(FeedError::Unsigned(_))));
+    let (done, count) = take(Message::Revoked(book.entries[0].clone()));
+    assert!(done.is_ok() && count == 1, "once more does no harm");
+}
+
+#[test]
+fn a_snapshot_has_all_of_the_list_and_nothing_else() {
+    let mut book = Book::new(ISSUER);
+    for _ in 0..4 {
+        book.revoke();
+    }
+    let forger = Book::new(ISSUER);
+    let take = |change: &dyn Fn(&mut Snapshot)| {
+        let mut snapshot = book.snapshot();
+        change(&mut snapshot);
+        let gatekeeper = gatekeeper();
+        let done = Receiver::default().take(Message::Snapshot(Box::new(snapshot)), &gatekeeper);
+        assert_eq!(done.is_ok(), gatekeeper.known().is_some());
+        done
+    };
+    assert!(take(&|_| {}).is_ok());
+    assert!(matches!(take(&|it| drop(it.revocations.remove(0))), Err(FeedError::Gap { .. })));
+    assert!(matches!(take(&|it| drop(it.revocations.remove(2))), Err(FeedError::Fork { .. })));
+    assert!(matches!(take(&|it| drop(it.revocations.pop())), Err(FeedError::Fork { .. })));
+    assert!(matches!(take(&|it| it.revocations.swap(1, 2)), Err(FeedError::Fork { .. })));
+    assert!(matches!(take(&|it| it.revocations.clear()), Err(FeedError::Gap { .. })));
+    let more = book.next(revocation(5));
+    assert!(matches!(take(&|it| it.revocations.push(more.clone())), Err(FeedError::Fork { .. })));
+    let head = forger.head(now());
+    assert!(matches!(take(&|it| it.head = head.clone()), Err(FeedError::Unsigned(_))));
+    let keys = KeySet::from_iter([forger.key.public()]).to_json();
+    assert!(matches!(take(&|it| it.keys = keys.clone()), Err(FeedError::Unsigned(_))));
+    assert!(matches!(take(&|it| it.issuer = "https://x".into()), Err(FeedError::OtherIssuer)));
+    // What was so a while ago, said again.
+    for at in [now() - 120, now() + 120] {
+        let old = book.head(at);
+        assert!(matches!(take(&|it| it.head = old.clone()), Err(FeedError::Old { .. })));
+    }
+}
+
+#[test]
+fn an_old_beat_does_not_keep_a_feed_alive() {
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let nowhere = Address::Tcp("127.0.0.1:1".into());
+    let app = Upstream::new(nowhere, UpstreamSettings::default());
+    let shared: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+    let gatekeeper =
+        Gatekeeper::new(Settings::new(service("orders")), app, Arc::new(Silent), shared);
+    let book = Book::new(ISSUER);
+    let mut receiver = Receiver::default();
+    receiver.take(book.begin(), &gatekeeper).unwrap();
+    let beat = book.beat();
+    clock.advance(Duration::from_secs(50));
+    receiver.take(beat.clone(), &gatekeeper).unwrap();
+    assert_eq!(gatekeeper.silence(), Some(Duration::ZERO));
+    clock.advance(Duration::from_secs(50));
+    receiver.take(beat, &gatekeeper).unwrap();
+    assert_eq!(gatekeeper.silence(), Some(Duration::from_secs(50)), "it was said before");
+}
+
+#[test]
+fn another_issuer_is_not_taken_later_and_a_list_that_went_back_is_said_once() {
+    let mut book = Book::new(ISSUER);
+    for _ in 0..3 {
+        book.revoke();
+    }
+    let (gatekeeper, mut receiver) = began(&book);
+    receiver.begin_again();
+    let other = Book::new("https://other");
+    let replayed = receiver.take(other.begin(), &gatekeeper);
+    assert!(matches!(replayed, Err(FeedError::OtherIssuer)));
+    // A broker whose state was set back.
+    book.entries.truncate(1);
+    receiver.begin_again();
+    let done = receiver.take(book.begin(), &gatekeeper);
+    assert!(matches!(done, Err(FeedError::Fork { .. })), "{done:?}");
+    receiver.begin_again();
+    receiver.take(book.begin(), &gatekeeper).unwrap();
+    assert!(holds(&gatekeeper, 3), "what was revoked stays so");
+    // One that went another way from there on.
+    book.revoke();
+    receiver.begin_again();
+    receiver.take(book.begin(), &gatekeeper).unwrap();
+    book.entries.pop();
+    let entry = book.next(Revocation { revoked: Revoked::Before, ..revocation(2) });
+    book.entries.push(entry);
+    receiver.begin_again();
+    let done = receiver.take(book.begin(), &gatekeeper);
+    assert!(matches!(done, Err(FeedError::Fork { .. })), "{done:?}");
+    receiver.begin_again();
+    receiver.take(book.begin(), &gatekeeper).unwrap();
 }
 
 #[test]
 fn a_feed_that_cannot_be_used_changes_nothing() {
     let gatekeeper = gatekeeper();
     let mut receiver = Receiver::default();
-    let beat = || Message::Beat { last: 0 };
-    assert!(matches!(receiver.take(beat(), &gatekeeper), Err(FeedError::NoSnapshot)));
+    let early = receiver.take(Book::new(ISSUER).beat(), &gatekeeper);
+    assert!(matches!(early, Err(FeedError::NoSnapshot)));
     assert!(gatekeeper.known().is_none());
     receiver.take(snapshot(2), &gatekeeper).unwrap();
     let bad = Policy {
@@ -161,18 +409,19 @@ fn a_feed_that_cannot_be_used_changes_nothing() {
 
 #[test]
 fn lines_are_read_strictly() {
-    let line = snapshot(1).to_line();
-    let text = String::from_utf8(line).unwrap();
-    assert_eq!(Message::read(text.trim_end()).unwrap(), snapshot(1));
+    let whole = snapshot(1);
+    let text = String::from_utf8(whole.to_line()).unwrap();
+    assert_eq!(Message::read(text.trim_end()).unwrap(), whole);
     for bad in [
         "",
         "{}",
         "null",
         r#"{"feed":"beat"}"#,
-        r#"{"feed":"beat","is":{"last":-1}}"#,
-        r#"{"feed":"beat","is":{"last":1,"more":1}}"#,
+        r#"{"feed":"beat","is":{"last":1}}"#,
+        r#"{"feed":"beat","is":{"head":"a","more":1}}"#,
         r#"{"feed":"else","is":1}"#,
         r#"{"feed":"revoked","is":{"number":1,"issued_until":1}}"#,
+        r#"{"feed":"revoked","is":7}"#,
     ] {
         assert!(matches!(Message::read(bad), Err(FeedError::Line { .. })), "{bad}");
     }

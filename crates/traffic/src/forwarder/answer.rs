@@ -13,6 +13,7 @@ use sealock_net::proxy::{Cut, UpstreamBody, UpstreamError};
 
 use super::live::Slot;
 use super::report::{Access, Report};
+use crate::http::headers;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -108,6 +109,17 @@ impl hyper::body::Body for Body {
     }
 }
 
+/// What a caller may not say in a header, it may not say behind the body.
+fn cleaned(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            headers::clean(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}
+
 /// A request's body, of which is known whether it moves.
 pub(super) struct Watched {
     body: Incoming,
@@ -131,7 +143,7 @@ impl hyper::body::Body for Watched {
         let this = self.get_mut();
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         this.pieces.fetch_add(1, Ordering::Relaxed);
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        Poll::Ready(frame.map(|frame| frame.map(cleaned).map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealock_net::proxy::{Dial, Dialled};
-use sealock_net::tls::LiveClient;
+use sealock_net::tls::{LiveClient, Offer};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
@@ -82,7 +82,7 @@ pub(super) struct Dialler {
 }
 
 impl Dial for Dialler {
-    fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<Dialled>> + Send + '_>> {
+    fn dial(&self, offer: Offer) -> Pin<Box<dyn Future<Output = io::Result<Dialled>> + Send + '_>> {
         Box::pin(async move {
             let stream = reach(&self.to, &self.own, self.deadline).await?;
             let Some((client, name)) = &self.tls else {
@@ -92,7 +92,7 @@ impl Dial for Dialler {
                 }
                 return Ok(Dialled::Tcp(stream));
             };
-            let stream = client.connect(name, stream).await?;
+            let stream = client.connect_for(name, stream, offer).await?;
             Ok(Dialled::Tls(Box::new(stream)))
         })
     }

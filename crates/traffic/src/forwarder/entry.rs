@@ -14,6 +14,7 @@ use hyper::{Method, StatusCode, Version};
 
 use super::destination::Destination;
 use crate::gatekeeper::Protocol;
+use crate::http::grpc;
 use crate::http::host::Host;
 use crate::http::path::PathFault;
 use crate::http::problem::Problem;
@@ -123,7 +124,11 @@ pub(super) fn protocol(head: &Parts, is_bare: bool) -> Protocol {
         })
     };
     let is_request = is_bare && head.method == Method::GET && head.version == Version::HTTP_11;
-    if is_one && is_request && is_meant() { Protocol::WebSocket } else { Protocol::Http }
+    match () {
+        () if is_one && is_request && is_meant() => Protocol::WebSocket,
+        () if grpc::is_call(head) => Protocol::Grpc,
+        () => Protocol::Http,
+    }
 }
 
 pub(super) fn bad_target(detail: &'static str) -> Problem {

@@ -62,6 +62,7 @@ pub(super) fn problem(error: &UpstreamError) -> Problem {
     match error {
         UpstreamError::Unreachable { source, .. } => of_connecting(source),
         UpstreamError::Deadline { .. } => no_instance(),
+        UpstreamError::NoUpgrade { .. } => other_protocol(),
         UpstreamError::Broken { .. } => {
             let detail = "the service broke the connection off";
             Problem::new(StatusCode::BAD_GATEWAY, "service_broke", detail)

@@ -24,6 +24,7 @@ use super::routes::Outlet;
 use super::tokens::NoToken;
 use super::{Forwarder, dial, entry};
 use crate::gatekeeper::Protocol;
+use crate::http::grpc::STATUS as GRPC_STATUS;
 use crate::http::headers;
 use crate::http::ids::{Ids, REQUEST_ID, TRACEPARENT, TRACESTATE};
 use crate::http::problem::Problem;
@@ -212,7 +213,9 @@ async fn send_to(
     protocol: Protocol,
 ) -> Result<Outcome, UpstreamError> {
     match protocol {
-        Protocol::Http => instance.upstream.try_forward(request).await.map(Outcome::Answered),
+        Protocol::Http | Protocol::Grpc => {
+            instance.upstream.try_forward(request).await.map(Outcome::Answered)
+        }
         Protocol::WebSocket => {
             let protocol = HeaderValue::from_static("websocket");
             Ok(match instance.upstream.try_upgrade(request, protocol).await? {
@@ -257,7 +260,11 @@ fn is_invalid_token(outcome: &Outcome) -> bool {
         let said = value.to_str().unwrap_or_default();
         said.split([' ', ',']).any(|part| part == "error=\"invalid_token\"")
     };
-    response.status() == StatusCode::UNAUTHORIZED
+    let is_told_to_grpc = || {
+        response.status() == StatusCode::OK
+            && response.headers().get(GRPC_STATUS).is_some_and(|status| status == "16")
+    };
+    (response.status() == StatusCode::UNAUTHORIZED || is_told_to_grpc())
         && response.headers().get_all(WWW_AUTHENTICATE).iter().any(is_it)
 }
 

@@ -19,6 +19,7 @@ use super::routes::{Outlet, Routes};
 use super::serve::Entry;
 use super::{Forwarder, LOOK_EVERY};
 use crate::gatekeeper::Protocol;
+use crate::http::grpc;
 use crate::http::ids::Ids;
 use crate::http::path::Target;
 use crate::http::problem::Problem;
@@ -84,7 +85,12 @@ impl Forwarder {
         self.metrics.own_answer(problem.status, problem.code);
         served.access.status = problem.status.as_u16();
         served.access.code = Some(problem.code);
-        Answer::Response(problem.answer(Some(ids), "").map(Body::own))
+        let answer = problem.answer(Some(ids), "");
+        let answer = match served.access.protocol {
+            Protocol::Grpc => grpc::of(problem, Some(ids), answer),
+            _ => answer,
+        };
+        Answer::Response(answer.map(Body::own))
     }
 
     fn served(
@@ -111,7 +117,8 @@ impl Forwarder {
             sent: 0,
             cut: false,
         };
-        let (report, cut) = (Arc::clone(&self.report), connection.cut.clone());
+        let cut = Cut::of_stream(&head.extensions).unwrap_or(&connection.cut);
+        let (report, cut) = (Arc::clone(&self.report), cut.clone());
         Box::new(Served { access, began: Instant::now(), cut, report, _slot: None })
     }
 
@@ -130,7 +137,7 @@ impl Forwarder {
         }
         let routes = self.routes.load();
         let (way, to) = lead(&routes, connection, head, &mut served.access)?;
-        let slot = self.live.enter(to.clone(), connection.cut.clone(), self.settings.concurrent);
+        let slot = self.live.enter(to.clone(), served.cut.clone(), self.settings.concurrent);
         served._slot = Some(slot.ok_or_else(|| {
             Problem::unavailable(TOO_MANY, "too many requests are running", LOOK_EVERY)
         })?);

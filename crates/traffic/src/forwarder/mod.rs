@@ -31,8 +31,9 @@
 //!
 //! # What is spoken
 //!
-//! HTTP/1.1 only, for now, on both sides: no HTTP/2 between the proxies, and so no gRPC. Of upgrades, WebSocket. Trailers
-//! are dropped, as RFC 9110 §6.5.1 allows. In a tunnel (CONNECT) we see nothing and add no token. `Origin` and CORS are
+//! HTTP/1.1, and at a local port HTTP/2 in clear text, which gRPC needs. To a Gatekeeper over TLS what it chooses, HTTP/2
+//! with all requests on few connections if it can; in clear text the version of the request. Of upgrades, WebSocket, always
+//! by HTTP/1.1. Trailers pass where both sides speak HTTP/2, and are dropped elsewhere, as RFC 9110 §6.5.1 allows. In a tunnel (CONNECT) we see nothing and add no token. `Origin` and CORS are
 //! the service's affair and stay as they are.
 //!
 //! **What an attacker controls:** as an app: every byte of a request, and which of the listed services it calls; it acts as

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
+use sealock_net::proxy::{Address, Upstream, UpstreamSettings, Versions};
 use sealock_net::tls::{LiveClient, ServerIdentity, TlsError, peer_client_config, server_name};
 
 use super::address::Own;
@@ -130,14 +130,15 @@ impl Means<'_> {
             };
             let tls = tls.clone().map(|client| (client, asked));
             let only_here = service.hop == Hop::Plain;
-            (instance.to_string(), self.upstream(instance, tls, only_here))
+            let versions = if tls.is_some() { Versions::Agreed } else { Versions::AsAsked };
+            (instance.to_string(), self.upstream(instance, tls, only_here, versions))
         });
         let balance = Balance::new(upstreams);
         Ok(Outlet { service: Some(service), balance, tls })
     }
 
     fn pass(&self, host: &Destination) -> Outlet {
-        let upstream = self.upstream(host, None, false);
+        let upstream = self.upstream(host, None, false, Versions::Http1);
         let balance = Balance::new([(host.to_string(), upstream)]);
         Outlet { service: None, balance, tls: None }
     }
@@ -147,11 +148,12 @@ impl Means<'_> {
         to: &Destination,
         tls: Option<(Arc<LiveClient>, String)>,
         only_here: bool,
+        versions: Versions,
     ) -> Upstream {
         let deadline = self.settings.connect;
         let own = Arc::clone(self.own);
         let dialler = Dialler { to: to.clone(), own, deadline, tls, only_here };
-        let settings = UpstreamSettings { connect: deadline, idle: self.settings.idle };
+        let settings = UpstreamSettings { connect: deadline, idle: self.settings.idle, versions };
         Upstream::new(Address::Dialled(Arc::new(dialler)), settings)
     }
 }

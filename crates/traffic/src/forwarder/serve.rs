@@ -81,7 +81,12 @@ impl Forwarder {
         let connect = connection.entry == Entry::Proxy;
         let cut = connection.cut.clone();
         let terms = Terms { limits, shutdown, cut, may_tunnel, connect };
-        proxy::serve(Box::pin(bounded), terms, |request| self.answer(&connection, request)).await;
+        let (stream, answer) = (Box::pin(bounded), |request| self.answer(&connection, request));
+        // A proxy is asked for whole URLs, which is HTTP/1.1's way; gRPC goes by a port of its service's own.
+        match connection.entry {
+            Entry::Proxy => Box::pin(proxy::serve(stream, terms, answer)).await,
+            Entry::Service(_) => Box::pin(proxy::serve_either(stream, terms, answer)).await,
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use serde::{Serialize, Serializer};
 pub enum Protocol {
     /// As a request with an answer.
     Http,
+    /// As a call of gRPC, which is HTTP/2 with messages both ways and its outcome in the trailers.
+    Grpc,
     /// As a WebSocket.
     WebSocket,
 }
@@ -20,6 +22,7 @@ impl Protocol {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Grpc => "grpc",
             Self::WebSocket => "websocket",
         }
     }

@@ -32,6 +32,7 @@ impl Gatekeeper {
         body: Incoming,
     ) -> Answer<Body> {
         let Admitted { caller, protocol, target, host } = admitted;
+        let is_grpc = protocol == Protocol::Grpc;
         if let Some(target) = target {
             head.uri = target;
         }
@@ -46,7 +47,9 @@ impl Gatekeeper {
         headers::tell(&mut head.headers, &told);
         self.metrics.forwarded();
         let outcome = match protocol {
-            Protocol::Http => self.exchange(connection, head, body).await.map(Outcome::Answered),
+            Protocol::Http | Protocol::Grpc => {
+                self.exchange(connection, head, body).await.map(Outcome::Answered)
+            }
             Protocol::WebSocket => self.switch(connection, head).await,
         };
         let problem = match outcome {
@@ -65,7 +68,7 @@ impl Gatekeeper {
         self.metrics.failed();
         served.access.status = problem.status.as_u16();
         served.access.code = Some(problem.code);
-        self.own(Some(&ids), &problem)
+        self.own(Some(&ids), &problem, is_grpc)
     }
 
     async fn exchange(
@@ -142,6 +145,10 @@ fn failed(error: UpstreamError) -> Problem {
         ),
         UpstreamError::Broken { .. } => {
             (StatusCode::BAD_GATEWAY, "app_broke", "the service broke the connection off")
+        }
+        UpstreamError::NoUpgrade { .. } => {
+            let detail = "the service speaks HTTP/2 only, over which there is no WebSocket here";
+            (StatusCode::NOT_IMPLEMENTED, "no_upgrade", detail)
         }
         UpstreamError::Request(_) => {
             (StatusCode::BAD_REQUEST, "body_broke_off", "the body of the request broke off")

@@ -21,6 +21,7 @@ use super::state::{Caller, State};
 use super::{Gatekeeper, LOOK_EVERY};
 use crate::broker::LONGEST;
 use crate::http::bearer;
+use crate::http::grpc;
 use crate::http::host::Host;
 use crate::http::ids::{self, Ids};
 use crate::http::method;
@@ -42,6 +43,7 @@ pub(super) struct Connection {
     pub(super) is_tls: bool,
     /// SHA-256 of the client's certificate.
     pub(super) certificate: Option<[u8; 32]>,
+    /// Of the whole connection. Over HTTP/2 each request has one of its own.
     pub(super) cut: Cut,
     pub(super) patience: Patience,
 }
@@ -82,10 +84,12 @@ impl Gatekeeper {
     ) -> Answer<Body> {
         self.metrics.request();
         let Some(ids) = Ids::of(request.headers()) else {
-            return self.own(None, &no_randomness());
+            return self.own(None, &no_randomness(), false);
         };
         let (head, body) = request.into_parts();
-        let mut served = Box::new(self.begin(connection, &ids));
+        let cut = Cut::of_stream(&head.extensions).unwrap_or(&connection.cut);
+        let mut served = Box::new(self.begin(connection, &ids, cut, head.version));
+        let is_grpc = grpc::is_call(&head);
         match self.admit(connection, &ids, &head, is_empty(&body), &mut served) {
             Ok(admitted) => {
                 // In a box, for most of a connection's life there is no request on it.
@@ -95,17 +99,19 @@ impl Gatekeeper {
                 self.metrics.refused(problem.status);
                 served.access.status = problem.status.as_u16();
                 served.access.code = Some(problem.code);
-                self.own(Some(&ids), &problem)
+                self.own(Some(&ids), &problem, is_grpc)
             }
         }
     }
 
     /// An answer of ours.
-    pub(super) fn own(&self, ids: Option<&Ids>, problem: &Problem) -> Answer<Body> {
-        Answer::Response(problem.answer(ids, &self.audience).map(Body::own))
+    pub(super) fn own(&self, ids: Option<&Ids>, problem: &Problem, is_grpc: bool) -> Answer<Body> {
+        let answer = problem.answer(ids, &self.audience);
+        let answer = if is_grpc { grpc::of(problem, ids, answer) } else { answer };
+        Answer::Response(answer.map(Body::own))
     }
 
-    fn begin(&self, connection: &Connection, ids: &Ids) -> Served {
+    fn begin(&self, connection: &Connection, ids: &Ids, cut: &Cut, version: Version) -> Served {
         let access = Access {
             time: self.clock.now(),
             took: Duration::ZERO,
@@ -113,13 +119,14 @@ impl Gatekeeper {
             peer: connection.peer,
             caller: None,
             call: None,
+            version,
             status: 0,
             code: None,
             sent: 0,
             cut: false,
             epoch: None,
         };
-        let (cut, report) = (connection.cut.clone(), Arc::clone(&self.report));
+        let (cut, report) = (cut.clone(), Arc::clone(&self.report));
         Served { access, began: Instant::now(), cut, report, slot: None }
     }
 
@@ -146,7 +153,7 @@ impl Gatekeeper {
                 return Err(self.denied(&state, ids, who, &call, decision, true));
             }
             if served.slot.is_none() {
-                served.slot = Some(self.enter(connection, &caller, &call)?);
+                served.slot = Some(self.enter(&served.cut, &caller, &call)?);
             }
             let newest = self.current()?;
             if !Arc::ptr_eq(&state, &newest) {
@@ -209,18 +216,13 @@ impl Gatekeeper {
         Ok(caller)
     }
 
-    fn enter(
-        &self,
-        connection: &Connection,
-        caller: &Arc<Caller>,
-        call: &Arc<Call>,
-    ) -> Result<Slot, Problem> {
+    fn enter(&self, cut: &Cut, caller: &Arc<Caller>, call: &Arc<Call>) -> Result<Slot, Problem> {
         let longer = self.settings.skew.saturating_add(self.settings.outlive).as_secs();
         let running = Running {
             caller: Arc::clone(caller),
             call: Arc::clone(call),
             ends: caller.claims.expires_at.saturating_add(longer),
-            cut: connection.cut.clone(),
+            cut: cut.clone(),
         };
         self.live.enter(running, self.settings.concurrent).ok_or_else(|| Problem {
             retry_after: Some(LOOK_EVERY),
@@ -263,10 +265,10 @@ impl Read {
             method: head.method.clone(),
             path: target.path().to_owned(),
             host: host.as_ref().map(|host| host.name().to_owned()),
-            protocol: if is_bare && asks_for_websocket(head) {
-                Protocol::WebSocket
-            } else {
-                Protocol::Http
+            protocol: match () {
+                () if is_bare && asks_for_websocket(head) => Protocol::WebSocket,
+                () if grpc::is_call(head) => Protocol::Grpc,
+                () => Protocol::Http,
             },
         };
         let target = match target.is_as_it_came() {

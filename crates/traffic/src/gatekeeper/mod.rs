@@ -33,8 +33,10 @@
 //!
 //! # What is spoken
 //!
-//! HTTP/1.1 only, for now: no HTTP/2, and so no gRPC. Of upgrades, WebSocket; any other is passed over and the request
-//! forwarded without it, `h2c` above all, which would carry requests that nobody looks at.
+//! HTTP/1.1, and HTTP/2 with trailers: over TLS what the client chooses, in clear text what it begins with. Calls of gRPC
+//! are a protocol of their own to policy, and are refused in their own words ([`grpc`](crate::http::grpc)). On a connection
+//! of HTTP/2 each request is cut by itself: several callers may share it. Of upgrades, WebSocket over HTTP/1.1; any other is
+//! passed over and the request forwarded without it, `h2c` above all, which would carry requests that nobody looks at.
 //!
 //! **What an attacker controls:** as anybody who can connect: every byte, how fast it comes and how many connections
 //! there are. As a caller with a token: paths, headers, how many requests run at once. The app is trusted with what it is
@@ -222,7 +224,7 @@ impl Gatekeeper {
     }
 
     /// Seconds since 1970.
-    fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.clock.now().as_secs()).unwrap_or(0)
     }
 

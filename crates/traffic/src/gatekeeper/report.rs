@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Version;
 use sealock_core::policy::{Decision, Question};
 use sealock_core::{Identity, Timestamp};
 use serde::Serialize;
@@ -55,7 +56,9 @@ pub struct Access {
     pub caller: Option<Arc<Claims>>,
     /// The call, once it is read.
     pub call: Option<Arc<Call>>,
-    /// The status of the answer; 0 if there was none before the end.
+    /// The version of HTTP in which the request came.
+    pub version: Version,
+    /// The status of the answer, of ours also where gRPC is told it in another way; 0 if there was none before the end.
     pub status: u16,
     /// Why it was not the app that answered.
     pub code: Option<&'static str>,
@@ -79,6 +82,7 @@ struct Line<'a> {
     host: Option<&'a str>,
     path: Option<&'a str>,
     protocol: Option<Protocol>,
+    version: &'a str,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
@@ -86,6 +90,15 @@ struct Line<'a> {
     milliseconds: u64,
     cut: bool,
     epoch: Option<u64>,
+}
+
+/// As it is written elsewhere.
+const fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
 }
 
 impl Access {
@@ -103,6 +116,7 @@ impl Access {
             host: call.and_then(|call| call.host.as_deref()),
             path: call.map(|call| call.path.as_str()),
             protocol: call.map(|call| call.protocol),
+            version: version(self.version),
             status: self.status,
             code: self.code,
             bytes: self.sent,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use sealock_net::proxy::{self, Terms, Upstream, keep_alive, sniff};
-use sealock_net::tls::LiveServer;
+use sealock_net::tls::{LiveServer, speaks_http2};
 use sealock_net::{Shutdown, accept_loop};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,14 @@ use super::{Gatekeeper, LOOK_EVERY};
 
 /// What everybody is told who comes without TLS where it is spoken.
 const NOT_TLS: &str = "this service is guarded by Sealock: it is called over TLS";
+
+/// What a client speaks.
+enum Speaks {
+    Http1,
+    Http2,
+    /// It has not said so before its first word.
+    Either,
+}
 
 impl Gatekeeper {
     /// Serves until the shutdown signal, then drains: what is under way is finished, upgraded connections go on until the
@@ -70,7 +78,7 @@ impl Gatekeeper {
             if let Err(error) = keep_alive(&stream) {
                 tracing::debug!(%error, "no keepalive");
             }
-            return self.requests(stream, connection, shutdown).await;
+            return self.requests(stream, connection, shutdown, Speaks::Either).await;
         };
         let Some(stream) = sniff(stream, limits.handshake, NOT_TLS).await else { return };
         // In boxes: each layer that a connection passes through would keep room for all of TLS, and the task of a quiet
@@ -86,11 +94,17 @@ impl Gatekeeper {
             hash
         });
         connection.is_tls = true;
-        self.requests(stream, connection, shutdown).await;
+        let speaks = if speaks_http2(&stream) { Speaks::Http2 } else { Speaks::Http1 };
+        self.requests(stream, connection, shutdown, speaks).await;
     }
 
-    async fn requests<I>(&self, stream: I, connection: Connection, shutdown: Shutdown)
-    where
+    async fn requests<I>(
+        &self,
+        stream: I,
+        connection: Connection,
+        shutdown: Shutdown,
+        speaks: Speaks,
+    ) where
         I: AsyncRead + AsyncWrite,
     {
         let limits = self.settings.limits;
@@ -99,6 +113,12 @@ impl Gatekeeper {
         bounded.set_write_timeout(Some(limits.write));
         let cut = connection.cut.clone();
         let terms = Terms { limits, shutdown, cut, ..Terms::default() };
-        proxy::serve(Box::pin(bounded), terms, |request| self.answer(&connection, request)).await;
+        let (stream, answer) = (Box::pin(bounded), |request| self.answer(&connection, request));
+        // In boxes, for each is as large as the largest.
+        match speaks {
+            Speaks::Http1 => Box::pin(proxy::serve(stream, terms, answer)).await,
+            Speaks::Http2 => Box::pin(proxy::serve_http2(stream, terms, answer)).await,
+            Speaks::Either => Box::pin(proxy::serve_either(stream, terms, answer)).await,
+        }
     }
 }

@@ -6,13 +6,14 @@
 //! - [`bearer`]: the one token of a call.
 //! - [`headers`]: what a caller may not tell the app is taken out, and what we know is put in.
 //! - [`ids`]: the number of a call, and its place in a trace.
-//! - [`problem`]: answers of our own.
+//! - [`problem`]: answers of our own, and [`grpc`]: the same for its clients.
 //!
 //! **What an attacker controls:** every byte of a target and of every header. A head has passed the strict reading of
 //! `sealock_net::proxy` before, but nothing here relies on it.
 
 pub mod bearer;
 mod fuzz;
+pub mod grpc;
 pub mod headers;
 pub mod host;
 pub mod ids;

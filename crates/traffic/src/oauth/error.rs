@@ -22,6 +22,14 @@ pub enum OauthFault {
     InvalidTarget,
     /// Policy says no.
     AccessDenied,
+    /// Somebody said no to a login (RFC 8628 §3.5).
+    LoginDenied,
+    /// Nobody has decided yet on a login.
+    AuthorizationPending,
+    /// A login is asked for too often.
+    SlowDown,
+    /// Nobody has decided in time on a login.
+    ExpiredToken,
     /// Later, perhaps.
     TemporarilyUnavailable,
     /// A fault of ours.
@@ -39,7 +47,10 @@ impl OauthFault {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
-            Self::AccessDenied => "access_denied",
+            Self::AccessDenied | Self::LoginDenied => "access_denied",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }

@@ -1,6 +1,6 @@
 //! What has to hold of every request, whatever it is. For the fuzz target and the tests.
 
-use super::{Form, OauthError, TokenQuestion, TokenRequest};
+use super::{DeviceRequest, EnrolRequest, Form, Grant, OauthError, TokenQuestion, TokenRequest};
 
 /// The first line is the Authorization header, the rest the body.
 ///
@@ -13,7 +13,7 @@ pub fn fuzz(data: &[u8]) {
     let header = Some(header).filter(|header| !header.is_empty());
     if let Ok(form) = Form::parse(body) {
         let shown = format!("{form:?}");
-        for name in ["client_secret", "token", "subject_token"] {
+        for name in ["client_secret", "client_assertion", "token", "subject_token", "device_code"] {
             if let Some(value) = form.get(name).filter(|value| value.len() > 64) {
                 assert!(!shown.contains(value), "a secret is shown");
             }
@@ -22,9 +22,20 @@ pub fn fuzz(data: &[u8]) {
     let request = TokenRequest::read(header, body);
     let question = TokenQuestion::read(header, body);
     if let Ok(request) = &request {
-        assert!(!request.audience.is_empty() && !request.audience.chars().any(char::is_control));
+        let is_device = matches!(request.grant, Grant::Device { .. });
+        assert_eq!(request.audience.is_empty(), is_device);
+        assert!(!request.audience.chars().any(char::is_control));
     }
-    let errors = [request.as_ref().err(), question.as_ref().err()];
+    let (device, enrol) = (DeviceRequest::read(header, body), EnrolRequest::read(header, body));
+    if let Ok(device) = &device {
+        assert!(!device.client.is_empty() && !device.client.chars().any(char::is_control));
+    }
+    let errors = [
+        request.as_ref().err(),
+        question.as_ref().err(),
+        device.as_ref().err(),
+        enrol.as_ref().err(),
+    ];
     for error in errors.into_iter().flatten() {
         well_formed(error);
     }

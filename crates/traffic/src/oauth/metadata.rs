@@ -2,15 +2,26 @@
 
 use serde_json::json;
 
+use crate::token::Algorithm;
+
 /// The paths of the endpoints: token, introspection, revocation, keys.
 pub const ENDPOINTS: [&str; 4] =
     ["/oauth/token", "/oauth/introspect", "/oauth/revoke", "/oauth/jwks"];
+
+/// Where a person's program begins (RFC 8628 §3.1).
+pub const DEVICE: &str = "/oauth/device_authorization";
+/// Where it gets the certificate.
+pub const ENROL: &str = "/oauth/enroll";
+/// Where the person reads what to do with the code.
+pub const VERIFICATION: &str = "/login";
 
 /// The metadata of an issuer, as JSON.
 pub fn metadata(issuer: &str) -> Vec<u8> {
     let issuer = issuer.trim_end_matches('/');
     let [token, introspect, revoke, jwks] = ENDPOINTS.map(|path| format!("{issuer}{path}"));
-    let methods = ["client_secret_basic", "client_secret_post", "tls_client_auth"];
+    let methods =
+        ["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"];
+    let algorithms = [Algorithm::Es256.name(), Algorithm::EdDsa.name()];
     let document = json!({
         "issuer": issuer,
         "token_endpoint": token,
@@ -20,13 +31,18 @@ pub fn metadata(issuer: &str) -> Vec<u8> {
         "grant_types_supported": [
             "client_credentials",
             "urn:ietf:params:oauth:grant-type:token-exchange",
+            "urn:ietf:params:oauth:grant-type:device_code",
         ],
+        "device_authorization_endpoint": format!("{issuer}{DEVICE}"),
         "response_types_supported": [],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256", "EdDSA"],
+        "id_token_signing_alg_values_supported": algorithms,
         "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "introspection_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "tls_client_certificate_bound_access_tokens": true,
     });
     serde_json::to_vec(&document).unwrap_or_default()

@@ -2,9 +2,11 @@
 //!
 //! | endpoint | by | what |
 //! |---|---|---|
-//! | `/oauth/token` | RFC 6749 §4.4, RFC 8705, RFC 8693, RFC 8707 | a token for one audience |
+//! | `/oauth/token` | RFC 6749 §4.4, RFC 7523, RFC 8705, RFC 8693, RFC 8707 | a token for one audience |
 //! | `/oauth/introspect` | RFC 7662 | whether a token is good |
 //! | `/oauth/revoke` | RFC 7009 | makes a token worth nothing |
+//! | `/oauth/device_authorization` | RFC 8628 | a code for a person to be let in with |
+//! | `/oauth/enroll` | ours | a person's certificate, for a code |
 //! | `/oauth/jwks` | RFC 7517 | the keys by which tokens are verified |
 //! | `/.well-known/oauth-authorization-server` | RFC 8414 | where all that is |
 //!
@@ -12,6 +14,7 @@
 //! an encoding that is not one, a secret in two places are refused, and nothing of a request stands in an error.
 
 mod basic;
+mod device;
 mod error;
 mod form;
 mod fuzz;
@@ -20,8 +23,9 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub use device::{DeviceAnswer, DeviceRequest, EnrolRequest};
 pub use error::{OauthError, OauthFault};
 pub use form::{FORM, Form, MAXIMUM_FORM};
 pub use fuzz::fuzz;
-pub use metadata::{ENDPOINTS, metadata};
-pub use request::{Credentials, Grant, TokenQuestion, TokenRequest};
+pub use metadata::{DEVICE, ENDPOINTS, ENROL, VERIFICATION, metadata};
+pub use request::{Credentials, Grant, Proof, TokenQuestion, TokenRequest};

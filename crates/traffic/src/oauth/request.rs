@@ -8,8 +8,12 @@ use super::basic;
 use super::error::{OauthError, OauthFault};
 use super::form::Form;
 
+/// RFC 8628 §3.4
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// RFC 8693 §2.1
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// RFC 7523 §2.2
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// RFC 8693 §3
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
@@ -28,15 +32,55 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// By what a client proves who it is. A certificate is not among the parameters.
+pub enum Proof {
+    /// A shared secret.
+    Secret(Credentials),
+    /// What it has signed (RFC 7523 §2.2).
+    Assertion(Zeroizing<String>),
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(credentials) => credentials.fmt(formatter),
+            Self::Assertion(_) => formatter.write_str("Assertion(redacted)"),
+        }
+    }
+}
+
+impl Proof {
+    /// That of a request: one, or none (RFC 6749 §2.3).
+    pub(super) fn of(
+        authorization: Option<&[u8]>,
+        form: &Form,
+    ) -> Result<Option<Self>, OauthError> {
+        let assertion = match (form.get("client_assertion_type"), form.get("client_assertion")) {
+            (None, None) => return Ok(Credentials::of(authorization, form)?.map(Self::Secret)),
+            (Some(ASSERTION), Some(assertion)) => assertion,
+            (Some(ASSERTION), None) => {
+                return Err(OauthError::request("client_assertion is missing"));
+            }
+            (Some(_), _) => {
+                return Err(OauthError::new(
+                    OauthFault::InvalidClient,
+                    "such assertions of clients are not taken here",
+                ));
+            }
+            (None, Some(_)) => {
+                return Err(OauthError::request("client_assertion_type is missing"));
+            }
+        };
+        if authorization.is_some() || form.get("client_secret").is_some() {
+            return Err(OauthError::request("a client authenticates in one way, not in two"));
+        }
+        Ok(Some(Self::Assertion(Zeroizing::new(assertion.to_owned()))))
+    }
+}
+
 impl Credentials {
     /// Those of a request, from its header or its body; not from both (RFC 6749 §2.3).
     fn of(authorization: Option<&[u8]>, form: &Form) -> Result<Option<Self>, OauthError> {
-        if form.get("client_assertion").is_some() || form.get("client_assertion_type").is_some() {
-            return Err(OauthError::new(
-                OauthFault::InvalidClient,
-                "assertions of clients are not taken here",
-            ));
-        }
         let header = match authorization {
             None => None,
             Some(header) => match basic::read(header)? {
@@ -44,7 +88,7 @@ impl Credentials {
                 None => {
                     return Err(OauthError::new(
                         OauthFault::InvalidClient,
-                        "clients authenticate by Basic, by the body, or by certificate",
+                        "clients authenticate by Basic, by the body, by an assertion, or by certificate",
                     ));
                 }
             },
@@ -80,6 +124,11 @@ pub enum Grant {
         /// That token.
         subject: Zeroizing<String>,
     },
+    /// By a code with which somebody waits to be let in (RFC 8628 §3.4). What it gives is for no audience.
+    Device {
+        /// The program's code.
+        code: Zeroizing<String>,
+    },
 }
 
 impl fmt::Debug for Grant {
@@ -87,6 +136,7 @@ impl fmt::Debug for Grant {
         formatter.write_str(match self {
             Self::ClientCredentials => "ClientCredentials",
             Self::Exchange { .. } => "Exchange(redacted)",
+            Self::Device { .. } => "Device(redacted)",
         })
     }
 }
@@ -96,11 +146,11 @@ impl fmt::Debug for Grant {
 pub struct TokenRequest {
     /// By what.
     pub grant: Grant,
-    /// For whom, as it was written: a name or a SPIFFE ID.
+    /// For whom, as it was written: a name or a SPIFFE ID. Empty with [`Grant::Device`], and only then.
     pub audience: String,
-    /// A client's name and secret; otherwise its certificate says who it is.
-    pub credentials: Option<Credentials>,
-    /// `client_id` without a secret, which the certificate has to bear out (RFC 8705 §2).
+    /// By what the client proves who it is; otherwise its certificate says it.
+    pub proof: Option<Proof>,
+    /// `client_id`, which has to be that of the proof, or of the certificate (RFC 8705 §2).
     pub client: Option<String>,
 }
 
@@ -111,7 +161,7 @@ impl TokenRequest {
     /// What RFC 6749 §5.2 says.
     pub fn read(authorization: Option<&[u8]>, body: &[u8]) -> Result<Self, OauthError> {
         let form = Form::parse(body)?;
-        let credentials = Credentials::of(authorization, &form)?;
+        let proof = Proof::of(authorization, &form)?;
         let grant = match form.get("grant_type") {
             None => return Err(OauthError::request("grant_type is missing")),
             Some("client_credentials") => {
@@ -121,10 +171,11 @@ impl TokenRequest {
                 Grant::ClientCredentials
             }
             Some(EXCHANGE) => exchange(&form)?,
+            Some(DEVICE_CODE) => device(&form)?,
             Some(_) => {
                 return Err(OauthError::new(
                     OauthFault::UnsupportedGrantType,
-                    "the grants here are client_credentials and token-exchange",
+                    "the grants here are client_credentials, token-exchange and device_code",
                 ));
             }
         };
@@ -132,7 +183,12 @@ impl TokenRequest {
             let text = "there are no scopes here: policy says what a token is good for";
             return Err(OauthError::new(OauthFault::InvalidScope, text));
         }
+        let is_device = matches!(grant, Grant::Device { .. });
         let audience = match (form.get("audience"), form.get("resource")) {
+            (None, None) if is_device => String::new(),
+            _ if is_device => {
+                return Err(OauthError::request("what a device code gives is for no audience"));
+            }
             (Some(audience), None) | (None, Some(audience)) => audience.to_owned(),
             (Some(_), Some(_)) => {
                 return Err(OauthError::request("a token has one audience, not two"));
@@ -142,8 +198,17 @@ impl TokenRequest {
             }
         };
         let client = form.get("client_id").map(str::to_owned);
-        Ok(Self { grant, audience, credentials, client })
+        Ok(Self { grant, audience, proof, client })
     }
+}
+
+fn device(form: &Form) -> Result<Grant, OauthError> {
+    let code =
+        form.get("device_code").ok_or_else(|| OauthError::request("device_code is missing"))?;
+    if form.get("subject_token").is_some() {
+        return Err(OauthError::request("subject_token is of another grant"));
+    }
+    Ok(Grant::Device { code: Zeroizing::new(code.to_owned()) })
 }
 
 fn exchange(form: &Form) -> Result<Grant, OauthError> {
@@ -167,18 +232,15 @@ fn exchange(form: &Form) -> Result<Grant, OauthError> {
 pub struct TokenQuestion {
     /// The token.
     pub token: Zeroizing<String>,
-    /// Who asks, if by a secret.
-    pub credentials: Option<Credentials>,
-    /// `client_id` without a secret.
+    /// Who asks, if by a secret or an assertion.
+    pub proof: Option<Proof>,
+    /// `client_id`.
     pub client: Option<String>,
 }
 
 impl fmt::Debug for TokenQuestion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("TokenQuestion")
-            .field("credentials", &self.credentials)
-            .finish_non_exhaustive()
+        formatter.debug_struct("TokenQuestion").field("proof", &self.proof).finish_non_exhaustive()
     }
 }
 
@@ -189,9 +251,9 @@ impl TokenQuestion {
     /// What RFC 6749 §5.2 says.
     pub fn read(authorization: Option<&[u8]>, body: &[u8]) -> Result<Self, OauthError> {
         let form = Form::parse(body)?;
-        let credentials = Credentials::of(authorization, &form)?;
+        let proof = Proof::of(authorization, &form)?;
         let token = form.get("token").ok_or_else(|| OauthError::request("token is missing"))?;
         let client = form.get("client_id").map(str::to_owned);
-        Ok(Self { token: Zeroizing::new(token.to_owned()), credentials, client })
+        Ok(Self { token: Zeroizing::new(token.to_owned()), proof, client })
     }
 }

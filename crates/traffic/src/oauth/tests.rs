@@ -11,6 +11,13 @@ fn basic(text: &str) -> Vec<u8> {
     format!("Basic {}", BASE64.encode(text.as_bytes())).into_bytes()
 }
 
+fn secret(proof: Option<Proof>) -> Credentials {
+    match proof.unwrap() {
+        Proof::Secret(credentials) => credentials,
+        Proof::Assertion(_) => panic!("an assertion"),
+    }
+}
+
 fn read(header: Option<&[u8]>, body: &str) -> Result<TokenRequest, OauthFault> {
     TokenRequest::read(header, body.as_bytes()).map_err(|error| error.fault)
 }
@@ -20,19 +27,46 @@ fn a_secret_comes_by_header_or_by_body() {
     let body = "grant_type=client_credentials&audience=orders";
     let header = basic("shop:s3cret");
     let request = read(Some(&header), body).unwrap();
-    let credentials = request.credentials.unwrap();
+    let credentials = secret(request.proof);
     assert_eq!((credentials.client.as_str(), credentials.secret.as_str()), ("shop", "s3cret"));
     assert_eq!(request.audience, "orders");
     // Both halves are encoded as a form is.
     let request = read(Some(&basic("sh%6Fp:a%3Ab+c")), body).unwrap();
-    let credentials = request.credentials.unwrap();
+    let credentials = secret(request.proof);
     assert_eq!((credentials.client.as_str(), credentials.secret.as_str()), ("shop", "a:b c"));
     let request = read(None, &format!("{body}&client_id=shop&client_secret=s3cret%3D")).unwrap();
-    assert_eq!(request.credentials.unwrap().secret.as_str(), "s3cret=");
+    assert_eq!(secret(request.proof).secret.as_str(), "s3cret=");
     // Whoever has a certificate needs neither.
     let request = read(None, &format!("{body}&client_id=shop")).unwrap();
-    assert!(request.credentials.is_none());
+    assert!(request.proof.is_none());
     assert_eq!(request.client.as_deref(), Some("shop"));
+}
+
+#[test]
+fn a_client_authenticates_in_one_way() {
+    use OauthFault as F;
+    let kind =
+        "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+    let good = format!("grant_type=client_credentials&audience=orders&{kind}");
+    let taken = read(None, &format!("{good}&client_assertion=a.b.c&client_id=shop")).unwrap();
+    assert!(matches!(&taken.proof, Some(Proof::Assertion(text)) if text.as_str() == "a.b.c"));
+    assert_eq!(taken.client.as_deref(), Some("shop"));
+    assert!(!format!("{taken:?}").contains("a.b.c"));
+    let header = basic("shop:s3cret");
+    for (header, more, fault) in [
+        (None, "", F::InvalidRequest),
+        (None, "&client_assertion=", F::InvalidRequest),
+        (None, "&client_assertion=a.b.c&client_assertion=a.b.c", F::InvalidRequest),
+        (None, "&client_assertion=a.b.c&client_id=shop&client_secret=s3cret", F::InvalidRequest),
+        (Some(header.as_slice()), "&client_assertion=a.b.c", F::InvalidRequest),
+        (Some(&b"Bearer x"[..]), "&client_assertion=a.b.c", F::InvalidRequest),
+    ] {
+        assert_eq!(read(header, &format!("{good}{more}")).err(), Some(fault), "{more}");
+    }
+    let other = "grant_type=client_credentials&audience=orders&client_assertion=a.b.c";
+    assert_eq!(read(None, other).err(), Some(F::InvalidRequest));
+    let saml = "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:saml2-bearer";
+    assert_eq!(read(None, &format!("{other}&{saml}")).err(), Some(F::InvalidClient));
 }
 
 #[test]
@@ -121,6 +155,46 @@ fn a_question_has_a_token_and_shows_none() {
     assert!(shown.contains("shop") && !shown.contains("t0ken") && !shown.contains("hunter2"));
     assert!(TokenQuestion::read(None, b"").is_err());
     assert!(TokenQuestion::read(None, b"token=a&token=b").is_err());
+}
+
+#[test]
+fn a_login_is_asked_for_strictly() {
+    use OauthFault as F;
+    let read = |header: Option<&[u8]>, body: &str| DeviceRequest::read(header, body.as_bytes());
+    let good = read(None, "client_id=sealock-cli&login_hint=alice").unwrap();
+    assert_eq!((good.client.as_str(), good.wanted.as_deref()), ("sealock-cli", Some("alice")));
+    assert_eq!(read(Some(&basic("shop:s")), "").unwrap().client, "shop");
+    let fault = |body: &str| read(None, body).map(drop).map_err(|error| error.fault);
+    assert_eq!(fault(""), Err(F::InvalidRequest));
+    assert_eq!(fault("client_id=x&client_id=x"), Err(F::InvalidRequest));
+    assert_eq!(fault("client_id=x&scope=openid"), Err(F::InvalidScope));
+    assert_eq!(
+        fault(&format!("client_id=x&login_hint={}", "a".repeat(129))),
+        Err(F::InvalidRequest)
+    );
+
+    let code = "grant_type=urn:ietf:params:oauth:grant-type:device_code&client_id=sealock-cli";
+    let token = TokenRequest::read(None, format!("{code}&device_code=abc").as_bytes()).unwrap();
+    assert!(matches!(&token.grant, Grant::Device { code } if code.as_str() == "abc"));
+    assert!(!format!("{token:?}").contains("abc") && token.audience.is_empty());
+    for more in
+        ["", "&device_code=", "&device_code=a&audience=orders", "&device_code=a&subject_token=x"]
+    {
+        let request = TokenRequest::read(None, format!("{code}{more}").as_bytes());
+        assert_eq!(request.err().map(|error| error.fault), Some(F::InvalidRequest), "{more}");
+    }
+
+    let enrol = |header: Option<&[u8]>, body: &str| EnrolRequest::read(header, body.as_bytes());
+    let taken = enrol(Some(b"Bearer sealock_lc_a-b_c"), "csr=AAAA").unwrap();
+    assert_eq!(taken.code.unwrap().as_str(), "sealock_lc_a-b_c");
+    assert!(enrol(None, "csr=AAAA").unwrap().code.is_none());
+    for header in ["Bearer ", "Basic YTpi", "Bearer a b", "Bearer a\n", "bearer", "Bearer \u{e4}"] {
+        let refused = enrol(Some(header.as_bytes()), "csr=AAAA");
+        assert_eq!(refused.err().map(|error| error.fault), Some(F::InvalidClient), "{header}");
+    }
+    for body in ["", "csr=", "csr=!", "csr=AAA", "csr=AAAA&csr=AAAA"] {
+        assert!(enrol(None, body).is_err(), "{body}");
+    }
 }
 
 #[test]

@@ -130,7 +130,7 @@ struct Confirmation {
     hash: String,
 }
 
-fn text(claim: &'static str, value: Value) -> Result<String, Refusal> {
+pub(super) fn text(claim: &'static str, value: Value) -> Result<String, Refusal> {
     match value {
         // An empty one would match whatever was forgotten to be set.
         Value::Text(text) if !text.is_empty() => Ok(text),
@@ -138,7 +138,7 @@ fn text(claim: &'static str, value: Value) -> Result<String, Refusal> {
     }
 }
 
-fn time(claim: &'static str, value: Value) -> Result<u64, Refusal> {
+pub(super) fn time(claim: &'static str, value: Value) -> Result<u64, Refusal> {
     match value {
         Value::Number(seconds) => Ok(seconds),
         _ => Err(Refusal::BadClaim { claim }),
@@ -146,7 +146,7 @@ fn time(claim: &'static str, value: Value) -> Result<u64, Refusal> {
 }
 
 /// One text, or an array of one (RFC 7519 §4.1.3).
-fn audience(value: Value) -> Result<String, Refusal> {
+pub(super) fn audience(value: Value) -> Result<String, Refusal> {
     match value {
         Value::List(list) => {
             let [only]: [Value; 1] = list.try_into().map_err(|_| Refusal::ManyAudiences)?;

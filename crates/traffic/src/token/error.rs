@@ -101,7 +101,9 @@ impl KeySetError {
             Self::Key { fault: KeyFault::Private, .. } => {
                 Some("a private key was published: make a new one, and give out only public keys")
             }
-            Self::Json(_) | Self::NoKeys => Some("is this the address of the broker's JWKS?"),
+            Self::Json(_) | Self::NoKeys => Some(
+                "a JWK Set is wanted: of a broker at /oauth/jwks; of a client its public keys, or PEM",
+            ),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use super::assertion::{AssertionExpected, ClientAssertion};
 use super::claims::Claims;
 use super::error::TokenError;
 use super::header::{Algorithm, Profile};
@@ -13,6 +14,14 @@ use super::verify::{Expected, MAXIMUM_TOKEN, verify};
 
 /// The key's second name, for inputs that have a header: its first is another in every run.
 const KID: &str = "fuzz";
+
+/// An assertion is held against the same moment as tokens are.
+const ASSERTION: AssertionExpected<'static> = AssertionExpected {
+    audiences: &["https://broker.example", "https://broker.example/oauth/token"],
+    now: 1_700_000_000,
+    skew: 30,
+    longest: 300,
+};
 
 /// Any bytes as a token, as a key set, and as header and claims (divided by the first line end) that were signed by a
 /// good key with the `kid` [`KID`]; checks what must hold of every result.
@@ -30,6 +39,15 @@ pub fn fuzz(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     assert!(verify(&text, keys, &expected).is_err(), "a token that was never signed is taken");
 
+    if let Ok(set) = KeySet::of_client(data) {
+        assert_eq!(KeySet::from_json(set.to_json().as_bytes()), Ok(set), "written other than read");
+    }
+    if let Ok(read) = ClientAssertion::read(&text) {
+        assert!(
+            read.verify(keys, &ASSERTION).is_err(),
+            "an assertion that was never signed is taken"
+        );
+    }
     if let Ok(set) = KeySet::from_json(data) {
         assert!(set.len() <= MAXIMUM_KEYS, "more keys than the limit");
         assert_eq!(KeySet::from_json(set.to_json().as_bytes()), Ok(set), "written other than read");
@@ -50,6 +68,15 @@ fn key() -> Option<(SigningKey, KeySet)> {
 
 fn signed(key: &SigningKey, keys: &KeySet, expected: &Expected<'_>, header: &[u8], claims: &[u8]) {
     let Ok(token) = seal(key, header, claims) else { return };
+    if let Ok(read) = ClientAssertion::read(&token) {
+        let client = read.client().to_owned();
+        if let Ok(used) = read.verify(keys, &ASSERTION) {
+            assert!(!client.is_empty() && !used.id.is_empty(), "an assertion by or of nobody");
+            let ahead = used.expires_at.saturating_sub(ASSERTION.now);
+            assert!(ahead <= ASSERTION.longest + ASSERTION.skew, "an assertion for ever");
+            assert!(verify(&token, keys, expected).is_err(), "an assertion is a token as well");
+        }
+    }
     match verify(&token, keys, expected) {
         Ok(read) => {
             assert!(token.len() <= MAXIMUM_TOKEN, "a token over the limit is taken");

@@ -89,6 +89,25 @@ const FORBIDDEN: [&str; 12] =
 
 impl Header {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        let Open { algorithm, typ, kid } = Open::read(bytes)?;
+        let missing = |member| Refusal::MissingHeader { member };
+        let profile = Profile::read(&typ.ok_or(missing("typ"))?)?;
+        let kid = kid.ok_or(missing("kid"))?;
+        Ok(Self { algorithm, profile, kid })
+    }
+}
+
+/// A header that was read strictly, of what need not be a token of ours: whether `typ` and `kid` have to be there, and
+/// what they may be, is for the caller to say.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) algorithm: Algorithm,
+    pub(super) typ: Option<String>,
+    pub(super) kid: Option<String>,
+}
+
+impl Open {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let mut members = json::read(bytes).map_err(Refusal::Header)?;
         let (alg, typ, kid) = (members.take("alg"), members.take("typ"), members.take("kid"));
         let is_there = |forbidden: &&str| members.names().any(|name| name == *forbidden);
@@ -98,17 +117,16 @@ impl Header {
         if members.names().next().is_some() {
             return Err(Refusal::UnknownHeader);
         }
-        let algorithm = Algorithm::read(&text("alg", alg)?)?;
-        let profile = Profile::read(&text("typ", typ)?)?;
-        let kid = text("kid", kid)?;
-        Ok(Self { algorithm, profile, kid })
+        let algorithm = text("alg", alg)?.ok_or(Refusal::MissingHeader { member: "alg" })?;
+        let algorithm = Algorithm::read(&algorithm)?;
+        Ok(Self { algorithm, typ: text("typ", typ)?, kid: text("kid", kid)? })
     }
 }
 
-fn text(member: &'static str, value: Option<Value>) -> Result<String, Refusal> {
+fn text(member: &'static str, value: Option<Value>) -> Result<Option<String>, Refusal> {
     match value {
-        Some(Value::Text(text)) if !text.is_empty() => Ok(text),
+        Some(Value::Text(text)) if !text.is_empty() => Ok(Some(text)),
         Some(_) => Err(Refusal::BadHeader { member }),
-        None => Err(Refusal::MissingHeader { member }),
+        None => Ok(None),
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use rustls_pki_types::pem::{PemObject, SectionKind};
 use serde::Serialize;
 
 use super::error::{KeyFault, KeySetError};
-use super::json::{self, Value};
+use super::json::{self, Members, Value};
 use super::key::{Jwk, PublicKey};
 
 /// The longest key set, in bytes.
@@ -13,6 +14,9 @@ pub const MAXIMUM_KEY_SET: usize = 64 * 1024;
 
 /// How many keys a set may have.
 pub const MAXIMUM_KEYS: usize = 64;
+
+/// How every PEM block begins (RFC 7468 §2).
+const BEGIN: &[u8] = b"-----BEGIN";
 
 /// Public keys by their `kid`.
 ///
@@ -24,6 +28,53 @@ pub struct KeySet(BTreeMap<String, PublicKey>);
 impl KeySet {
     /// Reads a set. There may be other members beside `keys`.
     pub fn from_json(json: &[u8]) -> Result<Self, KeySetError> {
+        Self::read(json, PublicKey::from_members)
+    }
+
+    /// Reads the public keys of a client: a JWK Set, a single JWK, or PEM blocks of `PUBLIC KEY`.
+    pub fn of_client(text: &[u8]) -> Result<Self, KeySetError> {
+        if text.len() > MAXIMUM_KEY_SET {
+            return Err(KeySetError::TooLong);
+        }
+        if text.windows(BEGIN.len()).any(|part| part == BEGIN) {
+            return Self::from_pem(text);
+        }
+        let members = json::read(text).map_err(KeySetError::Json)?;
+        if members.names().any(|name| name == "keys") {
+            return Self::read(text, PublicKey::of_client);
+        }
+        let key = PublicKey::of_client(members);
+        let key = key.map_err(|fault| KeySetError::Key { number: 1, fault })?;
+        Ok(std::iter::once(key).collect())
+    }
+
+    fn from_pem(text: &[u8]) -> Result<Self, KeySetError> {
+        let mut keys = BTreeMap::new();
+        for (number, block) in (1..).zip(<(SectionKind, Vec<u8>)>::pem_slice_iter(text)) {
+            let wrong = |fault| KeySetError::Key { number, fault };
+            let (kind, der) = block.map_err(|_| wrong(KeyFault::Form))?;
+            if number > MAXIMUM_KEYS {
+                return Err(KeySetError::TooMany);
+            }
+            match kind {
+                SectionKind::PublicKey => {}
+                SectionKind::PrivateKey
+                | SectionKind::EcPrivateKey
+                | SectionKind::RsaPrivateKey => return Err(wrong(KeyFault::Private)),
+                _ => return Err(wrong(KeyFault::Form)),
+            }
+            let key = PublicKey::from_spki(&der).map_err(wrong)?;
+            if keys.insert(key.kid().to_owned(), key).is_some() {
+                return Err(KeySetError::SameKid { number });
+            }
+        }
+        if keys.is_empty() { Err(KeySetError::NoKeys) } else { Ok(Self(keys)) }
+    }
+
+    fn read(
+        json: &[u8],
+        each: fn(Members) -> Result<PublicKey, KeyFault>,
+    ) -> Result<Self, KeySetError> {
         if json.len() > MAXIMUM_KEY_SET {
             return Err(KeySetError::TooLong);
         }
@@ -37,7 +88,7 @@ impl KeySet {
         let mut keys = BTreeMap::new();
         for (number, value) in (1..).zip(list) {
             let key = match value {
-                Value::Object(members) => PublicKey::from_members(members),
+                Value::Object(members) => each(members),
                 _ => Err(KeyFault::Form),
             };
             let key = key.map_err(|fault| KeySetError::Key { number, fault })?;

@@ -30,6 +30,16 @@ pub(super) const SIGNATURE: usize = 64;
 /// The length of a coordinate of P-256 and of a public key of Ed25519.
 pub(super) const COORDINATE: usize = 32;
 
+/// What stands before the uncompressed point in a SubjectPublicKeyInfo of P-256 (RFC 5480 §2.1.1).
+const P256_SPKI: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+/// The same of Ed25519 (RFC 8410 §4).
+const ED25519_SPKI: [u8; 12] =
+    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
 /// A private key that signs tokens. The library wipes it when it is dropped.
 pub struct SigningKey {
     pair: Pair,
@@ -159,7 +169,35 @@ impl PublicKey {
         Jwk { kty, crv, x, y, kid: &self.kid, usage: "sig", alg: self.algorithm.name() }
     }
 
-    pub(super) fn from_members(mut members: Members) -> Result<Self, KeyFault> {
+    pub(super) fn from_members(members: Members) -> Result<Self, KeyFault> {
+        Self::read(members, false)
+    }
+
+    /// As clients write their keys down: `use` and `kid` may be left out (RFC 7517 §4.2, §4.5). The `kid` is the
+    /// thumbprint then.
+    pub(super) fn of_client(members: Members) -> Result<Self, KeyFault> {
+        Self::read(members, true)
+    }
+
+    /// A SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), DER. Of these two kinds of key there is one spelling each, but for
+    /// compressed points, which are not taken.
+    pub(super) fn from_spki(der: &[u8]) -> Result<Self, KeyFault> {
+        let kinds = [(Algorithm::Es256, &P256_SPKI[..]), (Algorithm::EdDsa, &ED25519_SPKI[..])];
+        let found = kinds
+            .into_iter()
+            .find_map(|(algorithm, start)| der.strip_prefix(start).map(|bytes| (algorithm, bytes)));
+        let (algorithm, bytes) = found.ok_or(KeyFault::Kind)?;
+        let wrong = match algorithm {
+            Algorithm::Es256 => bytes.len() != 1 + 2 * COORDINATE || bytes.first() != Some(&4),
+            Algorithm::EdDsa => bytes.len() != COORDINATE || small_order::has(bytes),
+        };
+        if wrong {
+            return Err(KeyFault::Point);
+        }
+        Self::new(algorithm, bytes.to_vec(), None).ok_or(KeyFault::Point)
+    }
+
+    fn read(mut members: Members, of_client: bool) -> Result<Self, KeyFault> {
         // RFC 7518 §6.2.2, §6.3.2, §6.4; `priv` is of the newer AKP keys.
         const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
         if members.names().any(|name| PRIVATE.contains(&name)) {
@@ -181,13 +219,19 @@ impl PublicKey {
             .into_iter()
             .find(|algorithm| kind(*algorithm) == (kty.as_str(), crv.as_str()))
             .ok_or(KeyFault::Kind)?;
-        if text("use", KeyFault::Use)?.as_deref() != Some("sig") {
-            return Err(KeyFault::Use);
+        match text("use", KeyFault::Use)?.as_deref() {
+            Some("sig") => {}
+            None if of_client => {}
+            _ => return Err(KeyFault::Use),
         }
         if text("alg", KeyFault::Algorithm)?.is_some_and(|alg| alg != algorithm.name()) {
             return Err(KeyFault::Algorithm);
         }
-        let kid = text("kid", KeyFault::Kid)?.filter(|kid| is_kid(kid)).ok_or(KeyFault::Kid)?;
+        let kid = match text("kid", KeyFault::Kid)? {
+            Some(kid) if is_kid(&kid) => Some(kid),
+            None if of_client => None,
+            _ => return Err(KeyFault::Kid),
+        };
         let mut coordinate = |name| -> Result<Vec<u8>, KeyFault> {
             let text = text(name, KeyFault::Point)?.ok_or(KeyFault::Point)?;
             let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| KeyFault::Point)?;
@@ -203,7 +247,7 @@ impl PublicKey {
                 point
             }
         };
-        Self::new(algorithm, bytes, Some(kid)).ok_or(KeyFault::Point)
+        Self::new(algorithm, bytes, kid).ok_or(KeyFault::Point)
     }
 
     /// Whether this key made the signature. `signature` is r and s side by side, or that of Ed25519.

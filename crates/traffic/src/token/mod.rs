@@ -18,6 +18,7 @@
 //! the header is read, in bounded time and memory. Key sets come from the broker, over an authenticated channel, and
 //! are limited all the same.
 
+mod assertion;
 mod claims;
 mod error;
 mod fuzz;
@@ -28,10 +29,14 @@ mod jwks;
 mod key;
 mod refusal;
 mod small_order;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod verify;
 
+#[cfg(test)]
+pub(crate) use assertion::sign_assertion_for_tests;
+pub use assertion::{AssertionExpected, ClientAssertion, UsedAssertion};
 pub use claims::Claims;
 pub use error::{KeyFault, KeySetError, TokenError};
 pub use fuzz::fuzz;
@@ -41,4 +46,5 @@ pub use json::JsonFault;
 pub use jwks::{KeySet, MAXIMUM_KEY_SET, MAXIMUM_KEYS};
 pub use key::{PublicKey, SigningKey};
 pub use refusal::Refusal;
+pub use statement::{open_statement, read_statement, sign_statement};
 pub use verify::{Expected, MAXIMUM_TOKEN, SKEW, inspect, verify};

@@ -88,6 +88,9 @@ pub enum Refusal {
     /// `sub` is no identity.
     #[error("the subject of the token is not an identity")]
     BadSubject,
+    /// `iss` and `sub` of a client's assertion are not the same.
+    #[error("the assertion is not by whom it is about: iss and sub differ")]
+    NotItsOwn,
     /// `iss` is another.
     #[error("the token is by another issuer")]
     WrongIssuer,
@@ -148,6 +151,7 @@ impl Refusal {
             Self::MissingClaim { .. } => "claim_missing",
             Self::BadClaim { .. } => "claim_bad",
             Self::BadSubject => "bad_subject",
+            Self::NotItsOwn => "issuer_not_subject",
             Self::WrongIssuer => "wrong_issuer",
             Self::ManyAudiences => "many_audiences",
             Self::WrongAudience => "wrong_audience",

@@ -61,16 +61,17 @@ fn signed(token: &str, keys: &KeySet) -> Result<Claims, Refusal> {
     Claims::read(&decode("claims", parts.claims)?, header.profile)
 }
 
-struct Parts<'a> {
-    header: &'a str,
-    claims: &'a str,
-    signature: &'a str,
+/// The three parts of the compact form.
+pub(super) struct Parts<'a> {
+    pub(super) header: &'a str,
+    pub(super) claims: &'a str,
+    pub(super) signature: &'a str,
     /// Header and claims as they came.
-    signed: &'a str,
+    pub(super) signed: &'a str,
 }
 
 impl<'a> Parts<'a> {
-    fn of(token: &'a str) -> Result<Self, Refusal> {
+    pub(super) fn of(token: &'a str) -> Result<Self, Refusal> {
         if token.len() > MAXIMUM_TOKEN {
             return Err(Refusal::TooLong);
         }
@@ -86,7 +87,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Other characters, padding and bits left over are refused: the text is the only one for these bytes.
-fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, Refusal> {
+pub(super) fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, Refusal> {
     BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| Refusal::BadEncoding { part })
 }
 

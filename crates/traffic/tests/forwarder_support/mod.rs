@@ -11,15 +11,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, SanType,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealock_core::policy::PolicySet;
 use sealock_core::{Clock, Identity, ManualClock, Timestamp};
 use sealock_net::Shutdown;
 use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
-use sealock_net::tls::{ClientAuth, LiveCertificate, LiveServer, server_config};
+use sealock_net::tls::{ClientAuth, LiveCertificate, LiveServer, server_config, with_http2};
 use sealock_traffic::forwarder::{
     Access, Directory, Entry, Forwarder, Fresh, Hop, Report, Service, Settings, SourceError,
     TokenSource, Trust,
@@ -139,6 +139,8 @@ impl Authority {
     pub(crate) fn leaf(&self, service: &str, hosts: &[&str]) -> Own {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).unwrap();
+        // OpenSSL takes a certificate for its own issuer's if both have one name.
+        params.distinguished_name.push(DnType::CommonName, service);
         let uri = Ia5String::try_from(identity(service).to_string()).unwrap();
         params.subject_alt_names.push(SanType::URI(uri));
         params.extended_key_usages =
@@ -146,6 +148,17 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let chain = vec![params.signed_by(&key, &self.0).unwrap().der().clone()];
         (chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// One that speaks both versions of HTTP.
+    pub(crate) fn server_of_both(&self, service: &str) -> Arc<LiveServer> {
+        let (chain, key) = self.leaf(service, &["gate.test"]);
+        let certificate = LiveCertificate::new(chain, key).unwrap();
+        LiveServer::new(with_http2(server_config(certificate, &ClientAuth::None).unwrap()))
     }
 
     pub(crate) fn server(&self, service: &str, clients: bool) -> Arc<LiveServer> {
@@ -274,6 +287,16 @@ impl Gate {
         tls: Option<Arc<LiveServer>>,
     ) -> Self {
         let upstream = Upstream::new(Address::Tcp(app.to_string()), UpstreamSettings::default());
+        Self::before(service, upstream, broker, tls).await
+    }
+
+    /// One before this app.
+    pub(crate) async fn before(
+        service: &str,
+        upstream: Upstream,
+        broker: &Broker,
+        tls: Option<Arc<LiveServer>>,
+    ) -> Self {
         let settings = gatekeeper::Settings::new(identity(service));
         let gatekeeper =
             Gatekeeper::new(settings, upstream, Arc::new(Silent), broker.clock.clone());

@@ -216,13 +216,23 @@ impl Scene {
         change: impl FnOnce(&mut Settings),
         tls: Option<Arc<LiveServer>>,
     ) -> Self {
+        let upstream = Upstream::new(upstream, UpstreamSettings::default());
+        Self::before_app(app, upstream, change, tls).await
+    }
+
+    /// One before an app that is spoken to in this way.
+    pub(crate) async fn before_app(
+        app: App,
+        upstream: Upstream,
+        change: impl FnOnce(&mut Settings),
+        tls: Option<Arc<LiveServer>>,
+    ) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW as i64)));
         let report = Arc::new(Recorder::default());
         let (sender, lines) = unbounded_channel();
         *report.lines.lock() = Some(sender);
         let mut settings = Settings::new(identity("orders"));
         change(&mut settings);
-        let upstream = Upstream::new(upstream, UpstreamSettings::default());
         let gatekeeper = Gatekeeper::new(settings, upstream, report.clone(), clock.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,6 +1,7 @@
-//! Bodies on their way to and from a server. Trailers are dropped both ways.
+//! Bodies on their way to and from a server. Trailers go on where both sides speak HTTP/2, and are dropped elsewhere.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -8,8 +9,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::link::Link;
+use super::lent::Loan;
+use super::link::{Link, LinkError};
+use super::session::Place;
 use super::{BoxError, Pool, UpstreamError};
+use crate::proxy::headers::clean_trailers;
 
 /// What is sent to a server.
 pub struct RequestBody(Kind);
@@ -72,7 +76,7 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let frame = match &mut this.0 {
+        Poll::Ready(match &mut this.0 {
             Kind::Empty => None,
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
@@ -83,9 +87,7 @@ impl Body for RequestBody {
                 ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into))
             }
             Kind::Other(body) => ready!(body.as_mut().poll_frame(cx)),
-        };
-        // Trailers are the last that comes.
-        Poll::Ready(frame.filter(|frame| !frame.as_ref().is_ok_and(Frame::is_trailers)))
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -107,11 +109,52 @@ impl Body for RequestBody {
     }
 }
 
-/// The body of a server's answer. Reading it drives the connection, and its end gives the connection back
-/// to the pool; whoever drops it before hangs up on the server.
+/// The body of a server's answer. Over HTTP/1.1 reading it drives the connection, and its end gives the connection
+/// back to the pool; whoever drops it before hangs up on the server. Over HTTP/2 that resets its stream.
 pub struct UpstreamBody {
-    link: Option<Box<Link>>,
+    source: Source,
     pool: Arc<Pool>,
+}
+
+enum Source {
+    Link(Box<Link>),
+    Streamed(Box<Streamed>),
+    Over,
+}
+
+/// The body of an answer over HTTP/2, with what the request holds until its end.
+pub(super) struct Streamed {
+    body: Incoming,
+    _place: Place,
+    /// After the place: a body that is still on its way is given up when its answer has ended.
+    loan: Loan,
+}
+
+impl Streamed {
+    pub(super) const fn new(body: Incoming, place: Place, loan: Loan) -> Self {
+        Self { body, _place: place, loan }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        pool: &Pool,
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        Poll::Ready(match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            None => None,
+            Some(Ok(frame)) => Some(Ok(match frame.into_trailers() {
+                Ok(mut trailers) => {
+                    clean_trailers(&mut trailers);
+                    Frame::trailers(trailers)
+                }
+                Err(frame) => frame,
+            })),
+            Some(Err(error)) => Some(Err(match self.loan.failure() {
+                Some(source) => UpstreamError::Request(source),
+                None => pool.broken(LinkError::from(error)),
+            })),
+        })
+    }
 }
 
 impl fmt::Debug for UpstreamBody {
@@ -122,7 +165,13 @@ impl fmt::Debug for UpstreamBody {
 
 impl UpstreamBody {
     pub(super) fn new(link: Box<Link>, pool: Arc<Pool>) -> Self {
-        let mut this = Self { link: Some(link), pool };
+        let mut this = Self { source: Source::Link(link), pool };
+        this.settle();
+        this
+    }
+
+    pub(super) fn streamed(streamed: Streamed, pool: Arc<Pool>) -> Self {
+        let mut this = Self { source: Source::Streamed(Box::new(streamed)), pool };
         this.settle();
         this
     }
@@ -130,7 +179,13 @@ impl UpstreamBody {
     /// If the answer is over, the connection goes back. A server that answered before it had all of the
     /// request gets no other one.
     fn settle(&mut self) {
-        if let Some(mut link) = self.link.take_if(|link| link.is_done())
+        let is_over = match &self.source {
+            Source::Link(link) => link.is_done(),
+            Source::Streamed(streamed) => streamed.body.is_end_stream(),
+            Source::Over => return,
+        };
+        if is_over
+            && let Source::Link(mut link) = mem::replace(&mut self.source, Source::Over)
             && link.is_reusable()
         {
             self.pool.put(link);
@@ -147,30 +202,30 @@ impl Body for UpstreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         let this = self.get_mut();
-        let Some(link) = &mut this.link else {
-            return Poll::Ready(None);
+        let frame = match &mut this.source {
+            Source::Over => None,
+            Source::Link(link) => ready!(link.poll_body(cx))
+                .map(|piece| piece.map(Frame::data).map_err(|error| this.pool.broken(error))),
+            Source::Streamed(streamed) => ready!(streamed.poll(cx, &this.pool)),
         };
-        let piece = ready!(link.poll_body(cx));
-        Poll::Ready(match piece {
-            Some(Err(error)) => {
-                this.link = None;
-                Some(Err(this.pool.broken(error)))
-            }
-            piece => {
-                this.settle();
-                piece.map(|piece| piece.map(Frame::data).map_err(|error| this.pool.broken(error)))
-            }
-        })
+        match &frame {
+            Some(Ok(_)) => this.settle(),
+            // The end of a link's is known to it.
+            None if matches!(this.source, Source::Link(_)) => this.settle(),
+            _ => this.source = Source::Over,
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.link.is_none()
+        matches!(self.source, Source::Over)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.link {
-            None => SizeHint::with_exact(0),
-            Some(link) => link.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+        match &self.source {
+            Source::Over => SizeHint::with_exact(0),
+            Source::Link(link) => link.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+            Source::Streamed(streamed) => streamed.body.size_hint(),
         }
     }
 }

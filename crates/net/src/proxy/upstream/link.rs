@@ -10,12 +10,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use hyper::http::StatusCode;
 use hyper::{Method, Request, Response};
 use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
 
+use super::RequestBody;
 use super::head::{self, Head, Length};
 use super::sending::Sending;
 use super::stream::Stream;
-use super::{Pool, RequestBody, UpstreamError};
 use crate::proxy::framing::{Chunk, Framing};
 
 /// Read at once: little at first, for most answers are small, and more when there is more.
@@ -47,27 +46,24 @@ pub(super) enum LinkError {
     Chunk,
     #[error("it switched protocols without being asked to")]
     Unasked,
+    #[error("its HTTP/2 connection or stream ended")]
+    Http2(#[from] hyper::Error),
     /// The request's body broke off: not the server's fault.
     #[error("the body of the request broke off")]
     Request(#[source] super::BoxError),
 }
 
 impl Link {
-    pub(super) async fn connect(pool: &Pool) -> Result<Box<Self>, UpstreamError> {
-        let deadline = pool.settings.connect;
-        let connected = timeout(deadline, Stream::connect(&pool.address)).await;
-        let address = || pool.address.clone();
-        let stream = connected
-            .map_err(|_| UpstreamError::Deadline { address: address(), deadline })?
-            .map_err(|source| UpstreamError::Unreachable { address: address(), source })?;
-        Ok(Box::new(Self {
+    /// On a new connection.
+    pub(super) fn new(stream: Stream) -> Box<Self> {
+        Box::new(Self {
             stream,
             buffer: BytesMut::new(),
             next_read: FIRST_READ,
             sending: Sending::default(),
             length: Length::Framed(Framing::EMPTY),
             keep_alive: true,
-        }))
+        })
     }
 
     /// Sends a request, of which the body is taken, and waits for the head of its answer, which may come

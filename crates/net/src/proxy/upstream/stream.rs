@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::Address;
 use crate::proxy::keep_alive;
+use crate::tls::{HTTP2, Offer};
 
 /// The bytes of a connection.
 #[derive(Debug)]
@@ -43,8 +44,9 @@ macro_rules! each {
 /// Whoever implements it decides which address is dialled and who has to be there: nothing is sent before
 /// it has returned.
 pub trait Dial: fmt::Debug + fmt::Display + Send + Sync {
-    /// A new connection. The caller has the deadline.
-    fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<Dialled>> + Send + '_>>;
+    /// A new connection, on which `offer` says what will be spoken; over TLS the server may choose. The caller has
+    /// the deadline.
+    fn dial(&self, offer: Offer) -> Pin<Box<dyn Future<Output = io::Result<Dialled>> + Send + '_>>;
 }
 
 /// A connection that was made by [`Dial`].
@@ -57,15 +59,15 @@ pub enum Dialled {
 }
 
 impl Stream {
-    pub(super) async fn connect(address: &Address) -> io::Result<Self> {
+    pub(super) async fn connect(address: &Address, offer: Offer) -> io::Result<Self> {
         match address {
             Address::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
             Address::Tcp(address) => tcp(address).await.map(Self::Tcp),
             Address::Tls(address, client) => {
-                let stream = client.connect(address, tcp(address).await?).await?;
+                let stream = client.connect_for(address, tcp(address).await?, offer).await?;
                 Ok(Self::Tls(Box::new(stream)))
             }
-            Address::Dialled(dial) => Self::dialled(dial.dial().await?),
+            Address::Dialled(dial) => Self::dialled(dial.dial(offer).await?),
         }
     }
 
@@ -86,6 +88,15 @@ impl Stream {
             Self::Tls(stream) => return is_quiet(stream),
         };
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    pub(super) const fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Whether the server has chosen HTTP/2 in the TLS handshake.
+    pub(super) fn speaks_http2(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(HTTP2))
     }
 
     /// Whether the server has closed both its ways, which the end of what it says does not tell. Of TCP the

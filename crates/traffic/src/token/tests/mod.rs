@@ -7,6 +7,7 @@ use super::issue::seal;
 use super::*;
 
 mod algorithm;
+mod assertion;
 mod binding;
 mod claims;
 mod form;

@@ -1,0 +1,374 @@
+//! People who want to be let in: who waits, who says yes, and the certificate that comes of it.
+//!
+//! **What an attacker controls:** anybody may begin a login, and says who they are as they like. Nothing comes of it
+//! until somebody whom policy lets (`Login::Confirm`) has named the code and, with it, who the person is. A code is good
+//! for one certificate of that very person, and only with the key that the request for it was signed with.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use sealock_authority::{KeySource, Order, Usages, parse_csr};
+use sealock_core::audit::{Actor, Fact};
+use sealock_core::policy::{Action, Resource};
+use sealock_core::span::format_span;
+use sealock_core::{Identity, IdentityKind, SecretBytes, Timestamp};
+use sealock_traffic::broker::{
+    Approved, Begun, ClientName, DeviceFault, Polled, UserCode, Waiting, enrolment_code,
+};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::{Service, broker_error, convert};
+use crate::caller::{ADMIN, Caller, Door};
+use crate::command::{
+    LoginCode, LoginConfirm, LoginConfirmed, LoginDeny, LoginInvite, LoginInvited, LoginWaiting,
+    Logins, Reply, SecretText,
+};
+use crate::error::{ErrorCode, ServiceError};
+use crate::login_code::FirstCode;
+
+/// A person's certificate lives so long where nothing else is said.
+const LIFE: Duration = Duration::from_secs(12 * 3600);
+/// And so long at most.
+const LONGEST_LIFE: Duration = Duration::from_secs(7 * 86_400);
+/// An invitation is good for so long where nothing else is said.
+const INVITED: Duration = Duration::from_secs(15 * 60);
+/// And so long at most.
+const LONGEST_INVITED: Duration = Duration::from_secs(7 * 86_400);
+/// What a confirmed login gives is to be used at once.
+const CONFIRMED: Duration = Duration::from_secs(300);
+
+/// A person's certificate, as it is given out.
+#[derive(Debug, Serialize)]
+pub(crate) struct Enrolled {
+    identity: String,
+    serial: String,
+    not_after: Timestamp,
+    /// The leaf, then the intermediates, PEM.
+    certificate: String,
+    /// The roots to trust, PEM.
+    ca: String,
+}
+
+impl Service {
+    /// Begins a login.
+    pub(crate) fn login_begin(
+        &self,
+        client: &str,
+        wanted: Option<String>,
+        origin: &str,
+    ) -> Result<Begun, ServiceError> {
+        if !self.is_initialised()? {
+            let missing = sealock_authority::AuthorityError::Missing;
+            return Err(convert::authority_error(&missing));
+        }
+        // A name that nobody can have is not shown to who decides.
+        let domain = self.trust_domain();
+        let wanted =
+            wanted.filter(|name| Identity::new(&domain, IdentityKind::Human, name).is_ok());
+        let begun = self.devices.lock().begin(client, wanted, origin, self.journal.clock().now());
+        begun.map_err(|error| broker_error(&error))?.map_err(|fault| device_error(&fault))
+    }
+
+    /// Whether a program that is no client of ours may call itself so.
+    pub(crate) fn is_public_client(&self, client: &str) -> Result<bool, ServiceError> {
+        let Ok(name) = client.parse::<ClientName>() else { return Ok(false) };
+        let known = self.broker()?.client_info(&name);
+        match known {
+            Ok(_) => Ok(false),
+            Err(sealock_traffic::broker::BrokerError::NoClient(_)) => Ok(true),
+            Err(error) => Err(broker_error(&error)),
+        }
+    }
+
+    /// What a program is told that asks with its code; with yes, the code for the certificate, and how long it is good.
+    pub(crate) fn login_poll(
+        &self,
+        client: &str,
+        code: &str,
+    ) -> Result<(Polled, Option<(Zeroizing<String>, Duration)>), ServiceError> {
+        let polled = self.devices.lock().poll(client, code, self.journal.clock().now());
+        let Polled::Approved(approved) = &polled else { return Ok((polled, None)) };
+        let made =
+            self.broker()?.enrolment_make(&approved.user, approved.life, "device", CONFIRMED, None);
+        let code = enrolment_code(&*made.map_err(|error| broker_error(&error))?);
+        Ok((polled, Some((code, CONFIRMED))))
+    }
+
+    /// A person's certificate: for a code, or, without one, in the place of the one that the caller has shown.
+    pub(crate) fn enrol(
+        &self,
+        code: Option<&str>,
+        caller: Result<Caller, ServiceError>,
+        csr: &[u8],
+        request: &str,
+    ) -> Result<Enrolled, ServiceError> {
+        // Before a code is used up for it.
+        let csr = parse_csr(csr)
+            .map_err(|error| ServiceError::of(ErrorCode::Usage, &error).maybe_hint(error.hint()))?;
+        let (user, life, actor) = match code {
+            Some(code) => {
+                let used = self.broker()?.enrolment_use(code, request);
+                let used = used.map_err(|error| broker_error(&error))?.ok_or_else(|| {
+                    ServiceError::new(
+                        ErrorCode::Unauthenticated,
+                        "the code is not good: wrong, used, or its time is over",
+                    )
+                })?;
+                let actor = Actor {
+                    who: used.user.to_string(),
+                    request: request.to_owned(),
+                    decision: None,
+                };
+                (used.user, Duration::from_secs(used.life), actor)
+            }
+            None => self.may_renew(&caller?, request)?,
+        };
+        let order = Order {
+            name: format!("login-{}", user.name()),
+            identity: Some(user.clone()),
+            names: Vec::new(),
+            usages: Usages::CLIENT,
+            ttl: life.min(self.config().settings.authority.longest_life),
+            key: KeySource::PublicKey(csr.public_key),
+        };
+        let issued = self.authority()?.issue(&order, &actor);
+        let issued = issued.map_err(|error| convert::authority_error(&error))?;
+        self.metrics.issued();
+        Ok(Enrolled {
+            identity: user.to_string(),
+            serial: issued.serial.to_string(),
+            not_after: issued.not_after,
+            certificate: issued.tls_crt(),
+            ca: issued.ca_crt(),
+        })
+    }
+
+    /// Whose certificate is renewed, and for how long: as long as was said when they were let in.
+    fn may_renew(
+        &self,
+        caller: &Caller,
+        request: &str,
+    ) -> Result<(Identity, Duration, Actor), ServiceError> {
+        let user = caller.principal.identity.clone();
+        if caller.door != Door::Api || user.kind() != IdentityKind::Human {
+            return Err(ServiceError::new(
+                ErrorCode::Unauthenticated,
+                "show a code, or the certificate of a person that is to be renewed",
+            ));
+        }
+        let user = person(user)?;
+        let now = self.journal.clock().now();
+        let confirmed = self.broker()?.person_confirmed(&user);
+        let confirmed = confirmed.map_err(|error| broker_error(&error))?;
+        let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+        let since = confirmed.map(|(then, _)| seconds(now.since(then)));
+        let life = confirmed.map_or(LIFE, |(_, life)| life);
+        let mut context = vec![("ttl", seconds(life).into())];
+        context.extend(since.map(|since| ("confirmed", since.into())));
+        let granted =
+            self.authorize(caller, request, Action::LoginRenew, Resource::Broker, &context)?;
+        Ok((user, life, granted.actor))
+    }
+
+    pub(super) fn login_list(&self, caller: &Caller, request: &str) -> Result<Reply, ServiceError> {
+        self.authorize(caller, request, Action::LoginRead, Resource::Broker, &[])?;
+        let waiting = self.devices.lock().waiting(self.journal.clock().now());
+        let codes = self.broker()?.enrolments().map_err(|error| broker_error(&error))?;
+        let codes = codes.into_iter().map(|code| LoginCode {
+            user: code.user.to_string(),
+            by: code.by,
+            until: Timestamp::from_secs(code.until),
+        });
+        let waiting = waiting.iter().map(shown).collect();
+        Ok(Reply::Logins(Box::new(Logins { waiting, codes: codes.collect() })))
+    }
+
+    pub(super) fn login_confirm(
+        &self,
+        caller: &Caller,
+        request: &str,
+        wanted: &LoginConfirm,
+    ) -> Result<Reply, ServiceError> {
+        let code = user_code(&wanted.code)?;
+        let life = span(wanted.life, LIFE, LONGEST_LIFE, "a person's certificate")?;
+        let named = wanted.user.as_deref().map(|user| self.person(user)).transpose()?;
+        // Whoever may not say anything about logins must not find codes by trying either.
+        if let Some(user) = &named {
+            self.may_confirm(caller, request, "confirm", Some(user), Some(life))?;
+        }
+        let now = self.journal.clock().now();
+        let found = self.devices.lock().find(&code, &caller.who, now);
+        let (waiting, user) = match (found, named) {
+            (Ok(waiting), Some(user)) => (waiting, user),
+            (Ok(waiting), None) => {
+                let Some(user) = &waiting.wanted else {
+                    self.may_confirm(caller, request, "confirm", None, Some(life))?;
+                    return Err(ServiceError::new(
+                        ErrorCode::Usage,
+                        "they do not say who they are",
+                    )
+                    .hint("say it: --as USER"));
+                };
+                (waiting.clone(), self.person(user)?)
+            }
+            (Err(fault), _) => {
+                self.may_confirm(caller, request, "confirm", None, Some(life))?;
+                return Err(device_error(&fault));
+            }
+        };
+        let actor = self.may_confirm(caller, request, "confirm", Some(&user), Some(life))?;
+        let approved = Approved { user: user.clone(), life };
+        self.decided(&code, Some(approved), &actor, || Fact::LoginConfirmed {
+            user: user.to_string(),
+            client: waiting.client.clone(),
+            origin: waiting.origin.clone(),
+        })?;
+        Ok(Reply::LoginConfirmed(Box::new(LoginConfirmed {
+            user: user.to_string(),
+            waiting: shown(&waiting),
+            life: life.as_secs(),
+        })))
+    }
+
+    pub(super) fn login_deny(
+        &self,
+        caller: &Caller,
+        request: &str,
+        what: &LoginDeny,
+    ) -> Result<Reply, ServiceError> {
+        match what {
+            LoginDeny::Code(code) => {
+                let code = user_code(code)?;
+                let actor = self.may_confirm(caller, request, "deny", None, None)?;
+                let now = self.journal.clock().now();
+                let waiting = self.devices.lock().find(&code, &caller.who, now);
+                let waiting = waiting.map_err(|fault| device_error(&fault))?;
+                self.decided(&code, None, &actor, || Fact::LoginDenied {
+                    client: waiting.client.clone(),
+                    origin: waiting.origin.clone(),
+                })?;
+            }
+            LoginDeny::User(user) => {
+                let user = self.identity_of(user, IdentityKind::Human)?;
+                let actor = self.may_confirm(caller, request, "revoke", Some(&user), None)?;
+                let revoked = self.broker()?.enrolment_revoke(&user, &actor);
+                revoked.map_err(|error| broker_error(&error))?;
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn login_invite(
+        &self,
+        caller: &Caller,
+        request: &str,
+        wanted: &LoginInvite,
+    ) -> Result<Reply, ServiceError> {
+        let user = self.person(&wanted.user)?;
+        let life = span(wanted.life, LIFE, LONGEST_LIFE, "a person's certificate")?;
+        let ttl = span(wanted.ttl, INVITED, LONGEST_INVITED, "an invitation")?;
+        let actor = self.may_confirm(caller, request, "invite", Some(&user), Some(life))?;
+        let roots = self.authority()?.trust_bundle();
+        let root = roots.first().and_then(|root| digest(&SHA256, root).as_ref().try_into().ok());
+        let root: [u8; 32] =
+            root.ok_or_else(|| ServiceError::new(ErrorCode::Fault, "the authority has no root"))?;
+        let until = self.journal.clock().now().plus(ttl);
+        let fact = Fact::LoginInvited { user: user.to_string(), expires: until.to_rfc3339() };
+        let made = self.broker()?.enrolment_make(&user, life, "invite", ttl, Some((&actor, fact)));
+        let made = made.map_err(|error| broker_error(&error))?;
+        let mut text = FirstCode::new(made, root).text();
+        let code = SecretText::new(SecretBytes::new(std::mem::take(&mut *text).into_bytes()))
+            .ok_or_else(|| ServiceError::new(ErrorCode::Fault, "a code of ours is no text"))?;
+        Ok(Reply::LoginInvited(Box::new(LoginInvited { user: user.to_string(), code, until })))
+    }
+
+    /// Recorded first, and then in force: what is not in the log was not done.
+    fn decided(
+        &self,
+        code: &UserCode,
+        approved: Option<Approved>,
+        actor: &Actor,
+        fact: impl FnOnce() -> Fact,
+    ) -> Result<(), ServiceError> {
+        let now = self.journal.clock().now();
+        self.journal
+            .commit_blocking(sealock_store::Change::event(actor.event(now, fact())))
+            .map_err(|error| convert::journal_error(&error))?;
+        let decided = self.devices.lock().decide(code, approved, now);
+        decided.map_err(|fault| device_error(&fault))
+    }
+
+    fn may_confirm(
+        &self,
+        caller: &Caller,
+        request: &str,
+        operation: &str,
+        user: Option<&Identity>,
+        life: Option<Duration>,
+    ) -> Result<Actor, ServiceError> {
+        let mut context = vec![("operation", operation.into())];
+        context.extend(user.map(|user| ("user", user.to_string().into())));
+        context.extend(life.map(|life| ("ttl", life.as_secs().into())));
+        let resource = Resource::Broker;
+        let granted = self.authorize(caller, request, Action::LoginConfirm, resource, &context)?;
+        Ok(granted.actor)
+    }
+
+    /// A person who can log in.
+    fn person(&self, name: &str) -> Result<Identity, ServiceError> {
+        let user = self.identity_of(name, IdentityKind::Human)?;
+        if user.kind() != IdentityKind::Human {
+            return Err(ServiceError::new(ErrorCode::Usage, format!("{user} is no person"))
+                .hint("people log in; services have certificates by label, or are clients"));
+        }
+        person(user)
+    }
+}
+
+/// The administrator's certificate is this host's own: whoever could have it by a login would be the administrator.
+fn person(user: Identity) -> Result<Identity, ServiceError> {
+    if user.name() == ADMIN {
+        let text = "the administrator of this host does not log in";
+        return Err(ServiceError::new(ErrorCode::Usage, text)
+            .hint("give the person a name of their own, and put it into the group admin"));
+    }
+    Ok(user)
+}
+
+fn user_code(text: &str) -> Result<UserCode, ServiceError> {
+    text.parse().map_err(|error| ServiceError::of(ErrorCode::Usage, &error))
+}
+
+fn span(
+    seconds: Option<u64>,
+    usual: Duration,
+    longest: Duration,
+    of: &str,
+) -> Result<Duration, ServiceError> {
+    let span = seconds.map_or(usual, Duration::from_secs);
+    if span.is_zero() || span > longest {
+        let text = format!("{of} is good for {} at most", format_span(longest));
+        return Err(ServiceError::new(ErrorCode::Usage, text));
+    }
+    Ok(span)
+}
+
+fn shown(waiting: &Waiting) -> LoginWaiting {
+    LoginWaiting {
+        code: waiting.user_code.to_string(),
+        client: waiting.client.clone(),
+        wanted: waiting.wanted.clone(),
+        origin: waiting.origin.clone(),
+        since: waiting.begun,
+    }
+}
+
+fn device_error(fault: &DeviceFault) -> ServiceError {
+    let (code, hint) = match fault {
+        DeviceFault::TooMany => (ErrorCode::Busy, "try again in ten minutes"),
+        DeviceFault::NoCode => (ErrorCode::NotFound, "`sealock login list` shows who waits"),
+        DeviceFault::Guessed => (ErrorCode::Busy, "`sealock login list` shows who waits"),
+    };
+    ServiceError::of(code, fault).hint(hint)
+}

@@ -1,0 +1,231 @@
+//! People at the door of the API: a login that somebody confirms, an invitation, and the certificate that comes of it.
+
+use hyper::StatusCode;
+use sealock_control::command::{LoginConfirm, LoginDeny, LoginInvite};
+use sealock_control::{Command, ErrorCode, Reply};
+use serde_json::Value;
+
+use crate::api::{Sender, connect, end, send};
+use crate::scratch::{call, nobody, person, records};
+use crate::tokens::{World, post};
+
+const DEVICE: &str =
+    "grant_type=urn:ietf:params:oauth:grant-type:device_code&client_id=sealock-cli";
+
+fn csr() -> (rcgen::KeyPair, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    let request = params.serialize_request(&key).unwrap();
+    let text = data_encoding::BASE64.encode(request.der());
+    (key, form_urlencoded::byte_serialize(text.as_bytes()).collect())
+}
+
+async fn begin(sender: &mut Sender, who: &str) -> Value {
+    let body = format!("client_id=sealock-cli&login_hint={who}");
+    let (status, answer, _) = post(sender, "device_authorization", &[], &body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    answer
+}
+
+async fn poll(sender: &mut Sender, begun: &Value) -> (StatusCode, Value) {
+    let body = format!("{DEVICE}&device_code={}", begun["device_code"].as_str().unwrap());
+    let (status, answer, _) = post(sender, "token", &[], &body).await;
+    (status, answer)
+}
+
+async fn enrol(sender: &mut Sender, code: Option<&str>, csr: &str) -> (StatusCode, Value) {
+    let header = code.map(|code| format!("Bearer {code}"));
+    let headers: Vec<(&str, &str)> =
+        header.iter().map(|header| ("authorization", header.as_str())).collect();
+    let (status, answer, _) = post(sender, "enroll", &headers, &format!("csr={csr}")).await;
+    (status, answer)
+}
+
+fn confirm(code: &Value, user: Option<&str>) -> Command {
+    Command::LoginConfirm(LoginConfirm {
+        code: code.as_str().unwrap().to_owned(),
+        user: user.map(str::to_owned),
+        life: Some(3600),
+    })
+}
+
+#[tokio::test]
+async fn a_person_is_let_in_by_who_may_say_so_and_gets_one_certificate() {
+    let world = World::stopped().await;
+    let service = world.daemon.service();
+    let mut sender = world.anybody().await;
+    let begun = begin(&mut sender, "alice").await;
+    assert_eq!((&begun["expires_in"], &begun["interval"]), (&600.into(), &5.into()));
+    assert!(begun["verification_uri"].as_str().unwrap().ends_with("/login"));
+    let (status, page) = send(&mut sender, "GET", "/login", "").await;
+    assert!(status == StatusCode::OK && String::from_utf8_lossy(&page).contains("login confirm"));
+    let (status, answer) = poll(&mut sender, &begun).await;
+    assert_eq!(
+        (status, &answer["error"]),
+        (StatusCode::BAD_REQUEST, &"authorization_pending".into())
+    );
+    assert_eq!(poll(&mut sender, &begun).await.1["error"], "slow_down");
+    // Who waits is shown to who may see it, and is confirmed by nobody else.
+    let Reply::Logins(logins) = call(service, Command::LoginList).await.unwrap() else { panic!() };
+    assert_eq!(logins.waiting.len(), 1);
+    assert_eq!(
+        (logins.waiting[0].wanted.as_deref(), logins.waiting[0].origin.as_str()),
+        (Some("alice"), "127.0.0.1")
+    );
+    for user in [None, Some("alice"), Some("admin2")] {
+        let denied = service.handle(&nobody(), confirm(&begun["user_code"], user)).await;
+        assert_eq!(denied.unwrap_err().code, ErrorCode::Denied);
+    }
+    // Nobody becomes the administrator, or a service.
+    for user in ["admin", "human/admin", "service/shop", "host/x", "../alice"] {
+        let refused = call(service, confirm(&begun["user_code"], Some(user))).await;
+        assert_eq!(refused.unwrap_err().code, ErrorCode::Usage, "{user}");
+    }
+    let done = call(service, confirm(&begun["user_code"], None)).await.unwrap();
+    let Reply::LoginConfirmed(done) = done else { panic!("{done:?}") };
+    assert_eq!(done.user, "spiffe://test.sealock/human/alice");
+    let again = call(service, confirm(&begun["user_code"], None)).await;
+    assert_eq!(again.unwrap_err().code, ErrorCode::NotFound);
+    // It has asked too often, so it waits; the code is good for five minutes.
+    let given = loop {
+        let (status, answer) = poll(&mut sender, &begun).await;
+        if status == StatusCode::OK {
+            break answer;
+        }
+        assert_eq!(answer["error"], "slow_down", "{answer}");
+        world.clock().advance(std::time::Duration::from_secs(30));
+    };
+    let code = given["access_token"].as_str().unwrap();
+    assert_eq!(poll(&mut sender, &begun).await.1["error"], "invalid_grant");
+    let (key, request) = csr();
+    // What is no request does not use it up.
+    assert_eq!(enrol(&mut sender, Some(code), "AAAA").await.0, StatusCode::BAD_REQUEST);
+    let (status, made) = enrol(&mut sender, Some(code), &request).await;
+    assert_eq!(status, StatusCode::OK, "{made}");
+    assert_eq!(made["identity"], "spiffe://test.sealock/human/alice");
+    let (status, again) = enrol(&mut sender, Some(code), &request).await;
+    assert_eq!((status, &again["error"]), (StatusCode::UNAUTHORIZED, &"invalid_client".into()));
+
+    // With it she is herself at the API, and may have tokens if policy says so.
+    let mut alice = world.with(&made, &key).await;
+    let body = "grant_type=client_credentials&audience=orders";
+    let (status, denied, _) = post(&mut alice, "token", &[], body).await;
+    assert_eq!((status, &denied["error"]), (StatusCode::FORBIDDEN, &"access_denied".into()));
+    world.permit(
+        "alice.cedar",
+        r#"permit(principal == Sealock::Human::"alice", action == Sealock::Action::"Token::Issue", resource);"#,
+    )
+    .await;
+    let (status, token, _) = post(&mut alice, "token", &[], body).await;
+    assert_eq!(status, StatusCode::OK, "{token}");
+
+    // Renewed while it is good, with another key; not by a service, and not for ever.
+    let (next_key, next) = csr();
+    let (status, renewed) = enrol(&mut alice, None, &next).await;
+    assert_eq!(status, StatusCode::OK, "{renewed}");
+    assert_ne!(renewed["serial"], made["serial"]);
+    let mut shop = world.service("shop").await;
+    assert_eq!(enrol(&mut shop, None, &csr().1).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(enrol(&mut sender, None, &csr().1).await.0, StatusCode::UNAUTHORIZED);
+    let end_it = Command::LoginDeny(LoginDeny::User("alice".into()));
+    assert_eq!(call(service, end_it).await.unwrap(), Reply::Done);
+    let mut alice = world.with(&renewed, &next_key).await;
+    let (status, denied) = enrol(&mut alice, None, &csr().1).await;
+    assert_eq!((status, &denied["error"]), (StatusCode::FORBIDDEN, &"access_denied".into()));
+    let log = serde_json::to_string(&records(service)).unwrap();
+    for event in ["login-confirmed", "login-done", "login-revoked", "cert-issued"] {
+        assert!(log.contains(event), "{event}");
+    }
+    assert!(!log.contains(code) && !log.contains(begun["device_code"].as_str().unwrap()));
+    end(world.daemon).await;
+}
+
+#[tokio::test]
+async fn a_login_that_is_denied_or_forgotten_ends() {
+    let world = World::stopped().await;
+    let service = world.daemon.service();
+    let mut sender = world.anybody().await;
+    let begun = begin(&mut sender, "mallory").await;
+    let code = begun["user_code"].as_str().unwrap().to_lowercase();
+    let deny = Command::LoginDeny(LoginDeny::Code(code));
+    assert!(service.handle(&person("bob"), deny.clone()).await.is_err());
+    call(service, deny).await.unwrap();
+    let (status, answer) = poll(&mut sender, &begun).await;
+    assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &"access_denied".into()));
+    let begun = begin(&mut sender, "bob").await;
+    world.clock().advance(std::time::Duration::from_secs(600));
+    assert_eq!(poll(&mut sender, &begun).await.1["error"], "expired_token");
+    let late = call(service, confirm(&begun["user_code"], Some("bob"))).await;
+    assert_eq!(late.unwrap_err().code, ErrorCode::NotFound);
+    // A client that has a secret does not go without it, and no name is made up.
+    world.client("shop").await;
+    for client in ["shop", "", "a%20b", "UPPER"] {
+        let (status, _, _) =
+            post(&mut sender, "device_authorization", &[], &format!("client_id={client}")).await;
+        assert!(
+            status == StatusCode::UNAUTHORIZED || status == StatusCode::BAD_REQUEST,
+            "{client}"
+        );
+    }
+    // Of one origin not more than a few wait, whatever they call themselves.
+    let mut refused = 0;
+    for number in 0..12 {
+        let body = format!("client_id=app-{number}");
+        let (status, answer, _) = post(&mut sender, "device_authorization", &[], &body).await;
+        if status != StatusCode::OK {
+            assert_eq!(answer["error"], "temporarily_unavailable");
+            refused += 1;
+        }
+    }
+    assert!(refused >= 4, "{refused}");
+    end(world.daemon).await;
+}
+
+#[tokio::test]
+async fn an_invitation_is_good_once_for_its_person() {
+    let world = World::stopped().await;
+    let service = world.daemon.service();
+    let invite = |user: &str, ttl| {
+        Command::LoginInvite(LoginInvite { user: user.into(), ttl, ..LoginInvite::default() })
+    };
+    assert!(service.handle(&nobody(), invite("alice", None)).await.is_err());
+    for (user, ttl) in
+        [("admin", None), ("service/x", None), ("alice", Some(0)), ("alice", Some(u64::MAX))]
+    {
+        assert_eq!(call(service, invite(user, ttl)).await.unwrap_err().code, ErrorCode::Usage);
+    }
+    let made = |ttl| async move {
+        match call(service, invite("alice", ttl)).await.unwrap() {
+            Reply::LoginInvited(made) => {
+                let text = String::from_utf8(made.code.bytes().expose().to_vec()).unwrap();
+                assert!(text.parse::<sealock_control::login_code::FirstCode>().is_ok());
+                let bytes = text.strip_prefix("sealock_login_").unwrap();
+                let bytes = data_encoding::BASE64URL_NOPAD.decode(bytes.as_bytes()).unwrap();
+                format!("sealock_lc_{}", data_encoding::BASE64URL_NOPAD.encode(&bytes[1..21]))
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let (code, late) = (made(None).await, made(Some(60)).await);
+    let mut sender = world.anybody().await;
+    world.clock().advance(std::time::Duration::from_secs(60));
+    let (key, request) = csr();
+    assert_eq!(enrol(&mut sender, Some(&late), &request).await.0, StatusCode::UNAUTHORIZED);
+    let wrong = format!("{}A", &code[..code.len() - 1]);
+    assert_eq!(enrol(&mut sender, Some(&wrong), &request).await.0, StatusCode::UNAUTHORIZED);
+    let (status, made) = enrol(&mut sender, Some(&code), &request).await;
+    assert_eq!(status, StatusCode::OK, "{made}");
+    assert_eq!(enrol(&mut sender, Some(&code), &request).await.0, StatusCode::UNAUTHORIZED);
+    let mut alice = world.with(&made, &key).await;
+    let (status, _) = send(&mut alice, "POST", "/v1/call", r#"{"command":"status"}"#).await;
+    assert_ne!(status, StatusCode::UNAUTHORIZED);
+    // A revoked certificate renews nothing.
+    let serial = made["serial"].as_str().unwrap().to_owned();
+    let revoke = Command::CertRevoke { serial, reason: Default::default() };
+    call(service, revoke).await.unwrap();
+    assert_eq!(enrol(&mut alice, None, &csr().1).await.0, StatusCode::UNAUTHORIZED);
+    let text = serde_json::to_string(&records(service)).unwrap();
+    assert!(!text.contains(&code) && text.contains("login-invited"));
+    assert!(connect(&world.daemon, &world.roots, None).await.is_ok());
+    end(world.daemon).await;
+}
