@@ -25,6 +25,8 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("docker-compose", "docker-compose", "goes through the gateway"),
     ("chromium-headless-shell", "chromium-headless-shell", "browses through a Forwarder"),
     ("h2load", "nghttp2-client", "makes many requests at once over HTTP/2"),
+    ("nft", "nftables", "brings an app's connections to a Forwarder"),
+    ("ip", "iproute2", "makes addresses in a test's own network namespace"),
 ];
 
 /// What comes from PyPI, in an environment of its own: the requirements, the program in it, what it is for.

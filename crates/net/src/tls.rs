@@ -57,6 +57,11 @@ impl LiveCertificate {
         Ok(Arc::new(Self(ArcSwap::from_pointee(certified(chain, key)?))))
     }
 
+    /// The chain as it is shown now, leaf first.
+    pub fn certificate(&self) -> Vec<CertificateDer<'static>> {
+        self.0.load().cert.clone()
+    }
+
     /// Puts another in its place.
     pub fn replace(
         &self,

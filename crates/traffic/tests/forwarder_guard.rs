@@ -418,3 +418,27 @@ async fn what_the_app_is_told_names_no_address_and_no_token() {
     assert_eq!(status(&answer), 503);
     assert!(!answer.contains(&closed.port().to_string()) && !answer.contains("ey"), "{answer}");
 }
+
+#[tokio::test]
+async fn who_calls_the_port_of_taken_connections_is_led_nowhere() {
+    let (door, broker) =
+        door(directory(vec![listed("orders", &["127.0.0.1:1".parse().unwrap()], Hop::Plain)]))
+            .await;
+    for listen in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
+        let Ok(listener) = TcpListener::bind(listen).await else { continue };
+        let mut address = listener.local_addr().unwrap();
+        if address.ip().is_unspecified() {
+            address.set_ip("127.0.0.1".parse().unwrap());
+        }
+        let serving = Arc::clone(&door.forwarder);
+        tokio::spawn(serving.serve(listener, Entry::Transparent, door.shutdown.clone()));
+        let closed = door.forwarder.figures().closed;
+        // By whatever name: it would be a call of itself.
+        for host in ["orders", &address.to_string()] {
+            let text = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            assert_eq!(exchange(address, &text).await, "", "{listen} {host}");
+        }
+        assert_eq!(door.forwarder.figures().closed, closed + 2, "{listen}");
+    }
+    assert_eq!((door.forwarder.figures().requests, broker.asked()), (0, 0));
+}

@@ -1,6 +1,12 @@
 //! gRPC, with the real thing at both ends: through a Gatekeeper, and through a Forwarder and a Gatekeeper.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails"
+)]
 
 mod forwarder_support;
 

@@ -11,6 +11,9 @@
 //! | `GET /ca.crt` | the trust bundle, PEM | everybody |
 //! | `GET /crl/ISSUER.crl` | an issuer's revocation list, DER | everybody |
 //! | `POST /oauth/token`, `/oauth/introspect`, `/oauth/revoke` | OAuth 2, see [`sealock_traffic::oauth`] | policy decides |
+//! | `POST /oauth/device_authorization` | begins a person's login (RFC 8628) | everybody, a few at a time |
+//! | `POST /oauth/enroll` | a person's certificate | who has a code, or the certificate that is renewed |
+//! | `GET /login` | what to do with a login's code | everybody |
 //! | `GET /oauth/jwks`, `/.well-known/…` | the keys of tokens, and where all is | everybody |
 //!
 //! Errors are `application/problem+json` (RFC 9457) with the fields of [`ServiceError`]. What everybody gets

@@ -171,6 +171,15 @@ keys! {
         };
         Ok(())
     };
+    "traffic.longest_life", "5m", "longest life of a token, 5s to 5m; four fifths of it is how long the broker may be away",
+    |settings, value| {
+        let life = span(value)?;
+        if life < Duration::from_secs(5) || life > sealock_traffic::broker::LONGEST {
+            return Err("must be 5s to 5m".to_owned());
+        }
+        settings.traffic.longest_life = life;
+        Ok(())
+    };
     "watch.enabled", "true", "whether certificates are delivered by labels",
     |settings, value| {
         settings.watch.enabled = value.truth()?;

@@ -131,6 +131,8 @@ pub struct TrafficSettings {
     pub issuer: Option<String>,
     /// Of new keys.
     pub algorithm: Algorithm,
+    /// The longest life of a token; at most five minutes.
+    pub longest_life: Duration,
 }
 
 /// All settings.
@@ -185,7 +187,11 @@ impl Default for Settings {
                 key_type: KeyType::P256,
                 longest_life: Duration::from_secs(398 * 86_400),
             },
-            traffic: TrafficSettings { issuer: None, algorithm: Algorithm::Es256 },
+            traffic: TrafficSettings {
+                issuer: None,
+                algorithm: Algorithm::Es256,
+                longest_life: sealock_traffic::broker::LONGEST,
+            },
             watch: WatchSettings { enabled: true, grace: Duration::from_secs(30), scope: None },
             groups: BTreeMap::new(),
             checkpoint: Duration::from_secs(3600),

@@ -1,90 +1,41 @@
 //! `sealock forwarder`: a Forwarder in a process of its own, beside the apps whose calls it takes, or on a laptop.
 //!
-//! It has no state. Tokens come from the broker: by attestation where the host gives a socket, by certificate, or by a
-//! client's secret.
+//! It has no state. Tokens come from brokers: by attestation where the host gives a socket, by certificate, or by a
+//! client's secret. Each site has its broker, its roots and its services; what belongs to one is not shown to another.
 
 mod learn;
+mod options;
+mod site;
 mod source;
+mod taking;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealock_core::{Clock, Identity, IdentityKind, SystemClock, TrustDomain};
+use sealock_core::{Clock, SystemClock, TrustDomain};
 use sealock_net::Shutdown;
-use sealock_traffic::forwarder::{
-    Access, Directory, Entry, Forwarder, Hop, Report, Service, Settings, TokenSettings, Trust,
-};
+use sealock_traffic::forwarder::{Access, Entry, Forwarder, Report, Settings, TokenSettings};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::client::link::{ClientSecret, IdentityFiles, roots_in};
-pub use crate::client::link::{IdentityFolder, Link};
 use crate::daemon::blocking;
 use crate::error::{ErrorCode, ServiceError};
-use crate::guard::{AccessLog, drained, own_trust_domain};
-use source::Broker;
+use crate::guard::{AccessLog, drained};
+use crate::state::write_atomically;
+pub use options::{
+    Asker, Exempt, ForwardOptions, IdentityFolder, Intercept, Link, ServiceAt, Site, Transparent,
+};
+use site::Seen;
+use source::Brokers;
+pub use taking::rules;
 
 /// Tokens are fetched anew at this part of their life, in percent: what is left, over four minutes, is how long the
 /// broker may be away at the worst moment before a call fails.
 const RENEW_PERCENT: u8 = 15;
-/// Between two looks at the files of the identity.
+/// Between two looks at the files of the identities, and at the certificate for tunnels.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// How tokens are asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asker {
-    /// As whoever the daemon finds at the other end: by attestation, or by certificate.
-    Link(Link),
-    /// With a client's secret, over HTTPS.
-    Secret {
-        /// `host:port` of the API.
-        address: String,
-        /// The client's name.
-        client: String,
-        /// The file with its secret, read anew each time: it is rotated.
-        secret: PathBuf,
-        /// The roots to trust, PEM.
-        ca: PathBuf,
-        /// The trust domain of the services that are named.
-        trust_domain: TrustDomain,
-    },
-}
-
-/// A service that may be called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceAt {
-    /// Its name, by which it is called.
-    pub name: String,
-    /// Its Gatekeepers, `HOST:PORT`.
-    pub instances: Vec<String>,
-    /// Whether they speak plain HTTP; on this host's loopback only.
-    pub plain: bool,
-}
-
-/// How a Forwarder is started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForwardOptions {
-    /// Where it is an HTTP proxy.
-    pub proxy: Option<SocketAddr>,
-    /// Local ports, each for the service of this name.
-    pub routes: Vec<(SocketAddr, String)>,
-    /// Who may be called.
-    pub services: Vec<ServiceAt>,
-    /// Destinations that are passed on to without a token.
-    pub pass: Vec<String>,
-    /// Destinations that a tunnel (CONNECT) may lead to.
-    pub connect: Vec<String>,
-    /// How tokens are asked for.
-    pub asker: Asker,
-    /// Our certificate at Gatekeepers, and the roots to trust.
-    pub identity: Option<IdentityFolder>,
-    /// Whether each call is written to stdout, as a line of JSON.
-    pub access_log: bool,
-    /// Whether services are called too that the broker knows, and that are not among those above.
-    pub learn: bool,
-}
 
 /// A Forwarder that serves.
 #[derive(Debug)]
@@ -93,6 +44,8 @@ pub struct Forwarding {
     pub proxy: Option<SocketAddr>,
     /// Its local ports.
     pub routes: Vec<(SocketAddr, String)>,
+    /// Where the kernel brings connections.
+    pub transparent: Vec<SocketAddr>,
     shutdown: Shutdown,
     tasks: JoinSet<()>,
 }
@@ -108,68 +61,118 @@ impl Report for Log {
 /// Starts a Forwarder on the current runtime. It serves when this returns.
 ///
 /// # Errors
-/// An address is taken, a certificate cannot be read, or a service cannot be called so.
+/// An address is taken, a certificate cannot be read, a service cannot be called so, or rules cannot be set.
 pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError> {
-    let mut listeners = Vec::new();
+    let listeners = listeners(&options).await?;
+    // What is wrong with it is said now, and not when a broker has answered; that is waited for.
+    let checked: Vec<_> =
+        (0..options.sites.len()).map(|n| TrustDomain::for_host(&format!("checked{n}"))).collect();
+    site::directory(&options, &checked)?;
+    check(&options)?;
+    let mut domains: Vec<TrustDomain> = Vec::new();
+    for site in &options.sites {
+        let domain = site::domain(site).await?;
+        if domains.contains(&domain) {
+            let text = format!("two sites are in the trust domain {domain}");
+            return Err(ServiceError::new(ErrorCode::Usage, text)
+                .hint("one broker gives the tokens of a trust domain: make them one site"));
+        }
+        domains.push(domain);
+    }
+    let directory = site::directory(&options, &domains)?;
+    let own = directory.clone();
+    let sites: Vec<_> = domains.into_iter().zip(options.sites.iter().cloned()).collect();
+    let (trusts, seen) = site::trusts(&sites).await?;
+    let brokers = Brokers::new(sites.iter().map(|(domain, site)| (domain.clone(), site)));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let log = Arc::new(Log(AccessLog::start(options.access_log)));
+    let tokens = TokenSettings { renew_percent: RENEW_PERCENT, ..TokenSettings::default() };
+    let mark = match options.transparent.as_ref().and_then(|it| it.exempt) {
+        Some(Exempt::Mark(mark)) => Some(mark),
+        _ => None,
+    };
+    let settings = Settings { tokens, mark, ..Settings::default() };
+    let forwarder = Forwarder::new(settings, directory, trusts, Arc::new(brokers), log, clock)
+        .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
+    let shutdown = Shutdown::default();
+    let mut forwarding = Forwarding {
+        proxy: None,
+        routes: Vec::new(),
+        transparent: Vec::new(),
+        shutdown: shutdown.clone(),
+        tasks: JoinSet::new(),
+    };
+    forwarding.listen(&forwarder, listeners)?;
+    if let Some(file) = options.intercept.authority.clone() {
+        let written = write_authority(&forwarder, file.clone()).await?;
+        let work = keep_authority(Arc::clone(&forwarder), file, written, shutdown.clone());
+        forwarding.tasks.spawn(work);
+    }
+    if let Some(transparent) = options.transparent.filter(|it| it.set_rules) {
+        let port = forwarding.transparent.first().map_or(0, SocketAddr::port);
+        taking::set(&rules(&transparent, port)?).await?;
+        forwarding.tasks.spawn(taking::remove_at_end(shutdown.clone()));
+    }
+    learn::start(&forwarder, own, &sites, &shutdown, &mut forwarding.tasks);
+    if sites.iter().any(|(_, site)| site.identity.is_some()) {
+        forwarding.tasks.spawn(keep_fresh(forwarder, sites, seen, shutdown));
+    }
+    Ok(forwarding)
+}
+
+/// What contradicts itself.
+fn check(options: &ForwardOptions) -> Result<(), ServiceError> {
+    let usage = |text: &str, hint: &str| {
+        Err(ServiceError::new(ErrorCode::Usage, text).hint(hint.to_owned()))
+    };
+    let Intercept { hosts, authority } = &options.intercept;
+    match (hosts.is_empty(), authority) {
+        (false, None) => {
+            return usage(
+                "tunnels are to end here, and nobody could trust us for that",
+                "name the file that apps read the certificate from: --intercept-ca-out FILE",
+            );
+        }
+        (true, Some(_)) => {
+            return usage("no tunnel is to end here", "--intercept HOST[:PORT]=SERVICE");
+        }
+        _ => {}
+    }
+    if let Some(transparent) = &options.transparent {
+        taking::check_mark(transparent, &options.sites)?;
+        if transparent.set_rules {
+            rules(transparent, transparent.listen.port())?;
+        }
+    }
+    Ok(())
+}
+
+async fn listeners(options: &ForwardOptions) -> Result<Vec<(TcpListener, Entry)>, ServiceError> {
+    let mut all = Vec::new();
+    let services = options.sites.iter().flat_map(|site| &site.services);
+    let learns = options.sites.iter().any(|site| learn::learns_from(site).is_some());
     for (address, service) in &options.routes {
-        if options.learning().is_none()
-            && !options.services.iter().any(|known| known.name == *service)
-        {
+        if !learns && !services.clone().any(|known| known.name == *service) {
             let text = format!("the route at {address} leads to {service}, which is not listed");
             return Err(ServiceError::new(ErrorCode::Usage, text)
                 .hint(format!("list it with --service {service}=HOST:PORT")));
         }
-        listeners.push((bound(*address).await?, Entry::Service(service.clone())));
+        all.push((bound(*address).await?, Entry::Service(service.clone())));
     }
     if let Some(address) = options.proxy {
-        listeners.push((bound(address).await?, Entry::Proxy));
+        all.push((bound(address).await?, Entry::Proxy));
     }
-    if listeners.is_empty() {
+    if let Some(transparent) = &options.transparent {
+        let taken = taking::listeners(transparent).await?;
+        all.extend(taken.into_iter().map(|listener| (listener, Entry::Transparent)));
+    }
+    if all.is_empty() {
         return Err(ServiceError::new(ErrorCode::Usage, "the Forwarder is to listen nowhere")
-            .hint("--listen ADDRESS:PORT as a proxy, or --route ADDRESS:PORT=SERVICE"));
+            .hint(
+                "--listen ADDRESS:PORT as a proxy, --route ADDRESS:PORT=SERVICE, or --transparent",
+            ));
     }
-    // What is wrong with it is said now, and not when the broker has answered; that is waited for.
-    directory(&options, &TrustDomain::for_host("checked"))?;
-    let domain = match &options.asker {
-        Asker::Link(link) => own_trust_domain(link).await?,
-        Asker::Secret { trust_domain, .. } => trust_domain.clone(),
-    };
-    let directory = directory(&options, &domain)?;
-    let (own, learning) = (directory.clone(), options.learning());
-    let (trust, seen) = trust(options.identity.clone(), ca(&options.asker)).await?;
-    let broker = Arc::new(Broker::new(&options)?);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let log = Arc::new(Log(AccessLog::start(options.access_log)));
-    let tokens = TokenSettings { renew_percent: RENEW_PERCENT, ..TokenSettings::default() };
-    let settings = Settings { tokens, ..Settings::default() };
-    let forwarder = Forwarder::new(settings, directory, trust, broker, log, clock)
-        .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
-    let shutdown = Shutdown::default();
-    let mut tasks = JoinSet::new();
-    let (mut proxy, mut routes) = (None, Vec::new());
-    for (listener, entry) in listeners {
-        let address = listener.local_addr();
-        let address = address.map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
-        match &entry {
-            Entry::Proxy => proxy = Some(address),
-            Entry::Service(name) => routes.push((address, name.clone())),
-        }
-        let (forwarder, end) = (Arc::clone(&forwarder), shutdown.clone());
-        tasks.spawn(async move {
-            if let Err(error) = forwarder.serve(listener, entry, end).await {
-                tracing::error!(%error, "a listener ends");
-            }
-        });
-    }
-    if let Some(broker) = learning {
-        let learner = learn::Learner { forwarder: Arc::clone(&forwarder), broker, own, domain };
-        tasks.spawn(learner.run(shutdown.clone()));
-    }
-    if let Some(identity) = options.identity {
-        let ca = ca(&options.asker);
-        tasks.spawn(keep_fresh(forwarder, identity, ca, seen, shutdown.clone()));
-    }
-    Ok(Forwarding { proxy, routes, shutdown, tasks })
+    Ok(all)
 }
 
 async fn bound(address: SocketAddr) -> Result<TcpListener, ServiceError> {
@@ -180,57 +183,29 @@ async fn bound(address: SocketAddr) -> Result<TcpListener, ServiceError> {
     })
 }
 
-fn directory(options: &ForwardOptions, domain: &TrustDomain) -> Result<Directory, ServiceError> {
-    let wrong =
-        |error: &(dyn std::error::Error + 'static)| ServiceError::of(ErrorCode::Usage, error);
-    let mut services = Vec::new();
-    for service in &options.services {
-        let audience = Identity::new(domain, IdentityKind::Service, &service.name)
-            .map_err(|error| wrong(&error))?;
-        services.push(Service {
-            name: service.name.clone(),
-            audience,
-            aliases: Vec::new(),
-            instances: service.instances.clone(),
-            hop: if service.plain { Hop::Plain } else { Hop::Tls },
-        });
+/// Writes the certificate that apps have to trust for tunnels that end here, if it is another than was written.
+async fn write_authority(
+    forwarder: &Arc<Forwarder>,
+    file: PathBuf,
+) -> Result<Option<String>, ServiceError> {
+    let certificate = forwarder.interception_authority();
+    if let Some(text) = certificate.clone() {
+        blocking(move || {
+            write_atomically(&file, text.as_bytes(), 0o644).map_err(|error| {
+                let text = format!("cannot write {}", file.display());
+                ServiceError::new(ErrorCode::Failed, text).caused_by(&error)
+            })
+        })
+        .await?;
     }
-    Directory::new(services, &options.pass, &options.connect).map_err(|error| wrong(&error))
+    Ok(certificate)
 }
 
-fn ca(asker: &Asker) -> Option<PathBuf> {
-    match asker {
-        Asker::Secret { ca, .. } => Some(ca.clone()),
-        Asker::Link(_) => None,
-    }
-}
-
-/// What the files say, and by what it is known that they have changed: public halves only.
-async fn trust(
-    identity: Option<IdentityFolder>,
-    ca: Option<PathBuf>,
-) -> Result<(Trust, Vec<Vec<u8>>), ServiceError> {
-    blocking(move || {
-        let mut trust = Trust::default();
-        if let Some(identity) = identity {
-            let IdentityFiles { chain, key, roots } = identity.read()?;
-            trust = Trust { roots, own: Some((chain, key)) };
-        } else if let Some(ca) = ca {
-            trust.roots = roots_in(&ca)?;
-        }
-        let own = trust.own.iter().flat_map(|(chain, _)| chain);
-        let seen = own.chain(&trust.roots).map(|der| der.to_vec()).collect();
-        Ok((trust, seen))
-    })
-    .await
-}
-
-/// Looks until the end. Files that cannot be used leave everything as it is.
-async fn keep_fresh(
+/// Looks until the end whether there is another one.
+async fn keep_authority(
     forwarder: Arc<Forwarder>,
-    identity: IdentityFolder,
-    ca: Option<PathBuf>,
-    mut seen: Vec<Vec<u8>>,
+    file: PathBuf,
+    mut written: Option<String>,
     shutdown: Shutdown,
 ) {
     loop {
@@ -238,9 +213,32 @@ async fn keep_fresh(
             () = shutdown.triggered() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
-        match trust(Some(identity.clone()), ca.clone()).await {
+        if forwarder.interception_authority() != written {
+            match write_authority(&forwarder, file.clone()).await {
+                Ok(now) => written = now,
+                Err(error) => {
+                    tracing::warn!(%error, causes = ?error.causes, "apps cannot know of the new certificate")
+                }
+            }
+        }
+    }
+}
+
+/// Looks until the end. Files that cannot be used leave everything as it is.
+async fn keep_fresh(
+    forwarder: Arc<Forwarder>,
+    sites: Vec<(TrustDomain, Site)>,
+    mut seen: Seen,
+    shutdown: Shutdown,
+) {
+    loop {
+        tokio::select! {
+            () = shutdown.triggered() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        match site::trusts(&sites).await {
             Ok((_, now)) if now == seen => {}
-            Ok((trust, now)) => match forwarder.renew(trust) {
+            Ok((trusts, now)) => match forwarder.renew(trusts) {
                 Ok(()) => {
                     seen = now;
                     tracing::info!("another certificate is shown");
@@ -253,6 +251,29 @@ async fn keep_fresh(
 }
 
 impl Forwarding {
+    fn listen(
+        &mut self,
+        forwarder: &Arc<Forwarder>,
+        listeners: Vec<(TcpListener, Entry)>,
+    ) -> Result<(), ServiceError> {
+        for (listener, entry) in listeners {
+            let address = listener.local_addr();
+            let address = address.map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
+            match &entry {
+                Entry::Proxy => self.proxy = Some(address),
+                Entry::Service(name) => self.routes.push((address, name.clone())),
+                Entry::Transparent => self.transparent.push(address),
+            }
+            let (forwarder, end) = (Arc::clone(forwarder), self.shutdown.clone());
+            self.tasks.spawn(async move {
+                if let Err(error) = forwarder.serve(listener, entry, end).await {
+                    tracing::error!(%error, "a listener ends");
+                }
+            });
+        }
+        Ok(())
+    }
+
     /// Makes [`Forwarding::run`] end.
     pub fn shutdown(&self) -> Shutdown {
         self.shutdown.clone()
@@ -264,28 +285,5 @@ impl Forwarding {
     /// Signals cannot be received.
     pub async fn run(self) -> Result<(), ServiceError> {
         drained(self.shutdown, self.tasks).await
-    }
-}
-
-impl ForwardOptions {
-    /// From whom it is learnt which services there are.
-    fn learning(&self) -> Option<Link> {
-        match &self.asker {
-            Asker::Link(link) if self.learn => Some(link.clone()),
-            _ => None,
-        }
-    }
-
-    /// The client's secret, where tokens are asked for with one.
-    fn secret(&self) -> Option<ClientSecret> {
-        match &self.asker {
-            Asker::Link(_) => None,
-            Asker::Secret { address, client, secret, ca, .. } => Some(ClientSecret {
-                address: address.clone(),
-                client: client.clone(),
-                secret: secret.clone(),
-                ca: ca.clone(),
-            }),
-        }
     }
 }

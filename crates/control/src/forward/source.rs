@@ -1,4 +1,4 @@
-//! Tokens from the broker.
+//! Tokens from the brokers.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -6,17 +6,20 @@ use std::pin::Pin;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
-use sealock_core::{Clock, Identity, SystemClock};
+use sealock_core::{Clock, Identity, SystemClock, TrustDomain};
 use sealock_traffic::forwarder::{Fresh, SourceError, TokenSource};
 use zeroize::Zeroizing;
 
-use super::{Asker, ForwardOptions, IdentityFolder, Link};
+use super::options::{Asker, IdentityFolder, Link, Site};
 use crate::client::link::ClientSecret;
 use crate::command::{Command, Reply, TokenForm, TokenWanted};
 use crate::daemon::blocking;
 use crate::error::{ErrorCode, ServiceError};
 
-pub(super) struct Broker {
+/// One for each trust domain.
+pub(super) struct Brokers(Vec<(TrustDomain, Broker)>);
+
+struct Broker {
     way: Way,
     identity: Option<IdentityFolder>,
     /// Those that are called in clear text, where a token that is bound to our certificate would be worth nothing.
@@ -28,18 +31,34 @@ enum Way {
     Secret(ClientSecret),
 }
 
-impl Broker {
-    pub(super) fn new(options: &ForwardOptions) -> Result<Self, ServiceError> {
-        let way = match (&options.asker, options.secret()) {
-            (_, Some(secret)) => Way::Secret(secret),
-            (Asker::Link(link), None) => Way::Link(link.clone()),
-            (Asker::Secret { .. }, None) => {
-                return Err(ServiceError::new(ErrorCode::Fault, "a secret went missing"));
-            }
+impl Brokers {
+    pub(super) fn new<'a>(sites: impl IntoIterator<Item = (TrustDomain, &'a Site)>) -> Self {
+        Self(sites.into_iter().map(|(domain, site)| (domain, Broker::new(site))).collect())
+    }
+
+    async fn fetch(&self, audience: &Identity) -> Result<Fresh, ServiceError> {
+        let found = self.0.iter().find(|(domain, _)| domain == audience.trust_domain());
+        let Some((_, broker)) = found else {
+            return Err(ServiceError::new(ErrorCode::Fault, "no broker is known for this service"));
         };
-        let plain = options.services.iter().filter(|service| service.plain);
-        let plain = plain.map(|service| service.name.clone()).collect();
-        Ok(Self { way, identity: options.identity.clone(), plain })
+        broker.fetch(audience).await
+    }
+}
+
+impl Broker {
+    fn new(site: &Site) -> Self {
+        let way = match &site.asker {
+            Asker::Link(link) => Way::Link(link.clone()),
+            Asker::Secret { address, client, secret, ca, .. } => Way::Secret(ClientSecret {
+                address: address.clone(),
+                client: client.clone(),
+                secret: secret.clone(),
+                ca: ca.clone(),
+            }),
+        };
+        let plain = site.services.iter().filter(|service| service.plain);
+        let plain = plain.map(|it| it.known_as.as_ref().unwrap_or(&it.name).clone()).collect();
+        Self { way, identity: site.identity.clone(), plain }
     }
 
     async fn fetch(&self, audience: &Identity) -> Result<Fresh, ServiceError> {
@@ -88,7 +107,7 @@ impl Broker {
     }
 }
 
-impl TokenSource for Broker {
+impl TokenSource for Brokers {
     fn token<'a>(
         &'a self,
         audience: &'a Identity,

@@ -129,7 +129,7 @@ impl Service {
         request: &str,
         asked: TokenAsked,
     ) -> Result<TokenReport, ServiceError> {
-        let life = asked.life.min(LONGEST);
+        let life = asked.life.min(self.config().settings.traffic.longest_life).min(LONGEST);
         let resource = self.service_resource(&asked.audience)?;
         let mut context =
             vec![("ttl", life.as_secs().into()), ("bound", asked.binding.is_some().into())];

@@ -38,6 +38,9 @@ const LONGEST_INVITED: Duration = Duration::from_secs(7 * 86_400);
 /// What a confirmed login gives is to be used at once.
 const CONFIRMED: Duration = Duration::from_secs(300);
 
+/// A renewal counts as so many tokens: it is a record for ever, and a signature by the authority.
+const RENEWAL: u32 = 100;
+
 /// A person's certificate, as it is given out.
 #[derive(Debug, Serialize)]
 pub(crate) struct Enrolled {
@@ -168,6 +171,9 @@ impl Service {
         context.extend(since.map(|since| ("confirmed", since.into())));
         let granted =
             self.authorize(caller, request, Action::LoginRenew, Resource::Broker, &context)?;
+        if !self.issues.lock().take(&caller.who, RENEWAL, now) {
+            return Err(ServiceError::new(ErrorCode::Busy, "you had too many certificates lately"));
+        }
         Ok((user, life, granted.actor))
     }
 
@@ -252,6 +258,7 @@ impl Service {
             LoginDeny::User(user) => {
                 let user = self.identity_of(user, IdentityKind::Human)?;
                 let actor = self.may_confirm(caller, request, "revoke", Some(&user), None)?;
+                self.devices.lock().revoke(&user);
                 let revoked = self.broker()?.enrolment_revoke(&user, &actor);
                 revoked.map_err(|error| broker_error(&error))?;
             }

@@ -7,6 +7,8 @@ mod commands;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod forward_broker;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod labels;

@@ -14,7 +14,7 @@ use hyper::Response;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, UPGRADE};
 use hyper::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::headers;
 use super::upstream::{Stream, Upgraded};
@@ -68,6 +68,18 @@ impl Tunnel {
         let upstream = Upgraded {
             head: Response::new(()),
             stream: Stream::Tcp(server),
+            read_ahead: Bytes::new(),
+        };
+        let head = headers::answer_head(StatusCode::OK, upstream.head.headers());
+        Self { head, switches: false, upstream, held: None }
+    }
+
+    /// The client of a CONNECT is answered with 200, and from then on has whoever in this process has the other end of
+    /// this.
+    pub fn within(near: UnixStream) -> Self {
+        let upstream = Upgraded {
+            head: Response::new(()),
+            stream: Stream::Unix(near),
             read_ahead: Bytes::new(),
         };
         let head = headers::answer_head(StatusCode::OK, upstream.head.headers());

@@ -31,7 +31,8 @@ impl Frame {
     /// The code of a reset or of a GOAWAY.
     pub(crate) fn code(&self) -> u32 {
         let at = if self.kind == GOAWAY { 4 } else { 0 };
-        u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
+        let code = self.payload.iter().skip(at).take(4);
+        code.fold(0, |code, byte| code << 8 | u32::from(*byte))
     }
 }
 

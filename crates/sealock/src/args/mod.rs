@@ -41,7 +41,7 @@ pub(crate) use secrets::{
 pub(crate) use services::{BrokerArgs, ImportArgs, ServiceCommand};
 pub(crate) use traffic::{
     Broker, ClientAddArgs, ClientCommand, ClientKeysArgs, ClientRotateArgs, ForwarderArgs,
-    GatekeeperArgs, TokenArgs, TokenCommand, TokenRevokeArgs,
+    GatekeeperArgs, TokenArgs, TokenCommand, TokenRevokeArgs, broker, exempt,
 };
 
 /// Certificates, files and secrets for the containers of a Docker host: one identity, one policy,
@@ -146,7 +146,7 @@ pub(crate) enum Command {
     /// Stand before a service, and let in who may call it
     Gatekeeper(GatekeeperArgs),
     /// Take an app's plain calls to services, and send them on with a token
-    Forwarder(ForwarderArgs),
+    Forwarder(Box<ForwarderArgs>),
     /// A token for calling a service
     Token(TokenArgs),
     /// Who may ask for tokens with a secret

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use sealock_control::client::WORKLOAD_SOCKET;
+use sealock_control::forward::Exempt;
 use sealock_control::guard::{AppPlace, GuardedApp, Staleness};
 use sealock_core::span::parse_span;
 use sealock_core::{IdentityKind, TrustDomain};
@@ -210,18 +211,22 @@ pub(crate) struct GatekeeperArgs {
 }
 
 /// `sealock forwarder`
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 A Forwarder takes an app's plain calls and sends them on with a token of ours: to services that are listed, and to
-nobody else. Listed is what is named here, and what the broker knows and gives us tokens for (`sealock service list`). As an HTTP proxy it is told by HTTP_PROXY or `curl -x`; a local port needs nothing of the app. Whoever may
-connect calls as we do: it serves this host's loopback only.
+nobody else. Listed is what is named here, and what the broker knows and gives us tokens for
+(`sealock service list`). As an HTTP proxy it is told by HTTP_PROXY or `curl -x`; a local port needs nothing of the app; with
+--transparent the kernel brings the app's connections here, by rules that are printed or set. Whoever may connect calls
+as we do: it serves this host's loopback only. With --config FILE all of it, and several brokers, stand in a file.
 
 Examples:
   sealock forwarder --listen 127.0.0.1:3128 --identity /run/sealock/certs/shop
   sealock forwarder --listen 127.0.0.1:3128 --service orders=orders.internal:8443 --identity /run/sealock/certs/shop
   sealock forwarder --route 127.0.0.1:5000=orders --service orders=10.0.0.5:8443 --service orders=10.0.0.6:8443 \\
       --broker https://broker:8443 --identity ~/.sealock/me
-  curl -x http://127.0.0.1:3128 http://orders/v1/orders")]
+  curl -x http://127.0.0.1:3128 http://orders/v1/orders
+  sealock forwarder --transparent --exempt uid:65532 --print-rules | nft -f -
+  sealock forwarder --config forwarder.toml")]
 pub(crate) struct ForwarderArgs {
     /// Be an HTTP proxy here
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -241,9 +246,33 @@ pub(crate) struct ForwarderArgs {
     /// A destination to which a tunnel may be opened by CONNECT, without a token (repeatable)
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) connect: Vec<String>,
+    /// A host whose tunnels (CONNECT) end here, and the service that it means (repeatable) [default port: 443]
+    #[arg(long, value_name = "HOST[:PORT]=SERVICE", value_parser = named_address, requires = "intercept_ca_out")]
+    pub(crate) intercept: Vec<(String, String)>,
+    /// Where to write the certificate that apps have to trust for --intercept
+    #[arg(long, value_name = "FILE", requires = "intercept")]
+    pub(crate) intercept_ca_out: Option<PathBuf>,
+    /// Take connections that the kernel brings here by rules [default: 127.0.0.1:15001]
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:15001")]
+    pub(crate) transparent: Option<SocketAddr>,
+    /// A port whose connections are taken (repeatable) [default: 80]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) redirect_port: Vec<u16>,
+    /// How our own connections are told from those of apps: uid:N or mark:N [default: the user that we run as]
+    #[arg(long, value_name = "WHICH", value_parser = exempt)]
+    pub(crate) exempt: Option<Exempt>,
+    /// Addresses that taken connections go on to as they are, without a token (repeatable)
+    #[arg(long, value_name = "ADDRESS[/BITS]:PORT")]
+    pub(crate) direct: Vec<String>,
+    /// Print the rules for nft, and do nothing else
+    #[arg(long, conflicts_with = "set_rules")]
+    pub(crate) print_rules: bool,
+    /// Set the rules in the network namespace that we are in, and remove them at the end (CAP_NET_ADMIN)
+    #[arg(long)]
+    pub(crate) set_rules: bool,
     /// The broker: https://HOST:PORT, or unix:/PATH of a socket that the host gives [default: the workload socket]
-    #[arg(long, value_name = "URL", default_value_t = Broker::default(), value_parser = broker, hide_default_value = true)]
-    pub(crate) broker: Broker,
+    #[arg(long, value_name = "URL", value_parser = broker)]
+    pub(crate) broker: Option<Broker>,
     /// Folder with tls.crt, tls.key and ca.crt of ours: shown to Gatekeepers, and to a broker over HTTPS. That of a login
     /// (`sealock login`) says where the broker is, and is renewed
     #[arg(long, value_name = "DIR")]
@@ -266,9 +295,22 @@ pub(crate) struct ForwarderArgs {
     /// Do not write a line of JSON for each call
     #[arg(long)]
     pub(crate) no_access_log: bool,
-    /// Call nobody but those that are named here: do not ask the broker which services there are
+    /// Call nobody but those that are named here: do not ask brokers which services there are
     #[arg(long)]
     pub(crate) no_directory: bool,
+}
+
+/// As `uid:65532`, or `mark:0x5ea1`.
+pub(crate) fn exempt(text: &str) -> Result<Exempt, String> {
+    let wrong = || "must be uid:N or mark:N".to_owned();
+    let (kind, number) = text.split_once(':').ok_or_else(wrong)?;
+    let digits = number.strip_prefix("0x").map_or((number, 10), |digits| (digits, 16));
+    let number = u32::from_str_radix(digits.0, digits.1).map_err(|_| wrong())?;
+    match kind {
+        "uid" => Ok(Exempt::Uid(number)),
+        "mark" => Ok(Exempt::Mark(number)),
+        _ => Err(wrong()),
+    }
 }
 
 fn named_address(text: &str) -> Result<(String, String), String> {
@@ -310,7 +352,7 @@ impl std::fmt::Display for Broker {
     }
 }
 
-fn broker(text: &str) -> Result<Broker, String> {
+pub(crate) fn broker(text: &str) -> Result<Broker, String> {
     let wrong = || "must be https://HOST:PORT or unix:/PATH".to_owned();
     if let Some(path) = text.strip_prefix("unix:") {
         let path = path.strip_prefix("//").unwrap_or(path);

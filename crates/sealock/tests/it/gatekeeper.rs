@@ -42,13 +42,18 @@ http.server.ThreadingHTTPServer(('127.0.0.1', 8080), App).serve_forever()
 ";
 
 /// A program in a container's network, killed when dropped.
-struct InNetwork(Child);
+pub(crate) struct InNetwork(Child);
 
 impl InNetwork {
     fn start(container: &Container, program: &str) -> Self {
+        Self::start_with("python3", container, &[program])
+    }
+
+    /// With a Python of this name, and an input that stays open.
+    pub(crate) fn start_with(python: &str, container: &Container, arguments: &[&str]) -> Self {
         let mut nsenter = Command::new("nsenter");
         nsenter.arg(format!("--net=/proc/{}/ns/net", container.pid()));
-        nsenter.args(["python3", "-c", program]).stdin(Stdio::null());
+        nsenter.args([python, "-c"]).args(arguments).stdin(Stdio::piped()).stdout(Stdio::null());
         Self(nsenter.spawn().unwrap())
     }
 }
@@ -79,8 +84,13 @@ impl Service {
 
     /// Over TLS, with a certificate of its own.
     pub(crate) fn start_tls(home: &Home) -> Self {
+        Self::start_of(home, "test.sealock")
+    }
+
+    /// The same in another trust domain.
+    pub(crate) fn start_of(home: &Home, domain: &str) -> Self {
         let name = unique_name();
-        let uri = format!("spiffe://test.sealock/service/{name}");
+        let uri = format!("spiffe://{domain}/service/{name}");
         home.ok(&["cert", "issue", &name, "--uri", &uri, "--out", "guard"]);
         Self::start_as(home, &name, true)
     }
@@ -90,7 +100,7 @@ impl Service {
         let network = Network::create(&[]);
         let app = image.start(&[&format!("--network={}", network.name())]);
         let program = InNetwork::start(&app, APP);
-        let guard = guard(home, &image, &app, name, tls);
+        let guard = guard(home, &image, &app, name, tls, "http://127.0.0.1:8080");
         let address = app.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
         Self {
             name: name.to_owned(),
@@ -120,7 +130,14 @@ impl Service {
 }
 
 /// The Gatekeeper's container, which carries the service's name.
-fn guard(home: &Home, image: &Image, app: &Container, name: &str, tls: bool) -> Container {
+pub(crate) fn guard(
+    home: &Home,
+    image: &Image,
+    app: &Container,
+    name: &str,
+    tls: bool,
+    upstream: &str,
+) -> Container {
     let mut options = vec![
         format!("--name={name}"),
         format!("--network=container:{}", app.id()),
@@ -143,19 +160,19 @@ fn guard(home: &Home, image: &Image, app: &Container, name: &str, tls: bool) -> 
         "--listen",
         "0.0.0.0:8000",
         "--upstream",
-        "http://127.0.0.1:8080",
+        upstream,
     ];
     image.start_command(&options, &command)
 }
 
 /// A caller with a client's secret.
-struct Caller<'a> {
+pub(crate) struct Caller<'a> {
     home: &'a Home,
     name: &'static str,
 }
 
 impl<'a> Caller<'a> {
-    fn new(home: &'a Home, name: &'static str) -> Self {
+    pub(crate) fn new(home: &'a Home, name: &'static str) -> Self {
         let secret = home.path(&format!("{name}.secret")).display().to_string();
         home.ok(&["client", "add", name, "--secret-out", &secret]);
         let secret = fs::read_to_string(&secret).unwrap();
@@ -163,7 +180,7 @@ impl<'a> Caller<'a> {
         Self { home, name }
     }
 
-    fn token(&self, audience: &str) -> String {
+    pub(crate) fn token(&self, audience: &str) -> String {
         let config = self.home.path(&format!("{}.curlrc", self.name)).display().to_string();
         let audience = format!("audience={audience}");
         let data = ["--data", "grant_type=client_credentials", "--data"];
@@ -321,7 +338,7 @@ fn a_revoked_caller_is_refused_within_a_second_and_a_broker_that_is_away_stops_n
     service.guard.kill();
     let _ = try_docker(&["rm", "--force", service.guard.id()]);
     let image = Image::busybox();
-    let _next = guard(&home, &image, &service.app, &service.name, false);
+    let _next = guard(&home, &image, &service.app, &service.name, false, "http://127.0.0.1:8080");
     until("the next Gatekeeper", PATIENCE, || {
         (service.call_with(&token, &[], "/v1/a").0 == 401).then_some(())
     });

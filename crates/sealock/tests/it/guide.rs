@@ -149,6 +149,51 @@ fn docker_from_a_container_is_as_the_guide_says() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
+#[test]
+fn apps_that_know_nothing_of_tokens_are_as_the_guide_says() {
+    let is_unfit = skip_without_engine() || skip_without_root();
+    if is_unfit || skip_without(&["docker-compose", "nft", "nsenter"]) {
+        return;
+    }
+    let home = crate::gateway::home();
+    let daemon = home.up();
+    let image = Image::busybox();
+    let project = Project(sealock_testkit::unique_name());
+    let unique = sealock_testkit::unique_name();
+    let (shop, orders) = (format!("{unique}-shop"), format!("{unique}-orders"));
+    let (caller, app) = (format!("{unique}-caller"), format!("{unique}-app"));
+    let all = [&shop, &orders, &caller, &app];
+    let names = Names(all.map(|name| ("", name.clone())).to_vec());
+    let state = home.state().display().to_string();
+    let label = format!("{}={}", sealock_testkit::LABEL, sealock_testkit::run_id());
+    let guide = read("forwarder")
+        .replace("$ docker compose ", "$ docker-compose ")
+        .replace(
+            "    image: busybox\n",
+            &format!("    image: {}\n    labels: [\"{label}\"]\n", image.name()),
+        )
+        .replace("/var/lib/sealock", &state)
+        .replace("/usr/local/bin/sealock:", &format!("{}:", env!("CARGO_BIN_EXE_sealock")))
+        .replace("- /run/sealock/workload:", &format!("- {state}/run/workload:"))
+        .replace("example.sealock/service/orders", &format!("test.sealock/service/{orders}"))
+        .replace("example.sealock/service/shop", &format!("test.sealock/service/{shop}"))
+        .replace("container_name: app-of-orders", &format!("container_name: {app}"))
+        .replace("container_name: app-of-shop", &format!("container_name: {caller}"))
+        .replace("}}' app-of-shop", &format!("}}}}' {caller}"))
+        .replace("exec app-of-shop", &format!("exec {caller}"))
+        .replace("container_name: orders", &format!("container_name: {orders}"))
+        .replace("container_name: shop", &format!("container_name: {shop}"))
+        .replace("\"--service\", \"orders\"", &format!("\"--service\", \"{orders}\""))
+        .replace("aliases: [\"orders\"]", &format!("aliases: [\"{orders}\"]"))
+        .replace("orders=orders:8443", &format!("{orders}={orders}:8443"))
+        .replace("http://orders/", &format!("http://{orders}/"))
+        .replace("Service::\"orders\"", &format!("Service::\"{orders}\""))
+        .replace("Service::\"shop\"", &format!("Service::\"{shop}\""));
+    follow(&home, &guide, &[("COMPOSE_PROJECT_NAME", &project.0)], 11);
+    drop(names);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
 fn read(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides");
     fs::read_to_string(folder.join(name).with_extension("md")).unwrap()
@@ -266,7 +311,7 @@ fn calls_between_services_are_as_the_guide_says() {
         ("--audience orders", format!("--audience {orders}")),
         ("service=orders", format!("service={orders}")),
         ("service=shop", format!("service={shop}")),
-        ("service/shop", format!("service/{shop}")),
+        ("identity service/shop", format!("identity service/{shop}")),
         ("container_name: orders", format!("container_name: {orders}")),
         ("container_name: shop", format!("container_name: {shop}")),
         ("exec orders ", format!("exec {orders} ")),

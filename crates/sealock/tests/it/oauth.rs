@@ -50,6 +50,8 @@ fn a_library_by_others_gets_tokens_in_every_way_and_people_in() {
         "audience": "spiffe://test.sealock/service/orders",
     });
     let mut command = Command::new(PYTHON);
+    // requests would take roots and proxies from there before those that it is given.
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.args(["-c", include_str!("oauth/peer.py")]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut peer = command.spawn().unwrap();

@@ -30,7 +30,13 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let home = home();
+        Self::with(&[])
+    }
+
+    /// With these settings.
+    fn with(settings: &[(&'static str, &'static str)]) -> Self {
+        let mut home = home();
+        home.set(settings);
         let removed = Removed(home.scope_label().trim_start_matches("--label=").to_owned());
         let image =
             Image::with_files(&[("www/cgi-bin/who", WHO, 0o755), ("www/admin", b"-", 0o644)]);
@@ -249,6 +255,77 @@ fn three_labels_guard_a_service_and_calls_go_on_whoever_is_killed() {
         assert!(log.contains(event), "{event}");
     }
     assert!(world.home.ok(&["audit", "verify"]).contains("unbroken"));
+}
+
+#[test]
+fn killed_in_the_middle_of_anything_the_next_up_makes_it_whole() {
+    if skip() {
+        return;
+    }
+    let mut world = World::new();
+    let (shop_name, orders_name) = (world.name("shop"), world.name("orders"));
+    world.permits(&shop_name, &orders_name);
+    world.down();
+    let _orders = world.service(&orders_name);
+    let shop = world.start(&shop_name, &[("service", &shop_name)]);
+    // While the image is made, and a container, and it is written down, and started.
+    for moment in [300, 900, 1500, 2100, 2700, 3300, 3900, 4500] {
+        let daemon = world.home.spawn();
+        std::thread::sleep(Duration::from_millis(moment));
+        daemon.kill();
+    }
+    world.up();
+    world.awaits(&orders_name, "gatekeeper", "serving");
+    world.awaits(&shop_name, "forwarder", "serving");
+    until("a call", PATIENCE, || world.reads(&shop, &orders_name, "/cgi-bin/who").ok());
+    assert_eq!(world.there().len(), 2, "{}", world.logs());
+    let label = world.removed.0.replace("sealock.scope=", "label=sealock.sidecar-image=");
+    until("one image to be left", PATIENCE, || {
+        let images = docker(&["images", "--all", "--quiet", "--no-trunc", "--filter", &label]);
+        let images: std::collections::BTreeSet<&str> = images.lines().collect();
+        (images.len() == 1).then_some(())
+    });
+    assert!(world.home.ok(&["audit", "verify"]).contains("unbroken"));
+}
+
+/// In short: a token lives twenty seconds here and five minutes elsewhere, and is fetched anew at the same part of its life.
+#[test]
+fn the_broker_may_be_killed_for_four_fifths_of_a_tokens_life_and_nothing_stops() {
+    if skip() {
+        return;
+    }
+    let mut world = World::with(&[("SEALOCK_TRAFFIC_LONGEST_LIFE", "20s")]);
+    let (shop_name, orders_name) = (world.name("shop"), world.name("orders"));
+    world.permits(&shop_name, &orders_name);
+    let _orders = world.service(&orders_name);
+    let shop = world.start(&shop_name, &[("service", &shop_name)]);
+    world.awaits(&shop_name, "forwarder", "serving");
+    let read = |world: &World| world.reads(&shop, &orders_name, "/cgi-bin/who");
+    until("a call", PATIENCE, || read(&world).ok());
+    let issued = |world: &World| {
+        let log = world.home.ok(&["--json", "audit", "export"]);
+        let last = log.lines().rfind(|line| line.contains("\"token-issued\"")).unwrap().to_owned();
+        serde_json::from_str::<Value>(&last).unwrap()
+    };
+    let first = issued(&world)["token"].clone();
+    until("the next token", PATIENCE, || {
+        let (called, last) = (read(&world), issued(&world));
+        assert!(called.is_ok(), "{called:?}");
+        (last["token"] != first).then_some(())
+    });
+    // The worst moment is right before the next one is fetched, at three seconds of twenty.
+    std::thread::sleep(Duration::from_secs(2));
+    world.down();
+    let (away, mut calls) = (Instant::now(), 0);
+    while away.elapsed() < Duration::from_secs(16) {
+        let called = read(&world);
+        assert!(called.is_ok(), "after {:?} and {calls} calls: {called:?}", away.elapsed());
+        calls += 1;
+    }
+    // It was the token that carried them: it ends, and calls with it, and come back with the broker.
+    until("the token to end", PATIENCE, || read(&world).err());
+    world.up();
+    until("calls to go on", PATIENCE, || read(&world).ok());
 }
 
 #[test]

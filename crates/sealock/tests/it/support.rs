@@ -14,12 +14,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Home {
     folder: tempfile::TempDir,
     scope: String,
+    settings: Vec<(&'static str, &'static str)>,
 }
 
 impl Home {
     pub(crate) fn new() -> Self {
         let scope = sealock_testkit::unique_name();
-        Self { folder: tempfile::tempdir().unwrap(), scope }
+        Self { folder: tempfile::tempdir().unwrap(), scope, settings: Vec::new() }
+    }
+
+    /// Settings by the environment, for all that is started from here on.
+    pub(crate) fn set(&mut self, settings: &[(&'static str, &'static str)]) {
+        self.settings.extend(settings);
     }
 
     /// The option that makes a container this installation's, and nobody else's.
@@ -53,7 +59,7 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealock"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path());
-        command.env("SEALOCK_WATCH_SCOPE", &self.scope);
+        command.env("SEALOCK_WATCH_SCOPE", &self.scope).envs(self.settings.iter().copied());
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command.arg("--state").arg(self.state());
         command

@@ -319,6 +319,15 @@ impl Devices {
         Ok(())
     }
 
+    /// Takes back what was said yes to of somebody.
+    pub fn revoke(&mut self, user: &Identity) {
+        for entry in self.entries.values_mut() {
+            if matches!(&entry.state, State::Approved(approved) if approved.user == *user) {
+                entry.state = State::Denied;
+            }
+        }
+    }
+
     fn open(&mut self, code: &UserCode, now: Timestamp) -> Option<&mut Entry> {
         let found = self.entries.values_mut().find(|entry| entry.waiting.user_code == *code);
         found.filter(|entry| matches!(entry.state, State::Waiting) && !is_over(entry, now))
@@ -377,7 +386,8 @@ mod tests {
         assert_eq!(devices.poll("sealock-cli", code, at(60)), Polled::Approved(alice()));
         assert_eq!(devices.poll("sealock-cli", code, at(90)), Polled::Unknown, "told once");
         let login = begun(&mut devices, "10.0.0.1", 100);
-        devices.decide(&login.user_code, None, at(101)).unwrap();
+        devices.decide(&login.user_code, Some(alice()), at(101)).unwrap();
+        devices.revoke(&alice().user);
         assert_eq!(devices.poll("sealock-cli", &login.device_code, at(105)), Polled::Denied);
         assert_eq!(devices.poll("sealock-cli", &login.device_code, at(115)), Polled::Unknown);
         assert!(devices.entries.is_empty());

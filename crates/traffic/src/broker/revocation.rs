@@ -101,6 +101,9 @@ pub struct Logged {
 struct Last {
     number: u64,
     hash: EntryHash,
+    /// When it goes, in seconds since 1970.
+    #[serde(default)]
+    until: i64,
 }
 
 impl Serialize for ClientName {
@@ -138,7 +141,7 @@ impl Broker {
             let number = last.number.saturating_add(1);
             let revocation =
                 Revocation { number, issued_until: seconds(now), revoked: what.clone() };
-            let (put, last) = self.logged(&revocation, last.hash, now)?;
+            let (put, last) = self.logged(&revocation, last, now)?;
             let transaction = Transaction::new().when(unchanged).with(put).with(last);
             let fact = Fact::TokenRevoked {
                 number,
@@ -157,24 +160,27 @@ impl Broker {
     fn logged(
         &self,
         revocation: &Revocation,
-        previous: EntryHash,
+        before: Last,
         now: Timestamp,
     ) -> Result<(Operation, Operation), BrokerError> {
-        let number = revocation.number;
+        let (number, previous) = (revocation.number, before.hash);
+        // None goes before an earlier one, whatever the clock does: what is left of the list has no gap.
+        let expires = now.plus(LONGEST + Duration::from_secs(4 * SKEW));
+        let expires = expires.max(Timestamp::from_secs(before.until));
         let signers = self.signers();
         let signer = signers.current(now).ok_or(BrokerError::NoKey)?;
         let entry =
             Entry { log: self.issuer().to_owned(), previous, revocation: revocation.clone() };
         let logged =
             Logged { revocation: entry.revocation.clone(), signed: entry.sign(&signer.key)? };
-        let last = Last { number, hash: EntryHash::of(&logged.signed) };
+        let last = Last { number, hash: EntryHash::of(&logged.signed), until: expires.as_secs() };
         let written = |value: Result<Vec<u8>, serde_json::Error>| {
             value.map_err(|_| BrokerError::Changed(place(number)))
         };
         let put = Operation::Put {
             key: place(number).into_bytes(),
             value: written(serde_json::to_vec(&logged))?,
-            expires: Some(now.plus(LONGEST + Duration::from_secs(4 * SKEW))),
+            expires: Some(expires),
         };
         Ok((put, Operation::put(LAST, written(serde_json::to_vec(&last))?)))
     }
@@ -223,6 +229,7 @@ impl Broker {
         let last = all.last().map_or(before, |newest| Last {
             number: newest.revocation.number,
             hash: EntryHash::of(&newest.signed),
+            ..before
         });
         Ok((all, last.number, last.hash))
     }
@@ -252,17 +259,17 @@ impl Broker {
         let condition =
             Condition::Version { key: LAST.as_bytes().to_vec(), version: found.version };
         let mut transaction = Transaction::new().when(condition);
-        let mut end = Last { number, hash: EntryHash::START };
+        let mut end = Last { number, ..NONE };
         for (key, entry) in self.store().range(&KeyRange::prefix(PREFIX.as_bytes()), PAGE)? {
             let changed = |_| BrokerError::Changed(String::from_utf8_lossy(&key).into_owned());
             let revocation: Revocation = serde_json::from_slice(&entry.value).map_err(changed)?;
-            let (put, written) = self.logged(&revocation, end.hash, now)?;
+            let (put, written) = self.logged(&revocation, end, now)?;
             if let Operation::Put { value, .. } = &written {
                 end = last(value)?;
             }
             transaction = transaction.with(put);
         }
-        let written = serde_json::to_vec(&Last { number, hash: end.hash })
+        let written = serde_json::to_vec(&Last { number, ..end })
             .map_err(|_| BrokerError::Changed(LAST.to_owned()))?;
         let transaction = transaction.with(Operation::put(LAST, written));
         match self.commit(Change { transaction, events: Vec::new() })? {
@@ -273,7 +280,7 @@ impl Broker {
 }
 
 /// Before the first.
-const NONE: Last = Last { number: 0, hash: EntryHash::START };
+const NONE: Last = Last { number: 0, hash: EntryHash::START, until: 0 };
 
 fn last(value: &[u8]) -> Result<Last, BrokerError> {
     serde_json::from_slice(value).map_err(|_| BrokerError::Changed(LAST.to_owned()))

@@ -355,6 +355,21 @@ fn the_list_goes_on_after_a_restart_and_after_it_has_emptied() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_leaves_no_gap_in_the_list() {
+    let scratch = Scratch::new();
+    scratch.broker.revoke(&Revoked::Token("a".into()), &actor()).unwrap();
+    scratch.clock.set(Timestamp::from_secs(1_700_000_000 - 120));
+    scratch.broker.revoke(&Revoked::Token("b".into()), &actor()).unwrap();
+    for second in 0..600 {
+        let (all, number, hash) = scratch.broker.revocation_log().unwrap();
+        assert_eq!(number, 2, "after {second} s");
+        assert!(all.last().is_none_or(|last| EntryHash::of(&last.signed) == hash));
+        scratch.clock.advance(Duration::from_secs(1));
+    }
+    assert!(scratch.broker.revocations(0).unwrap().is_empty());
+}
+
+#[test]
 fn what_an_earlier_version_has_left_is_signed() {
     let scratch = Scratch::new();
     let place = |number: u64| format!("traffic/revoked/{number:020}");

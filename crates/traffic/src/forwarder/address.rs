@@ -108,12 +108,14 @@ fn inside(address: Ipv6Addr) -> Option<Ipv4Addr> {
 pub(super) struct Own {
     /// As the owner has it.
     kept: Vec<SocketAddr>,
+    /// By which the kernel knows our connections.
+    pub(super) mark: Option<u32>,
     listening: Mutex<Vec<SocketAddr>>,
 }
 
 impl Own {
-    pub(super) fn new(kept: Vec<SocketAddr>) -> Self {
-        Self { kept, listening: Mutex::default() }
+    pub(super) fn new(kept: Vec<SocketAddr>, mark: Option<u32>) -> Self {
+        Self { kept, mark, listening: Mutex::default() }
     }
 
     /// A listener of ours that begins.
@@ -246,7 +248,7 @@ mod tests {
 
     #[test]
     fn nobody_gets_to_our_own_listeners() {
-        let own = Own::new(vec!["10.0.0.1:8443".parse().unwrap()]);
+        let own = Own::new(vec!["10.0.0.1:8443".parse().unwrap()], None);
         own.add("127.0.0.1:3128".parse().unwrap());
         own.add("[::]:5000".parse().unwrap());
         let may = |text: &str| own.check(text.parse().unwrap(), true);

@@ -1,7 +1,7 @@
 //! A host and a port, in one spelling.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -53,6 +53,20 @@ impl Destination {
     pub fn address(&self) -> Option<IpAddr> {
         let bare = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         bare.unwrap_or(&self.host).parse().ok()
+    }
+
+    /// This port of this address.
+    pub(super) fn at(address: SocketAddr) -> Self {
+        let host = match address.ip().to_canonical() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        Self { host, port: address.port() }
+    }
+
+    /// As a `Host` header has it over TLS.
+    pub(super) fn header_of_https(&self) -> String {
+        if self.port == 443 { self.host.clone() } else { self.to_string() }
     }
 
     /// As a `Host` header has it: without the port of `http`.

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::address::{Forbidden, Own};
 use super::destination::Destination;
+use super::socket;
 
 /// Of the addresses of a name no more are tried.
 const MOST_ADDRESSES: usize = 4;
@@ -30,7 +31,7 @@ pub(super) async fn reach(
         let share = deadline / u32::try_from(addresses.len()).unwrap_or(1).max(1);
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
         for address in addresses {
-            match timeout(share, TcpStream::connect(address)).await {
+            match timeout(share, socket::connect(address, own.mark)).await {
                 Ok(Ok(stream)) => return own.check_dialled(&stream).map(|()| stream),
                 Ok(Err(error)) => failure = error,
                 Err(_) => failure = io::ErrorKind::TimedOut.into(),

@@ -6,9 +6,12 @@ use sealock_core::Identity;
 use thiserror::Error;
 
 use super::destination::{Destination, NoDestination};
+use super::range::{NoRange, Range};
 
 /// The port of an alias that has none, as of a URL.
 const HTTP: u16 = 80;
+/// The port of a tunnel's host that has none.
+const HTTPS: u16 = 443;
 /// More entries than this are a mistake, or somebody else's doing.
 const MOST: usize = 10_000;
 
@@ -57,6 +60,17 @@ pub enum DirectoryError {
     /// A destination without a service that cannot be read.
     #[error("a destination cannot be read")]
     Destination(#[from] NoDestination),
+    /// An address that cannot be read.
+    #[error("an address cannot be read")]
+    Range(#[from] NoRange),
+    /// A tunnel that would lead to nobody.
+    #[error("tunnels to {host} are for the service `{service}`, which is not listed")]
+    NoService {
+        /// The host.
+        host: Destination,
+        /// The service.
+        service: String,
+    },
     /// There are more than 10,000 entries.
     #[error("the directory has more than {MOST} entries")]
     TooMany,
@@ -113,6 +127,8 @@ pub struct Directory {
     pub(super) services: Vec<Listed>,
     pub(super) pass: Vec<Destination>,
     pub(super) connect: Vec<Destination>,
+    pub(super) intercept: Vec<(Destination, String)>,
+    pub(super) direct: Vec<Range>,
 }
 
 impl Directory {
@@ -146,7 +162,34 @@ impl Directory {
                 return Err(DirectoryError::Twice(service.name.clone()));
             }
         }
-        Ok(Self { services, pass, connect })
+        Ok(Self { services, pass, connect, intercept: Vec::new(), direct: Vec::new() })
+    }
+
+    /// Tunnels (CONNECT) to these (`HOST` or `HOST:PORT`; without one, port 443) end here: what is said in them is read,
+    /// and goes to the service of that name.
+    pub fn intercept(mut self, hosts: &[(String, String)]) -> Result<Self, DirectoryError> {
+        for (text, service) in hosts {
+            let host = Destination::read(text, Some(HTTPS)).map_or_else(|| text.parse(), Ok)?;
+            let service = service.clone();
+            if !self.services.iter().any(|known| known.name == service) {
+                return Err(DirectoryError::NoService { host, service });
+            }
+            let is_there = self.intercept.iter().any(|(known, _)| *known == host);
+            if is_there || self.connect.contains(&host) {
+                return Err(DirectoryError::Twice(host.to_string()));
+            }
+            self.intercept.push((host, service));
+        }
+        if self.intercept.len() > MOST { Err(DirectoryError::TooMany) } else { Ok(self) }
+    }
+
+    /// In transparent mode, what is on its way to these (`ADDRESS[/BITS]:PORT`) and to no listed host goes on there as it
+    /// is, without a token.
+    pub fn direct(mut self, ranges: &[String]) -> Result<Self, DirectoryError> {
+        for text in ranges {
+            self.direct.push(text.parse()?);
+        }
+        if self.direct.len() > MOST { Err(DirectoryError::TooMany) } else { Ok(self) }
     }
 
     /// The same with services that were learnt, which are spoken to over TLS. What is listed already wins: a service of the

@@ -21,6 +21,8 @@ use crate::http::problem::Problem;
 
 /// The port of a URL that has none.
 const HTTP: u16 = 80;
+/// The same over TLS.
+const HTTPS: u16 = 443;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -90,6 +92,30 @@ pub(super) fn local(head: &Parts, port: u16, hosts: &[Destination]) -> Result<()
         return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", detail));
     }
     Ok(())
+}
+
+/// Whether a request within a tunnel to `to` that we end is meant for that host.
+pub(super) fn within(head: &Parts, to: &Destination) -> Result<(), Problem> {
+    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+        return Err(PathFault::Form.into());
+    }
+    let host = Host::of(&head.headers)?.ok_or_else(|| bad_target("the request has no Host"))?;
+    agree(to, Some(&host), HTTPS)
+}
+
+/// The destination of a request on a connection to this port of somebody else, as its `Host` has it.
+pub(super) fn taken(head: &Parts, port: u16) -> Result<Destination, Problem> {
+    if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+        return Err(PathFault::Form.into());
+    }
+    let host = Host::of(&head.headers)?;
+    let to = host.as_ref().and_then(|host| Destination::of(host, Some(port)));
+    let to = to.ok_or_else(|| bad_target("the request has no Host"))?;
+    if to.port() == port {
+        return Ok(to);
+    }
+    let detail = "the Host header names another port than was dialled";
+    Err(Problem::new(StatusCode::BAD_REQUEST, "two_destinations", detail))
 }
 
 fn is_of_another_site(head: &Parts) -> bool {

@@ -6,8 +6,10 @@ use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 
 use super::address;
+use super::begun;
 use super::destination::Destination;
 use super::entry::{self, Asked};
+use super::range::Range;
 
 /// Of the local port.
 const PORT: u16 = 5000;
@@ -24,7 +26,11 @@ pub fn fuzz(data: &[u8]) {
     if let Some(bytes) = data.first_chunk::<4>() {
         dialled(IpAddr::from(*bytes));
     }
+    beginning(data);
     let text = String::from_utf8_lossy(data);
+    if let Some(range) = text.lines().next().and_then(|line| line.parse::<Range>().ok()) {
+        assert!(range.has(range.first()), "{range:?} has not what it begins with");
+    }
     let mut lines = text.lines();
     let Some((method, target)) = lines.next().and_then(|line| line.split_once(' ')) else { return };
     let (Ok(method), Ok(uri)) = (Method::from_bytes(method.as_bytes()), Uri::try_from(target))
@@ -40,6 +46,17 @@ pub fn fuzz(data: &[u8]) {
         }
     }
     asked(&request.into_parts().0);
+}
+
+/// What is clear stays so, whatever comes after it, and however it comes.
+fn beginning(data: &[u8]) {
+    let mut known = None;
+    for length in 0..=data.len().min(64) {
+        let now = begun::kind(data.get(..length).unwrap_or_default());
+        assert!(known.is_none() || known == now, "it was {known:?}, and is {now:?}");
+        known = now;
+    }
+    assert!(known.is_some() || data.len() < 64, "it is never clear");
 }
 
 fn dialled(ip: IpAddr) {
@@ -85,6 +102,16 @@ fn asked(head: &hyper::http::request::Parts) {
         assert_eq!(to.to_string().parse().as_ref(), Ok(&to), "not idempotent");
         assert_eq!(Destination::read(&to.header(), Some(80)), Some(to), "another destination");
     }
+    if let Ok(to) = entry::taken(head, PORT) {
+        assert!(head.uri.authority().is_none() && hosts.len() == 1 && to.port() == PORT);
+        assert_eq!(named(PORT).flatten(), Some(to), "another destination");
+    }
+    if let Ok(to) = "orders:443".parse()
+        && entry::within(head, &to).is_ok()
+    {
+        assert!(head.uri.authority().is_none() && hosts.len() == 1);
+        assert_eq!(named(443).flatten(), Some(to), "another destination");
+    }
     let orders: Vec<Destination> = "orders:80".parse().into_iter().collect();
     if entry::local(head, PORT, &orders).is_ok() {
         assert!(head.uri.scheme().is_none() && head.uri.authority().is_none() && hosts.len() == 1);
@@ -127,6 +154,8 @@ mod tests {
             "https://",
             "//",
             "/",
+            "10.0.0.0/8:80",
+            ":443",
             "orders",
             "Orders",
             "evil.example",

@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode, Uri};
-use sealock_net::Incoming;
 use sealock_net::proxy::{Answer, Cut};
+use sealock_net::{Incoming, Shutdown};
 
 use super::answer::{Body, Served};
 use super::destination::Destination;
 use super::entry::{self, Asked, bad_target};
+use super::intercept::Intercepted;
 use super::live::To;
 use super::report::Access;
 use super::routes::{Outlet, Routes};
-use super::serve::Entry;
+use super::taken::Taken;
 use super::{Forwarder, LOOK_EVERY};
 use crate::gatekeeper::Protocol;
 use crate::http::grpc;
@@ -28,19 +29,32 @@ use crate::http::problem::Problem;
 pub(super) const TOO_MANY: &str = "too_many_requests";
 
 /// Where requests come from.
-#[derive(Debug)]
 pub(super) struct Connection {
     pub(super) peer: SocketAddr,
-    pub(super) entry: Entry,
+    pub(super) door: Door,
     /// Of the listener.
     pub(super) port: u16,
     pub(super) cut: Cut,
+    pub(super) shutdown: Shutdown,
+}
+
+/// By which way a connection came, and what is known by that of where it leads.
+pub(super) enum Door {
+    Proxy,
+    /// A local port for the service of this name.
+    Service(String),
+    /// Meant for somebody else.
+    Taken(Taken),
+    /// A tunnel to this host that we end ourselves.
+    Within(Destination),
 }
 
 /// Where a request leads.
 pub(super) enum Way {
     Call(Plan),
     Tunnel(Destination),
+    /// A tunnel that ends here.
+    Intercept(Destination, Arc<Intercepted>),
 }
 
 /// A request for somebody who is listed.
@@ -54,7 +68,7 @@ pub(super) struct Plan {
 impl Forwarder {
     /// Answers a request.
     pub(super) async fn answer(
-        &self,
+        self: &Arc<Self>,
         connection: &Connection,
         request: Request<Incoming>,
     ) -> Answer<Body> {
@@ -67,10 +81,16 @@ impl Forwarder {
         let (head, body) = request.into_parts();
         let is_bare = hyper::body::Body::is_end_stream(&body);
         let mut served = self.served(connection, &ids, &head, is_bare);
+        if let Door::Taken(taken) = &connection.door {
+            Box::pin(self.learn(taken, &head)).await;
+        }
         // In boxes, for most of a connection's life there is no request on it.
         match self.admit(connection, &head, &mut served) {
             Ok(Way::Call(plan)) => Box::pin(self.call(ids, plan, head, body, served)).await,
             Ok(Way::Tunnel(to)) => Box::pin(self.connect(ids, to, served)).await,
+            Ok(Way::Intercept(to, here)) => {
+                Box::pin(self.intercept(&ids, to, &here, connection, served)).await
+            }
             Err(problem) => self.own_answer(&ids, &problem, served),
         }
     }
@@ -93,7 +113,7 @@ impl Forwarder {
         Answer::Response(answer.map(Body::own))
     }
 
-    fn served(
+    pub(super) fn served(
         &self,
         connection: &Connection,
         ids: &Ids,
@@ -130,18 +150,29 @@ impl Forwarder {
         head: &Parts,
         served: &mut Served,
     ) -> Result<Way, Problem> {
-        let is_here = connection.peer.ip().to_canonical().is_loopback();
+        // What the kernel brought, and what came through a tunnel, was looked at before.
+        let is_looked_at = matches!(connection.door, Door::Taken(_) | Door::Within(_));
+        let is_here = is_looked_at || connection.peer.ip().to_canonical().is_loopback();
         if !is_here && !self.settings.dangerous_remote_callers {
             let detail = "only programs on this host are served";
             return Err(Problem::new(StatusCode::FORBIDDEN, "not_local", detail));
         }
         let routes = self.routes.load();
-        let (way, to) = lead(&routes, connection, head, &mut served.access)?;
+        let (way, to) = match &connection.door {
+            Door::Taken(taken) => self.lead_taken(&routes, taken, head, &mut served.access)?,
+            _ => lead(&routes, connection, head, &mut served.access)?,
+        };
+        self.enter(&to, served)?;
+        Ok(way)
+    }
+
+    /// Puts something among what runs, and looks whether it may.
+    pub(super) fn enter(&self, to: &To, served: &mut Served) -> Result<(), Problem> {
         let slot = self.live.enter(to.clone(), served.cut.clone(), self.settings.concurrent);
         served._slot = Some(slot.ok_or_else(|| {
             Problem::unavailable(TOO_MANY, "too many requests are running", LOOK_EVERY)
         })?);
-        if self.routes.load().lead_to(&to) { Ok(way) } else { Err(not_listed()) }
+        if self.routes.load().lead_to(to) { Ok(()) } else { Err(not_listed()) }
     }
 }
 
@@ -152,20 +183,34 @@ fn lead(
     head: &Parts,
     access: &mut Access,
 ) -> Result<(Way, To), Problem> {
-    let (outlet, host, named) = match &connection.entry {
-        Entry::Proxy => {
+    let (outlet, host, named) = match &connection.door {
+        Door::Proxy => {
             let (to, is_tunnel) = match entry::proxy(head)? {
                 Asked::Call(to) => (to, false),
                 Asked::Connect(to) => (to, true),
             };
             access.destination = Some(to.to_string());
+            if let Some(here) = routes.intercepted(&to).filter(|_| is_tunnel) {
+                access.service = Some(here.service.clone());
+                let way = Way::Intercept(to.clone(), Arc::clone(here));
+                return Ok((way, To::Intercept(to)));
+            }
             if is_tunnel {
                 let may = routes.may_tunnel(&to).then(|| To::Tunnel(to.clone()));
                 return may.map(|way| (Way::Tunnel(to), way)).ok_or_else(not_listed);
             }
             (routes.outlet(&to).ok_or_else(not_listed)?, to.header(), Some(to))
         }
-        Entry::Service(name) => {
+        Door::Within(to) => {
+            access.destination = Some(to.to_string());
+            entry::within(head, to)?;
+            let here = routes.intercepted(to).ok_or_else(not_listed)?;
+            let outlet = routes.service(&here.service).ok_or_else(not_listed)?;
+            (outlet, to.header_of_https(), None)
+        }
+        // Those are led where what is known of addresses is at hand.
+        Door::Taken(_) => return Err(not_listed()),
+        Door::Service(name) => {
             let outlet = routes.service(name).ok_or_else(not_listed)?;
             let hosts = outlet.service.as_ref().map(|service| service.hosts.as_slice());
             let hosts = hosts.unwrap_or_default();
@@ -178,13 +223,22 @@ fn lead(
         (None, Some(to)) => To::Pass(to),
         (None, None) => return Err(not_listed()),
     };
+    Ok((plan(Arc::clone(outlet), &host, head, access)?, to))
+}
+
+/// A request as it goes out.
+pub(super) fn plan(
+    outlet: Arc<Outlet>,
+    host: &str,
+    head: &Parts,
+    access: &mut Access,
+) -> Result<Way, Problem> {
     access.service = outlet.service.as_ref().map(|service| service.name.clone());
     let (path, target) = target(head, outlet.service.is_some())?;
     access.path = Some(path);
     let host =
         HeaderValue::try_from(host).map_err(|_| bad_target("the host cannot be forwarded"))?;
-    let (outlet, protocol) = (Arc::clone(outlet), access.protocol);
-    Ok((Way::Call(Plan { outlet, protocol, target, host }), to))
+    Ok(Way::Call(Plan { outlet, protocol: access.protocol, target, host }))
 }
 
 /// The path, and the target as it goes out. A Gatekeeper takes paths in one spelling only, so that is refused here which it
@@ -200,7 +254,7 @@ fn target(head: &Parts, is_service: bool) -> Result<(String, Uri), Problem> {
     Ok((target.path().to_owned(), uri))
 }
 
-fn not_listed() -> Problem {
+pub(super) fn not_listed() -> Problem {
     let detail = "this destination is not in the directory of services";
     Problem::new(StatusCode::FORBIDDEN, "not_listed", detail)
 }
@@ -242,7 +296,8 @@ mod tests {
             Forwarder::new(settings, directory, trust, nobody.clone(), nobody, clock).unwrap();
         let peer = peer.parse().unwrap();
         let cut = Cut::default();
-        let connection = Connection { peer, entry: Entry::Proxy, port: 3128, cut };
+        let shutdown = Shutdown::default();
+        let connection = Connection { peer, door: Door::Proxy, port: 3128, cut, shutdown };
         let request = Request::get(url).header(HOST, url.split('/').nth(2).unwrap());
         let request = request.body(()).unwrap();
         let head = request.into_parts().0;

@@ -1,6 +1,7 @@
 //! What is running: each request until its answer has ended, and each upgraded connection and tunnel, with where it leads.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -21,6 +22,10 @@ pub(super) enum To {
     /// Without a token.
     Pass(Destination),
     Tunnel(Destination),
+    /// A tunnel that ends here.
+    Intercept(Destination),
+    /// To the address that was dialled, without a token.
+    Direct(SocketAddr),
 }
 
 #[derive(Debug, Default)]

@@ -21,6 +21,7 @@ pub(super) struct Metrics {
     retried: AtomicU64,
     ejected: AtomicU64,
     cut: AtomicU64,
+    closed: AtomicU64,
 }
 
 /// What was counted until a moment.
@@ -54,6 +55,8 @@ pub struct Figures {
     pub ejected: u64,
     /// Cut while they were running, for their destination is no longer listed.
     pub cut: u64,
+    /// Connections that were brought here by the kernel, or made to where it brings them, and lead nowhere.
+    pub closed: u64,
     /// Requests, streams and tunnels that are running.
     pub running: u64,
 }
@@ -109,6 +112,10 @@ impl Metrics {
         self.cut.fetch_add(count, Ordering::Relaxed);
     }
 
+    pub(super) fn closed(&self) {
+        one(&self.closed);
+    }
+
     pub(super) fn figures(&self, running: usize) -> Figures {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Figures {
@@ -126,6 +133,7 @@ impl Metrics {
             retried: read(&self.retried),
             ejected: read(&self.ejected),
             cut: read(&self.cut),
+            closed: read(&self.closed),
             running: running as u64,
         }
     }

@@ -5,8 +5,8 @@
 //!   → an instance that is well → address looked at, dialled → (TLS, the right certificate) → the answer as it streams
 //! ```
 //!
-//! Two ways in ([`Entry`]): as an HTTP proxy (`HTTP_PROXY`, `curl -x`), where the destination picks the service, and a
-//! local port for one service. What is listed is in a [`Directory`], which can be replaced at any time; how tokens are
+//! Three ways in ([`Entry`]): as an HTTP proxy (`HTTP_PROXY`, `curl -x`), where the destination picks the service; a
+//! local port for one service; and connections to others that the kernel brings here ([`Rules`]). What is listed is in a [`Directory`], which can be replaced at any time; how tokens are
 //! got is somebody else's ([`TokenSource`]).
 //!
 //! # Invariants
@@ -20,6 +20,10 @@
 //!   ([`headers::clean`](crate::http::headers::clean)), and ours is put in after that, so that nobody can have it taken
 //!   out by naming it in `Connection`. An app that sends credentials all the same is served, with ours instead: the
 //!   Gatekeeper would not have let them through to anybody. Several `Authorization` headers are refused.
+//! - Of a connection that was brought here, `Host` and the address that was dialled must agree on the service; without a
+//!   token it goes on to that very address or not at all. One that was made to our own port leads nowhere.
+//! - A tunnel ends here only for hosts that the owner has named for it, by an authority that is good for no other; TLS
+//!   and each request in it must be for the tunnel's host.
 //! - Nothing is sent twice that may have been acted on. An instance that cannot be reached has nothing of a request, so
 //!   another one gets it; a request whose token was refused is repeated once, if it has no body and is idempotent. Beyond
 //!   that only a GET or HEAD, on a kept connection that was dead.
@@ -31,10 +35,11 @@
 //!
 //! # What is spoken
 //!
-//! HTTP/1.1, and at a local port HTTP/2 in clear text, which gRPC needs. To a Gatekeeper over TLS what it chooses, HTTP/2
-//! with all requests on few connections if it can; in clear text the version of the request. Of upgrades, WebSocket, always
-//! by HTTP/1.1. Trailers pass where both sides speak HTTP/2, and are dropped elsewhere, as RFC 9110 §6.5.1 allows. In a tunnel (CONNECT) we see nothing and add no token. `Origin` and CORS are
-//! the service's affair and stay as they are.
+//! HTTP/1.1, and, at a local port, on a connection that was brought here and in a tunnel that ends here, HTTP/2, which
+//! gRPC needs. To a Gatekeeper over TLS what it chooses, HTTP/2 with all requests on few connections if it can; in clear
+//! text the version of the request. Of upgrades, WebSocket, always by HTTP/1.1. Trailers pass where both sides speak
+//! HTTP/2, and are dropped elsewhere, as RFC 9110 §6.5.1 allows. In a tunnel (CONNECT) that is passed on we see nothing and
+//! add no token. `Origin` and CORS are the service's affair and stay as they are.
 //!
 //! **What an attacker controls:** as an app: every byte of a request, and which of the listed services it calls; it acts as
 //! we do, by design. As a page in a browser on this host: requests to our ports, but neither their `Host` nor
@@ -44,6 +49,7 @@
 pub mod address;
 mod answer;
 mod balance;
+mod begun;
 mod destination;
 mod dial;
 mod directory;
@@ -52,13 +58,21 @@ mod failure;
 mod forward;
 mod fuzz;
 mod handle;
+mod intercept;
+mod interception;
 mod live;
 mod metrics;
+mod names;
+mod original;
+mod range;
 mod report;
 mod routes;
+mod rules;
 mod serve;
 mod settings;
+mod socket;
 mod source;
+mod taken;
 mod tokens;
 mod trust;
 
@@ -77,13 +91,16 @@ pub use fuzz::fuzz;
 use live::Live;
 pub use metrics::Figures;
 use metrics::Metrics;
+use names::Names;
+pub use range::{NoRange, Range};
 pub use report::{Access, Report};
 use routes::{Means, Routes};
+pub use rules::{Exempt, Rules};
 pub use serve::Entry;
 pub use settings::{Settings, TokenSettings};
 pub use source::{Fresh, SourceError, TokenSource};
 use tokens::Tokens;
-pub use trust::Trust;
+pub use trust::{Trust, Trusts};
 
 /// How often it is looked for tokens that have to be fetched ahead.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -93,8 +110,9 @@ pub struct Forwarder {
     settings: Settings,
     own: Arc<Own>,
     routes: ArcSwap<Routes>,
+    names: Names,
     /// Held by who changes the routes.
-    trust: Mutex<Trust>,
+    trust: Mutex<Trusts>,
     tokens: Arc<Tokens>,
     report: Arc<dyn Report>,
     clock: Arc<dyn Clock>,
@@ -114,14 +132,16 @@ impl Forwarder {
     pub fn new(
         settings: Settings,
         directory: Directory,
-        trust: Trust,
+        trust: impl Into<Trusts>,
         source: Arc<dyn TokenSource>,
         report: Arc<dyn Report>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, TlsError> {
         let metrics = Arc::new(Metrics::default());
-        let own = Arc::new(Own::new(settings.own.clone()));
-        let means = Means { settings: &settings, trust: &trust, own: &own };
+        let trust = trust.into();
+        let own = Arc::new(Own::new(settings.own.clone(), settings.mark));
+        let now = clock.now();
+        let means = Means { settings: &settings, trust: &trust, own: &own, now };
         let routes = Routes::new(directory, &means, &Routes::default())?;
         let clocked = Arc::clone(&clock);
         let tokens = Tokens::new(source, clocked, settings.tokens, Arc::clone(&metrics));
@@ -129,6 +149,7 @@ impl Forwarder {
             settings,
             own,
             routes: ArcSwap::from_pointee(routes),
+            names: Names::default(),
             trust: Mutex::new(trust),
             tokens,
             report,
@@ -143,9 +164,11 @@ impl Forwarder {
     /// it is.
     pub fn replace(&self, directory: Directory) -> Result<(), TlsError> {
         let trust = self.trust.lock();
-        let means = Means { settings: &self.settings, trust: &trust, own: &self.own };
+        let now = self.clock.now();
+        let means = Means { settings: &self.settings, trust: &trust, own: &self.own, now };
         let routes = Routes::new(directory, &means, &self.routes.load())?;
         self.tokens.keep(|audience| routes.services().any(|it| it.audience == *audience));
+        self.names.keep(|name| routes.has_name(name));
         let routes = Arc::new(routes);
         self.routes.store(Arc::clone(&routes));
         self.metrics.cut(self.live.cut(|to| !routes.lead_to(to)));
@@ -155,7 +178,8 @@ impl Forwarder {
 
     /// Replaces roots and our certificate. Connections that are made from now on use them, and idle ones are given up. If
     /// they cannot be used, everything stays as it is.
-    pub fn renew(&self, trust: Trust) -> Result<(), TlsError> {
+    pub fn renew(&self, trust: impl Into<Trusts>) -> Result<(), TlsError> {
+        let trust = trust.into();
         let mut current = self.trust.lock();
         self.routes.load().renew(&trust)?;
         *current = trust;

@@ -8,11 +8,12 @@ use hyper::header::UPGRADE;
 use hyper::{Method, Request};
 use sealock_net::proxy::{self, Cut, Terms, keep_alive};
 use sealock_net::{Incoming, Shutdown, accept_loop};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 
 use super::address::Own;
-use super::handle::Connection;
+use super::handle::{Connection, Door};
 use super::{Forwarder, LOOK_EVERY};
 
 /// What a listener is for.
@@ -22,6 +23,18 @@ pub enum Entry {
     Proxy,
     /// A local port for the service of this name: paths.
     Service(String),
+    /// Connections to others that the kernel was told to bring here (see [`Rules`](super::Rules)).
+    Transparent,
+}
+
+/// Which versions of HTTP are spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spoken {
+    Http1,
+    /// As was agreed on in the handshake.
+    Http2,
+    /// HTTP/2 if the client begins with its preface.
+    Either,
 }
 
 /// A listener that nobody is led to, as long as this is held.
@@ -51,15 +64,26 @@ impl Forwarder {
         let limits = self.settings.limits;
         let accepting =
             accept_loop("forwarder", listener, limits, shutdown.clone(), |stream, peer| {
-                let (entry, cut) = (entry.clone(), Cut::default());
-                let connection = Connection { peer, entry, port: address.port(), cut };
                 let (forwarder, shutdown) = (Arc::clone(&self), shutdown.clone());
-                async move { forwarder.connection(stream, connection, shutdown).await }
+                let door = match &entry {
+                    Entry::Proxy => Some(Door::Proxy),
+                    Entry::Service(name) => Some(Door::Service(name.clone())),
+                    Entry::Transparent => None,
+                };
+                async move {
+                    let Some(door) = door else {
+                        return forwarder.taken(stream, peer, shutdown).await;
+                    };
+                    let (port, cut) = (address.port(), Cut::default());
+                    let connection = Connection { peer, door, port, cut, shutdown };
+                    forwarder.connection(stream, connection).await;
+                }
             });
         let looking = async {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
                 self.tokens.look();
+                self.look_at_interception();
             }
         };
         tokio::select! {
@@ -70,22 +94,35 @@ impl Forwarder {
         Ok(())
     }
 
-    async fn connection(&self, stream: TcpStream, connection: Connection, shutdown: Shutdown) {
+    async fn connection(self: &Arc<Self>, stream: TcpStream, connection: Connection) {
         if let Err(error) = keep_alive(&stream) {
             tracing::debug!(%error, "no keepalive");
         }
+        // A proxy is asked for whole URLs, which is HTTP/1.1's way; gRPC goes by a port of its service's own.
+        let spoken = match connection.door {
+            Door::Proxy => Spoken::Http1,
+            _ => Spoken::Either,
+        };
+        self.talk(stream, connection, spoken).await;
+    }
+
+    /// Requests, whatever brings them.
+    pub(super) async fn talk<I>(self: &Arc<Self>, stream: I, connection: Connection, spoken: Spoken)
+    where
+        I: AsyncRead + AsyncWrite,
+    {
         let limits = self.settings.limits;
         // An answer that nobody takes would be held, with its place at the service, for as long as the app likes.
         let mut bounded = TimeoutStream::new(stream);
         bounded.set_write_timeout(Some(limits.write));
-        let connect = connection.entry == Entry::Proxy;
-        let cut = connection.cut.clone();
+        let connect = matches!(connection.door, Door::Proxy);
+        let (cut, shutdown) = (connection.cut.clone(), connection.shutdown.clone());
         let terms = Terms { limits, shutdown, cut, may_tunnel, connect };
         let (stream, answer) = (Box::pin(bounded), |request| self.answer(&connection, request));
-        // A proxy is asked for whole URLs, which is HTTP/1.1's way; gRPC goes by a port of its service's own.
-        match connection.entry {
-            Entry::Proxy => Box::pin(proxy::serve(stream, terms, answer)).await,
-            Entry::Service(_) => Box::pin(proxy::serve_either(stream, terms, answer)).await,
+        match spoken {
+            Spoken::Http1 => Box::pin(proxy::serve(stream, terms, answer)).await,
+            Spoken::Http2 => Box::pin(proxy::serve_http2(stream, terms, answer)).await,
+            Spoken::Either => Box::pin(proxy::serve_either(stream, terms, answer)).await,
         }
     }
 }

@@ -21,6 +21,9 @@ pub struct Settings {
     /// Addresses that are never dialled, beside those of [`super::address`] and our own listeners: what controls this
     /// host.
     pub own: Vec<SocketAddr>,
+    /// A mark on our connections to others, by which rules tell them from those of apps ([`super::Exempt`]). Setting it
+    /// takes `CAP_NET_ADMIN`; without it nothing is dialled.
+    pub mark: Option<u32>,
     /// Whether others than this host's own programs are served. Whoever can connect calls as we do.
     pub dangerous_remote_callers: bool,
     /// How tokens are got.
@@ -59,6 +62,7 @@ impl Default for Settings {
             answer: Duration::from_secs(120),
             idle: 64,
             own: Vec::new(),
+            mark: None,
             dangerous_remote_callers: false,
             tokens: TokenSettings::default(),
         }

@@ -21,6 +21,8 @@ pub fn metadata(issuer: &str) -> Vec<u8> {
     let [token, introspect, revoke, jwks] = ENDPOINTS.map(|path| format!("{issuer}{path}"));
     let methods =
         ["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"];
+    // Programs that have no secret begin a login, and nothing else.
+    let at_token = [&methods[..], &["none"]].concat();
     let algorithms = [Algorithm::Es256.name(), Algorithm::EdDsa.name()];
     let document = json!({
         "issuer": issuer,
@@ -37,7 +39,7 @@ pub fn metadata(issuer: &str) -> Vec<u8> {
         "response_types_supported": [],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
-        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_methods_supported": at_token,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "introspection_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,

@@ -286,12 +286,34 @@ impl Gate {
         broker: &Broker,
         tls: Option<Arc<LiveServer>>,
     ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on(listener, service, app, broker, tls)
+    }
+
+    pub(crate) fn start_on(
+        listener: TcpListener,
+        service: &str,
+        app: SocketAddr,
+        broker: &Broker,
+        tls: Option<Arc<LiveServer>>,
+    ) -> Self {
         let upstream = Upstream::new(Address::Tcp(app.to_string()), UpstreamSettings::default());
-        Self::before(service, upstream, broker, tls).await
+        Self::on(listener, service, upstream, broker, tls)
     }
 
     /// One before this app.
     pub(crate) async fn before(
+        service: &str,
+        upstream: Upstream,
+        broker: &Broker,
+        tls: Option<Arc<LiveServer>>,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, service, upstream, broker, tls)
+    }
+
+    fn on(
+        listener: TcpListener,
         service: &str,
         upstream: Upstream,
         broker: &Broker,
@@ -308,7 +330,6 @@ impl Gate {
             groups: Arc::new(Groups::default()),
             revocations: Arc::default(),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::default();
         tokio::spawn(Arc::clone(&gatekeeper).serve(listener, tls, shutdown.clone()));

@@ -1,4 +1,5 @@
-# An app of gRPC without generated code: messages are bytes. Prints its port, and serves until its input ends.
+# An app of gRPC without generated code: messages are bytes. Prints its port, which may be given, and serves until its
+# input ends.
 import sys
 import threading
 from concurrent import futures
@@ -57,7 +58,7 @@ class Handler(grpc.GenericRpcHandler):
 
 server = grpc.server(futures.ThreadPoolExecutor(max_workers=32))
 server.add_generic_rpc_handlers((Handler(),))
-print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+print(server.add_insecure_port("127.0.0.1:" + (sys.argv[1] if len(sys.argv) > 1 else "0")), flush=True)
 server.start()
 sys.stdin.read()
 server.stop(0)

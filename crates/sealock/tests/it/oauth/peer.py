@@ -35,7 +35,13 @@ class Assertion(PrivateKeyJWT):
 
 
 def session(method, secret):
-    made = OAuth2Session("shop", secret, token_endpoint_auth_method=method, timeout=20)
+    made = OAuth2Session(
+        "shop",
+        secret,
+        token_endpoint_auth_method=method,
+        revocation_endpoint_auth_method=method,
+        timeout=20,
+    )
     made.verify = asked["ca"]
     if method == "private_key_jwt":
         made.register_client_auth_method(Assertion(metadata["token_endpoint"], alg="ES256"))
