@@ -177,26 +177,7 @@ impl Metrics {
             sidecars: vec![(String::new(), String::new())],
             ..Moment::default()
         });
-        let mut kinds = std::collections::BTreeMap::new();
-        let mut figures = Vec::new();
-        for line in text.lines() {
-            let mut words = line.splitn(4, ' ').skip(1);
-            let (Some(what), Some(name), Some(rest)) = (words.next(), words.next(), words.next())
-            else {
-                continue;
-            };
-            match what {
-                "TYPE" => drop(kinds.insert(name.to_owned(), rest.to_owned())),
-                "HELP" => figures.push((name.to_owned(), rest.trim_end_matches('.').to_owned())),
-                _ => {}
-            }
-        }
-        let described = figures.into_iter().map(|(name, meaning)| {
-            let kind = kinds.get(&name).cloned().unwrap_or_default();
-            let suffix = if kind == "counter" { "_total" } else { "" };
-            [format!("{name}{suffix}"), kind, meaning]
-        });
-        described.collect()
+        described_in(&text)
     }
 
     /// A command was handled.
@@ -266,6 +247,30 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+/// Name, kind and meaning of each figure in such a text.
+pub(crate) fn described_in(text: &str) -> Vec<[String; 3]> {
+    let mut kinds = std::collections::BTreeMap::new();
+    let mut figures = Vec::new();
+    for line in text.lines() {
+        let mut words = line.splitn(4, ' ').skip(1);
+        let (Some(what), Some(name), Some(rest)) = (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        match what {
+            "TYPE" => drop(kinds.insert(name.to_owned(), rest.to_owned())),
+            "HELP" => figures.push((name.to_owned(), rest.trim_end_matches('.').to_owned())),
+            _ => {}
+        }
+    }
+    let described = figures.into_iter().map(|(name, meaning)| {
+        let kind = kinds.get(&name).cloned().unwrap_or_default();
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        [format!("{name}{suffix}"), kind, meaning]
+    });
+    described.collect()
 }
 
 #[cfg(test)]

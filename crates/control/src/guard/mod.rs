@@ -4,21 +4,34 @@
 //! the broker is away, what is known decides.
 
 mod access_log;
+mod advertised;
 mod awaited;
 mod cores;
+mod figures;
 mod follow;
+mod handover;
+mod inherit;
+mod introspect;
+mod keys;
+pub(crate) mod observe;
 mod report;
 mod tls;
+mod tuning;
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealock_core::{Clock, Identity, IdentityKind, SystemClock, TrustDomain};
 use sealock_net::Shutdown;
 use sealock_net::proxy::{Address, Upstream, UpstreamSettings, Versions};
-pub use sealock_traffic::gatekeeper::Staleness;
-use sealock_traffic::gatekeeper::{Gatekeeper, Settings};
+pub use sealock_traffic::gatekeeper::{
+    BreakerSettings, HealthSettings, IdentityPattern, IntrospectSettings, Rate, Retries,
+    StaleRouteError, StaleRoutes, Staleness,
+};
+use sealock_traffic::gatekeeper::{Extras, Gatekeeper, Introspection, Signer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -28,12 +41,16 @@ use crate::command::{Command, Reply};
 use crate::error::{ErrorCode, ServiceError};
 pub(crate) use access_log::AccessLog;
 pub use awaited::identity_is_there;
+pub use figures::GuardMetrics;
 pub(crate) use follow::spread;
+pub use inherit::Activation;
+pub use introspect::IntrospectOptions;
+pub use tuning::Tuning;
 
 /// Between two tries to learn who we are.
 const PAUSE: Duration = Duration::from_secs(1);
 /// For what is under way at the end.
-const DRAIN: Duration = Duration::from_secs(15);
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// How a Gatekeeper is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +69,20 @@ pub struct GuardOptions {
     pub staleness: Staleness,
     /// Whether each call is written to stdout, as a line of JSON.
     pub access_log: bool,
+    /// All that is seldom otherwise than usual.
+    pub tuning: Tuning,
+    /// Where figures are shown.
+    pub metrics: Option<SocketAddr>,
+    /// Take the socket for calls from systemd, in place of [`GuardOptions::listen`].
+    pub activation: Option<Activation>,
+    /// Where the sockets are handed over from one process to the next.
+    pub handover: Option<PathBuf>,
+    /// Whether the app is told in a signed form who calls.
+    pub sign_identity: bool,
+    /// The file for the key set by which the app checks that.
+    pub identity_keys: Option<PathBuf>,
+    /// The server that knows tokens which are not ours.
+    pub introspect: Option<IntrospectOptions>,
     /// Where Forwarders are told that it is, with the port that was taken if it is none.
     pub advertise: Advertise,
 }
@@ -71,7 +102,7 @@ pub enum AppPlace {
     /// `host:port`.
     Tcp(String),
     /// A socket.
-    Unix(std::path::PathBuf),
+    Unix(PathBuf),
 }
 
 /// A Gatekeeper that serves.
@@ -79,50 +110,43 @@ pub enum AppPlace {
 pub struct Guard {
     /// Where it listens, with the port that was taken.
     pub address: SocketAddr,
+    /// Where its figures are shown.
+    pub metrics: Option<SocketAddr>,
     /// Whom it guards.
     pub service: Identity,
     shutdown: Shutdown,
+    /// Given when nothing more is shown.
+    unseen: Shutdown,
+    drain: Duration,
     tasks: JoinSet<()>,
 }
 
-/// Starts a Gatekeeper on the current runtime. It serves when this returns, by 503 until the broker's first word.
+/// The sockets that it listens at.
+struct Doors {
+    calls: TcpListener,
+    metrics: Option<TcpListener>,
+    before: Option<handover::Taken>,
+}
+
+/// Starts a Gatekeeper on the current runtime. It serves when this returns, by 503 until the broker's first word; where it
+/// takes another process's place, it waits for that word first.
 ///
 /// # Errors
-/// The address is taken, the certificate cannot be read, or the service's name is none.
+/// The address is taken, the certificate cannot be read, or the service's name is none. In another process's place: the
+/// broker was not heard; then that one goes on.
 pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
-    let listener = TcpListener::bind(options.listen).await.map_err(|error| {
-        let text = format!("cannot listen on {}", options.listen);
-        ServiceError::new(ErrorCode::Failed, text)
-            .caused_by(&error)
-            .hint("name another address with --listen ADDRESS:PORT")
-    })?;
-    let address = listener.local_addr().unwrap_or(options.listen);
+    let began = Instant::now();
+    let doors = Doors::open(&options).await?;
+    let offer = options.handover.as_deref().map(handover::Offer::prepare).transpose()?;
+    let local = |listener: &TcpListener| listener.local_addr();
+    let wrong = |error: &io::Error| ServiceError::of(ErrorCode::Fault, error);
+    let address = local(&doors.calls).map_err(|error| wrong(&error))?;
+    let metrics = doors.metrics.as_ref().map(local).transpose().map_err(|error| wrong(&error))?;
     let tls = match &options.identity {
         Some(identity) => Some(tls::ServiceTls::new(identity.clone()).await?),
         None => None,
     };
-    let advertise = match &options.advertise {
-        // A Forwarder that is told of somebody speaks TLS with them.
-        Advertise::At(_) if tls.is_none() => {
-            return Err(ServiceError::new(
-                ErrorCode::Usage,
-                "a Gatekeeper over plain HTTP is told to nobody",
-            )
-            .hint("name it at the Forwarder: --plain NAME=ADDRESS:PORT"));
-        }
-        // Whether loopback is the same for both, the broker knows.
-        Advertise::At(at) => Advertise::At(
-            sealock_traffic::registry::Address::read(at, true)
-                .map_err(|error| {
-                    ServiceError::of(ErrorCode::Usage, &error)
-                        .hint("--advertise HOST:PORT, at which Forwarders reach it, or off")
-                })?
-                .to_string(),
-        ),
-        Advertise::Listening(_) if tls.is_none() => Advertise::No,
-        Advertise::Listening(_) => Advertise::Listening(address),
-        other => other.clone(),
-    };
+    let advertise = advertised::advertised(&options, address)?;
     let service = service(&options).await?;
     let address_of_app = match options.upstream.place {
         AppPlace::Tcp(address) => Address::Tcp(address),
@@ -130,13 +154,32 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
     };
     let versions = if options.upstream.http2 { Versions::Http2 } else { Versions::Http1 };
     let how = UpstreamSettings { versions, ..UpstreamSettings::default() };
+    let watched = Upstream::new(address_of_app.clone(), UpstreamSettings { idle: 0, ..how });
     let app = move || Upstream::new(address_of_app.clone(), how);
-    let shutdown = Shutdown::default();
+    let (shutdown, unseen) = (Shutdown::default(), Shutdown::default());
     let mut tasks = JoinSet::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let settings = Settings { staleness: options.staleness, ..Settings::new(service.clone()) };
+    let settings = options.tuning.settings(service.clone(), options.staleness);
+    let mut extras = Extras::default();
+    if options.sign_identity {
+        let signer = Signer::new(&service);
+        let signer = signer.map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+        if let Some(path) = options.identity_keys {
+            keys::publish(path, signer.keys()).await?;
+        }
+        extras.signer = Some(signer);
+    }
+    if let Some(introspect) = options.introspect {
+        let settings = introspect.settings.clone();
+        let server =
+            Box::new(introspect::Questions(Arc::new(introspect::Server::new(introspect).await?)));
+        let introspection = Introspection::new(settings, &service, server, Arc::clone(&clock));
+        let none = || ServiceError::new(ErrorCode::Fault, "the system has no randomness");
+        extras.introspection = Some(introspection.ok_or_else(none)?);
+    }
+    let keys = extras.signer.as_ref().map(|signer| signer.keys().to_json());
     let (reporter, reports) = report::channel(options.access_log);
-    let gatekeeper = Gatekeeper::new(settings, app(), Arc::new(reporter), clock);
+    let gatekeeper = Gatekeeper::with(settings, app(), Arc::new(reporter), clock, extras);
     tasks.spawn(report::send(reports, options.broker.clone(), service.clone(), shutdown.clone()));
     tasks.spawn(follow::follow(
         Arc::clone(&gatekeeper),
@@ -145,13 +188,120 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         advertise,
         shutdown.clone(),
     ));
+    tasks.spawn(Arc::clone(&gatekeeper).watch_app(watched, shutdown.clone()));
     let server = tls.as_ref().map(tls::ServiceTls::server);
     if let Some(tls) = tls {
         tasks.spawn(tls.keep_fresh(shutdown.clone()));
     }
-    cores::serve(&gatekeeper, &app, listener, server.as_ref(), &shutdown, &mut tasks)
-        .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
-    Ok(Guard { address, service, shutdown, tasks })
+    let Doors { calls, metrics: shown_at, before } = doors;
+    let calls = calls.into_std().map_err(|error| wrong(&error))?;
+    let shown_at =
+        shown_at.map(TcpListener::into_std).transpose().map_err(|error| wrong(&error))?;
+    if before.is_some() {
+        until_known(&gatekeeper).await?;
+    }
+    let mut sockets = Vec::new();
+    for socket in [Some(&calls), shown_at.as_ref()].into_iter().flatten() {
+        sockets.push(socket.try_clone().map_err(|error| wrong(&error))?.into());
+    }
+    let calls = TcpListener::from_std(calls).map_err(|error| wrong(&error))?;
+    cores::serve(&gatekeeper, &app, calls, server.as_ref(), &shutdown, &mut tasks)
+        .map_err(|error| wrong(&error))?;
+    if let Some(listener) = shown_at {
+        let listener = TcpListener::from_std(listener).map_err(|error| wrong(&error))?;
+        let shown = shown(Arc::clone(&gatekeeper), began, keys, shutdown.clone());
+        // Not one of the tasks that the end waits for: it shows that, too.
+        tokio::spawn(observe::serve(listener, Arc::new(shown), unseen.clone()));
+    }
+    if let Some(offer) = offer {
+        offer.put_in_place()?;
+        let (handed_over, shutdown, unseen) =
+            (Shutdown::default(), shutdown.clone(), unseen.clone());
+        tokio::spawn(async move {
+            let waiting = offer.wait(sockets, handed_over.clone());
+            tokio::select! {
+                () = waiting => {}
+                // Who is told to stop hands nothing over any more.
+                () = shutdown.triggered() => return,
+            }
+            unseen.trigger();
+            shutdown.trigger();
+        });
+    }
+    if let Some(before) = before {
+        before.ready().await;
+    }
+    Ok(Guard { address, metrics, service, shutdown, unseen, drain: options.tuning.drain, tasks })
+}
+
+impl Doors {
+    async fn open(options: &GuardOptions) -> Result<Self, ServiceError> {
+        let mut before = match &options.handover {
+            Some(path) => handover::take(path).await?,
+            None => None,
+        };
+        let handed = before.as_mut().map(|taken| &mut taken.sockets);
+        let mut handed = handed.map(std::mem::take).unwrap_or_default();
+        let calls = match &options.activation {
+            Some(activation) => {
+                let failed = |error: &io::Error| ServiceError::of(ErrorCode::Failed, error);
+                TcpListener::from_std(activation.socket()?).map_err(|error| failed(&error))?
+            }
+            None => bound(&mut handed, options.listen, "--listen").await?,
+        };
+        let metrics = match options.metrics {
+            Some(address) => Some(bound(&mut handed, address, "--metrics").await?),
+            None => None,
+        };
+        Ok(Self { calls, metrics, before })
+    }
+}
+
+/// The socket that was handed over for an address, or a new one.
+async fn bound(
+    handed: &mut Vec<std::net::TcpListener>,
+    address: SocketAddr,
+    flag: &'static str,
+) -> Result<TcpListener, ServiceError> {
+    let made = match inherit::at(handed, address) {
+        Some(listener) => TcpListener::from_std(listener),
+        None => TcpListener::bind(address).await,
+    };
+    made.map_err(|error| {
+        ServiceError::new(ErrorCode::Failed, format!("cannot listen on {address}"))
+            .caused_by(&error)
+            .hint(format!("name another address with {flag} ADDRESS:PORT"))
+    })
+}
+
+/// Waits until the broker was heard: before that, callers are better off with the process before us.
+async fn until_known(gatekeeper: &Gatekeeper) -> Result<(), ServiceError> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let hearing = async {
+        while gatekeeper.known().is_none_or(|known| known.keys.is_empty()) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::time::timeout(handover::GET_READY, hearing).await.map_err(|_| {
+        let text = "the broker was not heard, so the process before this one goes on";
+        ServiceError::new(ErrorCode::Unavailable, text)
+    })
+}
+
+fn shown(
+    gatekeeper: Arc<Gatekeeper>,
+    began: Instant,
+    keys: Option<String>,
+    shutdown: Shutdown,
+) -> observe::Shown {
+    let (metrics, watched) = (GuardMetrics::new(), Arc::clone(&gatekeeper));
+    observe::Shown {
+        figures: Box::new(move || metrics.render(&watched, began.elapsed())),
+        unready: Box::new(move || {
+            if shutdown.is_triggered() { Some("draining") } else { gatekeeper.unready() }
+        }),
+        keys,
+    }
 }
 
 /// The service's identity: what is named whole is taken as it is, otherwise the broker says in which trust domain.
@@ -230,9 +380,14 @@ impl Stops {
 }
 
 /// Runs until SIGTERM, SIGINT or the shutdown signal, then drains.
-pub(crate) async fn drained(
+pub(crate) async fn drained(shutdown: Shutdown, tasks: JoinSet<()>) -> Result<(), ServiceError> {
+    drained_within(shutdown, tasks, DRAIN).await
+}
+
+async fn drained_within(
     shutdown: Shutdown,
     mut tasks: JoinSet<()>,
+    drain: Duration,
 ) -> Result<(), ServiceError> {
     let mut stops = Stops::listen()?;
     tokio::select! {
@@ -240,7 +395,9 @@ pub(crate) async fn drained(
         () = shutdown.triggered() => {}
     }
     shutdown.trigger();
-    let ended = tokio::time::timeout(DRAIN, async { while tasks.join_next().await.is_some() {} });
+    let end = async { while tasks.join_next().await.is_some() {} };
+    // The listeners have cut what is over the time by then.
+    let ended = tokio::time::timeout(drain.saturating_add(Duration::from_secs(1)), end);
     if ended.await.is_err() {
         tracing::warn!("some calls were cut at the deadline");
     }
@@ -259,6 +416,8 @@ impl Guard {
     /// # Errors
     /// Signals cannot be received.
     pub async fn run(self) -> Result<(), ServiceError> {
-        drained(self.shutdown, self.tasks).await
+        let ended = drained_within(self.shutdown, self.tasks, self.drain).await;
+        self.unseen.trigger();
+        ended
     }
 }

@@ -12,7 +12,8 @@ use sealock_control::config::{Config, Environment};
 use sealock_control::daemon::{Daemon, broker, up};
 use sealock_control::forward::{Asker, ForwardOptions, Forwarding, ServiceAt, Site, forward};
 use sealock_control::guard::{
-    Advertise, AppPlace, Guard, GuardOptions, GuardedApp, IdentityFolder, Link, Staleness, guard,
+    Advertise, AppPlace, Guard, GuardOptions, GuardedApp, IdentityFolder, Link, Staleness, Tuning,
+    guard,
 };
 use sealock_control::{Command, ErrorCode, Opening, Reply};
 use sealock_core::audit::Fact;
@@ -96,6 +97,13 @@ impl World {
             identity: Some(identity.clone()),
             staleness: Staleness::GoOn,
             access_log: false,
+            tuning: Tuning::default(),
+            metrics: None,
+            activation: None,
+            handover: None,
+            sign_identity: false,
+            identity_keys: None,
+            introspect: None,
             advertise: Advertise::At(listen.to_string()),
         };
         guard(options).await.unwrap()
@@ -443,6 +451,13 @@ async fn a_revoked_token_is_refused_by_every_gatekeeper() {
             identity: None,
             staleness: Staleness::GoOn,
             access_log: false,
+            tuning: Tuning::default(),
+            metrics: None,
+            activation: None,
+            handover: None,
+            sign_identity: false,
+            identity_keys: None,
+            introspect: None,
             advertise: Advertise::No,
         };
         guards.push(guard(options).await.unwrap());

@@ -13,6 +13,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
@@ -30,6 +31,9 @@ use super::headers::says_close;
 use super::turn::{Answering, Turn};
 use super::{Cut, Tunnel, close, streaming, tunnel};
 use crate::{Incoming, Limits, Shutdown};
+
+/// After the signal to end, for the first request of a connection.
+const FIRST: Duration = Duration::from_secs(1);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -185,8 +189,14 @@ where
         tokio::select! {
             ended = &mut serving => ended,
             () = shutdown.as_mut() => {
-                Pin::new(&mut serving).graceful_shutdown();
-                (&mut serving).await
+                // Whoever has just connected is about to ask, and has no reason to try again elsewhere.
+                let first = if turn.is_untouched() { FIRST } else { Duration::ZERO };
+                if let Ok(ended) = tokio::time::timeout(first, &mut serving).await {
+                    ended
+                } else {
+                    Pin::new(&mut serving).graceful_shutdown();
+                    (&mut serving).await
+                }
             }
         }
     };

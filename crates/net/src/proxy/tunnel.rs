@@ -7,6 +7,8 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -29,6 +31,7 @@ pub struct Tunnel {
     switches: bool,
     upstream: Upgraded,
     held: Option<Box<dyn Send>>,
+    moves: Option<Arc<AtomicU64>>,
 }
 
 impl fmt::Debug for Tunnel {
@@ -60,7 +63,13 @@ impl Tunnel {
             fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
             fields.insert(UPGRADE, protocol.ok_or(NoTunnel(status))?);
         }
-        Ok(Self { head: headers::answer_head(status, &fields), switches, upstream, held: None })
+        Ok(Self {
+            head: headers::answer_head(status, &fields),
+            switches,
+            upstream,
+            held: None,
+            moves: None,
+        })
     }
 
     /// The client of a CONNECT is answered with 200, and from then on has `server`.
@@ -71,7 +80,7 @@ impl Tunnel {
             read_ahead: Bytes::new(),
         };
         let head = headers::answer_head(StatusCode::OK, upstream.head.headers());
-        Self { head, switches: false, upstream, held: None }
+        Self { head, switches: false, upstream, held: None, moves: None }
     }
 
     /// The client of a CONNECT is answered with 200, and from then on has whoever in this process has the other end of
@@ -83,13 +92,20 @@ impl Tunnel {
             read_ahead: Bytes::new(),
         };
         let head = headers::answer_head(StatusCode::OK, upstream.head.headers());
-        Self { head, switches: false, upstream, held: None }
+        Self { head, switches: false, upstream, held: None, moves: None }
     }
 
     /// Keeps `held` until the tunnel has ended, and drops it then.
     #[must_use]
     pub fn holding<T: Send + 'static>(mut self, held: T) -> Self {
         self.held = Some(Box::new(held));
+        self
+    }
+
+    /// Adds to `moves` whenever there is something to do for it: where that stands still, the tunnel is quiet.
+    #[must_use]
+    pub fn counting(mut self, moves: Arc<AtomicU64>) -> Self {
+        self.moves = Some(moves);
         self
     }
 
@@ -104,7 +120,7 @@ pub(super) async fn run<I>(left: Left<I>, tunnel: Tunnel)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    let Tunnel { head, upstream, held: _held, .. } = tunnel;
+    let Tunnel { head, upstream, held: _held, moves, .. } = tunnel;
     let (mut client, mut engine) = (left.io, upstream.stream);
     let mut up = Pump::beginning_with(left.ahead.freeze());
     // The head goes the same way as the bytes that follow it.
@@ -112,6 +128,9 @@ where
     first.extend_from_slice(&upstream.read_ahead);
     let mut down = Pump::beginning_with(first.freeze());
     let broken = poll_fn(|cx| {
+        if let Some(moves) = &moves {
+            moves.fetch_add(1, Ordering::Relaxed);
+        }
         up.poll(cx, Pin::new(&mut client), Pin::new(&mut engine));
         down.poll(cx, Pin::new(&mut engine), Pin::new(&mut client));
         match (up.end, down.end) {

@@ -22,6 +22,8 @@ const ANSWERED: u8 = 3;
 #[derive(Default)]
 pub(super) struct Turn {
     phase: AtomicU8,
+    /// There was a head.
+    touched: AtomicBool,
     /// Bytes went out that were not flushed.
     unflushed: AtomicBool,
     /// Somebody waits for the flush.
@@ -50,7 +52,13 @@ impl Turn {
         self.is(BUSY) || self.is(ANSWERED)
     }
 
+    /// Whether nothing was asked yet.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.touched.load(Ordering::Acquire)
+    }
+
     pub(super) fn head_was_read(&self) {
+        self.touched.store(true, Ordering::Release);
         self.set(HEAD);
     }
 

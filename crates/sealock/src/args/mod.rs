@@ -4,6 +4,7 @@ mod authority;
 mod delivery;
 mod docker;
 mod envelope;
+mod guard;
 mod host;
 mod login;
 mod quick;
@@ -26,6 +27,7 @@ pub(crate) use docker::{
     DockerCheckArgs, DockerClientArgs, DockerCommand, DockerSetupArgs, KindArg,
 };
 pub(crate) use envelope::{OpenArgs, SealArgs};
+pub(crate) use guard::Listen;
 pub(crate) use host::{
     AuditCommand, ConfigCommand, DemoArgs, DemoServerArgs, GatewayArgs, GroupCommand, MemberArgs,
     PolicyCommand, ReferenceArgs, StatusArgs, UpArgs,

@@ -11,6 +11,7 @@ use sealock_control::guard::{AppPlace, GuardedApp, Staleness};
 use sealock_core::span::parse_span;
 use sealock_core::{IdentityKind, TrustDomain};
 
+use super::guard::{Listen, TuningArgs, listen};
 use super::host::member;
 
 /// `sealock token`
@@ -180,9 +181,9 @@ pub(crate) struct GatekeeperArgs {
     /// The service that is guarded: its name or SPIFFE ID
     #[arg(long, value_name = "NAME")]
     pub(crate) service: String,
-    /// Where calls arrive
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) listen: SocketAddr,
+    /// Where calls arrive: ADDRESS:PORT, or systemd for the socket that a .socket unit hands over
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen)]
+    pub(crate) listen: Listen,
     /// The app: http://HOST:PORT or unix:/PATH; one that speaks HTTP/2, as for gRPC: h2c://HOST:PORT or h2c+unix:/PATH
     #[arg(long, value_name = "URL", value_parser = upstream)]
     pub(crate) upstream: GuardedApp,
@@ -204,6 +205,8 @@ pub(crate) struct GatekeeperArgs {
     /// Do not write a line of JSON for each call
     #[arg(long)]
     pub(crate) no_access_log: bool,
+    #[command(flatten)]
+    pub(crate) tuning: TuningArgs,
     /// Where Forwarders are told that it is, or `off` [default: the address of --listen, or the one from which a broker over
     /// HTTPS is reached; no loopback address, and nothing with --plain]
     #[arg(long, value_name = "HOST:PORT")]
@@ -388,7 +391,7 @@ pub(super) fn address(text: &str) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-fn staleness(text: &str) -> Result<Staleness, String> {
+pub(super) fn staleness(text: &str) -> Result<Staleness, String> {
     match text {
         "go-on" => Ok(Staleness::GoOn),
         span => parse_span(span).map(Staleness::RefuseAfter).map_err(|error| error.to_string()),

@@ -1,11 +1,13 @@
 //! `sealock gatekeeper`
 
+use std::net::Ipv4Addr;
+
 use sealock_control::guard::{
     Advertise, GuardOptions, IdentityFolder, Link, guard, identity_is_there,
 };
 
 use super::up::log_to_stderr;
-use crate::args::{Broker, GatekeeperArgs, Global};
+use crate::args::{Broker, GatekeeperArgs, Global, Listen};
 use crate::printer::{Failure, Printer};
 
 /// Starts the Gatekeeper, says where it is, and serves until it is told to stop.
@@ -26,16 +28,28 @@ pub(crate) fn run(
             }
         },
     };
+    let tuning = arguments.tuning.tuning()?;
+    let (listen, activation) = match arguments.listen {
+        Listen::At(address) => (address, None),
+        Listen::Systemd => ((Ipv4Addr::LOCALHOST, 0).into(), Some(arguments.tuning.activation())),
+    };
     let options = GuardOptions {
         service: arguments.service,
-        listen: arguments.listen,
+        listen,
+        activation,
+        tuning,
+        introspect: arguments.tuning.introspect(),
+        metrics: arguments.tuning.metrics,
+        handover: arguments.tuning.handover,
+        sign_identity: arguments.tuning.sign_identity,
+        identity_keys: arguments.tuning.identity_jwks_out,
         upstream: arguments.upstream,
         broker,
         identity: identity.filter(|_| !arguments.plain),
         staleness: arguments.stale,
         access_log: !arguments.no_access_log,
         advertise: match arguments.advertise.as_deref() {
-            None => Advertise::Listening(arguments.listen),
+            None => Advertise::Listening(listen),
             Some("off") => Advertise::No,
             Some(at) => Advertise::At(at.to_owned()),
         },
@@ -54,6 +68,9 @@ pub(crate) fn run(
         }
         let guard = guard(options).await?;
         printer.note(format!("{} is guarded at {scheme}://{}", guard.service, guard.address));
+        if let Some(address) = guard.metrics {
+            printer.note(format!("figures are at http://{address}/metrics"));
+        }
         guard.run().await.map_err(Failure::from)
     })
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
 use sealock_control::config::KEYS;
+use sealock_control::guard::GuardMetrics;
 use sealock_control::metrics::Metrics;
 use sealock_core::policy::PolicySet;
 use sealock_docker::body::settings::RISKS;
@@ -60,10 +61,19 @@ fn metrics() -> String {
         "# Metrics\n\nOpenMetrics text at `/metrics` of the API, for a client that policy permits `Status::Read`; `api.metrics` switches it off.\n\n\
          | metric | kind | what |\n|---|---|---|\n",
     );
-    for [name, kind, what] in Metrics::described() {
+    rows(&mut text, Metrics::described());
+    text.push_str(
+        "\n## A Gatekeeper's\n\nThe same text at `/metrics` of `sealock gatekeeper --metrics`, where `/live` and `/ready` are too.\n\n\
+         | metric | kind | what |\n|---|---|---|\n",
+    );
+    rows(&mut text, GuardMetrics::described());
+    text
+}
+
+fn rows(text: &mut String, figures: Vec<[String; 3]>) {
+    for [name, kind, what] in figures {
         let _ = writeln!(text, "| `{name}` | {kind} | {what} |");
     }
-    text
 }
 
 fn man_pages(folder: &Path) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ mod forwarder;
 mod forwarder_settings;
 mod forwarder_transparent;
 mod gatekeeper;
+mod gatekeeper_alone;
 mod gateway;
 mod gateway_alone;
 mod gateway_bollard;

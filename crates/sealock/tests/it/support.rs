@@ -189,6 +189,11 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
+    /// Its exit code, when it ends by itself.
+    pub(crate) fn ends(mut self) -> Option<i32> {
+        until("the process to end", PATIENCE, || self.child.try_wait().unwrap()).code()
+    }
+
     /// Asks it to stop, and gives its exit code.
     pub(crate) fn stop(self) -> Option<i32> {
         self.stop_by("TERM")

@@ -12,6 +12,7 @@ use sealock_net::Incoming;
 use sealock_net::proxy::{Cut, UpstreamBody, UpstreamError};
 
 use super::live::Slot;
+use super::quiet::Quiet;
 use super::report::{Access, Report};
 use crate::http::headers;
 
@@ -25,6 +26,8 @@ pub(super) struct Served {
     pub(super) report: Arc<dyn Report>,
     /// Its place among what runs, once it is let in.
     pub(super) slot: Option<Slot>,
+    /// Whether anything moves, where that is looked at.
+    pub(super) quiet: Option<Arc<Quiet>>,
 }
 
 impl Drop for Served {
@@ -52,6 +55,9 @@ enum Kind {
 impl Body {
     /// The app's.
     pub(super) fn app(body: UpstreamBody, served: Box<Served>) -> Self {
+        if let Some(quiet) = &served.quiet {
+            quiet.begin();
+        }
         Self { kind: Kind::App(body), served: Some(served) }
     }
 
@@ -78,6 +84,9 @@ impl hyper::body::Body for Body {
         if let (Some(Ok(frame)), Some(served)) = (&frame, &mut this.served) {
             let more = frame.data_ref().map_or(0, Bytes::len);
             served.access.sent = served.access.sent.saturating_add(more as u64);
+            if let Some(quiet) = &served.quiet {
+                quiet.pieces.fetch_add(1, Ordering::Relaxed);
+            }
         }
         if !matches!(frame, Some(Ok(_))) {
             this.served = None;

@@ -15,7 +15,8 @@ use sealock_net::proxy::{
 use super::Gatekeeper;
 use super::answer::{Body, Served, Watched};
 use super::call::Protocol;
-use super::handle::{Admitted, Connection};
+use super::handle::{Admitted, Connection, no_randomness};
+use super::sign::IDENTITY_TOKEN;
 use crate::http::headers::{self, Told};
 use crate::http::ids::{Ids, REQUEST_ID};
 use crate::http::problem::Problem;
@@ -45,13 +46,33 @@ impl Gatekeeper {
             is_tls: connection.is_tls,
         };
         headers::tell(&mut head.headers, &told);
+        if let Some(signer) = &self.extras.signer {
+            let Some(signed) = signer.tell(&caller, self.now()) else {
+                let problem = no_randomness();
+                self.metrics.refused(problem.status, problem.code);
+                return self.answered_by_us(&ids, &mut served, &problem, is_grpc);
+            };
+            head.headers.insert(IDENTITY_TOKEN, signed);
+        }
+        let attempt = match self.attempt() {
+            Ok(attempt) => attempt,
+            Err(problem) => {
+                self.metrics.refused(problem.status, problem.code);
+                return self.answered_by_us(&ids, &mut served, &problem, is_grpc);
+            }
+        };
         self.metrics.forwarded();
         let outcome = match protocol {
             Protocol::Http | Protocol::Grpc => {
-                self.exchange(connection, head, body).await.map(Outcome::Answered)
+                let pieces = served.quiet.as_ref().map(|quiet| Arc::clone(&quiet.pieces));
+                let pieces = pieces.unwrap_or_default();
+                self.exchange(connection, head, body, pieces).await.map(Outcome::Answered)
             }
             Protocol::WebSocket => self.switch(connection, head).await,
         };
+        if let Some(attempt) = attempt {
+            self.settle(attempt, outcome.as_ref().err());
+        }
         let problem = match outcome {
             Ok(Outcome::Answered(response)) => {
                 served.access.status = response.status().as_u16();
@@ -65,10 +86,20 @@ impl Gatekeeper {
             },
             Err(problem) => problem,
         };
-        self.metrics.failed();
+        self.metrics.failed(problem.code);
+        self.answered_by_us(&ids, &mut served, &problem, is_grpc)
+    }
+
+    fn answered_by_us(
+        &self,
+        ids: &Ids,
+        served: &mut Served,
+        problem: &Problem,
+        is_grpc: bool,
+    ) -> Answer<Body> {
         served.access.status = problem.status.as_u16();
         served.access.code = Some(problem.code);
-        self.own(Some(&ids), &problem, is_grpc)
+        self.own(Some(ids), problem, is_grpc)
     }
 
     async fn exchange(
@@ -76,15 +107,15 @@ impl Gatekeeper {
         connection: &Connection,
         head: Parts,
         body: Incoming,
+        pieces: Arc<AtomicU64>,
     ) -> Result<Response<UpstreamBody>, Problem> {
-        let pieces = Arc::new(AtomicU64::new(0));
         let body = if body.is_end_stream() {
             RequestBody::from(body)
         } else {
             RequestBody::new(Watched::new(body, &pieces))
         };
         let request = Request::from_parts(head, body);
-        self.within(connection, &pieces, connection.app.forward(request)).await
+        self.within(connection, &pieces, self.sent(&connection.app, request)).await
     }
 
     async fn switch(&self, connection: &Connection, head: Parts) -> Result<Outcome, Problem> {
@@ -107,7 +138,9 @@ impl Gatekeeper {
         work: impl Future<Output = Result<T, UpstreamError>>,
     ) -> Result<T, Problem> {
         let moves = || pieces.load(Ordering::Relaxed);
-        match connection.patience.with(self.settings.answer, moves, work).await {
+        let most =
+            self.settings.whole.map_or(self.settings.answer, |it| it.min(self.settings.answer));
+        match connection.patience.with(most, moves, work).await {
             Some(outcome) => outcome.map_err(failed),
             None => {
                 let detail = "the service did not begin to answer in time";
@@ -132,7 +165,15 @@ fn tunnel(upgraded: Upgraded, ids: &Ids, served: &mut Served) -> Result<Tunnel, 
     }
     head.headers_mut().insert(REQUEST_ID, ids.request.clone());
     served.access.status = head.status().as_u16();
-    Tunnel::new(head, upgraded).map_err(|_| broken("the service cannot switch in this way"))
+    let tunnel =
+        Tunnel::new(head, upgraded).map_err(|_| broken("the service cannot switch in this way"))?;
+    Ok(match &served.quiet {
+        Some(quiet) => {
+            quiet.begin();
+            tunnel.counting(Arc::clone(&quiet.pieces))
+        }
+        None => tunnel,
+    })
 }
 
 /// The causes are for the log: they name sockets of this host.

@@ -14,6 +14,7 @@ use sealock_net::proxy::{Answer, Cut, Upstream};
 
 use super::answer::{Body, Served};
 use super::call::{Call, Protocol};
+use super::introspect::Introspection;
 use super::live::{Running, Slot};
 use super::patience::Patience;
 use super::report::{Access, Denied};
@@ -27,7 +28,7 @@ use crate::http::ids::{self, Ids};
 use crate::http::method;
 use crate::http::path::Target;
 use crate::http::problem::Problem;
-use crate::token::Expected;
+use crate::token::{Expected, Refusal, claimed_issuer};
 
 /// What is told to whoever comes before anything is known, or when the feed is silent.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
@@ -90,13 +91,17 @@ impl Gatekeeper {
         let cut = Cut::of_stream(&head.extensions).unwrap_or(&connection.cut);
         let mut served = Box::new(self.begin(connection, &ids, cut, head.version));
         let is_grpc = grpc::is_call(&head);
-        match self.admit(connection, &ids, &head, is_empty(&body), &mut served) {
+        let told = match &self.extras.introspection {
+            Some(introspection) => Box::pin(self.told(introspection, &head.headers)).await,
+            None => None,
+        };
+        match self.admit(connection, &ids, &head, is_empty(&body), told.as_ref(), &mut served) {
             Ok(admitted) => {
                 // In a box, for most of a connection's life there is no request on it.
                 Box::pin(self.forward(connection, ids, admitted, served, head, body)).await
             }
             Err(problem) => {
-                self.metrics.refused(problem.status);
+                self.metrics.refused(problem.status, problem.code);
                 served.access.status = problem.status.as_u16();
                 served.access.code = Some(problem.code);
                 self.own(Some(&ids), &problem, is_grpc)
@@ -127,7 +132,7 @@ impl Gatekeeper {
             epoch: None,
         };
         let (cut, report) = (cut.clone(), Arc::clone(&self.report));
-        Served { access, began: Instant::now(), cut, report, slot: None }
+        Served { access, began: Instant::now(), cut, report, slot: None, quiet: None }
     }
 
     /// Whether a request is let in. It is put among those that run before the last look at what is known: whoever changes
@@ -138,24 +143,29 @@ impl Gatekeeper {
         ids: &Ids,
         head: &Parts,
         is_bare: bool,
+        told: Option<&Result<Arc<Caller>, Problem>>,
         served: &mut Served,
     ) -> Result<Admitted, Problem> {
-        let mut state = self.current()?;
         let Read { call, target, host } = Read::of(head, is_bare)?;
         served.access.call = Some(Arc::clone(&call));
+        let mut state = self.current(&call.path)?;
         loop {
             served.access.epoch = Some(state.known.policy.epoch());
-            let caller = self.authenticate(&state, connection, &head.headers)?;
+            let caller = self.authenticate(&state, connection, &head.headers, told)?;
             let who = &caller.claims.subject;
-            served.access.caller = Some(Arc::clone(&caller.claims));
+            let before = served.access.caller.replace(Arc::clone(&caller.claims));
+            // Once for each request, denied ones included.
+            if before.is_none() {
+                self.count(who)?;
+            }
             let decision = state.decide(who, &call, Some(&self.metrics));
             if !decision.permits() {
                 return Err(self.denied(&state, ids, who, &call, decision, true));
             }
             if served.slot.is_none() {
-                served.slot = Some(self.enter(&served.cut, &caller, &call)?);
+                served.slot = Some(self.enter(&caller, &call, served)?);
             }
-            let newest = self.current()?;
+            let newest = self.current(&call.path)?;
             if !Arc::ptr_eq(&state, &newest) {
                 state = newest;
                 continue;
@@ -168,10 +178,10 @@ impl Gatekeeper {
         }
     }
 
-    /// What is known, if that is enough to let anybody in.
-    fn current(&self) -> Result<Arc<State>, Problem> {
+    /// What is known, if that is enough to let anybody in there.
+    fn current(&self, path: &str) -> Result<Arc<State>, Problem> {
         let none = |code, detail| Problem::unavailable(code, detail, TRY_AGAIN);
-        if self.is_stale() {
+        if self.is_stale(path) {
             return Err(none("stale", "it is too long ago that the broker was heard"));
         }
         // Last, so that it is the newest.
@@ -189,22 +199,19 @@ impl Gatekeeper {
         state: &State,
         connection: &Connection,
         headers: &HeaderMap,
+        told: Option<&Result<Arc<Caller>, Problem>>,
     ) -> Result<Arc<Caller>, Problem> {
-        let token = bearer::token(headers)?;
-        let expected = Expected {
-            issuer: &state.known.issuer,
-            audience: &self.audience,
-            now: self.now(),
-            skew: self.settings.skew.as_secs(),
-            longest: LONGEST.as_secs(),
-            certificate: connection.certificate.as_ref(),
-        };
-        let caller = state.verify(token, &expected, &self.metrics).map_err(|refusal| {
-            if refusal.is_unknown_key() {
-                self.report.unknown_key();
+        let caller = match told {
+            Some(told) => {
+                let caller = told.clone()?;
+                let binding = caller.claims.binding;
+                if binding.is_some() && binding != connection.certificate {
+                    return Err(Refusal::CertificateRequired.into());
+                }
+                caller
             }
-            Problem::from(refusal)
-        })?;
+            None => self.verified(state, connection, headers)?,
+        };
         // To policy an identity is its name alone.
         if caller.claims.subject.trust_domain() != self.settings.service.trust_domain() {
             let detail = "the subject of the token is of another trust domain";
@@ -216,13 +223,75 @@ impl Gatekeeper {
         Ok(caller)
     }
 
-    fn enter(&self, cut: &Cut, caller: &Arc<Caller>, call: &Arc<Call>) -> Result<Slot, Problem> {
+    /// What another server says about the token; none if it is not to be asked, and the token is judged here.
+    async fn told(
+        &self,
+        introspection: &Introspection,
+        headers: &HeaderMap,
+    ) -> Option<Result<Arc<Caller>, Problem>> {
+        let token = bearer::token(headers).ok()?;
+        let issuer = self.state.load_full()?.known.issuer.clone();
+        // One that says that it is ours is never shown to anybody else.
+        if claimed_issuer(token).is_some_and(|claimed| claimed == issuer) {
+            return None;
+        }
+        Some(introspection.caller(token).await)
+    }
+
+    fn verified(
+        &self,
+        state: &State,
+        connection: &Connection,
+        headers: &HeaderMap,
+    ) -> Result<Arc<Caller>, Problem> {
+        let token = bearer::token(headers)?;
+        let expected = Expected {
+            issuer: &state.known.issuer,
+            audience: &self.audience,
+            now: self.now(),
+            skew: self.settings.skew.as_secs(),
+            longest: LONGEST.as_secs(),
+            certificate: connection.certificate.as_ref(),
+        };
+        state.verify(token, &expected, &self.metrics).map_err(|refusal| {
+            if refusal.is_unknown_key() {
+                self.report.unknown_key();
+            }
+            Problem::from(refusal)
+        })
+    }
+
+    /// One more request of this caller.
+    fn count(&self, who: &Identity) -> Result<(), Problem> {
+        let Some(rates) = &self.rates else { return Ok(()) };
+        rates.take(who, self.clock.now()).map_err(|wait| Problem {
+            retry_after: Some(wait),
+            ..Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "this caller asks more often than it may",
+            )
+        })
+    }
+
+    fn enter(
+        &self,
+        caller: &Arc<Caller>,
+        call: &Arc<Call>,
+        served: &mut Served,
+    ) -> Result<Slot, Problem> {
         let longer = self.settings.skew.saturating_add(self.settings.outlive).as_secs();
+        let mut ends = caller.claims.expires_at.saturating_add(longer);
+        if let Some(whole) = self.settings.whole {
+            ends = ends.min(self.now().saturating_add(whole.as_secs().max(1)));
+        }
+        served.quiet = self.settings.quiet.map(|_| Arc::default());
         let running = Running {
             caller: Arc::clone(caller),
             call: Arc::clone(call),
-            ends: caller.claims.expires_at.saturating_add(longer),
-            cut: cut.clone(),
+            ends,
+            cut: served.cut.clone(),
+            quiet: served.quiet.clone(),
         };
         self.live.enter(running, self.settings.concurrent).ok_or_else(|| Problem {
             retry_after: Some(LOOK_EVERY),

@@ -10,6 +10,7 @@ use sealock_core::Identity;
 use sealock_net::proxy::Cut;
 
 use super::call::Call;
+use super::quiet::Quiet;
 use super::state::Caller;
 
 /// So that threads seldom wait for one another.
@@ -24,6 +25,8 @@ pub(super) struct Running {
     pub(super) ends: u64,
     /// Ends its connection.
     pub(super) cut: Cut,
+    /// Whether anything moves, where that is looked at.
+    pub(super) quiet: Option<Arc<Quiet>>,
 }
 
 impl Running {

@@ -44,19 +44,29 @@
 
 mod answer;
 mod app;
+mod breaker;
 mod cache;
 mod call;
 mod forward;
 mod handle;
+mod health;
+mod introspect;
 mod known;
 mod live;
+mod mapping;
 mod metrics;
 mod patience;
+mod quiet;
+mod rate;
 mod report;
+mod retry;
 mod serve;
 mod settings;
+mod sign;
+mod stale;
 mod state;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -67,13 +77,24 @@ use sealock_core::{Clock, Timestamp};
 use sealock_net::proxy::Upstream;
 
 pub use app::{AddressError, address};
+use breaker::Breaker;
+pub use breaker::BreakerSettings;
 pub use call::{Call, Protocol};
+pub use health::{Health, HealthSettings};
+pub use introspect::{Asked, IntrospectSettings, Introspection, Introspector};
 pub use known::{Groups, Known, Revocations};
 use live::Live;
+pub use mapping::{IdentityPattern, PatternError};
 pub use metrics::Figures;
 use metrics::Metrics;
+pub use rate::Rate;
+use rate::Rates;
 pub use report::{Access, Denied, Report};
+use retry::Budget;
+pub use retry::Retries;
 pub use settings::{Settings, Staleness};
+pub use sign::{IDENTITY_TOKEN, Signer};
+pub use stale::{StaleRouteError, StaleRoutes};
 use state::State;
 
 use crate::broker::{LONGEST, Revocation};
@@ -95,7 +116,21 @@ pub struct Gatekeeper {
     /// When the feed was last heard, in milliseconds since 1970.
     heard: AtomicI64,
     live: Arc<Live>,
+    rates: Option<Rates>,
+    budget: Budget,
+    breaker: Option<Breaker>,
+    health: health::Last,
+    extras: Extras,
     metrics: Metrics,
+}
+
+/// What not every Gatekeeper has.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// Signs for the app who calls.
+    pub signer: Option<Signer>,
+    /// Knows tokens that are not of our broker.
+    pub introspection: Option<Introspection>,
 }
 
 impl std::fmt::Debug for Gatekeeper {
@@ -115,8 +150,24 @@ impl Gatekeeper {
         report: Arc<dyn Report>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
+        Self::with(settings, app, report, clock, Extras::default())
+    }
+
+    /// As [`Gatekeeper::new`], with what not every Gatekeeper has.
+    pub fn with(
+        settings: Settings,
+        app: Upstream,
+        report: Arc<dyn Report>,
+        clock: Arc<dyn Clock>,
+        extras: Extras,
+    ) -> Arc<Self> {
         Arc::new(Self {
             audience: settings.service.to_string(),
+            rates: settings.rate.map(Rates::new),
+            budget: Budget::default(),
+            breaker: settings.breaker.map(Breaker::new),
+            health: health::Last::default(),
+            extras,
             settings,
             app,
             report,
@@ -203,24 +254,52 @@ impl Gatekeeper {
     /// Ends what is running and must not go on: its token has ended, or the feed has.
     pub fn look(&self) {
         let now = self.now();
-        let is_stale = self.is_stale();
+        let (silence, moment) = (self.silence(), self.clock.now());
+        let is_quiet = |running: &live::Running| match (&running.quiet, self.settings.quiet) {
+            (Some(quiet), Some(most)) => quiet.is_over(moment, most),
+            _ => false,
+        };
         // The broker forgets a revocation when the tokens have died that it is about. Whoever was deaf for as long cannot
         // know what became of those that are outlived.
-        let is_deaf = self.silence().is_none_or(|silence| silence > LONGEST);
+        let is_deaf = silence.is_none_or(|silence| silence > LONGEST);
         let skew = self.settings.skew.as_secs();
         let cut = self.live.cut(|running| {
             let is_outlived = running.caller.claims.expires_at.saturating_add(skew) <= now;
-            is_stale || running.ends <= now || (is_deaf && is_outlived)
+            let is_stale = self.staleness(&running.call.path).is_over(silence);
+            let is_over = is_stale || running.ends <= now || (is_deaf && is_outlived);
+            is_over || is_quiet(running)
         });
         self.metrics.cut(cut);
     }
 
-    /// Whether the feed was silent for too long.
-    fn is_stale(&self) -> bool {
-        match self.settings.staleness {
-            Staleness::GoOn => false,
-            Staleness::RefuseAfter(most) => self.silence().is_some_and(|silence| silence > most),
+    /// How often callers were answered by us and not by the app, by the word that they were told.
+    pub fn refusals(&self) -> BTreeMap<&'static str, u64> {
+        self.metrics.codes()
+    }
+
+    /// Why it is not to be called now; nothing if it is ready. Parts of the paths with a word of their own for a silent
+    /// feed do not count here.
+    pub fn unready(&self) -> Option<&'static str> {
+        match self.state.load().as_ref() {
+            None => Some("not_ready"),
+            Some(state) if state.known.keys.is_empty() => Some("no_keys"),
+            Some(_) if self.settings.staleness.is_over(self.silence()) => Some("stale"),
+            Some(_) => match (self.health.get(), &self.settings.health) {
+                (Health::Unwell, _) => Some("app_unwell"),
+                (Health::Unknown, Some(_)) => Some("app_unknown"),
+                _ => None,
+            },
         }
+    }
+
+    /// What is done with calls of this path when the feed is silent.
+    fn staleness(&self, path: &str) -> Staleness {
+        self.settings.stale_routes.of(path).unwrap_or(self.settings.staleness)
+    }
+
+    /// Whether the feed was silent for too long to let in who calls this path.
+    fn is_stale(&self, path: &str) -> bool {
+        self.staleness(path).is_over(self.silence())
     }
 
     /// Seconds since 1970.

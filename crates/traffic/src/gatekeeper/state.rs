@@ -13,6 +13,7 @@ use super::cache::Cache;
 use super::call::Call;
 use super::known::Known;
 use super::metrics::Metrics;
+use super::sign::Signed;
 use crate::token::{Claims, Expected, PublicKey, Refusal, verify};
 
 /// Verified tokens that are remembered: about half a kilobyte each.
@@ -28,8 +29,10 @@ pub(super) struct Caller {
     pub(super) claims: Arc<Claims>,
     /// The subject, as the app is told.
     pub(super) identity: HeaderValue,
-    /// What the token is signed by.
-    key: PublicKey,
+    /// What the token is signed by; none where another server has said who it is.
+    key: Option<PublicKey>,
+    /// What the app was told last, signed.
+    pub(super) signed: Signed,
 }
 
 /// All that verification looks at, but time: the token by its hash, and the connection's certificate.
@@ -37,6 +40,13 @@ pub(super) struct Caller {
 struct Shown {
     token: [u8; 32],
     certificate: Option<[u8; 32]>,
+}
+
+impl Caller {
+    /// Of whom another server has said who they are.
+    pub(super) fn told(claims: Claims, identity: HeaderValue) -> Self {
+        Self { claims: Arc::new(claims), identity, key: None, signed: Signed::default() }
+    }
 }
 
 type Tokens = Cache<Shown, Arc<Caller>>;
@@ -100,7 +110,8 @@ impl State {
             .map_err(|_| Refusal::BadSubject)?;
         let key = kid(token).and_then(|kid| self.known.keys.get(&kid).cloned());
         let key = key.ok_or(Refusal::UnknownKey)?;
-        let caller = Arc::new(Caller { claims, identity, key });
+        let caller =
+            Arc::new(Caller { claims, identity, key: Some(key), signed: Signed::default() });
         if is_alive(&caller) {
             self.tokens.keep(place, shown, Arc::clone(&caller));
         }
@@ -140,8 +151,10 @@ impl State {
     /// Whether what runs may go on.
     pub(super) fn lets_go_on(&self, caller: &Caller, call: &Arc<Call>) -> bool {
         let claims = &caller.claims;
-        claims.issuer == self.known.issuer
-            && self.known.keys.get(caller.key.kid()) == Some(&caller.key)
+        let is_signed = caller.key.as_ref().is_none_or(|key| {
+            claims.issuer == self.known.issuer && self.known.keys.get(key.kid()) == Some(key)
+        });
+        is_signed
             && !self.known.revocations.cover(claims)
             && self.decide(&claims.subject, call, None).permits()
     }

@@ -156,7 +156,7 @@ pub(super) fn audience(value: Value) -> Result<String, Refusal> {
     }
 }
 
-fn binding(value: Value) -> Result<[u8; 32], Refusal> {
+pub(super) fn binding(value: Value) -> Result<[u8; 32], Refusal> {
     let unknown = Refusal::UnknownConfirmation;
     let Value::Object(mut members) = value else { return Err(unknown) };
     let hash = only(&mut members, "x5t#S256").ok_or(unknown)?;

@@ -43,7 +43,8 @@ pub(super) enum Value {
     Number(u64),
     List(Vec<Value>),
     Object(Members),
-    /// `null`, `true`, `false`, or a number that is not a whole one from 0 to [`MAXIMUM_NUMBER`].
+    Bool(bool),
+    /// `null`, or a number that is not a whole one from 0 to [`MAXIMUM_NUMBER`].
     Other,
 }
 
@@ -119,8 +120,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(Value::Other)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-        Ok(Value::Other)
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Value, E> {

@@ -23,6 +23,8 @@ mod claims;
 mod error;
 mod fuzz;
 mod header;
+mod identity;
+mod introspection;
 mod issue;
 mod json;
 mod jwks;
@@ -41,6 +43,10 @@ pub use claims::Claims;
 pub use error::{KeyFault, KeySetError, TokenError};
 pub use fuzz::fuzz;
 pub use header::{Algorithm, Profile};
+pub use identity::{Said, say};
+pub use introspection::{
+    Binding, Introspected, IntrospectionFault, MAXIMUM_INTROSPECTION, claimed_issuer, introspected,
+};
 pub use issue::issue;
 pub use json::JsonFault;
 pub use jwks::{KeySet, MAXIMUM_KEY_SET, MAXIMUM_KEYS};

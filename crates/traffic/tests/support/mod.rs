@@ -14,7 +14,9 @@ use sealock_net::Shutdown;
 use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
 use sealock_net::tls::LiveServer;
 use sealock_traffic::broker::{Revocation, Revoked};
-use sealock_traffic::gatekeeper::{Access, Denied, Gatekeeper, Groups, Known, Report, Settings};
+use sealock_traffic::gatekeeper::{
+    Access, Denied, Extras, Gatekeeper, Groups, Known, Report, Settings,
+};
 use sealock_traffic::token::{Algorithm, Claims, KeySet, Profile, SigningKey, issue};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -209,6 +211,27 @@ impl Scene {
         Self::before(app, address, change, tls).await
     }
 
+    /// One that knows nothing, with what not every Gatekeeper has.
+    pub(crate) async fn with_extras(change: impl FnOnce(&mut Settings), extras: Extras) -> Self {
+        let app = App::start().await;
+        let address = Address::Tcp(app.address.to_string());
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW as i64)));
+        let upstream = Upstream::new(address, UpstreamSettings::default());
+        Self::built(app, upstream, change, None, extras, clock).await
+    }
+
+    /// The same, with a clock that something else goes by too.
+    pub(crate) async fn with_clock(
+        change: impl FnOnce(&mut Settings),
+        extras: Extras,
+        clock: Arc<ManualClock>,
+    ) -> Self {
+        let app = App::start().await;
+        let address = Address::Tcp(app.address.to_string());
+        let upstream = Upstream::new(address, UpstreamSettings::default());
+        Self::built(app, upstream, change, None, extras, clock).await
+    }
+
     /// One before an app at this address.
     pub(crate) async fn before(
         app: App,
@@ -228,12 +251,24 @@ impl Scene {
         tls: Option<Arc<LiveServer>>,
     ) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW as i64)));
+        Self::built(app, upstream, change, tls, Extras::default(), clock).await
+    }
+
+    async fn built(
+        app: App,
+        upstream: Upstream,
+        change: impl FnOnce(&mut Settings),
+        tls: Option<Arc<LiveServer>>,
+        extras: Extras,
+        clock: Arc<ManualClock>,
+    ) -> Self {
         let report = Arc::new(Recorder::default());
         let (sender, lines) = unbounded_channel();
         *report.lines.lock() = Some(sender);
         let mut settings = Settings::new(identity("orders"));
         change(&mut settings);
-        let gatekeeper = Gatekeeper::new(settings, upstream, report.clone(), clock.clone());
+        let gatekeeper =
+            Gatekeeper::with(settings, upstream, report.clone(), clock.clone(), extras);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, (tell, ended)) = (Shutdown::default(), unbounded_channel());
