@@ -4,6 +4,7 @@
 mod idle;
 mod load;
 mod peers;
+mod revoke;
 mod scene;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub(crate) fn run(settings: &Settings, table: &mut Table) -> Result<()> {
         calls(settings, &scene, &issued, callers, table).await?;
         scene.forward(settings).await?;
         hop(settings, &scene, table).await?;
+        revoke::run(settings, &scene, &issued.tokens, table).await?;
         idle::run(settings, &scene, &issued.tokens, table).await
     })
 }

@@ -184,7 +184,12 @@ impl Scene {
         self.answers(&self.forwarder(), 200, "forwarder.log").await
     }
 
-    fn gatekeeper_at(&self, settings: &Settings, port: u16, identity: &Path) -> Result<Command> {
+    pub(super) fn gatekeeper_at(
+        &self,
+        settings: &Settings,
+        port: u16,
+        identity: &Path,
+    ) -> Result<Command> {
         let mut guard = crate::sealock(settings, "gatekeeper");
         guard.args(["--service", "orders", "--no-access-log"]);
         guard.args(["--listen", &format!("127.0.0.1:{port}")]);
@@ -193,7 +198,7 @@ impl Scene {
         Ok(guard)
     }
 
-    fn start_process(&self, command: &mut Command, log: &str) -> Result<Process> {
+    pub(super) fn start_process(&self, command: &mut Command, log: &str) -> Result<Process> {
         let log = fs::File::create(self.folder.path().join(log))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let process = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
@@ -217,7 +222,7 @@ impl Scene {
     }
 
     /// Waits until something answers as it should.
-    async fn answers(&self, endpoint: &Endpoint, status: u16, log: &str) -> Result<()> {
+    pub(super) async fn answers(&self, endpoint: &Endpoint, status: u16, log: &str) -> Result<()> {
         let end = Instant::now() + Duration::from_secs(30);
         loop {
             if let Ok(mut connection) = Connection::open(endpoint).await
@@ -232,6 +237,16 @@ impl Scene {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The certificate that [`Scene::guard`] has made.
+    pub(super) fn identity_of_orders(&self) -> PathBuf {
+        self.folder.path().join("orders")
+    }
+
+    /// The broker, asked by the administrator.
+    pub(super) fn administrator(&self) -> Endpoint {
+        Endpoint::Tls(self.api.clone(), Arc::clone(&self.admin))
     }
 
     /// The peers that check.

@@ -225,6 +225,10 @@ pub enum Fact {
     LoginDone { user: String, by: String },
     /// Somebody's codes are worth nothing, and their certificates are not renewed.
     LoginRevoked { user: String },
+    /// A Gatekeeper is an instance of a service from now on; Forwarders are told.
+    GatekeeperJoined { service: String, address: String },
+    /// It is no longer there.
+    GatekeeperLeft { service: String, address: String },
     /// The daemon started.
     DaemonStarted { version: String },
     /// The daemon stopped in order.

@@ -6,4 +6,6 @@ pub mod forwarder;
 pub mod gatekeeper;
 pub mod http;
 pub mod oauth;
+pub mod registry;
+pub mod sdf;
 pub mod token;

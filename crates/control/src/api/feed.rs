@@ -18,7 +18,7 @@ use super::body::{self, OutBody};
 use super::routes::{Routes, blocking};
 use crate::caller::Caller;
 use crate::error::{ErrorCode, ServiceError};
-use crate::service::{Said, Service, new_request_id};
+use crate::service::{Said, Seat, Service, new_request_id};
 
 /// Between two lines, a Gatekeeper hears at least that we are there.
 const BEAT: Duration = Duration::from_secs(5);
@@ -35,6 +35,8 @@ struct Feed {
     ready: VecDeque<Bytes>,
     ends: Instant,
     shutdown: Shutdown,
+    /// Its Gatekeeper's place in the directory, as long as it lasts.
+    _seat: Option<Seat>,
 }
 
 impl Routes {
@@ -45,17 +47,23 @@ impl Routes {
         caller: &Caller,
     ) -> Result<Response<OutBody>, ServiceError> {
         let query = request.uri().query().unwrap_or_default();
-        let name = query.split('&').find_map(|part| part.strip_prefix("service="));
-        let name = name.map(str::to_owned).ok_or_else(|| {
+        let asked = |name| query.split('&').find_map(|part| part.strip_prefix(name));
+        let name = asked("service=").map(str::to_owned).ok_or_else(|| {
             ServiceError::new(ErrorCode::Usage, "`service` is missing: whose Gatekeeper is it?")
         })?;
+        let (advertised, here) = (asked("advertise=").map(str::to_owned), self.here);
         let (service, who) = (Arc::clone(&self.service), caller.clone());
         // Watched from here on, so that nothing falls between the snapshot and the first change.
         let others = self.service.changes();
-        let (of, tokens) = blocking(move || {
+        let (of, tokens, seat) = blocking(move || {
             let of = service.audience(&name)?;
-            service.may_guard(&who, &new_request_id()?, &of)?;
-            Ok((of, service.token_changes()?))
+            let id = new_request_id()?;
+            service.may_guard(&who, &id, &of)?;
+            let seat = match &advertised {
+                Some(address) => service.join(&who, &id, &of, address, here)?,
+                None => None,
+            };
+            Ok((of, service.token_changes()?, seat))
         })
         .await?;
         let feed = Feed {
@@ -68,6 +76,7 @@ impl Routes {
             ready: VecDeque::new(),
             ends: Instant::now() + LONGEST,
             shutdown: self.shutdown.clone(),
+            _seat: seat,
         };
         Ok(body::stream("application/jsonl", feed.lines()))
     }
@@ -115,14 +124,7 @@ impl Feed {
             (Arc::clone(&self.service), self.caller.clone(), self.of.clone());
         let mut said = self.said.take();
         let (said, news) = blocking(move || {
-            let mut caller = caller;
-            // The administrator's own group is by who it is, and stays.
-            let mut groups = service.groups_of(&caller.principal.identity)?;
-            let admin = |group: &String| group == ADMIN_GROUP;
-            if caller.principal.groups.iter().any(admin) && !groups.iter().any(admin) {
-                groups.push(ADMIN_GROUP.to_owned());
-            }
-            caller.principal.groups = groups;
+            let caller = of_now(&service, caller)?;
             service.may_guard(&caller, &new_request_id()?, &of)?;
             let mut news = service.feed(&of, &mut said)?;
             if let (Some(said), true) = (&said, news.is_empty()) {
@@ -135,4 +137,16 @@ impl Feed {
         self.said = said;
         Ok(())
     }
+}
+
+/// Who it is, with the groups that they are in now. Blocking.
+pub(super) fn of_now(service: &Service, mut caller: Caller) -> Result<Caller, ServiceError> {
+    // The administrator's own group is by who it is, and stays.
+    let mut groups = service.groups_of(&caller.principal.identity)?;
+    let admin = |group: &String| group == ADMIN_GROUP;
+    if caller.principal.groups.iter().any(admin) && !groups.iter().any(admin) {
+        groups.push(ADMIN_GROUP.to_owned());
+    }
+    caller.principal.groups = groups;
+    Ok(caller)
 }

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls_pki_types::CertificateDer;
 use sealock_authority::{CertState, Serial};
 use sealock_core::Timestamp;
@@ -23,6 +24,10 @@ use super::routes::{Routes, blocking};
 use crate::caller::Caller;
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::Service;
+
+/// How long what was sent may be without an answer from the other end's kernel, in milliseconds. A feed has a line every
+/// five seconds.
+const GONE_AFTER: u32 = 30_000;
 
 /// A bound listener.
 #[derive(Debug)]
@@ -59,11 +64,17 @@ pub async fn serve_api(
     shutdown: Shutdown,
 ) {
     let limits = Limits::default();
-    let routes = Routes { service, shutdown: shutdown.clone(), turns: None };
+    let routes = Routes { service, shutdown: shutdown.clone(), turns: None, here: false };
     let end = shutdown.clone();
     accept_loop("api", bound.listener, limits, shutdown, move |stream: TcpStream, peer| {
-        let (routes, end, tls) = (routes.clone(), end.clone(), Arc::clone(&tls));
+        let (mut routes, end, tls) = (routes.clone(), end.clone(), Arc::clone(&tls));
+        // No other network namespace has a way to our loopback.
+        routes.here = peer.ip().to_canonical().is_loopback();
         async move {
+            // Who is gone without a word holds a place in the directory no longer than this.
+            if let Err(error) = set_tcp_user_timeout(&stream, GONE_AFTER) {
+                tracing::debug!(%error, "a connection's timeout stays as it is");
+            }
             let stream = match tls.accept(stream, limits.handshake).await {
                 Ok(stream) => stream,
                 Err(error) => {

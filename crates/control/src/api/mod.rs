@@ -5,6 +5,7 @@
 //! | `POST /v1/call` | a [`Command`] as JSON gets a [`Reply`] as JSON | policy decides |
 //! | `GET /v1/audit/follow?after=N` | audit records as JSON lines, as they happen | policy decides |
 //! | `GET /v1/traffic/feed?service=NAME` | what its Gatekeeper decides by, and every change, as JSON lines | policy decides |
+//! | `GET /v1/traffic/services` | the services that the caller may call, and every change, as JSON lines | policy decides of each |
 //! | `GET /metrics` | OpenMetrics text | policy decides (`Status::Read`) |
 //! | `GET /healthz` | that the daemon answers | everybody |
 //! | `GET /ca.crt` | the trust bundle, PEM | everybody |
@@ -25,6 +26,7 @@ mod oauth;
 mod oauth_login;
 mod problem;
 mod routes;
+mod services;
 mod socket;
 mod turns;
 
@@ -42,5 +44,7 @@ use crate::{Command, Reply, ServiceError};
 pub(crate) const CALL: &str = "/v1/call";
 /// Where Gatekeepers hear what they decide by.
 pub(crate) const FEED: &str = "/v1/traffic/feed";
+/// Where Forwarders hear which services there are.
+pub(crate) const SERVICES: &str = "/v1/traffic/services";
 /// Where the audit log is followed.
 pub(crate) const FOLLOW: &str = "/v1/audit/follow";

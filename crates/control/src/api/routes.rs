@@ -11,8 +11,10 @@ use sealock_core::policy::{Action, Resource};
 use sealock_net::{Incoming, Shutdown};
 
 use super::body::{self, OutBody};
-use super::{CALL, FEED, FOLLOW, Turns, oauth, problem};
+use super::{CALL, FEED, FOLLOW, SERVICES, Turns, oauth, problem};
 use crate::caller::{Caller, Door};
+use crate::command::Command;
+use crate::daemon::Planes;
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::{Service, new_request_id};
 
@@ -26,6 +28,8 @@ pub(crate) struct Routes {
     pub(crate) shutdown: Shutdown,
     /// Whose turn it is, at the door for containers.
     pub(crate) turns: Option<Turns>,
+    /// Whether who is at the other end is in our own network namespace, where loopback is the same for both.
+    pub(crate) here: bool,
 }
 
 impl Routes {
@@ -53,15 +57,18 @@ impl Routes {
         let path = request.uri().path().to_owned();
         match (request.method(), path.as_str()) {
             (&Method::POST, CALL) => self.call(request, &caller?).await,
-            (&Method::GET, FOLLOW) => self.follow(&request, &caller?).await,
+            (&Method::GET, FOLLOW) if !self.is_broker_alone(&caller) => {
+                self.follow(&request, &caller?).await
+            }
             (&Method::GET, FEED) => self.feed(&request, &caller?).await,
+            (&Method::GET, SERVICES) => self.services(&caller?).await,
             (&Method::GET, "/metrics") => self.metrics(caller?).await,
             (&Method::GET, "/healthz") => {
                 Ok(body::whole(StatusCode::OK, "application/json", r#"{"status":"ok"}"#))
             }
             (&Method::GET, "/ca.crt") => self.bundle().await,
             (&Method::GET, path) if path.starts_with("/crl/") => self.crl(path).await,
-            (_, CALL | FEED | FOLLOW | "/metrics" | "/healthz" | "/ca.crt") => {
+            (_, CALL | FEED | FOLLOW | SERVICES | "/metrics" | "/healthz" | "/ca.crt") => {
                 let mut response = problem(
                     &ServiceError::new(ErrorCode::Usage, "that method is not for this path"),
                     true,
@@ -84,11 +91,12 @@ impl Routes {
             _ => body::LONGEST,
         };
         let bytes = body::read(request.into_body(), longest).await?;
-        let command = serde_json::from_slice(&bytes).map_err(|error| {
+        let command: Command = serde_json::from_slice(&bytes).map_err(|error| {
             // serde repeats what it has read; keys and passphrases must not come back in an error.
             let place = format!("line {}, column {}", error.line(), error.column());
             ServiceError::new(ErrorCode::Usage, format!("the command cannot be read at {place}"))
         })?;
+        self.offers(&command, caller)?;
         let turn = match (&self.turns, &caller.principal.container) {
             (Some(turns), Some(container)) => turns.take(&container.id).await,
             _ => None,
@@ -110,6 +118,25 @@ impl Routes {
             Err(ServiceError::new(ErrorCode::Fault, format!("work ended unexpectedly: {error}")))
         })?;
         Ok(body::whole(StatusCode::OK, "application/json", body))
+    }
+
+    /// Whether there is such a thing at this door.
+    fn offers(&self, command: &Command, caller: &Caller) -> Result<(), ServiceError> {
+        if command.is_of_broker() || !self.is_broker_alone(&Ok(caller)) {
+            return Ok(());
+        }
+        let text = format!("`{}` is not done here: this is a Token Broker alone", command.name());
+        Err(ServiceError::new(ErrorCode::NotFound, text)
+            .hint("ask the daemon of `sealock up`, or its administrator on the host"))
+    }
+
+    /// Whether there are tokens here and nothing else. The administrator at the host's own socket has everything.
+    fn is_broker_alone<C: std::borrow::Borrow<Caller>>(
+        &self,
+        caller: &Result<C, ServiceError>,
+    ) -> bool {
+        let is_local = caller.as_ref().is_ok_and(|caller| caller.borrow().door == Door::Socket);
+        self.service.opening().planes == Planes::Broker && !is_local
     }
 
     async fn follow(

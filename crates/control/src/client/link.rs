@@ -1,6 +1,7 @@
 //! A way to a daemon for those who have no part in its state: over a socket that it gives to containers, or over HTTPS
 //! with a certificate.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +9,12 @@ use std::time::Duration;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealock_net::tls::{LiveClient, client_config};
+use sealock_traffic::registry::Address;
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
 use super::wire::{self, Follower};
-use crate::api::FEED;
+use crate::api::{FEED, SERVICES};
 use crate::command::{Command, Reply};
 use crate::error::{ErrorCode, ServiceError};
 
@@ -162,6 +164,33 @@ fn away(broker: &str, error: &std::io::Error) -> ServiceError {
         .hint("it is the daemon of `sealock up`: its API, or the workload socket that a container mounts")
 }
 
+/// Where others are told that a Gatekeeper is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advertise {
+    /// They are not told.
+    No,
+    /// `HOST:PORT`.
+    At(String),
+    /// Where it listens: at that address, or, if those are all of this host, at the one from which the broker is reached.
+    Listening(SocketAddr),
+}
+
+impl Advertise {
+    /// What the broker is told. Nobody has said it in so many words unless it is [`Advertise::At`], so only what the
+    /// broker would take is told then, and no loopback address.
+    fn address(&self, from: Option<IpAddr>) -> Option<String> {
+        match self {
+            Self::No => None,
+            Self::At(address) => Some(address.clone()),
+            Self::Listening(at) => {
+                let ip = if at.ip().is_unspecified() { from? } else { at.ip() };
+                let at = SocketAddr::new(ip.to_canonical(), at.port()).to_string();
+                Address::read(&at, false).ok().map(|at| at.to_string())
+            }
+        }
+    }
+}
+
 /// A way to a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {
@@ -197,16 +226,38 @@ impl Link {
         }
     }
 
-    /// What the Gatekeeper of a service decides by, line by line.
-    pub(crate) async fn feed(&self, service: &str) -> Result<Follower, ServiceError> {
-        let path = format!("{FEED}?service={service}");
+    /// What the Gatekeeper of a service decides by, line by line. As long as it lasts, the Gatekeeper is in the directory.
+    pub(crate) async fn feed(
+        &self,
+        service: &str,
+        advertise: &Advertise,
+    ) -> Result<Follower, ServiceError> {
+        let path = |from: Option<IpAddr>| match advertise.address(from) {
+            Some(at) => format!("{FEED}?service={service}&advertise={at}"),
+            None => format!("{FEED}?service={service}"),
+        };
         match self {
             Self::Socket(socket) => {
                 let stream = wire::connect(socket).await.map_err(|error| self.away(&error))?;
-                wire::lines(stream, &path).await
+                wire::lines(stream, &path(None)).await
             }
             Self::Https(address, identity) => {
-                wire::lines(self.handshake(address, identity).await?, &path).await
+                let stream = self.handshake(address, identity).await?;
+                let from = stream.get_ref().0.local_addr().ok().map(|from| from.ip());
+                wire::lines(stream, &path(from)).await
+            }
+        }
+    }
+
+    /// The services that we may call, line by line.
+    pub(crate) async fn services(&self) -> Result<Follower, ServiceError> {
+        match self {
+            Self::Socket(socket) => {
+                let stream = wire::connect(socket).await.map_err(|error| self.away(&error))?;
+                wire::lines(stream, SERVICES).await
+            }
+            Self::Https(address, identity) => {
+                wire::lines(self.handshake(address, identity).await?, SERVICES).await
             }
         }
     }
@@ -226,5 +277,32 @@ impl Link {
 
     fn away(&self, error: &std::io::Error) -> ServiceError {
         away(&self.to_string(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_advertised_by_itself_is_an_address_that_others_can_reach() {
+        let of = |listen: &str, from: Option<&str>| {
+            let from = from.map(|from| from.parse().unwrap());
+            Advertise::Listening(listen.parse().unwrap()).address(from)
+        };
+        assert_eq!(of("10.0.0.5:8443", None).as_deref(), Some("10.0.0.5:8443"));
+        assert_eq!(of("0.0.0.0:8443", Some("10.0.0.7")).as_deref(), Some("10.0.0.7:8443"));
+        assert_eq!(of("[::]:8443", Some("::ffff:10.0.0.7")).as_deref(), Some("10.0.0.7:8443"));
+        assert_eq!(of("[fd12::1]:8443", None).as_deref(), Some("[fd12::1]:8443"));
+        for (listen, from) in [
+            ("127.0.0.1:8443", Some("10.0.0.7")),
+            ("0.0.0.0:8443", Some("127.0.0.1")),
+            ("0.0.0.0:8443", None),
+            ("169.254.1.1:8443", None),
+            ("100.64.0.1:8443", None),
+        ] {
+            assert_eq!(of(listen, from), None, "{listen} {from:?}");
+        }
+        assert_eq!(Advertise::No.address(None), None);
     }
 }

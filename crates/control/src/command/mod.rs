@@ -4,20 +4,26 @@
 //! A [`Command`] is data from outside until the service has parsed its texts; the caller is never part of
 //! it. Secret texts travel as [`SecretText`].
 
+mod authority;
 mod login;
 mod reply;
 mod secret_blob;
 mod secret_text;
 mod secrets;
+mod services;
 mod traffic;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sealock_core::IdentityKind;
-use sealock_core::policy::{ContainerFacts, Grantee};
+use sealock_core::policy::Grantee;
 use serde::{Deserialize, Serialize};
 
+pub use authority::{
+    Init, Issue, KeyProtection, KeyType, List, Names, RevocationReason, RotateWhat, Sign, Usages,
+};
 pub use login::{
     LoginCode, LoginConfirm, LoginConfirmed, LoginDeny, LoginInvite, LoginInvited, LoginWaiting,
     Logins,
@@ -34,222 +40,12 @@ pub use secrets::{
     NewValue, OnExisting, SecretAnswer, SecretOutcome, SecretReport, SecretState, SecretWanted,
     VaultBackup, VaultImported, VersionReport, WhichContainer, Whoami,
 };
+pub use services::{InstanceReport, ServiceReport};
 pub use traffic::{
     CallDenied, ClientKeys, ClientReport, ClientSecret, TokenClaims, TokenForm, TokenKeyReport,
     TokenKeys, TokenReport, TokenState, TokenWanted, TokensRevoked,
 };
-
-/// Algorithm of a private key.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyType {
-    /// ECDSA on P-256.
-    #[default]
-    P256,
-    /// ECDSA on P-384.
-    P384,
-    /// Ed25519.
-    Ed25519,
-    /// RSA with 3,072 bits.
-    Rsa3072,
-}
-
-/// How the authority's keys are kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyProtection {
-    /// A key file (0600): whoever copies the state folder has the authority.
-    #[default]
-    File,
-    /// Encrypted under a passphrase.
-    Passphrase,
-}
-
-/// What `ca rotate` replaces.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RotateWhat {
-    /// The issuing intermediate.
-    #[default]
-    Intermediate,
-    /// The root.
-    Root,
-}
-
-/// What a certificate may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usages {
-    /// TLS server.
-    pub server: bool,
-    /// TLS client.
-    pub client: bool,
-}
-
-impl Default for Usages {
-    fn default() -> Self {
-        Self { server: true, client: true }
-    }
-}
-
-/// Reasons of RFC 5280 §5.3.1 that a person can give.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RevocationReason {
-    /// None given.
-    #[default]
-    Unspecified,
-    /// The private key is known to somebody else.
-    KeyCompromise,
-    /// The subject's name or affiliation changed.
-    AffiliationChanged,
-    /// Replaced by another certificate.
-    Superseded,
-    /// No longer needed.
-    CessationOfOperation,
-    /// The privilege it stood for was withdrawn.
-    PrivilegeWithdrawn,
-}
-
-/// The names that are asked for, as they were written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Names {
-    /// DNS names.
-    pub dns: Vec<String>,
-    /// IP addresses.
-    pub ip: Vec<String>,
-    /// URIs.
-    pub uri: Vec<String>,
-    /// E-mail addresses.
-    pub email: Vec<String>,
-}
-
-impl Names {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.dns.is_empty() && self.ip.is_empty() && self.uri.is_empty() && self.email.is_empty()
-    }
-}
-
-/// `init`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Init {
-    /// The trust domain, where the settings' is not meant.
-    pub trust_domain: Option<String>,
-    /// The algorithm of the authority's keys.
-    pub key_type: KeyType,
-    /// How the keys are kept. A passphrase is asked of whoever opened the service.
-    pub key_protection: KeyProtection,
-    /// Subtrees outside which the authority cannot issue, such as `dns:corp.example`.
-    pub permit: Vec<String>,
-    /// Subtrees in which the authority cannot issue.
-    pub exclude: Vec<String>,
-    /// Where clients find the CRL, where the settings' is not meant.
-    pub crl_url: Option<String>,
-}
-
-/// `cert issue`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Issue {
-    /// The name for the inventory; also its DNS name when no other name is given.
-    pub name: String,
-    /// The names.
-    pub names: Names,
-    /// Server, client or both.
-    pub usages: Usages,
-    /// Seconds; a day by default.
-    pub ttl: Option<u64>,
-    /// The algorithm of its key.
-    pub key_type: KeyType,
-}
-
-/// `cert sign`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sign {
-    /// The name for the inventory; else the CSR's common name or first DNS name.
-    pub name: Option<String>,
-    /// The CSR: PEM, or the DER in base64.
-    pub csr: String,
-    /// The names; those of the CSR when there is none.
-    pub names: Names,
-    /// Server, client or both.
-    pub usages: Usages,
-    /// Seconds; a day by default.
-    pub ttl: Option<u64>,
-}
-
-/// `cert list`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct List {
-    /// Only those that expire within so many seconds.
-    pub expiring: Option<u64>,
-    /// Only those of this name.
-    pub name: Option<String>,
-    /// Expired, replaced and revoked ones too.
-    pub all: bool,
-    /// At most so many; 1,000 by default.
-    pub limit: Option<usize>,
-}
-
-/// Files that are about to be sent into a container by the calling process.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TransferBegin {
-    /// The container as the caller's engine describes it.
-    pub container: ContainerFacts,
-    /// The absolute destination in the container.
-    pub path: String,
-    /// `direct`, `exec` or `url`.
-    pub carrier: String,
-    /// What happens afterwards: `signal:HUP`, `exec:CMD`, or nothing.
-    pub after: Option<String>,
-}
-
-/// A transfer that reached its end; its receipt was verified by the caller.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TransferFinish {
-    /// As it was opened.
-    pub transfer: String,
-    /// Hex SHA-256 of what was written, or [`WITHHELD`].
-    pub sha256: String,
-    /// How many bytes.
-    pub bytes: u64,
-    /// How many files.
-    pub files: u64,
-    /// The carrier that was used in the end, where `auto` chose another.
-    #[serde(default)]
-    pub carrier: Option<String>,
-}
-
-/// Something that happened to an offer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "happened", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum OfferEvent {
-    /// It was taken, and the receiver confirmed the digest.
-    Taken {
-        /// The reader's address.
-        peer: String,
-        /// Hex SHA-256 of what was taken.
-        sha256: String,
-    },
-    /// Somebody asked and got nothing.
-    Refused {
-        /// The reader's address.
-        peer: String,
-        /// Why.
-        reason: String,
-    },
-    /// Its time ran out, or it was withdrawn, before anybody took it.
-    Ended {
-        /// Why.
-        reason: String,
-    },
-}
+pub use transfer::{OfferEvent, TransferBegin, TransferFinish};
 
 /// One operation. [`Command::name`] is its stable name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -552,9 +348,36 @@ pub enum Command {
         /// The calls.
         denials: Vec<CallDenied>,
     },
+    /// The services that Forwarders are told of, and their instances.
+    ServiceList,
 }
 
 impl Command {
+    /// Whether a Token Broker alone does it, for others than this host's administrator.
+    pub const fn is_of_broker(&self) -> bool {
+        matches!(
+            self,
+            Self::Whoami
+                | Self::Status
+                | Self::TokenIssue(_)
+                | Self::TokenIntrospect { .. }
+                | Self::TokenRevoke(_)
+                | Self::TokenKeys
+                | Self::TokenRotateKey
+                | Self::ClientAdd { .. }
+                | Self::ClientList
+                | Self::ClientRotate { .. }
+                | Self::ClientRemove { .. }
+                | Self::ClientKeys(_)
+                | Self::LoginList
+                | Self::LoginConfirm(_)
+                | Self::LoginDeny(_)
+                | Self::LoginInvite(_)
+                | Self::CallsDenied { .. }
+                | Self::ServiceList
+        )
+    }
+
     /// The stable name, such as `cert-issue`.
     pub fn name(&self) -> &'static str {
         match self {
@@ -618,6 +441,7 @@ impl Command {
             Self::LoginInvite(_) => "login-invite",
             Self::ClientKeys(_) => "client-keys",
             Self::CallsDenied { .. } => "calls-denied",
+            Self::ServiceList => "service-list",
         }
     }
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ClientReport, ClientSecret, LoginConfirmed, LoginInvited, Logins, SecretAnswer, SecretReport,
-    SecretText, TokenKeys, TokenReport, TokenState, VaultBackup, VaultImported, VersionReport,
-    Whoami,
+    SecretText, ServiceReport, TokenKeys, TokenReport, TokenState, VaultBackup, VaultImported,
+    VersionReport, Whoami,
 };
 
 /// Somebody is in a group.
@@ -507,6 +507,8 @@ pub enum Reply {
     Client(Box<ClientReport>),
     /// To `client list`, by name.
     Clients(Vec<ClientReport>),
+    /// To `service list`, by name.
+    Services(Vec<ServiceReport>),
     /// Done, and nothing more to say.
     Done,
 }

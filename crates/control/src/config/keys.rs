@@ -38,8 +38,8 @@ impl Key {
 
 macro_rules! keys {
     ($($name:literal, $default:literal, $help:literal, $apply:expr;)*) => {
-        /// All settings but the groups (`groups.NAME = ["human/alice"]`) and the limits of some
-        /// (`limits."service/runner".rate = 20`).
+        /// All settings but the groups (`groups.NAME = ["human/alice"]`), the limits of some
+        /// (`limits."service/runner".rate = 20`) and the services (`services.orders.addresses = ["10.0.0.5:8443"]`).
         pub const KEYS: &[Key] = &[
             $(Key { name: $name, default: $default, help: $help, apply: $apply },)*
         ];

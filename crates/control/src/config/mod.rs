@@ -8,6 +8,7 @@ mod environment;
 mod error;
 mod file;
 mod keys;
+mod services;
 mod settings;
 mod suggest;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use keys::{KEYS, Key};
+pub use services::{ServiceSettings, Services};
 pub use settings::{
     ApiSettings, AuthoritySettings, EngineSettings, GatewaySettings, Listen, PolicySettings,
     Settings, WatchSettings, Workload,
@@ -86,6 +88,13 @@ impl Config {
         for (key, text) in flags {
             config.set(key, &Value::Text(text.clone()), "flag".to_owned(), None)?;
         }
+        // Each is good by itself; only now it is known whether they are together.
+        services::check(&config.settings.services).map_err(|reason| ConfigError::BadValue {
+            place: file
+                .map_or_else(|| "settings".to_owned(), |(path, _)| path.display().to_string()),
+            key: "services".to_owned(),
+            reason: sealock_core::policy::plain(&reason),
+        })?;
         Ok(config)
     }
 
@@ -115,6 +124,7 @@ impl Config {
         let applied = match key.split_once('.') {
             Some(("groups", group)) => settings::set_group(&mut self.settings, group, value),
             Some(("limits", key)) => settings::set_limit(&mut self.settings, key, value),
+            Some(("services", key)) => services::set(&mut self.settings.services, key, value),
             _ => match KEYS.iter().find(|known| known.name == key) {
                 Some(known) => (known.apply)(&mut self.settings, value),
                 None => {

@@ -14,6 +14,7 @@ use sealock_docker::gateway::{Limit, Most, Quota, Quotas};
 use sealock_traffic::token::Algorithm;
 
 use super::file::Value;
+use super::services::Services;
 use crate::command::KeyType;
 
 /// Where a listener listens.
@@ -159,6 +160,8 @@ pub struct Settings {
     pub groups: BTreeMap<String, Vec<String>>,
     /// Between two signed checkpoints of the audit log.
     pub checkpoint: Duration,
+    /// The services that Forwarders are told of.
+    pub services: Services,
 }
 
 impl Default for Settings {
@@ -192,6 +195,7 @@ impl Default for Settings {
             watch: WatchSettings { enabled: true, grace: Duration::from_secs(30), scope: None },
             groups: BTreeMap::new(),
             checkpoint: Duration::from_secs(3600),
+            services: Services::new(),
         }
     }
 }

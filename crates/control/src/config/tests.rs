@@ -48,6 +48,7 @@ fn everything_can_be_set() {
         groups.admin = ["human/alice", "host/ops1"]
         limits."service/build.runner" = { rate = 20, connections = "5" }
         limits."group/ci".burst = 7
+        services.orders = { addresses = ["10.0.0.5:8443"], hosts = ["orders.internal"], tls = "identity" }
     "#;
     let settings = parts(text, &[], &vec![]).unwrap().settings;
     assert_eq!(settings.trust_domain.unwrap().as_str(), "corp.example");
@@ -67,6 +68,11 @@ fn everything_can_be_set() {
     let runner = &limits.named["service/build.runner"];
     assert_eq!((runner[&Limit::Rate], runner[&Limit::Connections]), (most(20), most(5)));
     assert_eq!(limits.named["group/ci"][&Limit::Burst], most(7));
+    let orders = &settings.services["orders"];
+    assert_eq!(
+        (&orders.addresses[0][..], &orders.hosts[0][..]),
+        ("10.0.0.5:8443", "orders.internal")
+    );
 }
 
 #[test]
@@ -116,6 +122,11 @@ fn bad_values_name_their_place() {
         ("limits.\"service/x\".speed = 1", "there are rate, burst, concurrent and connections"),
         ("limits.runner.rate = 1", "does not begin with human/NAME"),
         ("limits.rate = 1", "does not begin with human/NAME"),
+        ("services.orders.addresses = [\"127.1\"]", "`services.orders.addresses` has `127.1`"),
+        (
+            "services.a.hosts = [\"x\"]\nservices.b.hosts = [\"x\"]",
+            "`services` cannot be used: `x:80` is",
+        ),
         ("a = ", "sealock.toml:1:"),
         ("\"\\u001b\" = 1", "there is no setting `\\u{1b}`"),
     ] {

@@ -66,6 +66,14 @@ pub(super) struct Parts {
     pub(super) watched: Option<Arc<WatchedContainers>>,
 }
 
+impl Parts {
+    /// Nothing needs it.
+    pub(super) fn unneeded(url: &EngineUrl) -> Self {
+        let status = away(url, "it is not asked: nothing here needs it");
+        Self { status: Arc::new(ArcSwap::from_pointee(status)), watched: None }
+    }
+}
+
 /// Starts following the engine. One that does not answer, or whose socket is not there yet, is waited for;
 /// what is wrong with its address or TLS files is an error.
 pub(super) async fn start(

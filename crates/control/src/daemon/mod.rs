@@ -1,4 +1,4 @@
-//! `up`, and `gateway` alone: makes what is missing, opens the doors, follows the engine, and keeps everything fresh.
+//! `up`, and `gateway` or `broker` alone: makes what is missing, opens the doors, follows the engine, and keeps everything fresh.
 //!
 //! Everything that it does can be stopped at any moment, by SIGKILL too, and is done again by the next
 //! start; started again, it changes nothing. What cannot be had at the start and may come (the engine) is
@@ -9,6 +9,7 @@ mod engine;
 mod engine_tls;
 mod gateway;
 mod notify;
+mod planes;
 mod tls;
 mod watched;
 mod workload;
@@ -28,6 +29,7 @@ use tokio::task::JoinSet;
 
 pub use engine::engine_url;
 pub(crate) use gateway::Sessions;
+pub use planes::Planes;
 
 use crate::api::{ApiListener, bind_api, bind_socket, serve_api, serve_socket};
 use crate::client::state_error;
@@ -80,23 +82,28 @@ pub struct Daemon {
 
 /// Starts the daemon on the current runtime. It serves when this returns.
 pub async fn up(opening: Opening) -> Result<Daemon, ServiceError> {
-    start(opening, Purpose::Up).await
+    start(opening, Planes::All, Purpose::Up).await
 }
 
 /// The same with nothing but the gateway and the admin socket, and the API where its address is set: labels
 /// are not watched, whatever the settings say.
-pub async fn gateway(mut opening: Opening) -> Result<Daemon, ServiceError> {
-    let settings = &mut opening.config.settings;
-    if settings.gateway.listen == Listen::Off {
-        return Err(ServiceError::new(ErrorCode::Usage, "the gateway is to listen nowhere").hint(
-            "name its address with --listen ADDRESS:PORT, or by the setting gateway.listen",
-        ));
-    }
-    settings.watch.enabled = false;
-    start(opening, Purpose::Gateway).await
+pub async fn gateway(opening: Opening) -> Result<Daemon, ServiceError> {
+    start(opening, Planes::Gateway, Purpose::Gateway).await
 }
 
-async fn start(opening: Opening, purpose: Purpose) -> Result<Daemon, ServiceError> {
+/// The same with nothing but the Token Broker: its endpoints, feeds and the directory of services, over HTTPS and for
+/// containers, and the admin socket. Nobody is served anything else by the network: no certificates, no secrets.
+pub async fn broker(opening: Opening) -> Result<Daemon, ServiceError> {
+    start(opening, Planes::Broker, Purpose::Broker).await
+}
+
+async fn start(
+    mut opening: Opening,
+    planes: Planes,
+    purpose: Purpose,
+) -> Result<Daemon, ServiceError> {
+    planes.choose(&mut opening.config.settings)?;
+    opening.planes = planes;
     let began = Instant::now();
     let engine_url = engine_url(&opening)?;
     let shutdown = Shutdown::default();
@@ -125,15 +132,19 @@ async fn start(opening: Opening, purpose: Purpose) -> Result<Daemon, ServiceErro
     let owned = |path: &std::path::Path| path.to_owned();
     let gateway_socket = gateways.containers.gateway().map(owned);
     let workload = gateways.containers.api().map(owned);
-    let parts =
-        engine::start(&service, &engine_url, workload.clone(), &shutdown, &mut tasks).await?;
+    let parts = match planes.need_engine(&settings) {
+        true => {
+            engine::start(&service, &engine_url, workload.clone(), &shutdown, &mut tasks).await?
+        }
+        false => engine::Parts::unneeded(&engine_url),
+    };
     service.became_daemon(DaemonView {
         since: service.journal().clock().now(),
         api: address.clone(),
         gateway: gateway_address.clone(),
         gateway_socket: gateway_socket.clone(),
         workload: workload.clone(),
-        engine: Some(Arc::clone(&parts.status)),
+        engine: planes.need_engine(&settings).then(|| Arc::clone(&parts.status)),
         watched: parts.watched.clone().map(|watched| watched as Arc<dyn Watched>),
         alarms: Arc::clone(&alarms),
     });

@@ -3,6 +3,7 @@
 //! It has no state. Tokens come from brokers: by attestation where the host gives a socket, by certificate, or by a
 //! client's secret. Each site has its broker, its roots and its services; what belongs to one is not shown to another.
 
+mod learn;
 mod options;
 mod site;
 mod source;
@@ -79,6 +80,7 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
         domains.push(domain);
     }
     let directory = site::directory(&options, &domains)?;
+    let own = directory.clone();
     let sites: Vec<_> = domains.into_iter().zip(options.sites.iter().cloned()).collect();
     let (trusts, seen) = site::trusts(&sites).await?;
     let brokers = Brokers::new(sites.iter().map(|(domain, site)| (domain.clone(), site)));
@@ -111,6 +113,7 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
         taking::set(&rules(&transparent, port)?).await?;
         forwarding.tasks.spawn(taking::remove_at_end(shutdown.clone()));
     }
+    learn::start(&forwarder, own, &sites, &shutdown, &mut forwarding.tasks);
     if sites.iter().any(|(_, site)| site.identity.is_some()) {
         forwarding.tasks.spawn(keep_fresh(forwarder, sites, seen, shutdown));
     }
@@ -147,8 +150,9 @@ fn check(options: &ForwardOptions) -> Result<(), ServiceError> {
 async fn listeners(options: &ForwardOptions) -> Result<Vec<(TcpListener, Entry)>, ServiceError> {
     let mut all = Vec::new();
     let services = options.sites.iter().flat_map(|site| &site.services);
+    let learns = options.sites.iter().any(|site| learn::learns_from(site).is_some());
     for (address, service) in &options.routes {
-        if !services.clone().any(|known| known.name == *service) {
+        if !learns && !services.clone().any(|known| known.name == *service) {
             let text = format!("the route at {address} leads to {service}, which is not listed");
             return Err(ServiceError::new(ErrorCode::Usage, text)
                 .hint(format!("list it with --service {service}=HOST:PORT")));

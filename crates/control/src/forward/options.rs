@@ -62,6 +62,8 @@ pub struct Site {
     pub identity: Option<IdentityFolder>,
     /// Who may be called.
     pub services: Vec<ServiceAt>,
+    /// Whether services are called too that the broker knows, and that are not among those.
+    pub learn: bool,
 }
 
 /// Connections of apps that the kernel brings here.

@@ -22,8 +22,8 @@ pub(super) struct Brokers(Vec<(TrustDomain, Broker)>);
 struct Broker {
     way: Way,
     identity: Option<IdentityFolder>,
-    /// Those that are called over TLS, so that a token for them can be bound to our certificate.
-    bound: HashSet<String>,
+    /// Those that are called in clear text, where a token that is bound to our certificate would be worth nothing.
+    plain: HashSet<String>,
 }
 
 enum Way {
@@ -56,9 +56,9 @@ impl Broker {
                 ca: ca.clone(),
             }),
         };
-        let over_tls = site.services.iter().filter(|service| !service.plain);
-        let bound = over_tls.map(|it| it.known_as.as_ref().unwrap_or(&it.name).clone()).collect();
-        Self { way, identity: site.identity.clone(), bound }
+        let plain = site.services.iter().filter(|service| service.plain);
+        let plain = plain.map(|it| it.known_as.as_ref().unwrap_or(&it.name).clone()).collect();
+        Self { way, identity: site.identity.clone(), plain }
     }
 
     async fn fetch(&self, audience: &Identity) -> Result<Fresh, ServiceError> {
@@ -97,7 +97,7 @@ impl Broker {
         audience: &Identity,
     ) -> Result<Option<String>, ServiceError> {
         let (Link::Socket(_), Some(identity)) = (link, &self.identity) else { return Ok(None) };
-        if !self.bound.contains(audience.name()) {
+        if self.plain.contains(audience.name()) {
             return Ok(None);
         }
         let identity = identity.clone();

@@ -190,6 +190,7 @@ mod tests {
             asker: Asker::Link(Link::Https(address.to_owned(), IdentityFolder("x".into()))),
             identity: None,
             services: Vec::new(),
+            learn: false,
         };
         let marked = Transparent {
             exempt: Some(Exempt::Mark(1)),

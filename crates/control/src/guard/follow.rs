@@ -8,7 +8,7 @@ use sealock_net::Shutdown;
 use sealock_traffic::feed::{Message, Receiver};
 use sealock_traffic::gatekeeper::Gatekeeper;
 
-use super::Link;
+use super::{Advertise, Link};
 use crate::error::{ErrorCode, ServiceError};
 
 /// A broker says something every five seconds; one that is silent for longer is not there.
@@ -20,6 +20,7 @@ pub(super) async fn follow(
     gatekeeper: Arc<Gatekeeper>,
     broker: Link,
     service: Identity,
+    advertise: Advertise,
     shutdown: Shutdown,
 ) {
     let mut pause = PAUSES.0;
@@ -29,7 +30,7 @@ pub(super) async fn follow(
         let mut taken = 0_u64;
         let ended = tokio::select! {
             () = shutdown.triggered() => return,
-            ended = once(&gatekeeper, &broker, &service, &mut receiver, &mut taken) => ended,
+            ended = once(&gatekeeper, &broker, &service, &advertise, &mut receiver, &mut taken) => ended,
         };
         match ended {
             // Feeds end in order now and then; that is nothing to speak of.
@@ -47,7 +48,7 @@ pub(super) async fn follow(
 }
 
 /// Half of it to all of it: those who lost the broker together do not come back together.
-fn spread(pause: Duration) -> Duration {
+pub(crate) fn spread(pause: Duration) -> Duration {
     let mut byte = [0];
     // Without randomness all come together, and nothing worse.
     let _ = aws_lc_rs::rand::fill(&mut byte);
@@ -58,10 +59,11 @@ async fn once(
     gatekeeper: &Arc<Gatekeeper>,
     broker: &Link,
     service: &Identity,
+    advertise: &Advertise,
     receiver: &mut Receiver,
     taken: &mut u64,
 ) -> Result<(), ServiceError> {
-    let mut lines = broker.feed(service.name()).await?;
+    let mut lines = broker.feed(service.name(), advertise).await?;
     receiver.begin_again();
     loop {
         let line = tokio::time::timeout(SILENCE, lines.next())

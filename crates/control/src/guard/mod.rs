@@ -4,6 +4,7 @@
 //! the broker is away, what is known decides.
 
 mod access_log;
+mod advertised;
 mod awaited;
 mod cores;
 mod doors;
@@ -37,13 +38,14 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
-pub use crate::client::link::{IdentityFolder, Link};
+pub use crate::client::link::{Advertise, IdentityFolder, Link};
 use crate::command::{Command, Reply};
 use crate::error::{ErrorCode, ServiceError};
 pub(crate) use access_log::AccessLog;
 pub use awaited::identity_is_there;
 use doors::{Doors, until_known};
 pub use figures::GuardMetrics;
+pub(crate) use follow::spread;
 pub use inherit::Activation;
 pub use introspect::IntrospectOptions;
 pub use tuning::Tuning;
@@ -84,6 +86,8 @@ pub struct GuardOptions {
     pub identity_keys: Option<PathBuf>,
     /// The server that knows tokens which are not ours.
     pub introspect: Option<IntrospectOptions>,
+    /// Where Forwarders are told that it is, with the port that was taken if it is none.
+    pub advertise: Advertise,
 }
 
 /// Where the app is, and what it speaks.
@@ -138,6 +142,7 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         Some(identity) => Some(tls::ServiceTls::new(identity.clone()).await?),
         None => None,
     };
+    let advertise = advertised::advertised(&options, address)?;
     let service = service(&options).await?;
     let address_of_app = match &options.upstream.place {
         AppPlace::Tcp(address) => Address::Tcp(address.clone()),
@@ -160,6 +165,7 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         Arc::clone(&gatekeeper),
         options.broker,
         service.clone(),
+        advertise,
         shutdown.clone(),
     ));
     tasks.spawn(Arc::clone(&gatekeeper).watch_app(watched, shutdown.clone()));

@@ -49,6 +49,9 @@ pub(super) const READINGS: (f64, f64) = (10_000.0, 100.0);
 /// The same of tokens that it may have.
 pub(super) const TOKENS: (f64, f64) = (2000.0, 20.0);
 
+/// The same of places in the directory of services that its Gatekeepers may take anew.
+pub(super) const JOINS: (f64, f64) = (600.0, 0.2);
+
 /// How much of something each identity may have: each is a record on the disk for ever. Administrators on this host
 /// have no such limit.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ mod identities;
 mod login;
 mod names;
 mod policy;
+mod registrar;
 mod request;
 mod secret_reader;
 mod secret_source;
@@ -47,6 +48,7 @@ pub(crate) use broker::{TokenAsked, broker_error, lasting};
 pub(crate) use feed::Said;
 pub use folder::PolicyFolder;
 pub use policy::check_policy;
+pub(crate) use registrar::Seat;
 pub use request::new_request_id;
 pub use source::PolicySource;
 pub use status::{DaemonView, Watched};
@@ -55,7 +57,7 @@ use crate::attest::Attester;
 use crate::caller::{Caller, Door};
 use crate::command::{Command, Reply};
 use crate::config::{Config, Environment};
-use crate::daemon::Sessions;
+use crate::daemon::{Planes, Sessions};
 use crate::error::{ErrorCode, ServiceError};
 use crate::metrics::Metrics;
 use crate::sidecar::SidecarRecords;
@@ -89,6 +91,8 @@ pub struct Opening {
     pub passphrases: Passphrases,
     /// The host's name, for the default trust domain and the API's certificate.
     pub hostname: String,
+    /// Which planes are there, at the doors for others. A daemon sets it.
+    pub planes: Planes,
 }
 
 impl std::fmt::Debug for Opening {
@@ -105,7 +109,9 @@ impl Opening {
             Err(ServiceError::new(ErrorCode::Usage, "a passphrase is needed")
                 .hint("give --passphrase-file FILE"))
         });
-        Self { state, config, environment, clock: Arc::new(SystemClock), passphrases, hostname }
+        let clock = Arc::new(SystemClock);
+        let planes = Planes::All;
+        Self { state, config, environment, clock, passphrases, hostname, planes }
     }
 }
 
@@ -131,6 +137,7 @@ pub struct Service {
     attester: OnceLock<Arc<Attester>>,
     sidecars: SidecarRecords,
     regrouped: AtomicU64,
+    registrar: registrar::Registrar,
     _lock: Lock,
 }
 
@@ -172,6 +179,7 @@ impl Service {
             attester: OnceLock::new(),
             sidecars,
             regrouped: AtomicU64::new(0),
+            registrar: registrar::Registrar::new(),
             opening,
             _lock: lock,
         }))
@@ -307,6 +315,7 @@ impl Service {
             Command::CallsDenied { service, denials } => {
                 self.calls_denied(caller, request, &service, &denials)
             }
+            Command::ServiceList => self.service_list(caller, request),
         }
     }
 

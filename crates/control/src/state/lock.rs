@@ -22,6 +22,8 @@ pub enum Purpose {
     Up,
     /// The gateway alone: until it ends.
     Gateway,
+    /// The Token Broker alone: until it ends.
+    Broker,
     /// One command.
     Command,
 }
@@ -31,6 +33,7 @@ impl Purpose {
         match self {
             Self::Up => "up",
             Self::Gateway => "gateway",
+            Self::Broker => "broker",
             Self::Command => "command",
         }
     }
@@ -63,7 +66,7 @@ pub(super) fn take(path: &Path, purpose: Purpose, wait: Duration) -> Result<Lock
         let (pid, held_for) = holder(&mut file);
         // A daemon does not go away by itself. The line may be one that a dead daemon left, while a new
         // holder has not yet written its own.
-        let daemons = [Purpose::Up.as_str(), Purpose::Gateway.as_str()];
+        let daemons = [Purpose::Up, Purpose::Gateway, Purpose::Broker].map(Purpose::as_str);
         let lasting =
             daemons.contains(&held_for.as_str()) && Path::new("/proc").join(&pid).exists();
         if lasting || began.elapsed() >= wait {

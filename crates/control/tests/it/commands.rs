@@ -93,10 +93,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::LoginConfirm(_) => (57, Guard::Policy),
         Command::LoginDeny(_) => (58, Guard::Policy),
         Command::LoginInvite(_) => (59, Guard::Policy),
+        Command::ServiceList => (60, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 60;
+const COMMANDS: usize = 61;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -150,6 +151,7 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
             event: OfferEvent::Taken { peer: "10.0.0.1".into(), sha256: "0".repeat(64) },
         },
         Command::Status,
+        Command::ServiceList,
         Command::AuditTail { after: None, limit: 10 },
         Command::AuditVerify,
         Command::AuditExport { from: 1, limit: 10 },

@@ -137,7 +137,7 @@ async fn a_broker_whose_certificate_has_expired_gets_no_secret_and_calls_go_on()
     }];
     let forwarding = forward(ForwardOptions {
         proxy: Some("127.0.0.1:0".parse().unwrap()),
-        sites: vec![Site { asker, identity: None, services }],
+        sites: vec![Site { asker, identity: None, services, learn: false }],
         ..ForwardOptions::default()
     })
     .await

@@ -21,6 +21,8 @@ mod presets;
 #[cfg(test)]
 mod scratch;
 #[cfg(test)]
+mod services;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod transfers;

@@ -10,6 +10,7 @@ mod login;
 mod quick;
 mod run;
 mod secrets;
+mod services;
 mod traffic;
 
 use std::ffi::OsString;
@@ -39,6 +40,7 @@ pub(crate) use secrets::{
     OnExistingArg, SecretCommand, SecretExportArgs, SecretGetArgs, SecretImportArgs,
     SecretPurgeArgs, SecretSetArgs, SecretVersionArgs, WorkloadCommand,
 };
+pub(crate) use services::{BrokerArgs, ImportArgs, ServiceCommand};
 pub(crate) use traffic::{
     Broker, ClientAddArgs, ClientCommand, ClientKeysArgs, ClientRotateArgs, ForwarderArgs,
     GatekeeperArgs, TokenArgs, TokenCommand, TokenRevokeArgs, broker, exempt,
@@ -110,6 +112,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Start the Docker gateway alone: no labels, and no API unless it is asked for
     Gateway(GatewayArgs),
+    /// Start the Token Broker alone: tokens and the directory of services, and nothing else
+    Broker(BrokerArgs),
     /// Make the certificate authority and an admin identity, and nothing else
     Init(InitArgs),
     /// What there is, what is due, what is wrong
@@ -150,6 +154,11 @@ pub(crate) enum Command {
     /// Who may ask for tokens with a secret
     #[command(subcommand)]
     Client(ClientCommand),
+    /// The services that Forwarders are told of
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Carry an sdf.yml of Conjur's Software-Defined Firewall over
+    Import(ImportArgs),
     /// Docker's daemon and clients: mutual TLS from our authority
     #[command(subcommand)]
     Docker(DockerCommand),

@@ -207,17 +207,23 @@ pub(crate) struct GatekeeperArgs {
     pub(crate) no_access_log: bool,
     #[command(flatten)]
     pub(crate) tuning: TuningArgs,
+    /// Where Forwarders are told that it is, or `off` [default: the address of --listen, or the one from which a broker over
+    /// HTTPS is reached; no loopback address, and nothing with --plain]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<String>,
 }
 
 /// `sealock forwarder`
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 A Forwarder takes an app's plain calls and sends them on with a token of ours: to services that are listed, and to
-nobody else. As an HTTP proxy it is told by HTTP_PROXY or `curl -x`; a local port needs nothing of the app; with
+nobody else. Listed is what is named here, and what the broker knows and gives us tokens for
+(`sealock service list`). As an HTTP proxy it is told by HTTP_PROXY or `curl -x`; a local port needs nothing of the app; with
 --transparent the kernel brings the app's connections here, by rules that are printed or set. Whoever may connect calls
 as we do: it serves this host's loopback only. With --config FILE all of it, and several brokers, stand in a file.
 
 Examples:
+  sealock forwarder --listen 127.0.0.1:3128 --identity /run/sealock/certs/shop
   sealock forwarder --listen 127.0.0.1:3128 --service orders=orders.internal:8443 --identity /run/sealock/certs/shop
   sealock forwarder --route 127.0.0.1:5000=orders --service orders=10.0.0.5:8443 --service orders=10.0.0.6:8443 \\
       --broker https://broker:8443 --identity ~/.sealock/me
@@ -292,6 +298,9 @@ pub(crate) struct ForwarderArgs {
     /// Do not write a line of JSON for each call
     #[arg(long)]
     pub(crate) no_access_log: bool,
+    /// Call nobody but those that are named here: do not ask brokers which services there are
+    #[arg(long)]
+    pub(crate) no_directory: bool,
 }
 
 /// As `uid:65532`, or `mark:0x5ea1`.

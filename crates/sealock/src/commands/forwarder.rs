@@ -80,6 +80,7 @@ fn options(arguments: ForwarderArgs, global: &Global) -> Result<ForwardOptions, 
         intercept,
         intercept_ca_out,
         no_access_log,
+        no_directory,
         ..
     } = &arguments;
     options.proxy = listen.or(options.proxy);
@@ -87,6 +88,9 @@ fn options(arguments: ForwarderArgs, global: &Global) -> Result<ForwardOptions, 
     options.pass.extend(pass.iter().cloned());
     options.connect.extend(connect.iter().cloned());
     options.access_log &= !no_access_log;
+    for site in options.sites.iter_mut().filter(|_| *no_directory) {
+        site.learn = false;
+    }
     let Intercept { hosts, authority } = &mut options.intercept;
     hosts.extend(intercept.iter().cloned());
     *authority = intercept_ca_out.clone().or(authority.take());
@@ -170,7 +174,7 @@ fn site(arguments: &ForwarderArgs) -> Result<Site, Failure> {
             }),
         }
     }
-    Ok(Site { asker, identity, services })
+    Ok(Site { asker, identity, services, learn: true })
 }
 
 /// Where nothing is said, the folder of a login says where its server is; else it is the workload socket.

@@ -2,7 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use sealock_control::guard::{GuardOptions, IdentityFolder, Link, guard, identity_is_there};
+use sealock_control::guard::{
+    Advertise, GuardOptions, IdentityFolder, Link, guard, identity_is_there,
+};
 
 use super::up::log_to_stderr;
 use crate::args::{Broker, GatekeeperArgs, Global, Listen};
@@ -46,6 +48,11 @@ pub(crate) fn run(
         identity: identity.filter(|_| !arguments.plain),
         staleness: arguments.stale,
         access_log: !arguments.no_access_log,
+        advertise: match arguments.advertise.as_deref() {
+            None => Advertise::Listening(listen),
+            Some("off") => Advertise::No,
+            Some(at) => Advertise::At(at.to_owned()),
+        },
     };
     let awaited = options.identity.clone().filter(|_| arguments.await_identity);
     let scheme = if options.identity.is_some() { "https" } else { "http" };

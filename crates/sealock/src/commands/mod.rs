@@ -1,6 +1,7 @@
 //! One module for each command: arguments in, a command to the service, its answer out.
 
 mod audit;
+mod broker;
 mod ca;
 mod cert;
 mod client;
@@ -11,6 +12,7 @@ mod forwarder;
 mod gatekeeper;
 mod gateway;
 mod group;
+mod import;
 mod init;
 mod login;
 mod offer;
@@ -20,6 +22,7 @@ mod reference;
 mod run;
 mod secrets;
 mod send;
+mod services;
 pub(crate) mod session;
 mod status;
 mod summon;
@@ -50,6 +53,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Init(arguments) => init::run(arguments, &session()?, printer)?,
         Command::Up(arguments) => up::run(arguments, &global, printer)?,
         Command::Gateway(arguments) => gateway::run(arguments, &global, printer)?,
+        Command::Broker(arguments) => broker::run(arguments, &global, printer)?,
         Command::Status(arguments) => return status::run(&arguments, &session()?, printer),
         Command::Ca(command) => ca::run(command, &session()?, printer)?,
         Command::Cert(command) => cert::run(command, &session()?, printer)?,
@@ -68,6 +72,8 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Client(command) => client::run(command, &session()?, printer)?,
         Command::Login(arguments) => login::run(arguments, &global, printer)?,
         Command::Logout(arguments) => login::out(&arguments, printer)?,
+        Command::Import(arguments) => import::run(&arguments, printer)?,
+        Command::Service(command) => services::run(&command, &session()?, printer)?,
         Command::Docker(command) => return docker::run(command, &global, printer),
         Command::Audit(command) => audit::run(command, &session()?, printer)?,
         Command::Policy(command) => policy::run(command, &session()?, printer)?,

@@ -186,7 +186,10 @@ fn settings() -> String {
          Limits of the gateway for one identity or the members of a group: `[limits.\"service/runner\"]` or \
          `[limits.\"group/ci\"]` with `rate`, `burst`, `concurrent` and `connections`. An identity's own table \
          counts before its groups' (the strictest of them), and those before `gateway.…`, limit by limit. \
-         `burst` counts only where it is set as near as `rate`; else it is twice the rate.\n",
+         `burst` counts only where it is set as near as `rate`; else it is twice the rate.\n\n\
+         Services that Forwarders are told of: `[services.orders]` with `addresses` (its Gatekeepers, HOST:PORT; those \
+         that have joined the broker come to them), `hosts` (other hosts that mean it, HOST or HOST:PORT) and `tls` \
+         (`identity`, or the host that the certificates at `addresses` are for; then only these are told).\n",
     );
     text
 }

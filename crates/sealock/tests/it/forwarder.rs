@@ -153,7 +153,10 @@ fn with_a_clients_secret_too() {
     // Settings that contradict each other are one clear error.
     for (arguments, hint) in [
         (&["forwarder"][..], "--listen ADDRESS:PORT"),
-        (&["forwarder", "--route", "127.0.0.1:0=orders"], "--service orders=HOST:PORT"),
+        (
+            &["forwarder", "--no-directory", "--route", "127.0.0.1:0=orders"],
+            "--service orders=HOST:PORT",
+        ),
         (&["forwarder", "--listen", "127.0.0.1:0", "--broker", "https://x:1"], "--identity DIR"),
         (&["forwarder", "--listen", "127.0.0.1:0", "--plain", "orders=10.0.0.1:80"], "clear text"),
         (

@@ -48,6 +48,7 @@ mod raw;
 mod run;
 mod secrets;
 mod send;
+mod services;
 mod sidecar;
 mod summon;
 mod support;

@@ -1,6 +1,6 @@
 //! Who may be called. What is not listed here is refused.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sealock_core::Identity;
 use thiserror::Error;
@@ -191,6 +191,52 @@ impl Directory {
         }
         if self.direct.len() > MOST { Err(DirectoryError::TooMany) } else { Ok(self) }
     }
+
+    /// The same with services that were learnt, which are spoken to over TLS. What is listed already wins: a service of the
+    /// same name or whose host is taken is left out, and of another the aliases that are. What cannot be used is left out
+    /// too; it is told.
+    #[must_use]
+    pub fn with_learnt(mut self, learnt: Vec<Service>) -> (Self, Vec<DirectoryError>) {
+        let mut unusable = Vec::new();
+        let mut hosts: HashSet<Destination> = self
+            .services
+            .iter()
+            .flat_map(|service| &service.hosts)
+            .chain(&self.pass)
+            .cloned()
+            .collect();
+        let mut entries = hosts.len() + self.connect.len();
+        entries += self.services.iter().map(|service| service.instances.len()).sum::<usize>();
+        for service in learnt {
+            let is_plain = !service.hop.is_tls();
+            let mut listed = match listed(service) {
+                Ok(listed) => listed,
+                Err(error) => {
+                    unusable.push(error);
+                    continue;
+                }
+            };
+            if let (true, Some(instance)) = (is_plain, listed.instances.first().cloned()) {
+                unusable.push(DirectoryError::ClearText { service: listed.name, instance });
+                continue;
+            }
+            // The first is its name.
+            if listed.hosts.first().is_none_or(|name| hosts.contains(name)) {
+                continue;
+            }
+            listed.hosts.retain(|host| !hosts.contains(host));
+            let mut own = HashSet::new();
+            listed.hosts.retain(|host| own.insert(host.clone()));
+            entries += listed.hosts.len() + listed.instances.len();
+            if entries > MOST {
+                unusable.push(DirectoryError::TooMany);
+                break;
+            }
+            hosts.extend(own);
+            self.services.push(listed);
+        }
+        (self, unusable)
+    }
 }
 
 fn listed(service: Service) -> Result<Listed, DirectoryError> {
@@ -285,5 +331,54 @@ mod tests {
         assert!(Directory::new(vec![ok()], &[], &["example.com".to_owned()]).is_err());
         let many = vec!["a:1".to_owned(); MOST];
         assert_eq!(Directory::new(vec![ok()], &[], &many), Err(DirectoryError::TooMany));
+    }
+
+    #[test]
+    fn what_is_written_down_wins_over_what_is_learnt() {
+        let ok = |name: &str| Service {
+            name: name.to_owned(),
+            instances: vec!["10.0.0.9:1".to_owned()],
+            ..service(name, "10.0.0.1:1", Hop::Tls)
+        };
+        let own = service("orders", "10.0.0.1:8443", Hop::Tls);
+        let passed = ["example.com".to_owned()];
+        let before = Directory::new(vec![own], &passed, &[]).unwrap();
+        let alias = |hosts: &[&str]| hosts.iter().map(|host| (*host).to_owned()).collect();
+        let learnt = vec![
+            ok("orders"),
+            ok("example.com"),
+            Service {
+                aliases: alias(&["orders", "EXAMPLE.com:80", "b.internal", "b.internal"]),
+                ..ok("billing")
+            },
+            Service { aliases: alias(&["b.internal"]), ..ok("late") },
+            ok("Not a host"),
+            Service { hop: Hop::Plain, instances: vec!["127.0.0.1:1".to_owned()], ..ok("plain") },
+            Service { hop: Hop::DangerousPlain, ..ok("plain2") },
+            Service { instances: Vec::new(), ..ok("none") },
+        ];
+        let (directory, unusable) = before.with_learnt(learnt);
+        let found: Vec<(String, Vec<String>)> = directory
+            .services
+            .iter()
+            .map(|it| (it.name.clone(), it.hosts.iter().map(ToString::to_string).collect()))
+            .collect();
+        let hosts = |name: &str, hosts: &[&str]| (name.to_owned(), alias(hosts));
+        assert_eq!(
+            found,
+            [
+                hosts("orders", &["orders:80"]),
+                hosts("billing", &["billing:80", "b.internal:80"]),
+                hosts("late", &["late:80"]),
+            ]
+        );
+        assert_eq!(directory.services[0].instances[0].to_string(), "10.0.0.1:8443");
+        let why: Vec<String> = unusable.iter().map(ToString::to_string).collect();
+        assert_eq!(why.len(), 4, "{why:?}");
+        assert!(why[1].contains("in clear text") && why[2].contains("in clear text"), "{why:?}");
+        let many = (0..MOST).map(|number| ok(&format!("s{number}"))).collect();
+        let (directory, unusable) = Directory::default().with_learnt(many);
+        assert_eq!(unusable, [DirectoryError::TooMany]);
+        assert_eq!(directory.services.len(), MOST / 2);
     }
 }

@@ -38,7 +38,13 @@ struct Shared {
 pub(super) async fn serve(listener: UnixListener, service: Arc<Service>, shutdown: Shutdown) {
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     let shared = Shared {
-        routes: Routes { service, shutdown: shutdown.clone(), turns: Some(Turns::new()) },
+        // Most containers have a network namespace of their own; those that share one with us are not told apart.
+        routes: Routes {
+            service,
+            shutdown: shutdown.clone(),
+            turns: Some(Turns::new()),
+            here: false,
+        },
         limits,
         shutdown: shutdown.clone(),
         told: Arc::new(Semaphore::new(TOLD)),

@@ -67,6 +67,8 @@ struct SiteTable {
     secret_file: Option<PathBuf>,
     ca: Option<PathBuf>,
     trust_domain: Option<String>,
+    /// Whether services are called too that the broker knows; for the only site, unless it says no.
+    directory: Option<bool>,
     #[serde(default)]
     services: Vec<ServiceTable>,
 }
@@ -109,7 +111,8 @@ fn parse(text: &str, folder: &Path) -> Result<ForwardOptions, String> {
         format!("line {}: {}", line.matches('\n').count() + 1, error.message())
     })?;
     let transparent = file.transparent.map(transparent).transpose()?;
-    let sites: Result<_, _> = file.sites.into_iter().map(|it| site(it, folder)).collect();
+    let is_alone = file.sites.len() == 1;
+    let sites: Result<_, _> = file.sites.into_iter().map(|it| site(it, folder, is_alone)).collect();
     Ok(ForwardOptions {
         proxy: file.listen,
         routes: file.routes.into_iter().collect(),
@@ -137,7 +140,7 @@ fn transparent(table: TransparentTable) -> Result<Transparent, String> {
     })
 }
 
-fn site(table: SiteTable, folder: &Path) -> Result<Site, String> {
+fn site(table: SiteTable, folder: &Path, is_alone: bool) -> Result<Site, String> {
     let identity = table.identity.map(|path| IdentityFolder(folder.join(path)));
     let said = table.broker.as_deref().map(broker).transpose();
     let at = broker_of(said.map_err(|reason| format!("`broker` {reason}"))?, identity.as_ref());
@@ -169,7 +172,8 @@ fn site(table: SiteTable, folder: &Path) -> Result<Site, String> {
         instances: table.instances,
         plain: table.plain,
     });
-    Ok(Site { asker, identity, services: services.collect() })
+    let learn = table.directory.unwrap_or(is_alone);
+    Ok(Site { asker, identity, services: services.collect(), learn })
 }
 
 #[cfg(test)]
@@ -197,6 +201,7 @@ direct = ["10.0.0.0/8:80"]
 [[sites]]
 broker = "https://a.example:8443"
 identity = "me"
+directory = true
 [[sites.services]]
 name = "orders"
 aliases = ["orders.internal"]
@@ -230,6 +235,9 @@ plain = true
         let link = Link::Https("a.example:8443".to_owned(), me.clone());
         assert_eq!((&first.asker, &first.identity), (&Asker::Link(link), &Some(me)));
         assert_eq!(first.services[0].instances.len(), 2);
+        assert!(first.learn && !second.learn, "among several, only where it is said");
+        let alone = |more: &str| parse(&format!("[[sites]]\n{more}"), Path::new("/")).unwrap();
+        assert!(alone("").sites[0].learn && !alone("directory = false").sites[0].learn);
         let Asker::Secret { secret, ca, .. } = &second.asker else { panic!("{second:?}") };
         assert_eq!(
             (secret.as_path(), ca.as_path()),
