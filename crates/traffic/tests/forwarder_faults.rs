@@ -158,7 +158,7 @@ async fn five_thousand_slow_clients_cost_little_and_are_ended_in_time() {
     const CLIENTS: usize = 5_000;
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit.clone()).unwrap();
+    setrlimit(Resource::Nofile, limit).unwrap();
     assert!(limit.maximum.is_none_or(|most| most > 12_000), "{limit:?}");
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW)));
     let (app, broker) = (App::start().await, Broker::new(&clock));
@@ -302,8 +302,7 @@ async fn addresses_that_are_written_oddly_are_looked_at_as_what_they_are() {
             ..listed(&format!("service-{number}"), &[], Hop::Plain)
         })
         .collect();
-    let mut settings = Settings::default();
-    settings.connect = Duration::from_secs(2);
+    let settings = Settings { connect: Duration::from_secs(2), ..Settings::default() };
     let directory = sealock_traffic::forwarder::Directory::new(listed, &hosts, &hosts).unwrap();
     let door = Door::start(settings, directory, Trust::default(), &broker).await;
     for (number, host) in hosts.iter().enumerate() {

@@ -240,7 +240,7 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&site.0.join("tls.key")), mode(&site.0)), (0o600, 0o700));
         assert_eq!(site.address().as_deref(), Some("host.example:8443"));
-        assert_eq!(Site::all(&sites), [site.clone()]);
+        assert_eq!(Site::all(&sites), std::slice::from_ref(&site));
         assert_eq!(fs::read_dir(&sites).unwrap().count(), 2, "the link and what it leads to");
         site.remove().unwrap();
         assert_eq!(fs::read_dir(&sites).unwrap().count(), 0);

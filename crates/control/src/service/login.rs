@@ -53,6 +53,9 @@ pub(crate) struct Enrolled {
     ca: String,
 }
 
+/// A code for a certificate, and how long it is good.
+type LoginCode = (Zeroizing<String>, Duration);
+
 impl Service {
     /// Begins a login.
     pub(crate) fn login_begin(
@@ -89,7 +92,7 @@ impl Service {
         &self,
         client: &str,
         code: &str,
-    ) -> Result<(Polled, Option<(Zeroizing<String>, Duration)>), ServiceError> {
+    ) -> Result<(Polled, Option<LoginCode>), ServiceError> {
         let polled = self.devices.lock().poll(client, code, self.journal.clock().now());
         let Polled::Approved(approved) = &polled else { return Ok((polled, None)) };
         let made =
