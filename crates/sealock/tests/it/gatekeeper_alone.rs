@@ -443,6 +443,15 @@ fn a_token_of_another_server_is_asked_about_with_our_secret_and_never_one_of_our
         !log.contains("corporate") && !log.contains("p:w") && !log.contains("made-up"),
         "{log}"
     );
+    assert_eq!(world.daemon.stop(), Some(0));
+}
+
+#[test]
+fn another_server_is_named_with_all_that_makes_it_safe() {
+    if skip() {
+        return;
+    }
+    let world = World::start();
     for (arguments, hint) in [
         (
             &[
