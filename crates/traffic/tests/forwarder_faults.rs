@@ -1,7 +1,12 @@
 //! What goes wrong around a Forwarder: brokers that are slow or come and go, thousands of clients that never finish, a
 //! Gatekeeper that is killed in the middle of an answer.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails"
+)]
 
 mod forwarder_support;
 

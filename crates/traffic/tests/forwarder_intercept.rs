@@ -1,7 +1,12 @@
 //! Tunnels that end at the Forwarder, because the owner has named their hosts: what is said in them goes to the service as
 //! a plain call does, and nothing else does.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails"
+)]
 
 mod forwarder_support;
 

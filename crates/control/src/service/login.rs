@@ -54,7 +54,7 @@ pub(crate) struct Enrolled {
 }
 
 /// A code for a certificate, and how long it is good.
-type LoginCode = (Zeroizing<String>, Duration);
+type CodeFor = (Zeroizing<String>, Duration);
 
 impl Service {
     /// Begins a login.
@@ -92,7 +92,7 @@ impl Service {
         &self,
         client: &str,
         code: &str,
-    ) -> Result<(Polled, Option<LoginCode>), ServiceError> {
+    ) -> Result<(Polled, Option<CodeFor>), ServiceError> {
         let polled = self.devices.lock().poll(client, code, self.journal.clock().now());
         let Polled::Approved(approved) = &polled else { return Ok((polled, None)) };
         let made =

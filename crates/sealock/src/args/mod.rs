@@ -146,7 +146,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Workload(WorkloadCommand),
     /// Stand before a service, and let in who may call it
-    Gatekeeper(GatekeeperArgs),
+    Gatekeeper(Box<GatekeeperArgs>),
     /// Take an app's plain calls to services, and send them on with a token
     Forwarder(Box<ForwarderArgs>),
     /// A token for calling a service

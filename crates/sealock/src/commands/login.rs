@@ -202,7 +202,7 @@ fn told(site: &Site, made: &LoginFiles, printer: Printer) -> Result<(), Failure>
         }));
     }
     let left = format_span(made.not_after.since(SystemClock.now()));
-    printer.line(&format!("You are {} for {left}. The files are in {folder}", made.identity))?;
+    printer.line(format!("You are {} for {left}. The files are in {folder}", made.identity))?;
     printer.note(format!(
         "Next:\n  sealock forwarder --listen 127.0.0.1:3128 --identity {folder} --service NAME=HOST:PORT\n  \
          sealock token --identity {folder} --audience SERVICE\n  sealock login --renew"

@@ -66,7 +66,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Summon(arguments) => return Ok(summon(&arguments.arguments)),
         Command::Secret(command) => secrets::run(command, &session()?, printer)?,
         Command::Workload(command) => workload::run(&command, &session()?, printer)?,
-        Command::Gatekeeper(arguments) => gatekeeper::run(arguments, &global, printer)?,
+        Command::Gatekeeper(arguments) => gatekeeper::run(*arguments, &global, printer)?,
         Command::Forwarder(arguments) => forwarder::run(*arguments, &global, printer)?,
         Command::Token(arguments) => token::run(arguments, &session()?, printer)?,
         Command::Client(command) => client::run(command, &session()?, printer)?,
