@@ -15,8 +15,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use forwarder_support::{
-    Authority, Broker, Door, Gate, ISSUER, NOW, directory, exchange, identity, listed, request,
-    until,
+    Authority, Broker, Door, Gate, ISSUER, NOW, directory, exchange, identity, listed, until,
 };
 use sealock_core::policy::PolicySet;
 use sealock_core::{ManualClock, Timestamp};
@@ -231,8 +230,9 @@ async fn a_client_is_told_why_in_its_own_words() {
     assert_eq!(said["code"], "UNAVAILABLE", "{said}");
     assert!(said["details"].as_str().unwrap().starts_with("stale: "), "{said}");
     // The same over HTTP/1.1 is a problem as ever.
-    let text = request("POST", "/v1/Say", "content-type: application/grpc\r\n", "");
-    let answer = exchange(scene.gate.address, &text).await;
+    let text = "POST /v1/Say HTTP/1.1\r\nhost: orders\r\nconnection: close\r\n\
+                content-type: application/grpc\r\ncontent-length: 0\r\n\r\n";
+    let answer = exchange(scene.gate.address, text).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
 }
 
