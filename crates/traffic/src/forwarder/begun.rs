@@ -1,11 +1,10 @@
 //! What a connection begins with, read before it is decided what it is, and then given on with the rest.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use bytes::BytesMut;
+use sealock_net::proxy::Rewound;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 /// No method is longer.
@@ -32,6 +31,11 @@ pub(super) struct Begun {
 impl Begun {
     pub(super) fn new(stream: TcpStream) -> Self {
         Self { stream, first: BytesMut::new() }
+    }
+
+    /// The connection, with what was read.
+    pub(super) fn whole(self) -> Rewound<TcpStream> {
+        Rewound::new(self.first, self.stream)
     }
 
     /// Reads until it is clear what it is. Whoever gives up has lost nothing.
@@ -62,55 +66,6 @@ pub(super) fn kind(bytes: &[u8]) -> Option<Kind> {
             }
         }
         Some(_) => Some(Kind::Other),
-    }
-}
-
-impl AsyncRead for Begun {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.first.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
-        }
-        let count = self.first.len().min(buffer.remaining());
-        buffer.put_slice(self.first.get(..count).unwrap_or_default());
-        self.first.advance(count);
-        if self.first.is_empty() {
-            self.first = BytesMut::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Begun {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use sealock_net::Shutdown;
-use sealock_net::proxy::{Cut, keep_alive};
+use sealock_net::proxy::{Cut, Rewound, keep_alive};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -85,9 +85,11 @@ impl Forwarder {
                 let door = Door::Taken(Taken::new(to));
                 let (port, cut) = (to.port(), Cut::default());
                 let connection = Connection { peer, door, port, cut, shutdown };
-                self.talk(begun, connection, Spoken::Either).await;
+                self.talk(begun.whole(), connection, Spoken::Either).await;
             }
-            Ok(Ok(Kind::Other)) | Err(_) if may => self.direct(begun, peer, to, shutdown).await,
+            Ok(Ok(Kind::Other)) | Err(_) if may => {
+                self.direct(begun.whole(), peer, to, shutdown).await
+            }
             Ok(Ok(Kind::Other)) => {
                 self.metrics.closed();
                 tracing::warn!(%peer, dialled = %to, "closed: it is not HTTP, and this address is not among those that are passed on to");
@@ -101,7 +103,7 @@ impl Forwarder {
     /// On to the address that was dialled, as it is.
     async fn direct(
         self: &Arc<Self>,
-        mut begun: Begun,
+        mut begun: Rewound<TcpStream>,
         peer: SocketAddr,
         to: SocketAddr,
         shutdown: Shutdown,
