@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a panic is how a test fails"
 )]
 
@@ -64,6 +65,33 @@ async fn a_request_with_two_readings_is_refused_with_all_that_follows() {
     }
     assert_eq!(scene.app.calls(), 0, "{:?}", scene.app.seen.lock());
     assert_eq!(scene.status("/v1/a", "shop").await, 200);
+}
+
+#[tokio::test]
+async fn what_means_nothing_is_told_as_any_refusal_and_stands_in_the_log() {
+    let mut scene = Scene::start().await;
+    let long = "x".repeat(200 * 1024);
+    for (sent, code, word) in [
+        (
+            "GET /v1/a HTTP/1.1\r\nhost: orders\r\nhost: billing\r\n\r\n".to_owned(),
+            400,
+            "bad_request",
+        ),
+        (format!("GET /v1/a HTTP/1.1\r\nhost: orders\r\nx: {long}\r\n\r\n"), 431, "head_too_large"),
+    ] {
+        let answer = scene.exchange(sent.as_bytes()).await;
+        assert_eq!(status(&answer), code, "{answer}");
+        assert_eq!(header(&answer, "content-type"), Some("application/problem+json"));
+        let told = problem(&answer);
+        assert_eq!((&told["status"], &told["code"]), (&code.into(), &word.into()), "{answer}");
+        let line = soon(scene.lines.recv()).await.unwrap();
+        assert_eq!((line.status, line.code), (code, Some(word)));
+        assert_eq!(told["request_id"], line.ids.request());
+        assert_eq!(header(&answer, "x-request-id"), Some(line.ids.request()));
+        assert!(line.call.is_none() && line.caller.is_none());
+    }
+    let figures = scene.gatekeeper.figures();
+    assert_eq!((figures.requests, figures.malformed, figures.running), (2, 2, 0));
 }
 
 #[tokio::test]

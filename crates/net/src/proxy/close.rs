@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::Response;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -22,28 +24,33 @@ pub(super) async fn orderly<I: AsyncRead + AsyncWrite + Unpin>(mut io: I) {
     let _ = timeout(LINGER, closing).await;
 }
 
-/// A last answer, and then [`orderly`]. `status` is code and reason, `message` goes into JSON as it is.
-pub(super) async fn with_answer<I>(mut io: I, status: &str, message: &str)
+/// A last answer, and then [`orderly`].
+pub(super) async fn with_answer<I>(mut io: I, answer: Response<Bytes>)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    let answer = answer(status, message);
-    let written = timeout(LINGER, async {
-        io.write_all(answer.as_bytes()).await?;
+    let bytes = written(&answer);
+    let sending = timeout(LINGER, async {
+        io.write_all(&bytes).await?;
         io.flush().await
     });
-    if matches!(written.await, Ok(io::Result::Ok(()))) {
+    if matches!(sending.await, Ok(io::Result::Ok(()))) {
         orderly(io).await;
     }
 }
 
-/// Docker's clients print the message.
-fn answer(status: &str, message: &str) -> String {
-    debug_assert!(!message.contains(['"', '\\']), "it would need escapes");
-    let body = format!("{{\"message\":\"{message}\"}}\n");
-    format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         connection: close\r\n\r\n{body}",
-        body.len()
-    )
+fn written(answer: &Response<Bytes>) -> Vec<u8> {
+    let (status, body) = (answer.status(), answer.body());
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
+    for (name, value) in answer.headers() {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    let end = format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    bytes.extend_from_slice(end.as_bytes());
+    bytes.extend_from_slice(body);
+    bytes
 }

@@ -7,6 +7,7 @@
 //!
 //! An attacker controls every byte.
 
+use hyper::http::StatusCode;
 use thiserror::Error;
 
 /// Trailer fields are dropped, but have to be read over.
@@ -83,11 +84,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The status line's code and reason.
-    pub(super) const fn status(self) -> &'static str {
+    /// The status of the answer.
+    pub const fn status(self) -> StatusCode {
         match self {
-            Self::HeadTooLarge | Self::TooManyHeaders => "431 Request Header Fields Too Large",
-            _ => "400 Bad Request",
+            Self::HeadTooLarge | Self::TooManyHeaders => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
+            _ => StatusCode::BAD_REQUEST,
         }
     }
 }

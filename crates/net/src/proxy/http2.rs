@@ -32,16 +32,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use hyper::Request;
 use hyper::body::Body;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
+use hyper::{Request, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub(super) use request::TakesTrailers;
-use request::{as_http1, refused};
+use request::as_http1;
 use tasks::{Reply, Tasks};
 
 use super::rewound::Rewound;
@@ -145,16 +145,12 @@ where
                 request.extensions_mut().insert(stream.cut().clone());
                 Ok(handler(request))
             }
-            Err(refusal) => {
-                tracing::debug!(%refusal, "request refused");
-                Err(refusal)
-            }
+            Err(refusal) => Err(terms.refused.tell(refusal, Version::HTTP_2)),
         };
         async move {
             let response = match answer {
                 Ok(answer) => answer.await,
-                Err(refusal) => {
-                    let response = refused(refusal);
+                Err(response) => {
                     return Ok::<_, Infallible>(response.map(|text| Reply::of_ours(text, &stream)));
                 }
             };

@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::guard::{Guard, Left};
 use super::headers::says_close;
+use super::refused::{Refused, in_dockers_words};
 use super::turn::{Answering, Turn};
 use super::{Cut, Tunnel, close, streaming, tunnel};
 use crate::{Incoming, Limits, Shutdown};
@@ -66,6 +67,8 @@ pub struct Terms {
     pub may_tunnel: fn(&Request<Incoming>) -> bool,
     /// Whether the handler gets to see a CONNECT; otherwise it is refused as malformed.
     pub connect: bool,
+    /// What is told of a request that the handler does not get to see, for it means nothing.
+    pub refused: Refused,
 }
 
 impl Default for Terms {
@@ -77,6 +80,7 @@ impl Default for Terms {
             cut: Cut::never(),
             may_tunnel: |request| request.headers().contains_key(UPGRADE),
             connect: false,
+            refused: Refused::default(),
         }
     }
 }
@@ -208,11 +212,12 @@ where
             return Some((left, taken));
         }
         tracing::error!("a handler begins a tunnel before it has read the request");
-        let status = "500 Internal Server Error";
-        close::with_answer(left.io, status, "the request was not read").await;
+        let message = "the request was not read";
+        let answer = in_dockers_words(StatusCode::INTERNAL_SERVER_ERROR, message);
+        close::with_answer(left.io, answer).await;
     } else if let Some(refusal) = left.refusal {
-        tracing::debug!(%refusal, "request refused");
-        close::with_answer(left.io, refusal.status(), &refusal.to_string()).await;
+        let answer = terms.refused.tell(refusal, Version::HTTP_11);
+        close::with_answer(left.io, answer).await;
     } else if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
         // A client that has a part of an answer must not take it for the whole.

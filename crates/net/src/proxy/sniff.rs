@@ -3,12 +3,14 @@
 use std::io;
 use std::time::Duration;
 
+use hyper::http::StatusCode;
 use rustix::net::sockopt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::close;
+use super::refused::in_dockers_words;
 
 /// The first byte of a TLS handshake record.
 const HANDSHAKE: u8 = 0x16;
@@ -40,7 +42,7 @@ pub async fn sniff(mut stream: TcpStream, deadline: Duration, message: &str) -> 
     match timeout(deadline, stream.peek(&mut first)).await {
         Ok(Ok(1)) if first == [HANDSHAKE] => Some(stream),
         Ok(Ok(1)) => {
-            close::with_answer(stream, "400 Bad Request", message).await;
+            close::with_answer(stream, in_dockers_words(StatusCode::BAD_REQUEST, message)).await;
             None
         }
         // Silent, gone, or broken.

@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hyper::header::UPGRADE;
+use hyper::header::{HeaderMap, UPGRADE};
 use hyper::{Method, Request};
-use sealock_net::proxy::{self, Cut, Terms, keep_alive};
+use sealock_net::proxy::{self, Cut, Refused, Terms, keep_alive};
 use sealock_net::{Incoming, Shutdown, accept_loop};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,8 @@ use tokio_io_timeout::TimeoutStream;
 use super::address::Own;
 use super::handle::{Connection, Door};
 use super::{Forwarder, LOOK_EVERY};
+use crate::http::ids::Ids;
+use crate::http::problem::Problem;
 
 /// What a listener is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +119,11 @@ impl Forwarder {
         bounded.set_write_timeout(Some(limits.write));
         let connect = matches!(connection.door, Door::Proxy);
         let (cut, shutdown) = (connection.cut.clone(), connection.shutdown.clone());
-        let terms = Terms { limits, shutdown, cut, may_tunnel, connect };
+        let refused = Refused::by(|refusal, _| {
+            let ids = Ids::of(&HeaderMap::new());
+            Problem::from(refusal).answer(ids.as_ref(), "")
+        });
+        let terms = Terms { limits, shutdown, cut, may_tunnel, connect, refused };
         let (stream, answer) = (Box::pin(bounded), |request| self.answer(&connection, request));
         match spoken {
             Spoken::Http1 => Box::pin(proxy::serve(stream, terms, answer)).await,

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode, Uri, Version};
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use sealock_core::Identity;
 use sealock_core::policy::Decision;
 use sealock_net::Incoming;
-use sealock_net::proxy::{Answer, Cut, Upstream};
+use sealock_net::proxy::{Answer, Cut, Refusal as Meaningless, Upstream};
 
 use super::answer::{Body, Served};
 use super::call::{Call, Protocol};
@@ -116,12 +117,30 @@ impl Gatekeeper {
         Answer::Response(answer.map(Body::own))
     }
 
-    fn begin(&self, connection: &Connection, ids: &Ids, cut: &Cut, version: Version) -> Served {
-        let access = Access {
+    /// The answer to a request that means nothing, so that nobody has looked at what is asked.
+    pub(super) fn refuse(
+        &self,
+        refusal: Meaningless,
+        version: Version,
+        peer: SocketAddr,
+    ) -> Response<Bytes> {
+        self.metrics.request();
+        let problem = Problem::from(refusal);
+        self.metrics.refused(problem.status, problem.code);
+        let ids = Ids::of(&HeaderMap::new());
+        if let Some(ids) = &ids {
+            let (status, code) = (problem.status.as_u16(), Some(problem.code));
+            self.report.access(&Access { status, code, ..self.access(ids, peer, version) });
+        }
+        problem.answer(ids.as_ref(), &self.audience)
+    }
+
+    fn access(&self, ids: &Ids, peer: SocketAddr, version: Version) -> Access {
+        Access {
             time: self.clock.now(),
             took: Duration::ZERO,
             ids: ids.clone(),
-            peer: connection.peer,
+            peer,
             caller: None,
             call: None,
             version,
@@ -130,7 +149,11 @@ impl Gatekeeper {
             sent: 0,
             cut: false,
             epoch: None,
-        };
+        }
+    }
+
+    fn begin(&self, connection: &Connection, ids: &Ids, cut: &Cut, version: Version) -> Served {
+        let access = self.access(ids, connection.peer, version);
         let (cut, report) = (cut.clone(), Arc::clone(&self.report));
         Served { access, began: Instant::now(), cut, report, slot: None, quiet: None }
     }

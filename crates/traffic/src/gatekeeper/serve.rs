@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use sealock_net::proxy::{self, Terms, Upstream, keep_alive, sniff};
+use sealock_net::proxy::{self, Refused, Terms, Upstream, keep_alive, sniff};
 use sealock_net::tls::{LiveServer, speaks_http2};
 use sealock_net::{Shutdown, accept_loop};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -67,7 +67,7 @@ impl Gatekeeper {
     }
 
     async fn connection(
-        &self,
+        self: &Arc<Self>,
         stream: TcpStream,
         mut connection: Connection,
         tls: Option<Arc<LiveServer>>,
@@ -99,7 +99,7 @@ impl Gatekeeper {
     }
 
     async fn requests<I>(
-        &self,
+        self: &Arc<Self>,
         stream: I,
         connection: Connection,
         shutdown: Shutdown,
@@ -112,7 +112,10 @@ impl Gatekeeper {
         let mut bounded = TimeoutStream::new(stream);
         bounded.set_write_timeout(Some(limits.write));
         let cut = connection.cut.clone();
-        let terms = Terms { limits, shutdown, cut, ..Terms::default() };
+        let (gatekeeper, peer) = (Arc::clone(self), connection.peer);
+        let refused =
+            Refused::by(move |refusal, version| gatekeeper.refuse(refusal, version, peer));
+        let terms = Terms { limits, shutdown, cut, refused, ..Terms::default() };
         let (stream, answer) = (Box::pin(bounded), |request| self.answer(&connection, request));
         // In boxes, for each is as large as the largest.
         match speaks {

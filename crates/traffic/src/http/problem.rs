@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
+use sealock_net::proxy::Refusal as Meaningless;
 use serde::Serialize;
 
 use super::bearer::BearerFault;
@@ -124,6 +125,17 @@ struct Body<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+}
+
+/// What the engine refuses before anybody has looked at what is asked.
+impl From<Meaningless> for Problem {
+    fn from(refusal: Meaningless) -> Self {
+        let code = match refusal.status() {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "head_too_large",
+            _ => "bad_request",
+        };
+        Self::new(refusal.status(), code, refusal.to_string())
+    }
 }
 
 impl From<PathFault> for Problem {

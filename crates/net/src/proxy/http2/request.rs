@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::http::StatusCode;
@@ -119,17 +119,6 @@ fn cookies(headers: &HeaderMap) -> Option<HeaderValue> {
         return None;
     }
     HeaderValue::from_bytes(&pieces.join(&b"; "[..])).ok()
-}
-
-/// What the client of a refused request is told.
-pub(super) fn refused(refusal: Refusal) -> Response<Bytes> {
-    let code = refusal.status().split(' ').next().unwrap_or_default();
-    let status = StatusCode::from_bytes(code.as_bytes()).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut response = Response::new(format!("{{\"message\":\"{refusal}\"}}\n").into());
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
-    response
 }
 
 /// A fault of ours.
