@@ -79,6 +79,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sealock-core",
             "sealock-store",
             "sealock-net",
+            "sealock-traffic",
             "sealock-engine",
             "sealock-transfer",
             "sealock-authority",

@@ -1,6 +1,7 @@
 //! Tokens, and calls through a Gatekeeper that checks them: beside nginx before the same app, which checks nothing, and
 //! beside others that check.
 
+mod check;
 mod idle;
 mod load;
 mod peers;
@@ -22,6 +23,7 @@ const CALLERS: usize = 1000;
 const ADDED: Duration = Duration::from_micros(150);
 
 pub(crate) fn run(settings: &Settings, table: &mut Table) -> Result<()> {
+    check::run(if settings.quick { 50 } else { CALLERS }, table)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let callers = if settings.quick { 50 } else { CALLERS };

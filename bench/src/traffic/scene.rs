@@ -308,7 +308,7 @@ impl Scene {
 }
 
 /// A rule for each caller; all may have tokens.
-fn rules(callers: usize) -> String {
+pub(super) fn rules(callers: usize) -> String {
     let mut rules = String::from(
         "permit (principal, action in [Sealock::Action::\"Token::Issue\", Sealock::Action::\"Token::Introspect\"], resource == Sealock::Service::\"orders\");\n",
     );

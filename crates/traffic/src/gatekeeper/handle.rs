@@ -174,7 +174,8 @@ impl Gatekeeper {
         let mut state = self.current(&call.path)?;
         loop {
             served.access.epoch = Some(state.known.policy.epoch());
-            let caller = self.authenticate(&state, connection, &head.headers, told)?;
+            let caller =
+                self.authenticate(&state, connection.certificate.as_ref(), &head.headers, told)?;
             let who = &caller.claims.subject;
             let before = served.access.caller.replace(Arc::clone(&caller.claims));
             // Once for each request, denied ones included.
@@ -201,6 +202,23 @@ impl Gatekeeper {
         }
     }
 
+    /// What would be said of a call without a body that came in clear text: who it would be let in as, or the status that
+    /// it would be refused with. Nothing of it runs or is reported. For measuring what a check costs.
+    pub fn judge(&self, head: &Parts) -> Result<Identity, StatusCode> {
+        let judged = || -> Result<Identity, Problem> {
+            let call = Read::of(head, true)?.call;
+            let state = self.current(&call.path)?;
+            let caller = self.authenticate(&state, None, &head.headers, None)?;
+            let who = &caller.claims.subject;
+            if state.decide(who, &call, Some(&self.metrics)).permits() {
+                Ok(who.clone())
+            } else {
+                Err(Problem::denied(String::new()))
+            }
+        };
+        judged().map_err(|problem| problem.status)
+    }
+
     /// What is known, if that is enough to let anybody in there.
     fn current(&self, path: &str) -> Result<Arc<State>, Problem> {
         let none = |code, detail| Problem::unavailable(code, detail, TRY_AGAIN);
@@ -220,7 +238,7 @@ impl Gatekeeper {
     fn authenticate(
         &self,
         state: &State,
-        connection: &Connection,
+        certificate: Option<&[u8; 32]>,
         headers: &HeaderMap,
         told: Option<&Result<Arc<Caller>, Problem>>,
     ) -> Result<Arc<Caller>, Problem> {
@@ -228,12 +246,12 @@ impl Gatekeeper {
             Some(told) => {
                 let caller = told.clone()?;
                 let binding = caller.claims.binding;
-                if binding.is_some() && binding != connection.certificate {
+                if binding.is_some() && binding.as_ref() != certificate {
                     return Err(Refusal::CertificateRequired.into());
                 }
                 caller
             }
-            None => self.verified(state, connection, headers)?,
+            None => self.verified(state, certificate, headers)?,
         };
         // To policy an identity is its name alone.
         if caller.claims.subject.trust_domain() != self.settings.service.trust_domain() {
@@ -264,7 +282,7 @@ impl Gatekeeper {
     fn verified(
         &self,
         state: &State,
-        connection: &Connection,
+        certificate: Option<&[u8; 32]>,
         headers: &HeaderMap,
     ) -> Result<Arc<Caller>, Problem> {
         let token = bearer::token(headers)?;
@@ -274,7 +292,7 @@ impl Gatekeeper {
             now: self.now(),
             skew: self.settings.skew.as_secs(),
             longest: LONGEST.as_secs(),
-            certificate: connection.certificate.as_ref(),
+            certificate,
         };
         state.verify(token, &expected, &self.metrics).map_err(|refusal| {
             if refusal.is_unknown_key() {
