@@ -3,6 +3,7 @@
 //! It has no state. Tokens come from brokers: by attestation where the host gives a socket, by certificate, or by a
 //! client's secret. Each site has its broker, its roots and its services; what belongs to one is not shown to another.
 
+mod figures;
 mod learn;
 mod options;
 mod site;
@@ -22,8 +23,9 @@ use tokio::task::JoinSet;
 
 use crate::daemon::blocking;
 use crate::error::{ErrorCode, ServiceError};
-use crate::guard::{AccessLog, drained};
+use crate::guard::{AccessLog, drained, observe};
 use crate::state::write_atomically;
+pub use figures::ForwardMetrics;
 pub use options::{
     Asker, Exempt, ForwardOptions, IdentityFolder, Intercept, Link, ServiceAt, Site, Transparent,
 };
@@ -46,7 +48,11 @@ pub struct Forwarding {
     pub routes: Vec<(SocketAddr, String)>,
     /// Where the kernel brings connections.
     pub transparent: Vec<SocketAddr>,
+    /// Where its figures are shown.
+    pub metrics: Option<SocketAddr>,
     shutdown: Shutdown,
+    /// Given when nothing more is shown.
+    unseen: Shutdown,
     tasks: JoinSet<()>,
 }
 
@@ -64,6 +70,10 @@ impl Report for Log {
 /// An address is taken, a certificate cannot be read, a service cannot be called so, or rules cannot be set.
 pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError> {
     let listeners = listeners(&options).await?;
+    let shown_at = match options.metrics {
+        Some(address) => Some(bound(address).await?),
+        None => None,
+    };
     // What is wrong with it is said now, and not when a broker has answered; that is waited for.
     let checked: Vec<_> =
         (0..options.sites.len()).map(|n| TrustDomain::for_host(&format!("checked{n}"))).collect();
@@ -99,10 +109,15 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
         proxy: None,
         routes: Vec::new(),
         transparent: Vec::new(),
+        metrics: None,
         shutdown: shutdown.clone(),
+        unseen: Shutdown::default(),
         tasks: JoinSet::new(),
     };
     forwarding.listen(&forwarder, listeners)?;
+    if let Some(listener) = shown_at {
+        forwarding.show(&forwarder, listener)?;
+    }
     if let Some(file) = options.intercept.authority.clone() {
         let written = write_authority(&forwarder, file.clone()).await?;
         let work = keep_authority(Arc::clone(&forwarder), file, written, shutdown.clone());
@@ -274,6 +289,26 @@ impl Forwarding {
         Ok(())
     }
 
+    /// Shows what those may see who watch it, until nothing runs any more.
+    fn show(
+        &mut self,
+        forwarder: &Arc<Forwarder>,
+        listener: TcpListener,
+    ) -> Result<(), ServiceError> {
+        let address = listener.local_addr();
+        self.metrics = Some(address.map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?);
+        let (metrics, watched) = (ForwardMetrics::new(), Arc::clone(forwarder));
+        let shutdown = self.shutdown.clone();
+        let shown = observe::Shown {
+            figures: Box::new(move || metrics.text(&watched.figures())),
+            unready: Box::new(move || shutdown.is_triggered().then_some("draining")),
+            keys: None,
+        };
+        // Not one of the tasks that the end waits for: it shows that, too.
+        tokio::spawn(observe::serve(listener, Arc::new(shown), self.unseen.clone()));
+        Ok(())
+    }
+
     /// Makes [`Forwarding::run`] end.
     pub fn shutdown(&self) -> Shutdown {
         self.shutdown.clone()
@@ -284,6 +319,8 @@ impl Forwarding {
     /// # Errors
     /// Signals cannot be received.
     pub async fn run(self) -> Result<(), ServiceError> {
-        drained(self.shutdown, self.tasks).await
+        let ended = drained(self.shutdown, self.tasks).await;
+        self.unseen.trigger();
+        ended
     }
 }

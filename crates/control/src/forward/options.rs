@@ -121,4 +121,6 @@ pub struct ForwardOptions {
     pub intercept: Intercept,
     /// Whether each call is written to stdout, as a line of JSON.
     pub access_log: bool,
+    /// Where figures are shown.
+    pub metrics: Option<SocketAddr>,
 }

@@ -298,6 +298,9 @@ pub(crate) struct ForwarderArgs {
     /// Do not write a line of JSON for each call
     #[arg(long)]
     pub(crate) no_access_log: bool,
+    /// Show figures (/metrics), /live and /ready here; a port alone is one of 127.0.0.1
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = super::guard::loopback)]
+    pub(crate) metrics: Option<SocketAddr>,
     /// Call nobody but those that are named here: do not ask brokers which services there are
     #[arg(long)]
     pub(crate) no_directory: bool,

@@ -48,6 +48,9 @@ pub(crate) fn run(
         for (address, service) in &forwarding.routes {
             printer.note(format!("{service} at http://{address}"));
         }
+        if let Some(address) = forwarding.metrics {
+            printer.note(format!("figures are at http://{address}/metrics"));
+        }
         for address in &forwarding.transparent {
             printer.note(format!("Connections are taken at {address}"));
         }
@@ -81,9 +84,11 @@ fn options(arguments: ForwarderArgs, global: &Global) -> Result<ForwardOptions, 
         intercept_ca_out,
         no_access_log,
         no_directory,
+        metrics,
         ..
     } = &arguments;
     options.proxy = listen.or(options.proxy);
+    options.metrics = metrics.or(options.metrics);
     options.routes.extend(route.iter().cloned());
     options.pass.extend(pass.iter().cloned());
     options.connect.extend(connect.iter().cloned());

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
 use sealock_control::config::KEYS;
+use sealock_control::forward::ForwardMetrics;
 use sealock_control::guard::GuardMetrics;
 use sealock_control::metrics::Metrics;
 use sealock_core::policy::PolicySet;
@@ -67,6 +68,11 @@ fn metrics() -> String {
          | metric | kind | what |\n|---|---|---|\n",
     );
     rows(&mut text, GuardMetrics::described());
+    text.push_str(
+        "\n## A Forwarder's\n\nThe same text at `/metrics` of `sealock forwarder --metrics`, where `/live` and `/ready` are too.\n\n\
+         | metric | kind | what |\n|---|---|---|\n",
+    );
+    rows(&mut text, ForwardMetrics::described());
     text
 }
 

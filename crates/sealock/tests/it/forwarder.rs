@@ -76,7 +76,9 @@ fn curl_calls_through_a_forwarder_and_the_broker_may_be_away() {
     permit(&home, &rules(&service.name));
     let port = api(&home).rsplit_once(':').unwrap().1.to_owned();
     let (shop, broker) = (identity(&home, "shop"), format!("https://localhost:{port}"));
-    let forwarder = Forwarder::start(&home, &service, &["--identity", &shop, "--broker", &broker]);
+    let metrics = free();
+    let more = ["--identity", &shop, "--broker", &broker, "--metrics", &metrics.to_string()];
+    let forwarder = Forwarder::start(&home, &service, &more);
     let url = |path: &str| format!("http://{}{path}", service.name);
     let seen = until("the Gatekeeper to know", PATIENCE, || {
         let (status, body) = forwarder.through(&url("/v1/a?q=1"));
@@ -97,6 +99,16 @@ fn curl_calls_through_a_forwarder_and_the_broker_may_be_away() {
     ] {
         let (status, body) = forwarder.through(target);
         assert!([403, 502].contains(&status), "{target}: {status} {body}");
+    }
+    let shown = |path: &str| call(&[&format!("http://127.0.0.1:{metrics}{path}")]);
+    assert_eq!((shown("/live").0, shown("/ready").0, shown("/").0), (200, 200, 404));
+    let figures = shown("/metrics").1;
+    for figure in [
+        "sealock_forwarder_requests_total{outcome=\"denied\"} 3",
+        "sealock_forwarder_token_fetches_total{outcome=\"came\"} 1",
+        "sealock_forwarder_running 0",
+    ] {
+        assert!(figures.lines().any(|line| line == figure), "{figure} is not in\n{figures}");
     }
     // The token is bound to the certificate of ours: taken from the wire it is worth nothing.
     let stolen =

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{ATTEMPTS, Broker, BrokerError};
+use super::revocation::Together;
+use super::{ATTEMPTS, Broker, BrokerError, Revoked};
 use crate::token::{KeySet, PublicKey};
 
 /// Where nothing else is said, an old secret is good for so long after a rotation.
@@ -310,18 +311,17 @@ impl Broker {
     /// # Errors
     /// There is no such client, or what the journal says.
     pub fn client_remove(&self, name: &ClientName, actor: &Actor) -> Result<(), BrokerError> {
-        if self.client(name)?.is_none() {
-            return Err(BrokerError::NoClient(name.clone()));
+        let gone = Together {
+            condition: Condition::Present(place(name).into_bytes()),
+            operation: Operation::delete(place(name)),
+            fact: Fact::ClientRemoved { client: name.to_string() },
+        };
+        // No token that is on its way now can be younger than what is revoked.
+        let _alone = self.removing.write();
+        match self.revoke_with(&Revoked::Client(name.clone()), Some(&gone), actor)? {
+            Some(_) => Ok(()),
+            None => Err(BrokerError::NoClient(name.clone())),
         }
-        // First: were it the other way round, a token could be issued in between.
-        let transaction = Transaction::new()
-            .when(Condition::Present(place(name).into_bytes()))
-            .with(Operation::delete(place(name)));
-        let fact = Fact::ClientRemoved { client: name.to_string() };
-        if self.commit(Change::new(transaction, actor.event(self.now(), fact)))?.is_some() {
-            return Err(BrokerError::NoClient(name.clone()));
-        }
-        self.revoke(&super::Revoked::Client(name.clone()), actor).map(|_| ())
     }
 }
 

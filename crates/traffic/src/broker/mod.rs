@@ -131,6 +131,8 @@ pub struct Broker {
     signers: RwLock<Arc<Signers>>,
     /// Held by who changes keys.
     changing: Mutex<()>,
+    /// Shared by those who issue to a client; held alone by who removes one.
+    removing: RwLock<()>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -156,6 +158,7 @@ impl Broker {
             settings,
             signers: RwLock::new(Arc::new(signers)),
             changing: Mutex::new(()),
+            removing: RwLock::new(()),
         };
         if broker.signers().is_empty() {
             broker.make_key(Duration::ZERO, &Actor::daemon("start"))?;
@@ -187,6 +190,8 @@ impl Broker {
     /// # Errors
     /// What the journal says; then nobody has the token.
     pub fn issue(&self, order: &Order, actor: &Actor) -> Result<Issued, BrokerError> {
+        // From before the time is taken until the token is on record.
+        let _there = order.client.is_some().then(|| self.removing.read());
         let now = self.now();
         let signers = self.signers();
         let signer = signers.current(now).ok_or(BrokerError::NoKey)?;

@@ -85,6 +85,14 @@ impl Revocation {
     }
 }
 
+/// What is done in one commit with a revocation.
+pub(super) struct Together {
+    /// Without this, neither.
+    pub(super) condition: Condition,
+    pub(super) operation: Operation,
+    pub(super) fact: Fact,
+}
+
 /// An entry with its signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logged {
@@ -128,6 +136,16 @@ impl Broker {
     /// # Errors
     /// What the journal says.
     pub fn revoke(&self, what: &Revoked, actor: &Actor) -> Result<Revocation, BrokerError> {
+        self.revoke_with(what, None, actor)?.ok_or(BrokerError::Busy)
+    }
+
+    /// Revokes in one commit with something else. None, and nothing is done, if that cannot be done.
+    pub(super) fn revoke_with(
+        &self,
+        what: &Revoked,
+        more: Option<&Together>,
+        actor: &Actor,
+    ) -> Result<Option<Revocation>, BrokerError> {
         for _ in 0..ATTEMPTS {
             let found = self.store().get(LAST.as_bytes())?;
             let unchanged = match &found {
@@ -149,8 +167,19 @@ impl Broker {
                 subject: what.subject(),
                 issued_until: Timestamp::from_secs(now.as_secs()).to_rfc3339(),
             };
-            if self.commit(Change::new(transaction, actor.event(now, fact)))?.is_none() {
-                return Ok(revocation);
+            let mut change = Change::new(transaction, actor.event(now, fact));
+            if let Some(Together { condition, operation, fact }) = more {
+                let with = change.transaction.when(condition.clone()).with(operation.clone());
+                change.transaction = with;
+                change.events.insert(0, actor.event(now, fact.clone()));
+            }
+            match (self.commit(change)?, more) {
+                (None, _) => return Ok(Some(revocation)),
+                (Some(conflict), Some(more)) if conflict.condition == more.condition => {
+                    return Ok(None);
+                }
+                // Another revocation came in between.
+                (Some(_), _) => {}
             }
         }
         Err(BrokerError::Busy)

@@ -250,6 +250,45 @@ fn a_removed_client_has_neither_secret_nor_tokens() {
 }
 
 #[test]
+fn a_client_goes_in_one_commit_with_its_tokens() {
+    let scratch = Scratch::new();
+    let version =
+        |key: &str| scratch.broker.store().get(key.as_bytes()).unwrap().map(|entry| entry.version);
+    scratch.broker.client_add(&name("shop"), &service("shop"), &actor()).unwrap();
+    let added = version("traffic/client/shop").unwrap();
+    scratch.broker.client_remove(&name("shop"), &actor()).unwrap();
+    assert_eq!(version("traffic/client/shop"), None);
+    assert_eq!(version("traffic/revocations"), Some(added + 1));
+}
+
+#[test]
+fn no_token_of_a_removed_client_is_younger_than_its_end() {
+    for _ in 0..20 {
+        let scratch = Scratch::new();
+        let broker = &scratch.broker;
+        broker.client_add(&name("shop"), &service("shop"), &actor()).unwrap();
+        let with = Order { client: Some(name("shop")), ..order("shop", "orders") };
+        let tokens = std::thread::scope(|scope| {
+            let clients = [0; 3].map(|_| {
+                scope.spawn(|| {
+                    let mut tokens = Vec::new();
+                    while let Ok(token) = broker.issue(&with, &actor()) {
+                        tokens.push(token);
+                        scratch.clock.advance(Duration::from_secs(1));
+                    }
+                    tokens
+                })
+            });
+            broker.client_remove(&name("shop"), &actor()).unwrap();
+            clients.map(|client| client.join().unwrap())
+        });
+        for token in tokens.iter().flatten() {
+            assert!(broker.introspect(&token.token).unwrap().is_none());
+        }
+    }
+}
+
+#[test]
 fn each_kind_of_revocation_is_about_its_tokens_and_not_about_later_ones() {
     let scratch = Scratch::new();
     let broker = &scratch.broker;

@@ -23,6 +23,7 @@ const LONGEST: u64 = 1 << 20;
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
     #[serde(default = "yes")]
     access_log: bool,
     #[serde(default)]
@@ -125,6 +126,7 @@ fn parse(text: &str, folder: &Path) -> Result<ForwardOptions, String> {
             authority: file.intercept.ca_out.map(|path| folder.join(path)),
         },
         access_log: file.access_log,
+        metrics: file.metrics,
     })
 }
 
@@ -184,6 +186,7 @@ mod tests {
 
     const WHOLE: &str = r#"
 listen = "127.0.0.1:3128"
+metrics = "127.0.0.1:9100"
 access_log = false
 pass = ["static.example"]
 connect = ["example.com:443"]
@@ -224,6 +227,7 @@ plain = true
     fn all_that_can_be_said() {
         let options = parse(WHOLE, Path::new("/etc/sealock")).unwrap();
         assert_eq!(options.proxy, Some("127.0.0.1:3128".parse().unwrap()));
+        assert_eq!(options.metrics, Some("127.0.0.1:9100".parse().unwrap()));
         assert_eq!(options.routes, [("127.0.0.1:5000".parse().unwrap(), "orders".to_owned())]);
         assert!(!options.access_log);
         assert_eq!(options.intercept.authority.as_deref(), Some(Path::new("/etc/sealock/ca.pem")));
