@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The limits of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once; more wait in the kernel's queue.
+    /// Connections at once; more wait, and a stranger goes for them where there is one ([`Places`](crate::Places)).
     pub connections: usize,
     /// For the TLS handshake.
     pub handshake: Duration,

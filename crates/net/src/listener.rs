@@ -3,14 +3,12 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::{Limits, Shutdown};
+use crate::{Limits, Origin, Place, Places, Shutdown};
 
 /// The first pause after the process ran out of something, doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -25,6 +23,11 @@ pub trait Accept: Send + Sync + 'static {
 
     /// The next connection.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Connection, Self::Peer)>> + Send;
+
+    /// Whom it comes from; none where the kernel knows who that is.
+    fn origin(_: &Self::Peer) -> Option<Origin> {
+        None
+    }
 }
 
 impl Accept for TcpListener {
@@ -36,6 +39,10 @@ impl Accept for TcpListener {
         // Small answers must not wait for more.
         let _ = stream.set_nodelay(true);
         Ok((stream, peer))
+    }
+
+    fn origin(peer: &SocketAddr) -> Option<Origin> {
+        Some(peer.ip().into())
     }
 }
 
@@ -50,9 +57,7 @@ impl Accept for UnixListener {
     }
 }
 
-/// Accepts until the shutdown signal, runs `serve` for each connection, then waits for those that are
-/// open, at most `limits.drain`. An error of `accept` never ends the loop: when the process has run out of
-/// file descriptors it pauses and goes on.
+/// As [`accept_with`], first come, first served.
 pub async fn accept_loop<L, F, S>(
     name: &'static str,
     listener: L,
@@ -64,29 +69,51 @@ pub async fn accept_loop<L, F, S>(
     F: Fn(L::Connection, L::Peer) -> S,
     S: Future<Output = ()> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::first_come(limits.connections);
+    let serve = |connection, peer, _| serve(connection, peer);
+    accept_with(name, listener, places, limits.drain, shutdown, serve).await;
+}
+
+/// Accepts until the shutdown signal, runs `serve` for each connection as long as it keeps its place, then waits for those
+/// that are open, at most `drain`. An error of `accept` never ends the loop: when the process has run out of file
+/// descriptors it pauses and goes on.
+pub async fn accept_with<L, F, S>(
+    name: &'static str,
+    listener: L,
+    places: Places,
+    drain: Duration,
+    shutdown: Shutdown,
+    serve: F,
+) where
+    L: Accept,
+    F: Fn(L::Connection, L::Peer, Place) -> S,
+    S: Future<Output = ()> + Send + 'static,
+{
     let mut open = JoinSet::new();
     let mut pause = FIRST_PAUSE;
     loop {
         let next = async {
-            // The semaphore is never closed.
-            let permit = Arc::clone(&room).acquire_owned().await.ok();
-            (permit, listener.accept().await)
+            let (connection, peer) = listener.accept().await?;
+            let place = places.take(L::origin(&peer)).await;
+            Ok((connection, peer, place))
         };
-        let (permit, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             biased;
             () = shutdown.triggered() => break,
             next = next => next,
         };
         while open.try_join_next().is_some() {}
         match accepted {
-            Ok((connection, peer)) => {
+            Ok((connection, peer, place)) => {
                 pause = FIRST_PAUSE;
                 // In a box, or the task would have room for it twice: where it was made and where it is awaited.
-                let work = Box::pin(serve(connection, peer));
+                let work = Box::pin(serve(connection, peer, place.clone()));
                 open.spawn(async move {
-                    work.await;
-                    drop(permit);
+                    tokio::select! {
+                        biased;
+                        () = work => {}
+                        () = place.is_lost() => tracing::debug!(listener = name, "sent away"),
+                    }
                 });
             }
             Err(error) if is_the_peers_fault(&error) => {}
@@ -98,8 +125,7 @@ pub async fn accept_loop<L, F, S>(
         }
     }
     drop(listener);
-    let drained =
-        tokio::time::timeout(limits.drain, async { while open.join_next().await.is_some() {} });
+    let drained = tokio::time::timeout(drain, async { while open.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!(listener = name, open = open.len(), "connections were cut at the deadline");
     }
@@ -119,8 +145,8 @@ fn is_the_peers_fault(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Notify;

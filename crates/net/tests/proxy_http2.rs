@@ -348,6 +348,20 @@ async fn streams_that_are_begun_and_reset_end_it_too_but_not_where_that_is_seldo
     assert_eq!(resets(Duration::from_millis(100)).await, 1000);
 }
 
+#[tokio::test]
+async fn who_stays_as_often_as_it_leaves_keeps_its_connection() {
+    let (client, seen, serving) = start(Terms::default());
+    let mut sender = connect(client).await;
+    for left in 0..500 {
+        let (hangs, _) = sender.send_request(ask("/hang"), true).unwrap();
+        until(|| seen.running() == 1 || serving.is_finished()).await;
+        drop(hangs);
+        until(|| seen.running() == 0).await;
+        let (response, _) = sender.send_request(ask("/"), true).unwrap();
+        assert_eq!(answer(response).await.0, StatusCode::OK, "after {left} that were left");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_not_taken_is_reset_at_the_deadline() {
     let write = Duration::from_secs(8);

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use sealock_traffic::gatekeeper::Rate;
 use sealock_traffic::token::{Algorithm, Profile, SigningKey, issue};
-use support::{Scene, expect_head, header, problem, request, send, status};
+use support::{Scene, expect, expect_head, header, problem, request, rest, send, soon, status};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn a_caller_asks_no_more_often_than_it_may_and_takes_nothing_from_others() {
@@ -88,4 +89,98 @@ async fn a_flood_of_unknown_keys_is_refused_and_pushes_nobody_out() {
     // The good one is still remembered.
     assert_eq!(after.token_hits - before.token_hits, 1);
     assert_eq!(*scene.report.unknown_keys.lock(), 300);
+}
+
+/// A connection on which this caller was let in, and that stays open.
+async fn let_in(scene: &Scene, caller: &str) -> TcpStream {
+    let mut stream = scene.connect().await;
+    again(&mut stream, &scene.token(caller)).await;
+    stream
+}
+
+fn head(path: &str, token: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: orders\r\nauthorization: Bearer {token}\r\n\r\n")
+}
+
+async fn again(stream: &mut TcpStream, token: &str) {
+    send(stream, head("/v1/a", token).as_bytes()).await;
+    expect_head(stream, 200).await;
+    expect(stream, b"ok").await;
+}
+
+#[tokio::test]
+async fn idle_strangers_keep_nobody_from_being_served_and_push_out_nobody_who_was_let_in() {
+    // They are more than there are places, and have one address with good callers.
+    let scene = Scene::with(|settings| settings.limits.connections = 64).await;
+    let mut good = Vec::new();
+    for _ in 0..20 {
+        good.push(let_in(&scene, "shop").await);
+    }
+    let mut strangers = Vec::new();
+    for number in 0..199 {
+        let mut stream = scene.connect().await;
+        // Some say nothing, some show a token that is none and stay, some begin.
+        match number % 3 {
+            0 => {}
+            1 => send(&mut stream, head("/v1/a", "abc").as_bytes()).await,
+            _ => send(&mut stream, b"GET /v1/a HTTP/1.1\r\nhost: or").await,
+        }
+        strangers.push(stream);
+        if number % 50 == 0 {
+            assert_eq!(scene.status("/v1/a", "web").await, 200);
+        }
+    }
+    assert_eq!(scene.status("/v1/a", "web").await, 200);
+    let token = scene.token("shop");
+    for stream in &mut good {
+        again(stream, &token).await;
+    }
+    // Who came first has lost its place, and who came last shows who it is in time.
+    assert_eq!(rest(&mut strangers[0]).await, "");
+    let last = strangers.last_mut().unwrap();
+    send(last, head("/v1/a", &token).as_bytes()).await;
+    expect_head(last, 200).await;
+}
+
+#[tokio::test]
+async fn one_caller_has_its_share_of_connections_and_another_comes_in() {
+    let scene = Scene::with(|settings| settings.limits.connections = 64).await;
+    let mut own = Vec::new();
+    for _ in 0..48 {
+        own.push(let_in(&scene, "shop").await);
+    }
+    let answer = scene.call("GET /v1/a", "shop", "").await;
+    assert_eq!((status(&answer), header(&answer, "retry-after")), (429, Some("1")));
+    assert_eq!(problem(&answer)["code"], "too_many_connections");
+    assert_eq!(scene.status("/v1/a", "web").await, 200);
+    again(own.last_mut().unwrap(), &scene.token("shop")).await;
+    drop(own.pop());
+    served(&scene, "shop").await;
+}
+
+#[tokio::test]
+async fn no_more_runs_than_there_is_room_for() {
+    let scene = Scene::with(|settings| settings.running = 2).await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = scene.connect().await;
+        send(&mut stream, head("/v1/stream", &scene.token("shop")).as_bytes()).await;
+        expect_head(&mut stream, 200).await;
+        streams.push(stream);
+    }
+    let answer = scene.call("GET /v1/a", "web", "").await;
+    assert_eq!((status(&answer), header(&answer, "retry-after")), (503, Some("1")));
+    assert_eq!(problem(&answer)["code"], "too_many_requests");
+    drop(streams);
+    served(&scene, "web").await;
+}
+
+/// When there is room again.
+async fn served(scene: &Scene, caller: &str) {
+    let served = async {
+        while scene.status("/v1/a", caller).await != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(served).await;
 }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::body::{self, OutBody};
 use super::routes::{Routes, blocking};
+use super::streams::{Kind, Open};
 use crate::caller::Caller;
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::{Said, Seat, Service, new_request_id};
@@ -37,6 +38,7 @@ struct Feed {
     shutdown: Shutdown,
     /// Its Gatekeeper's place in the directory, as long as it lasts.
     _seat: Option<Seat>,
+    _open: Option<Open>,
 }
 
 impl Routes {
@@ -51,6 +53,7 @@ impl Routes {
         let name = asked("service=").map(str::to_owned).ok_or_else(|| {
             ServiceError::new(ErrorCode::Usage, "`service` is missing: whose Gatekeeper is it?")
         })?;
+        let open = self.open(Kind::Feed, caller)?;
         let (advertised, here) = (asked("advertise=").map(str::to_owned), self.here);
         let (service, who) = (Arc::clone(&self.service), caller.clone());
         // Watched from here on, so that nothing falls between the snapshot and the first change.
@@ -77,6 +80,7 @@ impl Routes {
             ends: Instant::now() + LONGEST,
             shutdown: self.shutdown.clone(),
             _seat: seat,
+            _open: open,
         };
         Ok(body::stream("application/jsonl", feed.lines()))
     }

@@ -10,17 +10,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::{Request, Response};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls_pki_types::CertificateDer;
 use sealock_authority::{CertState, Serial};
 use sealock_core::Timestamp;
 use sealock_net::tls::LiveServer;
-use sealock_net::{Limits, Shutdown, accept_loop, serve_http};
+use sealock_net::{
+    Incoming, Limits, Origin, Place, Places, Shares, Shutdown, accept_with, descriptors, serve_http,
+};
 use tokio::net::{TcpListener, TcpStream};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::oauth_login::Origin;
+use super::body::OutBody;
+use super::oauth::Shown;
+use super::problem;
 use super::routes::{Routes, blocking};
+use super::streams::Streams;
 use crate::caller::Caller;
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::Service;
@@ -28,6 +35,9 @@ use crate::service::Service;
 /// How long what was sent may be without an answer from the other end's kernel, in milliseconds. A feed has a line every
 /// five seconds.
 const GONE_AFTER: u32 = 30_000;
+
+/// Connections at once: a feed for each place in the directory, as many Forwarders, and those who ask for tokens.
+const CONNECTIONS: usize = 20_000;
 
 /// A bound listener.
 #[derive(Debug)]
@@ -64,9 +74,11 @@ pub async fn serve_api(
     shutdown: Shutdown,
 ) {
     let limits = Limits::default();
-    let routes = Routes { service, shutdown: shutdown.clone(), turns: None, here: false };
-    let end = shutdown.clone();
-    accept_loop("api", bound.listener, limits, shutdown, move |stream: TcpStream, peer| {
+    let places = Places::new(shares(descriptors()));
+    let streams = Some(Streams::default());
+    let routes = Routes { service, shutdown: shutdown.clone(), turns: None, streams, here: false };
+    let (end, drain) = (shutdown.clone(), limits.drain);
+    let serve = move |stream: TcpStream, peer: SocketAddr, place: Place| {
         let (mut routes, end, tls) = (routes.clone(), end.clone(), Arc::clone(&tls));
         // No other network namespace has a way to our loopback.
         routes.here = peer.ip().to_canonical().is_loopback();
@@ -86,17 +98,44 @@ pub async fn serve_api(
             let leaf: Option<CertificateDer<'static>> =
                 chain.and_then(|chain| chain.first()).map(|leaf| leaf.clone().into_owned());
             serve_http(stream, limits, end, |mut request| {
-                request.extensions_mut().insert(Origin(peer.ip()));
-                let (routes, leaf) = (routes.clone(), leaf.clone());
-                async move {
-                    let caller = caller(&routes.service, leaf).await;
-                    routes.answer(request, caller).await
-                }
+                request.extensions_mut().insert(Origin::from(peer.ip()));
+                answer(&routes, &place, request, leaf.clone())
             })
             .await;
         }
-    })
-    .await;
+    };
+    accept_with("api", bound.listener, places, drain, shutdown, serve).await;
+}
+
+/// Half of what this process may have open is for this door. One identity has an eighth of it: a service with as many
+/// instances as the directory takes, each with its feed, its Forwarder and a call now and then.
+fn shares(descriptors: usize) -> Shares {
+    let shares = Shares::of((descriptors / 2).min(CONNECTIONS));
+    Shares { identity: (shares.all / 8).max(shares.known.min(16)), ..shares }
+}
+
+/// Answers a request, and has its connection count for who it is.
+async fn answer(
+    routes: &Routes,
+    place: &Place,
+    request: Request<Incoming>,
+    leaf: Option<CertificateDer<'static>>,
+) -> Response<OutBody> {
+    let caller = caller(&routes.service, leaf).await;
+    let identified = caller.as_ref().map_or(Ok(()), |caller| place.identify(&caller.who));
+    if let Err(crowded) = identified {
+        let crowded = ServiceError::of(ErrorCode::Busy, &crowded);
+        let crowded = crowded.hint("end some of them, or try again later");
+        let mut answer = problem(&crowded, false);
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return answer;
+    }
+    let answer = routes.answer(request, caller).await;
+    if let Some(Shown(who)) = answer.extensions().get() {
+        // One that has too many is a stranger still, and was answered.
+        let _ = place.identify(who);
+    }
+    answer
 }
 
 async fn caller(
@@ -147,4 +186,21 @@ pub(crate) fn identified(
     let mut caller = Caller::identified(identity, groups);
     caller.certificate = digest::digest(&digest::SHA256, &leaf).as_ref().try_into().ok();
     Ok(Identified { caller, serial: serial.to_string(), not_after: found.summary.not_after })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_places_fit_the_directory_and_what_the_process_may_have_open() {
+        let usual = shares(524_288);
+        assert_eq!((usual.all, usual.identity), (CONNECTIONS, 2500));
+        assert!(usual.known >= 2 * 8192, "a feed and a Forwarder for each place");
+        for descriptors in [64, 256, 1024, 4096, 20_000] {
+            let Shares { all, strangers, origin, known, identity } = shares(descriptors);
+            assert!(all <= descriptors / 2 && known < all && (16..=known).contains(&identity));
+            assert!(origin <= strangers && origin >= 16, "{descriptors}");
+        }
+    }
 }

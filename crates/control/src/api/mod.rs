@@ -28,6 +28,7 @@ mod problem;
 mod routes;
 mod services;
 mod socket;
+mod streams;
 mod turns;
 
 pub(crate) use https::identified;
@@ -35,6 +36,7 @@ pub use https::{ApiListener, bind_api, serve_api};
 pub use problem::{error_of, problem};
 pub(crate) use routes::Routes;
 pub use socket::{bind_socket, serve_socket};
+pub(crate) use streams::Streams;
 pub(crate) use turns::Turns;
 
 #[cfg(doc)]

@@ -73,10 +73,22 @@ struct Confirmation {
     certificate: String,
 }
 
+/// With an answer: who has shown in the request who it is.
+#[derive(Debug, Clone)]
+pub(super) struct Shown(pub(super) String);
+
 /// Who asks, and by which client's secret.
 struct Asking {
     caller: Caller,
     client: Option<ClientName>,
+}
+
+impl Asking {
+    /// An answer, from which its connection learns who has asked.
+    fn shown(&self, mut answer: Response<OutBody>) -> Result<Response<OutBody>, OauthError> {
+        answer.extensions_mut().insert(Shown(self.caller.who.clone()));
+        Ok(answer)
+    }
 }
 
 /// Whether a path is one of these.
@@ -134,7 +146,7 @@ impl Routes {
                 return polled(service, proof, client, code, id);
             }
             let asking = asking(service, caller, proof, client)?;
-            issue(service, &asking, id, &read)
+            asking.shown(issue(service, &asking, id, &read)?)
         })
         .await
     }
@@ -152,7 +164,7 @@ impl Routes {
                 .token_state(&asking.caller, id, &read.token)
                 .map_err(|error| worded(&error, id))?;
             let state = State { active: claims.is_some(), claims: claims.map(said) };
-            json(&state)
+            asking.shown(json(&state)?)
         })
         .await
     }
@@ -169,7 +181,7 @@ impl Routes {
             service
                 .revoke_token(&asking.caller, asking.client.as_ref(), id, &read.token)
                 .map_err(|error| worded(&error, id))?;
-            Ok(body::whole(StatusCode::OK, "application/json", "{}"))
+            asking.shown(body::whole(StatusCode::OK, "application/json", "{}"))
         })
         .await
     }

@@ -1,10 +1,8 @@
 //! People at the door: RFC 8628, and the certificate that comes of it.
 
-use std::net::IpAddr;
-
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use sealock_net::Incoming;
+use sealock_net::{Incoming, Origin};
 use sealock_traffic::broker::{DEVICE_INTERVAL, DEVICE_LIFE, Polled};
 use sealock_traffic::oauth::{
     DeviceAnswer, DeviceRequest, EnrolRequest, OauthError, OauthFault, Proof, VERIFICATION,
@@ -16,26 +14,6 @@ use super::routes::Routes;
 use crate::caller::Caller;
 use crate::error::ServiceError;
 use crate::service::Service;
-
-/// Where a request came from, as the listener saw it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Origin(pub(super) IpAddr);
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            IpAddr::V4(address) => address.fmt(formatter),
-            IpAddr::V6(address) => match address.to_ipv4_mapped() {
-                Some(address) => address.fmt(formatter),
-                // Whoever has one address has the whole of the last half.
-                None => {
-                    let [a, b, c, d, ..] = address.segments();
-                    write!(formatter, "{a:x}:{b:x}:{c:x}:{d:x}::/64")
-                }
-            },
-        }
-    }
-}
 
 const PAGE: &str = "<!doctype html><meta charset=\"utf-8\"><title>Sealock</title>\
 <style>body{font:1rem/1.5 sans-serif;max-width:36rem;margin:4rem auto;padding:0 1rem}</style>\
@@ -148,18 +126,4 @@ pub(super) fn polled(
         }
     };
     Err(OauthError::new(fault, text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_is_who_can_be_told_apart() {
-        let shown = |text: &str| Origin(text.parse().unwrap()).to_string();
-        assert_eq!(shown("10.0.0.1"), "10.0.0.1");
-        assert_eq!(shown("::ffff:10.0.0.1"), "10.0.0.1");
-        assert_eq!(shown("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
-        assert_eq!(shown("2001:db8:1:2::9"), "2001:db8:1:2::/64");
-    }
 }

@@ -1,10 +1,14 @@
 //! Errors on the wire: problem+json (RFC 9457), and back.
 
+use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::body::{OutBody, whole};
 use crate::error::{ErrorCode, ServiceError};
+
+/// When whoever asks too much may ask again, in seconds.
+const TRY_AGAIN: u64 = 5;
 
 /// A problem document.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,7 +49,11 @@ pub fn problem(error: &ServiceError, local: bool) -> Response<OutBody> {
     };
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(&problem).unwrap_or_default();
-    whole(status, "application/problem+json", body)
+    let mut response = whole(status, "application/problem+json", body);
+    if error.code == ErrorCode::Busy {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(TRY_AGAIN));
+    }
+    response
 }
 
 /// The error that a problem document tells of.

@@ -11,7 +11,8 @@ use sealock_core::policy::{Action, Resource};
 use sealock_net::{Incoming, Shutdown};
 
 use super::body::{self, OutBody};
-use super::{CALL, FEED, FOLLOW, SERVICES, Turns, oauth, problem};
+use super::streams::{Kind, Open};
+use super::{CALL, FEED, FOLLOW, SERVICES, Streams, Turns, oauth, problem};
 use crate::caller::{Caller, Door};
 use crate::command::Command;
 use crate::daemon::Planes;
@@ -28,6 +29,8 @@ pub(crate) struct Routes {
     pub(crate) shutdown: Shutdown,
     /// Whose turn it is, at the door for containers.
     pub(crate) turns: Option<Turns>,
+    /// Who has which streams; they are not counted at the host's own door.
+    pub(crate) streams: Option<Streams>,
     /// Whether who is at the other end is in our own network namespace, where loopback is the same for both.
     pub(crate) here: bool,
 }
@@ -139,6 +142,11 @@ impl Routes {
         self.service.opening().planes == Planes::Broker && !is_local
     }
 
+    /// One more stream of this caller, where they are counted.
+    pub(super) fn open(&self, kind: Kind, caller: &Caller) -> Result<Option<Open>, ServiceError> {
+        self.streams.as_ref().map(|streams| streams.open(kind, caller)).transpose()
+    }
+
     async fn follow(
         &self,
         request: &Request<Incoming>,
@@ -154,6 +162,7 @@ impl Routes {
                 return Err(ServiceError::new(ErrorCode::Usage, "`after` is not a number"));
             }
         };
+        let open = self.open(Kind::Audit, caller)?;
         let (service, who) = (Arc::clone(&self.service), caller.clone());
         blocking(move || service.may_read_audit(&who, &new_request_id()?)).await?;
         let records = self.service.journal().subscribe(after);
@@ -173,7 +182,10 @@ impl Routes {
         let shutdown = self.shutdown.clone();
         let end = Box::pin(async move { shutdown.triggered().await });
         let both = futures_util::stream::select(lines, Box::pin(beats)).take_until(end);
-        Ok(body::stream("application/jsonl", both))
+        let counted = both.inspect(move |_| {
+            let _held = &open;
+        });
+        Ok(body::stream("application/jsonl", counted))
     }
 
     async fn metrics(&self, caller: Caller) -> Result<Response<OutBody>, ServiceError> {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::body::{self, OutBody};
 use super::feed::of_now;
 use super::routes::{Routes, blocking};
+use super::streams::{Kind, Open};
 use crate::caller::Caller;
 use crate::error::ServiceError;
 use crate::service::Service;
@@ -37,6 +38,7 @@ struct Told {
     beats: u64,
     ends: Instant,
     shutdown: Shutdown,
+    _open: Option<Open>,
 }
 
 impl Routes {
@@ -58,6 +60,7 @@ impl Routes {
             beats: 0,
             ends: Instant::now() + LONGEST,
             shutdown: self.shutdown.clone(),
+            _open: self.open(Kind::Directory, caller)?,
             service,
         };
         // The first look is a part of the answer: what keeps it from being had is said as such.

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::daemon::blocking;
 use crate::error::{ErrorCode, ServiceError};
-use crate::guard::{AccessLog, drained, observe};
+use crate::guard::{AccessLog, Room, drained, observe};
 use crate::state::write_atomically;
 pub use figures::ForwardMetrics;
 pub use options::{
@@ -101,7 +101,7 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
         Some(Exempt::Mark(mark)) => Some(mark),
         _ => None,
     };
-    let settings = Settings { tokens, mark, ..Settings::default() };
+    let settings = within_reach(Settings { tokens, mark, ..Settings::default() });
     let forwarder = Forwarder::new(settings, directory, trusts, Arc::new(brokers), log, clock)
         .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
     let shutdown = Shutdown::default();
@@ -133,6 +133,15 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
         forwarding.tasks.spawn(keep_fresh(forwarder, sites, seen, shutdown));
     }
     Ok(forwarding)
+}
+
+/// As much as there is room for in this process.
+fn within_reach(settings: Settings) -> Settings {
+    let Settings { mut limits, concurrent, idle, .. } = settings;
+    let room = Room::here(limits.connections, 1);
+    limits.connections = room.connections;
+    let (concurrent, idle) = (concurrent.min(room.running), idle.min(room.idle));
+    Settings { limits, concurrent, idle, ..settings }
 }
 
 /// What contradicts itself.

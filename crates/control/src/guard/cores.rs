@@ -12,6 +12,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+/// How many processors there are for us.
+pub(super) fn count() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Serves on all processors; each has its own connections to the app. The tasks end when the threads have.
 pub(super) fn serve(
     gatekeeper: &Arc<Gatekeeper>,
@@ -22,8 +27,7 @@ pub(super) fn serve(
     tasks: &mut JoinSet<()>,
 ) -> io::Result<()> {
     let listener = listener.into_std()?;
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    for core in 0..cores {
+    for core in 0..count() {
         // All listen at one socket: whoever is awake first takes the next connection.
         let (listener, gatekeeper) = (listener.try_clone()?, Arc::clone(gatekeeper));
         let app = app();

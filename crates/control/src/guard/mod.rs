@@ -16,6 +16,7 @@ mod introspect;
 mod keys;
 pub(crate) mod observe;
 mod report;
+mod room;
 mod tls;
 mod tuning;
 
@@ -48,6 +49,7 @@ pub use figures::GuardMetrics;
 pub(crate) use follow::spread;
 pub use inherit::Activation;
 pub use introspect::IntrospectOptions;
+pub(crate) use room::Room;
 pub use tuning::Tuning;
 
 /// Between two tries to learn who we are.
@@ -149,13 +151,16 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         AppPlace::Unix(path) => Address::Unix(path.clone()),
     };
     let versions = if options.upstream.http2 { Versions::Http2 } else { Versions::Http1 };
-    let how = UpstreamSettings { versions, ..UpstreamSettings::default() };
+    let mut settings = options.tuning.settings(service.clone(), options.staleness);
+    let room = Room::here(settings.limits.connections, cores::count());
+    settings.limits.connections = room.connections;
+    settings.running = room.running;
+    let how = UpstreamSettings { versions, idle: room.idle, ..UpstreamSettings::default() };
     let watched = Upstream::new(address_of_app.clone(), UpstreamSettings { idle: 0, ..how });
     let app = move || Upstream::new(address_of_app.clone(), how);
     let (shutdown, unseen) = (Shutdown::default(), Shutdown::default());
     let mut tasks = JoinSet::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let settings = options.tuning.settings(service.clone(), options.staleness);
     let extras = extras(&options, &service, &clock).await?;
     let keys = extras.signer.as_ref().map(|signer| signer.keys().to_json());
     let (reporter, reports) = report::channel(options.access_log);

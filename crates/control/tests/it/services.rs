@@ -388,6 +388,47 @@ async fn only_a_services_own_gatekeeper_joins_and_only_where_somebody_would_dial
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_identity_has_so_many_streams_and_takes_none_of_others() {
+    let world = World::new("");
+    let daemon = world.up().await;
+    let ca = roots(&daemon).await;
+    let (ada, bob) = (
+        client_of(&daemon, "spiffe://test.sealock/human/ada").await,
+        client_of(&daemon, "spiffe://test.sealock/human/bob").await,
+    );
+    let path = "/v1/traffic/services";
+    let sender = async |who: &Files| connect(&daemon, &ca, Some(pair(who))).await.unwrap();
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        let mut ada = sender(&ada).await;
+        let (status, body) = opened(&mut ada, path).await;
+        assert_eq!(status, StatusCode::OK);
+        open.push((ada, body));
+    }
+    let mut one_more = sender(&ada).await;
+    let request = Request::get(path).header("host", "localhost").body(Full::new(Bytes::new()));
+    let refused = one_more.send_request(request.unwrap()).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "5");
+    let body = refused.into_body().collect().await.unwrap().to_bytes();
+    let error = sealock_control::api::error_of(429, &body);
+    assert_eq!(error.code, ErrorCode::Busy);
+    assert!(error.message.contains("16") && error.hint.is_some(), "{error:?}");
+    // It may do all else, and others may stream.
+    assert_eq!(send(&mut one_more, "GET", "/healthz", "").await.0, StatusCode::OK);
+    assert_eq!(opened(&mut sender(&bob).await, path).await.0, StatusCode::OK);
+    // A stream that has ended makes room.
+    drop(open.pop());
+    let made = async {
+        while opened(&mut sender(&ada).await, path).await.0 != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), made).await.unwrap();
+    end(daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broker_alone_gives_tokens_and_nothing_else_to_others() {
     let world = World::new("workload.socket = \"off\"");
     let daemon = world.up().await;

@@ -9,7 +9,7 @@ use hyper::header::{CONNECTION, HeaderValue, RETRY_AFTER, UPGRADE};
 use hyper::{Request, StatusCode};
 use sealock_net::proxy::{self, Answer, Terms, sniff};
 use sealock_net::tls::LiveServer;
-use sealock_net::{Incoming, Limits, Shutdown, accept_loop};
+use sealock_net::{Incoming, Limits, Place, Places, Shares, Shutdown, accept_with, descriptors};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -55,16 +55,23 @@ pub async fn serve<G: Guard>(
     shutdown: Shutdown,
 ) {
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
-    let end = shutdown.clone();
-    accept_loop("gateway", listening.listener, limits, shutdown, move |stream: TcpStream, peer| {
+    let (end, drain) = (shutdown.clone(), limits.drain);
+    let serve = move |stream: TcpStream, peer: SocketAddr, place: Place| {
         let (gateway, tls, end) = (Arc::clone(&gateway), Arc::clone(&tls), end.clone());
         async move {
             tracing::debug!(%peer, "connection");
             let terms = Terms { limits, shutdown: end, may_tunnel, ..Terms::default() };
-            connection(stream, terms, &tls, &gateway).await;
+            connection(stream, terms, &tls, &gateway, place).await;
         }
-    })
-    .await;
+    };
+    let places = Places::new(shares(descriptors()));
+    accept_with("gateway", listening.listener, places, drain, shutdown, serve).await;
+}
+
+/// Strangers have a share of what this process may have open. How many connections an identity has, its budget says.
+fn shares(descriptors: usize) -> Shares {
+    let strangers = Shares::of(CONNECTIONS.min(descriptors / 2));
+    Shares { all: CONNECTIONS, known: CONNECTIONS, identity: CONNECTIONS, ..strangers }
 }
 
 async fn connection<G: Guard>(
@@ -72,6 +79,7 @@ async fn connection<G: Guard>(
     terms: Terms,
     tls: &LiveServer,
     gateway: &Gateway<G>,
+    place: Place,
 ) {
     let limits = terms.limits;
     let Some(stream) = sniff(stream, limits.handshake, NO_CERTIFICATE).await else { return };
@@ -96,6 +104,8 @@ async fn connection<G: Guard>(
             return turn_away(stream, terms, || Failure::from(refused.clone()).into()).await;
         }
     };
+    // There is room for all who are known.
+    let _ = place.identify(&session.client().who);
     admitted(stream, terms, gateway, &session).await;
 }
 

@@ -12,7 +12,7 @@
 //! | | |
 //! |---|---|
 //! | many streams at once | [`Limits::streams`] |
-//! | streams that are opened and reset (CVE-2023-44487) | those that were not begun: `h2` counts them; those that were: [`Patience`](tasks) of so many, then the connection goes |
+//! | streams that are opened and reset (CVE-2023-44487) | those that were not begun: `h2` counts them; those that were: so many, more with time and with each that was answered ([`tasks`]), then the connection goes |
 //! | a head without end (CONTINUATION), or one that unpacks into much | `h2` counts both against [`Limits::head_bytes`] |
 //! | windows that never open | an answer that is not taken is reset after [`Limits::write`]; no more than a small piece of each waits here |
 //! | pings and settings without end | `h2` answers one after another, and reads no further while it cannot |

@@ -9,7 +9,7 @@ use sealock_control::forward::{
 };
 use sealock_control::guard::identity_is_there;
 
-use super::up::log_to_stderr;
+use super::up::{allow_many_connections, log_to_stderr};
 use crate::args::{Broker, ForwarderArgs, Global};
 use crate::printer::{Failure, Printer};
 
@@ -29,6 +29,7 @@ pub(crate) fn run(
     }
     let folders: Vec<IdentityFolder> =
         options.sites.iter().filter_map(|site| site.identity.clone()).collect();
+    allow_many_connections();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

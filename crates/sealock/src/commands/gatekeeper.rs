@@ -6,7 +6,7 @@ use sealock_control::guard::{
     Advertise, GuardOptions, IdentityFolder, Link, guard, identity_is_there,
 };
 
-use super::up::log_to_stderr;
+use super::up::{allow_many_connections, log_to_stderr};
 use crate::args::{Broker, GatekeeperArgs, Global, Listen};
 use crate::printer::{Failure, Printer};
 
@@ -56,6 +56,7 @@ pub(crate) fn run(
     };
     let awaited = options.identity.clone().filter(|_| arguments.await_identity);
     let scheme = if options.identity.is_some() { "https" } else { "http" };
+    allow_many_connections();
     // For what is beside the calls, which have runtimes of their own.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

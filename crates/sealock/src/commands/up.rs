@@ -49,9 +49,9 @@ pub(super) fn serve(
 /// not awake yet when there is work again (`cargo xtask bench gateway`).
 const FEWEST_WORKERS: usize = 4;
 
-/// Each stream through the gateway takes two descriptors. The usual soft limit of 1024 is there for programs that use
-/// `select`; what the administrator means is the hard one.
-fn allow_many_connections() {
+/// Each connection takes a descriptor, and what it leads to another. The usual soft limit of 1024 is there for programs that
+/// use `select`; what the administrator means is the hard one.
+pub(super) fn allow_many_connections() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {

@@ -50,6 +50,7 @@ mod secrets;
 mod send;
 mod services;
 mod sidecar;
+mod strangers;
 mod summon;
 mod support;
 mod terminal;

@@ -82,6 +82,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sealock_core::Clock;
+use sealock_net::Places;
 use sealock_net::tls::TlsError;
 
 use address::Own;
@@ -118,6 +119,8 @@ pub struct Forwarder {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     live: Arc<Live>,
+    /// Those of all its listeners together.
+    places: Places,
 }
 
 impl std::fmt::Debug for Forwarder {
@@ -146,6 +149,7 @@ impl Forwarder {
         let clocked = Arc::clone(&clock);
         let tokens = Tokens::new(source, clocked, settings.tokens, Arc::clone(&metrics));
         Ok(Arc::new(Self {
+            places: Places::first_come(settings.limits.connections),
             settings,
             own,
             routes: ArcSwap::from_pointee(routes),

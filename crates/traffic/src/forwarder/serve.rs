@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hyper::header::{HeaderMap, UPGRADE};
 use hyper::{Method, Request};
 use sealock_net::proxy::{self, Cut, Refused, Terms, keep_alive};
-use sealock_net::{Incoming, Shutdown, accept_loop};
+use sealock_net::{Incoming, Place, Shutdown, accept_with};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
@@ -63,24 +63,24 @@ impl Forwarder {
         let address = listener.local_addr()?;
         self.own.add(address);
         let listening = Listening { own: Arc::clone(&self.own), address };
-        let limits = self.settings.limits;
-        let accepting =
-            accept_loop("forwarder", listener, limits, shutdown.clone(), |stream, peer| {
-                let (forwarder, shutdown) = (Arc::clone(&self), shutdown.clone());
-                let door = match &entry {
-                    Entry::Proxy => Some(Door::Proxy),
-                    Entry::Service(name) => Some(Door::Service(name.clone())),
-                    Entry::Transparent => None,
+        let serve = |stream: TcpStream, peer: SocketAddr, _: Place| {
+            let (forwarder, shutdown) = (Arc::clone(&self), shutdown.clone());
+            let door = match &entry {
+                Entry::Proxy => Some(Door::Proxy),
+                Entry::Service(name) => Some(Door::Service(name.clone())),
+                Entry::Transparent => None,
+            };
+            async move {
+                let Some(door) = door else {
+                    return forwarder.taken(stream, peer, shutdown).await;
                 };
-                async move {
-                    let Some(door) = door else {
-                        return forwarder.taken(stream, peer, shutdown).await;
-                    };
-                    let (port, cut) = (address.port(), Cut::default());
-                    let connection = Connection { peer, door, port, cut, shutdown };
-                    forwarder.connection(stream, connection).await;
-                }
-            });
+                let (port, cut) = (address.port(), Cut::default());
+                let connection = Connection { peer, door, port, cut, shutdown };
+                forwarder.connection(stream, connection).await;
+            }
+        };
+        let (places, drain) = (self.places.clone(), self.settings.limits.drain);
+        let accepting = accept_with("forwarder", listener, places, drain, shutdown.clone(), serve);
         let looking = async {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;

@@ -8,7 +8,7 @@ use sealock_net::Limits;
 /// How a Forwarder forwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// What an app may ask of a listener.
+    /// What an app may ask of a listener; the connections are those of all listeners.
     pub limits: Limits,
     /// Requests, streams and tunnels at once, of all apps.
     pub concurrent: usize,

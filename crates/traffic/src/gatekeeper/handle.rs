@@ -10,13 +10,13 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use sealock_core::Identity;
 use sealock_core::policy::Decision;
-use sealock_net::Incoming;
 use sealock_net::proxy::{Answer, Cut, Refusal as Meaningless, Upstream};
+use sealock_net::{Crowded, Incoming, Place};
 
 use super::answer::{Body, Served};
 use super::call::{Call, Protocol};
 use super::introspect::Introspection;
-use super::live::{Running, Slot};
+use super::live::{Full, Running, Slot};
 use super::patience::Patience;
 use super::report::{Access, Denied};
 use super::state::{Caller, State};
@@ -48,16 +48,33 @@ pub(super) struct Connection {
     /// Of the whole connection. Over HTTP/2 each request has one of its own.
     pub(super) cut: Cut,
     pub(super) patience: Patience,
+    /// A stranger's until somebody is let in on it.
+    place: Place,
 }
 
 impl Connection {
-    pub(super) fn new(app: Upstream, peer: SocketAddr) -> Self {
+    pub(super) fn new(app: Upstream, peer: SocketAddr, place: Place) -> Self {
         let (cut, patience) = (Cut::default(), Patience::default());
         let address = peer.ip().to_canonical().to_string();
         // An address has only characters that a header can have.
         let address = HeaderValue::from_maybe_shared(address)
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { app, peer, address, is_tls: false, certificate: None, cut, patience }
+        Self { app, peer, address, is_tls: false, certificate: None, cut, patience, place }
+    }
+
+    /// It counts for whoever is let in on it first.
+    fn counts_for(&self, who: &Identity) -> Result<(), Problem> {
+        self.place.identify(who).map_err(|crowded| Problem {
+            retry_after: Some(LOOK_EVERY),
+            ..Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_connections",
+                match crowded {
+                    Crowded::Identity(_) => "this caller has too many connections",
+                    Crowded::All => "callers have too many connections",
+                },
+            )
+        })
     }
 }
 
@@ -186,6 +203,7 @@ impl Gatekeeper {
             if !decision.permits() {
                 return Err(self.denied(&state, ids, who, &call, decision, true));
             }
+            connection.counts_for(who)?;
             if served.slot.is_none() {
                 served.slot = Some(self.enter(&caller, &call, served)?);
             }
@@ -334,13 +352,20 @@ impl Gatekeeper {
             cut: served.cut.clone(),
             quiet: served.quiet.clone(),
         };
-        self.live.enter(running, self.settings.concurrent).ok_or_else(|| Problem {
-            retry_after: Some(LOOK_EVERY),
-            ..Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
+        self.live.enter(running, self.settings.concurrent).map_err(|full| match full {
+            Full::Caller => Problem {
+                retry_after: Some(LOOK_EVERY),
+                ..Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too_many_requests",
+                    "too many requests of this caller are running",
+                )
+            },
+            Full::All => Problem::unavailable(
                 "too_many_requests",
-                "too many requests of this caller are running",
-            )
+                "too many requests are running",
+                LOOK_EVERY,
+            ),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use sealock_core::Identity;
@@ -38,11 +38,23 @@ impl Running {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Live {
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
     next: AtomicU64,
+    /// How many there are and, at most, may be.
+    all: AtomicUsize,
+    most: usize,
+}
+
+/// There is no room for one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// The caller has as many as it may.
+    Caller,
+    /// All together have.
+    All,
 }
 
 /// All of one identity is in one shard.
@@ -53,15 +65,27 @@ struct Shard {
 }
 
 impl Live {
-    /// Counts one more, unless the caller has as many as it may.
-    pub(super) fn enter(self: &Arc<Self>, running: Running, most: usize) -> Option<Slot> {
+    /// So many at once, of all callers.
+    pub(super) fn new(most: usize) -> Self {
+        let (hasher, shards, next) = (RandomState::new(), Default::default(), AtomicU64::new(0));
+        Self { hasher, shards, next, all: AtomicUsize::new(0), most }
+    }
+
+    /// Counts one more, unless there is no room for it; `most` is what the caller may have.
+    pub(super) fn enter(self: &Arc<Self>, running: Running, most: usize) -> Result<Slot, Full> {
         let who = &running.caller.claims.subject;
-        let shard = usize::try_from(self.hasher.hash_one(who) % SHARDS as u64).ok()?;
-        let mut inside = self.shards.get(shard)?.lock();
+        let shard = usize::try_from(self.hasher.hash_one(who) % SHARDS as u64).unwrap_or(0);
+        let mut inside = self.shards.get(shard).ok_or(Full::All)?.lock();
+        let own = inside.of.get(who).copied().unwrap_or(0);
+        if own >= most {
+            return Err(Full::Caller);
+        }
+        if self.all.fetch_add(1, Ordering::Relaxed) >= self.most {
+            self.all.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full::All);
+        }
         match inside.of.get_mut(who) {
-            Some(count) if *count >= most => return None,
             Some(count) => *count += 1,
-            None if most == 0 => return None,
             None => {
                 inside.of.insert(who.clone(), 1);
             }
@@ -69,12 +93,12 @@ impl Live {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         inside.running.insert(number, running);
         drop(inside);
-        Some(Slot { live: Arc::clone(self), shard, number })
+        Ok(Slot { live: Arc::clone(self), shard, number })
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().running.len()).sum()
+        self.all.load(Ordering::Relaxed)
     }
 
     /// Cuts those of which this is true, and says how many that were. For what is found out at once: requests wait.
@@ -106,6 +130,7 @@ impl Live {
         let Some(shard) = self.shards.get(shard) else { return };
         let mut inside = shard.lock();
         let Some(running) = inside.running.remove(&number) else { return };
+        self.all.fetch_sub(1, Ordering::Relaxed);
         let who = &running.caller.claims.subject;
         match inside.of.get_mut(who) {
             Some(count) if *count > 1 => *count -= 1,

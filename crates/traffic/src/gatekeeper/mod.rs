@@ -75,6 +75,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use sealock_core::{Clock, Timestamp};
 use sealock_net::proxy::Upstream;
+use sealock_net::{Places, Shares};
 
 pub use app::{AddressError, address};
 use breaker::Breaker;
@@ -116,12 +117,19 @@ pub struct Gatekeeper {
     /// When the feed was last heard, in milliseconds since 1970.
     heard: AtomicI64,
     live: Arc<Live>,
+    places: Places,
     rates: Option<Rates>,
     budget: Budget,
     breaker: Option<Breaker>,
     health: health::Last,
     extras: Extras,
     metrics: Metrics,
+}
+
+/// One caller may have three quarters: it may be a proxy before us, with the connections of all that it speaks for.
+fn shares(connections: usize) -> Shares {
+    let shares = Shares::of(connections);
+    Shares { identity: (connections / 4 * 3).max(shares.known.min(16)), ..shares }
 }
 
 /// What not every Gatekeeper has.
@@ -168,6 +176,8 @@ impl Gatekeeper {
             breaker: settings.breaker.map(Breaker::new),
             health: health::Last::default(),
             extras,
+            live: Arc::new(Live::new(settings.running)),
+            places: Places::new(shares(settings.limits.connections)),
             settings,
             app,
             report,
@@ -175,7 +185,6 @@ impl Gatekeeper {
             state: ArcSwapOption::empty(),
             changing: Mutex::new(()),
             heard: AtomicI64::new(i64::MIN),
-            live: Arc::default(),
             metrics: Metrics::default(),
         })
     }

@@ -1,11 +1,12 @@
 //! The door: connections, and the requests on them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use sealock_net::proxy::{self, Refused, Terms, Upstream, keep_alive, sniff};
 use sealock_net::tls::{LiveServer, speaks_http2};
-use sealock_net::{Shutdown, accept_loop};
+use sealock_net::{Place, Shutdown, accept_with};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
@@ -47,13 +48,15 @@ impl Gatekeeper {
         tls: Option<Arc<LiveServer>>,
         shutdown: Shutdown,
     ) {
-        let limits = self.settings.limits;
-        let accepting =
-            accept_loop("gatekeeper", listener, limits, shutdown.clone(), |stream, peer| {
-                let (gatekeeper, tls) = (Arc::clone(&self), tls.clone());
-                let (connection, shutdown) = (Connection::new(app.clone(), peer), shutdown.clone());
-                async move { gatekeeper.connection(stream, connection, tls, shutdown).await }
-            });
+        let serve = |stream: TcpStream, peer: SocketAddr, place: Place| {
+            let (gatekeeper, tls) = (Arc::clone(&self), tls.clone());
+            let connection = Connection::new(app.clone(), peer, place);
+            let shutdown = shutdown.clone();
+            async move { gatekeeper.connection(stream, connection, tls, shutdown).await }
+        };
+        // All listeners share them: which of them a connection comes to is chance.
+        let (places, drain) = (self.places.clone(), self.settings.limits.drain);
+        let accepting = accept_with("gatekeeper", listener, places, drain, shutdown.clone(), serve);
         let looking = async {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;

@@ -37,6 +37,8 @@ pub struct Settings {
     pub service: Identity,
     /// What a peer may ask of the listener.
     pub limits: Limits,
+    /// Requests and streams at once, of all callers. Each may take a connection to the app.
+    pub running: usize,
     /// Requests and streams of one caller at once.
     pub concurrent: usize,
     /// Requests of one caller in a second.
@@ -75,6 +77,7 @@ impl Settings {
                 head: Duration::from_secs(60),
                 ..Limits::default()
             },
+            running: usize::MAX,
             concurrent: 1000,
             rate: None,
             answer: Duration::from_secs(120),

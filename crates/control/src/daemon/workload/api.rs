@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::super::blocking;
 use super::session::attested;
-use crate::api::{Routes, Turns};
+use crate::api::{Routes, Streams, Turns};
 use crate::attest::{AttestError, Socket};
 use crate::caller::{Caller, Door};
 use crate::error::{ErrorCode, ServiceError};
@@ -43,6 +43,7 @@ pub(super) async fn serve(listener: UnixListener, service: Arc<Service>, shutdow
             service,
             shutdown: shutdown.clone(),
             turns: Some(Turns::new()),
+            streams: Some(Streams::default()),
             here: false,
         },
         limits,

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -25,7 +25,8 @@ use crate::proxy::Cut;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Streams that may be reset before anybody has looked at them, at once; and those whose client leaves before
-/// their answer has ended, at once, with [`FORGIVEN`] more each second.
+/// their answer has ended, at once, with [`FORGIVEN`] more each second and one more for each that was answered: many
+/// callers may share a connection, and to leave now and then is nobody's fault.
 pub(super) const RESETS: usize = 100;
 /// Faults of a client for which a stream of its was reset, in a connection's life.
 pub(super) const FAULTS: usize = 256;
@@ -43,8 +44,8 @@ pub(super) struct Stream {
     begun: Instant,
     /// Since when the client does not take a piece of its answer, in milliseconds after `begun`.
     waits: AtomicU64,
-    /// It was answered to the end, or it is not the client's fault that it was not.
-    is_settled: AtomicBool,
+    /// An [`End`].
+    end: AtomicU8,
 }
 
 impl Stream {
@@ -54,7 +55,7 @@ impl Stream {
             stop: Notify::new(),
             begun: Instant::now(),
             waits: AtomicU64::new(TAKEN),
-            is_settled: AtomicBool::new(false),
+            end: AtomicU8::new(End::Abandoned as u8),
         }
     }
 
@@ -62,8 +63,22 @@ impl Stream {
         &self.cut
     }
 
-    fn settle(&self) {
-        self.is_settled.store(true, Ordering::Relaxed);
+    /// It was answered to the end.
+    fn answered(&self) {
+        self.end.store(End::Answered as u8, Ordering::Relaxed);
+    }
+
+    /// It was not, and that counts neither for nor against the client.
+    fn spare(&self) {
+        self.end.store(End::Spared as u8, Ordering::Relaxed);
+    }
+
+    fn end(&self) -> End {
+        match self.end.load(Ordering::Relaxed) {
+            end if end == End::Answered as u8 => End::Answered,
+            end if end == End::Spared as u8 => End::Spared,
+            _ => End::Abandoned,
+        }
     }
 
     /// A piece of the answer was handed out, and is not taken before the next one is asked for.
@@ -86,11 +101,14 @@ impl Stream {
 }
 
 /// How a stream came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Answered, cut, or broken off by the server.
-    Settled,
     /// The client left.
     Abandoned,
+    /// Answered by the handler.
+    Answered,
+    /// Refused by ourselves, cut, or stopped.
+    Spared,
 }
 
 /// A stream's work and what is known of it.
@@ -104,8 +122,7 @@ impl Future for Running<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
         ready!(self.work.as_mut().poll(cx));
-        let settled = self.stream.is_settled.load(Ordering::Relaxed);
-        Poll::Ready(if settled { End::Settled } else { End::Abandoned })
+        Poll::Ready(self.stream.end())
     }
 }
 
@@ -113,8 +130,8 @@ impl Future for Running<'_> {
 async fn until_cut(work: impl Future<Output = ()>, stream: Arc<Stream>) {
     tokio::select! {
         biased;
-        () = stream.cut.given() => stream.settle(),
-        () = stream.stop.notified() => stream.settle(),
+        () = stream.cut.given() => stream.spare(),
+        () = stream.stop.notified() => stream.spare(),
         () = work => {}
     }
 }
@@ -159,7 +176,7 @@ pub(super) struct Tasks<'a> {
     /// For a piece of an answer to be taken.
     write: Duration,
     since: Instant,
-    abandoned: Budget,
+    budget: Budget,
 }
 
 impl<'a> Tasks<'a> {
@@ -171,7 +188,7 @@ impl<'a> Tasks<'a> {
             idle: limits.head,
             write: limits.write,
             since: now,
-            abandoned: Budget { left: RESETS as f64, at: now },
+            budget: Budget::new(now),
         }
     }
 
@@ -192,8 +209,10 @@ impl<'a> Tasks<'a> {
             if self.running.is_empty() {
                 self.since = Instant::now();
             }
-            if matches!(end, End::Abandoned) {
-                self.abandoned.take(Instant::now());
+            match end {
+                End::Abandoned => self.budget.take(Instant::now()),
+                End::Answered => self.budget.earn(),
+                End::Spared => {}
             }
         }
         has_ended
@@ -205,7 +224,7 @@ impl<'a> Tasks<'a> {
 
     /// Whether more was begun and left than anybody needs to.
     pub(super) const fn is_too_much(&self) -> bool {
-        self.abandoned.left < 0.0
+        self.budget.left < 0.0
     }
 
     /// Stops the streams whose client takes nothing. Gives the time of the next look; now, if the connection was
@@ -225,13 +244,21 @@ impl<'a> Tasks<'a> {
     }
 }
 
-/// So many at once, and [`FORGIVEN`] more each second.
+/// So many at once, and more with time and with what was answered.
 struct Budget {
     left: f64,
     at: Instant,
 }
 
 impl Budget {
+    const fn new(now: Instant) -> Self {
+        Self { left: RESETS as f64, at: now }
+    }
+
+    fn earn(&mut self) {
+        self.left = (self.left + 1.0).min(RESETS as f64);
+    }
+
     fn take(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.left = passed.mul_add(FORGIVEN, self.left).min(RESETS as f64) - 1.0;
@@ -256,21 +283,21 @@ enum Kind<B> {
 impl<B: Body> Reply<B> {
     pub(super) fn new(body: B, stream: Arc<Stream>) -> Self {
         if body.is_end_stream() {
-            stream.settle();
+            stream.answered();
         }
         Self { kind: Kind::Handler(body), stream: Some(stream), rest: Bytes::new() }
     }
 
     pub(super) fn of_ours(text: Bytes, stream: &Stream) -> Self {
-        stream.settle();
+        stream.spare();
         Self { kind: Kind::Ours, stream: None, rest: text }
     }
 }
 
 impl<B> Reply<B> {
-    fn settle(&self) {
+    fn answered(&self) {
         if let Some(stream) = &self.stream {
-            stream.settle();
+            stream.answered();
         }
     }
 
@@ -303,7 +330,7 @@ where
         if !self.rest.is_empty() {
             let piece = self.piece();
             if self.is_end_stream() {
-                self.settle();
+                self.answered();
             }
             return Poll::Ready(Some(Ok(piece)));
         }
@@ -319,9 +346,11 @@ where
                 Err(other) => Some(Ok(other)),
             },
         };
-        let is_last = !matches!(&frame, Some(Ok(frame)) if frame.is_data()) || self.is_end_stream();
-        if is_last {
-            self.settle();
+        match (&frame, &self.stream) {
+            // The server broke off.
+            (Some(Err(_)), Some(stream)) => stream.spare(),
+            (Some(Ok(frame)), _) if frame.is_data() && !self.is_end_stream() => {}
+            _ => self.answered(),
         }
         Poll::Ready(frame)
     }
@@ -344,5 +373,42 @@ where
                 .and_then(|rest| rest.checked_add(ahead))
                 .map_or_else(SizeHint::default, SizeHint::with_exact),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether somebody gets through a minute in which so many calls each second are left and answered.
+    fn goes_on(left: u32, answered: u32) -> bool {
+        let begun = Instant::now();
+        let mut budget = Budget::new(begun);
+        for second in 0..60 {
+            let now = begun + Duration::from_secs(second);
+            for call in 0..left.max(answered) {
+                if call < left {
+                    budget.take(now);
+                }
+                if budget.left < 0.0 {
+                    return false;
+                }
+                if call < answered {
+                    budget.earn();
+                }
+            }
+        }
+        true
+    }
+
+    #[test]
+    fn who_leaves_no_more_often_than_stays_goes_on_and_who_mostly_leaves_does_not() {
+        assert!(goes_on(30, 30) && goes_on(90, 90) && goes_on(15, 0));
+        assert!(!goes_on(30, 0) && !goes_on(30, 5) && !goes_on(400, 100));
+        // What was answered before is not saved up.
+        let mut budget = Budget::new(Instant::now());
+        (0..1000).for_each(|_| budget.earn());
+        (0..=RESETS).for_each(|_| budget.take(budget.at));
+        assert!(budget.left < 0.0);
     }
 }
