@@ -1,4 +1,4 @@
-//! People who want to be let in: who waits, who says yes, and the certificate that comes of it.
+//! People who want to be let in: who waits, and who says yes.
 //!
 //! **What an attacker controls:** anybody may begin a login, and says who they are as they like. Nothing comes of it
 //! until somebody whom policy lets (`Login::Confirm`) has named the code and, with it, who the person is. A code is good
@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use sealock_authority::{KeySource, Order, Usages, parse_csr};
 use sealock_core::audit::{Actor, Fact};
 use sealock_core::policy::{Action, Resource};
 use sealock_core::span::format_span;
@@ -15,11 +14,10 @@ use sealock_core::{Identity, IdentityKind, SecretBytes, Timestamp};
 use sealock_traffic::broker::{
     Approved, Begun, ClientName, DeviceFault, Polled, UserCode, Waiting, enrolment_code,
 };
-use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{Service, broker_error, convert};
-use crate::caller::{ADMIN, Caller, Door};
+use crate::caller::{ADMIN, Caller};
 use crate::command::{
     LoginCode, LoginConfirm, LoginConfirmed, LoginDeny, LoginInvite, LoginInvited, LoginWaiting,
     Logins, Reply, SecretText,
@@ -37,21 +35,6 @@ const INVITED: Duration = Duration::from_secs(15 * 60);
 const LONGEST_INVITED: Duration = Duration::from_secs(7 * 86_400);
 /// What a confirmed login gives is to be used at once.
 const CONFIRMED: Duration = Duration::from_secs(300);
-
-/// A renewal counts as so many tokens: it is a record for ever, and a signature by the authority.
-const RENEWAL: u32 = 100;
-
-/// A person's certificate, as it is given out.
-#[derive(Debug, Serialize)]
-pub(crate) struct Enrolled {
-    identity: String,
-    serial: String,
-    not_after: Timestamp,
-    /// The leaf, then the intermediates, PEM.
-    certificate: String,
-    /// The roots to trust, PEM.
-    ca: String,
-}
 
 /// A code for a certificate, and how long it is good.
 type CodeFor = (Zeroizing<String>, Duration);
@@ -99,85 +82,6 @@ impl Service {
             self.broker()?.enrolment_make(&approved.user, approved.life, "device", CONFIRMED, None);
         let code = enrolment_code(&*made.map_err(|error| broker_error(&error))?);
         Ok((polled, Some((code, CONFIRMED))))
-    }
-
-    /// A person's certificate: for a code, or, without one, in the place of the one that the caller has shown.
-    pub(crate) fn enrol(
-        &self,
-        code: Option<&str>,
-        caller: Result<Caller, ServiceError>,
-        csr: &[u8],
-        request: &str,
-    ) -> Result<Enrolled, ServiceError> {
-        // Before a code is used up for it.
-        let csr = parse_csr(csr)
-            .map_err(|error| ServiceError::of(ErrorCode::Usage, &error).maybe_hint(error.hint()))?;
-        let (user, life, actor) = match code {
-            Some(code) => {
-                let used = self.broker()?.enrolment_use(code, request);
-                let used = used.map_err(|error| broker_error(&error))?.ok_or_else(|| {
-                    ServiceError::new(
-                        ErrorCode::Unauthenticated,
-                        "the code is not good: wrong, used, or its time is over",
-                    )
-                })?;
-                let actor = Actor {
-                    who: used.user.to_string(),
-                    request: request.to_owned(),
-                    decision: None,
-                };
-                (used.user, Duration::from_secs(used.life), actor)
-            }
-            None => self.may_renew(&caller?, request)?,
-        };
-        let order = Order {
-            name: format!("login-{}", user.name()),
-            identity: Some(user.clone()),
-            names: Vec::new(),
-            usages: Usages::CLIENT,
-            ttl: life.min(self.config().settings.authority.longest_life),
-            key: KeySource::PublicKey(csr.public_key),
-        };
-        let issued = self.authority()?.issue(&order, &actor);
-        let issued = issued.map_err(|error| convert::authority_error(&error))?;
-        self.metrics.issued();
-        Ok(Enrolled {
-            identity: user.to_string(),
-            serial: issued.serial.to_string(),
-            not_after: issued.not_after,
-            certificate: issued.tls_crt(),
-            ca: issued.ca_crt(),
-        })
-    }
-
-    /// Whose certificate is renewed, and for how long: as long as was said when they were let in.
-    fn may_renew(
-        &self,
-        caller: &Caller,
-        request: &str,
-    ) -> Result<(Identity, Duration, Actor), ServiceError> {
-        let user = caller.principal.identity.clone();
-        if caller.door != Door::Api || user.kind() != IdentityKind::Human {
-            return Err(ServiceError::new(
-                ErrorCode::Unauthenticated,
-                "show a code, or the certificate of a person that is to be renewed",
-            ));
-        }
-        let user = person(user)?;
-        let now = self.journal.clock().now();
-        let confirmed = self.broker()?.person_confirmed(&user);
-        let confirmed = confirmed.map_err(|error| broker_error(&error))?;
-        let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-        let since = confirmed.map(|(then, _)| seconds(now.since(then)));
-        let life = confirmed.map_or(LIFE, |(_, life)| life);
-        let mut context = vec![("ttl", seconds(life).into())];
-        context.extend(since.map(|since| ("confirmed", since.into())));
-        let granted =
-            self.authorize(caller, request, Action::LoginRenew, Resource::Broker, &context)?;
-        if !self.issues.lock().take(&caller.who, RENEWAL, now) {
-            return Err(ServiceError::new(ErrorCode::Busy, "you had too many certificates lately"));
-        }
-        Ok((user, life, granted.actor))
     }
 
     pub(super) fn login_list(&self, caller: &Caller, request: &str) -> Result<Reply, ServiceError> {
@@ -337,7 +241,7 @@ impl Service {
 }
 
 /// The administrator's certificate is this host's own: whoever could have it by a login would be the administrator.
-fn person(user: Identity) -> Result<Identity, ServiceError> {
+pub(super) fn person(user: Identity) -> Result<Identity, ServiceError> {
     if user.name() == ADMIN {
         let text = "the administrator of this host does not log in";
         return Err(ServiceError::new(ErrorCode::Usage, text)

@@ -14,6 +14,7 @@ mod ca;
 mod calls;
 mod cert;
 mod convert;
+mod enrol;
 mod feed;
 mod folder;
 mod groups;

@@ -3,9 +3,10 @@
 use hyper::StatusCode;
 use sealock_control::command::{LoginConfirm, LoginDeny, LoginInvite};
 use sealock_control::{Command, ErrorCode, Reply};
+use sealock_core::audit::Fact;
 use serde_json::Value;
 
-use crate::api::{Sender, connect, end, send};
+use crate::api::{Sender, client_of, connect, end, pair, send};
 use crate::scratch::{call, nobody, person, records};
 use crate::tokens::{World, post};
 
@@ -137,6 +138,47 @@ async fn a_person_is_let_in_by_who_may_say_so_and_gets_one_certificate() {
         assert!(log.contains(event), "{event}");
     }
     assert!(!log.contains(code) && !log.contains(begun["device_code"].as_str().unwrap()));
+    end(world.daemon).await;
+}
+
+#[tokio::test]
+async fn whose_login_was_ended_is_not_renewed_whatever_the_rules_say() {
+    let world = World::stopped().await;
+    let service = world.daemon.service();
+    let kind = sealock_core::IdentityKind::Human;
+    let admin = Command::GroupAdd { kind, name: "alice".into(), group: "admin".into() };
+    call(service, admin).await.unwrap();
+    let rule = r#"permit(principal is Sealock::Human, action == Sealock::Action::"Login::Renew", resource);"#;
+    world.permit("renew.cedar", rule).await;
+    let mut sender = world.anybody().await;
+    let log_in = async |sender: &mut Sender| {
+        let begun = begin(sender, "alice").await;
+        call(service, confirm(&begun["user_code"], Some("alice"))).await.unwrap();
+        let (status, given) = poll(sender, &begun).await;
+        assert_eq!(status, StatusCode::OK, "{given}");
+        let (key, request) = csr();
+        let (status, made) = enrol(sender, given["access_token"].as_str(), &request).await;
+        assert_eq!(status, StatusCode::OK, "{made}");
+        (made, key)
+    };
+    let (made, key) = log_in(&mut sender).await;
+    let mut alice = world.with(&made, &key).await;
+    assert_eq!(enrol(&mut alice, None, &csr().1).await.0, StatusCode::OK);
+    call(service, Command::LoginDeny(LoginDeny::User("alice".into()))).await.unwrap();
+    let (status, refused) = enrol(&mut alice, None, &csr().1).await;
+    assert_eq!((status, &refused["error"]), (StatusCode::FORBIDDEN, &"access_denied".into()));
+    let told = refused["error_description"].as_str().unwrap();
+    assert!(told.contains("login was ended") && !told.contains("policy"), "{told}");
+    let last = records(service).pop().unwrap().event;
+    assert!(matches!(last.fact, Fact::Denied { .. }) && last.who.contains("alice"), "{last:?}");
+    // Nor is a certificate of a person that came in another way, until they have logged in.
+    let files = client_of(&world.daemon, "spiffe://test.sealock/human/bob").await;
+    let mut bob = connect(&world.daemon, &world.roots, Some(pair(&files))).await.unwrap();
+    assert_eq!(enrol(&mut bob, None, &csr().1).await.0, StatusCode::FORBIDDEN);
+    // Let in anew, she is renewed again.
+    let (made, key) = log_in(&mut sender).await;
+    let mut alice = world.with(&made, &key).await;
+    assert_eq!(enrol(&mut alice, None, &csr().1).await.0, StatusCode::OK);
     end(world.daemon).await;
 }
 
