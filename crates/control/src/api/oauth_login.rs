@@ -40,7 +40,7 @@ impl std::fmt::Display for Origin {
 const PAGE: &str = "<!doctype html><meta charset=\"utf-8\"><title>Sealock</title>\
 <style>body{font:1rem/1.5 sans-serif;max-width:36rem;margin:4rem auto;padding:0 1rem}</style>\
 <h1>Log in</h1><p>Your program shows a code of eight letters. Tell it to an administrator of this host, together with \
-who you are and in a way by which they know you. They let you in with</p><pre>sealock login confirm CODE</pre>\
+who you are and in a way by which they know you. They let you in with</p><pre>sealock login confirm CODE --as NAME</pre>\
 <p>Nothing is typed on this page. Whoever asks you for the code, or sends you one, wants to be let in as you.</p>";
 
 impl Routes {

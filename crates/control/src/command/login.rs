@@ -11,7 +11,7 @@ use super::SecretText;
 pub struct LoginConfirm {
     /// The code that the person reads out.
     pub code: String,
-    /// Who the person is; otherwise who they say they are.
+    /// Who the person is. Without it the answer is who they say they are, and nothing is confirmed.
     pub user: Option<String>,
     /// How many seconds their certificate lives; twelve hours by default.
     pub life: Option<u64>,

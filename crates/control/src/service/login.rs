@@ -105,32 +105,14 @@ impl Service {
     ) -> Result<Reply, ServiceError> {
         let code = user_code(&wanted.code)?;
         let life = span(wanted.life, LIFE, LONGEST_LIFE, "a person's certificate")?;
-        let named = wanted.user.as_deref().map(|user| self.person(user)).transpose()?;
+        let user = wanted.user.as_deref().map(|user| self.person(user)).transpose()?;
         // Whoever may not say anything about logins must not find codes by trying either.
-        if let Some(user) = &named {
-            self.may_confirm(caller, request, "confirm", Some(user), Some(life))?;
-        }
+        let actor = self.may_confirm(caller, request, "confirm", user.as_ref(), Some(life))?;
         let now = self.journal.clock().now();
-        let found = self.devices.lock().find(&code, &caller.who, now);
-        let (waiting, user) = match (found, named) {
-            (Ok(waiting), Some(user)) => (waiting, user),
-            (Ok(waiting), None) => {
-                let Some(user) = &waiting.wanted else {
-                    self.may_confirm(caller, request, "confirm", None, Some(life))?;
-                    return Err(ServiceError::new(
-                        ErrorCode::Usage,
-                        "they do not say who they are",
-                    )
-                    .hint("say it: --as USER"));
-                };
-                (waiting.clone(), self.person(user)?)
-            }
-            (Err(fault), _) => {
-                self.may_confirm(caller, request, "confirm", None, Some(life))?;
-                return Err(device_error(&fault));
-            }
-        };
-        let actor = self.may_confirm(caller, request, "confirm", Some(&user), Some(life))?;
+        let waiting = self.devices.lock().find(&code, &caller.who, now);
+        let waiting = waiting.map_err(|fault| device_error(&fault))?;
+        // What they say of themselves is shown, and counts for nothing: who confirms says who it is.
+        let user = user.ok_or_else(|| unnamed(&waiting))?;
         let approved = Approved { user: user.clone(), life };
         self.decided(&code, Some(approved), &actor, || Fact::LoginConfirmed {
             user: user.to_string(),
@@ -248,6 +230,19 @@ pub(super) fn person(user: Identity) -> Result<Identity, ServiceError> {
             .hint("give the person a name of their own, and put it into the group admin"));
     }
     Ok(user)
+}
+
+/// Who waits, for somebody who did not say who that is.
+fn unnamed(waiting: &Waiting) -> ServiceError {
+    let Waiting { user_code, client, wanted, origin, .. } = waiting;
+    let text = match wanted {
+        Some(wanted) => format!("who is it? {client} at {origin} says that it is for {wanted}"),
+        None => format!("who is it? {client} at {origin} does not say for whom it is"),
+    };
+    let user = wanted.as_deref().unwrap_or("USER");
+    ServiceError::new(ErrorCode::Usage, text).hint(format!(
+        "anybody can say so; if you know that it is them: sealock login confirm {user_code} --as {user}"
+    ))
 }
 
 fn user_code(text: &str) -> Result<UserCode, ServiceError> {

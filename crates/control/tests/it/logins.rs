@@ -82,10 +82,20 @@ async fn a_person_is_let_in_by_who_may_say_so_and_gets_one_certificate() {
         let refused = call(service, confirm(&begun["user_code"], Some(user))).await;
         assert_eq!(refused.unwrap_err().code, ErrorCode::Usage, "{user}");
     }
-    let done = call(service, confirm(&begun["user_code"], None)).await.unwrap();
+    // What the person says of themselves lets nobody in: who confirms says who it is, and is told what was said.
+    let unnamed = call(service, confirm(&begun["user_code"], None)).await.unwrap_err();
+    assert_eq!(unnamed.code, ErrorCode::Usage);
+    for part in ["sealock-cli", "127.0.0.1", "alice"] {
+        assert!(unnamed.message.contains(part), "{unnamed:?}");
+    }
+    let user_code = begun["user_code"].as_str().unwrap();
+    let whole = format!("sealock login confirm {user_code} --as alice");
+    assert!(unnamed.hint.unwrap().ends_with(&whole));
+    assert_eq!(poll(&mut sender, &begun).await.1["error"], "slow_down", "nothing was decided");
+    let done = call(service, confirm(&begun["user_code"], Some("alice"))).await.unwrap();
     let Reply::LoginConfirmed(done) = done else { panic!("{done:?}") };
     assert_eq!(done.user, "spiffe://test.sealock/human/alice");
-    let again = call(service, confirm(&begun["user_code"], None)).await;
+    let again = call(service, confirm(&begun["user_code"], Some("alice"))).await;
     assert_eq!(again.unwrap_err().code, ErrorCode::NotFound);
     // It has asked too often, so it waits; the code is good for five minutes.
     let given = loop {
