@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use sealock_net::Incoming;
-use sealock_traffic::broker::{DEVICE_INTERVAL, DEVICE_LIFE, Polled};
+use sealock_traffic::broker::{ClientName, DEVICE_INTERVAL, DEVICE_LIFE, Polled, Program};
 use sealock_traffic::oauth::{
     DeviceAnswer, DeviceRequest, EnrolRequest, OauthError, OauthFault, Proof, VERIFICATION,
 };
@@ -95,22 +95,20 @@ impl Routes {
     }
 }
 
-/// What a program is that waits, or asks: a client of ours that proves it, or what it calls itself.
-fn program(service: &Service, proof: Option<&Proof>, client: &str) -> Result<String, OauthError> {
-    if let Some(proof) = proof {
-        let (name, _) = authenticated(service, proof, Some(client))?;
-        if name.as_str() != client {
-            return Err(OauthError::new(OauthFault::InvalidClient, "two clients are named"));
-        }
-        return Ok(name.to_string());
+/// What a program is that waits, or asks. Whether there is a client of the name that it has is told to nobody who does
+/// not prove to be that one: it goes on as a program that has proved nothing.
+fn program(service: &Service, proof: Option<&Proof>, client: &str) -> Result<Program, OauthError> {
+    let refused = |text: &str| OauthError::new(OauthFault::InvalidClient, text);
+    let Some(proof) = proof else {
+        let name = client.parse::<ClientName>().map(|name| name.to_string());
+        let name = name.map_err(|_| refused("there can be no client of this name"))?;
+        return Ok(Program { name, proved: false });
+    };
+    let (name, _) = authenticated(service, proof, Some(client))?;
+    if name.as_str() != client {
+        return Err(refused("two clients are named"));
     }
-    match service.is_public_client(client).map_err(|error| worded(&error, ""))? {
-        true => Ok(client.to_owned()),
-        false => Err(OauthError::new(
-            OauthFault::InvalidClient,
-            "such a client has to prove who it is, or there can be none of this name",
-        )),
-    }
+    Ok(Program { name: name.to_string(), proved: true })
 }
 
 /// The answer to a program that asks whether somebody was let in.

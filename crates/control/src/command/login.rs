@@ -44,7 +44,7 @@ pub enum LoginDeny {
 pub struct LoginWaiting {
     /// The code that the person reads.
     pub code: String,
-    /// The program, as it calls itself.
+    /// The program, as it calls itself; with ` (proved)` behind it, if it has proved that it is the client of that name.
     pub client: String,
     /// Who they say they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,7 @@ use sealock_core::policy::{Action, Resource};
 use sealock_core::span::format_span;
 use sealock_core::{Identity, IdentityKind, SecretBytes, Timestamp};
 use sealock_traffic::broker::{
-    Approved, Begun, ClientName, DeviceFault, Polled, UserCode, Waiting, enrolment_code,
+    Approved, Begun, DeviceFault, Polled, Program, UserCode, Waiting, enrolment_code,
 };
 use zeroize::Zeroizing;
 
@@ -43,7 +43,7 @@ impl Service {
     /// Begins a login.
     pub(crate) fn login_begin(
         &self,
-        client: &str,
+        client: &Program,
         wanted: Option<String>,
         origin: &str,
     ) -> Result<Begun, ServiceError> {
@@ -59,21 +59,10 @@ impl Service {
         begun.map_err(|error| broker_error(&error))?.map_err(|fault| device_error(&fault))
     }
 
-    /// Whether a program that is no client of ours may call itself so.
-    pub(crate) fn is_public_client(&self, client: &str) -> Result<bool, ServiceError> {
-        let Ok(name) = client.parse::<ClientName>() else { return Ok(false) };
-        let known = self.broker()?.client_info(&name);
-        match known {
-            Ok(_) => Ok(false),
-            Err(sealock_traffic::broker::BrokerError::NoClient(_)) => Ok(true),
-            Err(error) => Err(broker_error(&error)),
-        }
-    }
-
     /// What a program is told that asks with its code; with yes, the code for the certificate, and how long it is good.
     pub(crate) fn login_poll(
         &self,
-        client: &str,
+        client: &Program,
         code: &str,
     ) -> Result<(Polled, Option<CodeFor>), ServiceError> {
         let polled = self.devices.lock().poll(client, code, self.journal.clock().now());
@@ -116,7 +105,7 @@ impl Service {
         let approved = Approved { user: user.clone(), life };
         self.decided(&code, Some(approved), &actor, || Fact::LoginConfirmed {
             user: user.to_string(),
-            client: waiting.client.clone(),
+            client: waiting.client.to_string(),
             origin: waiting.origin.clone(),
         })?;
         Ok(Reply::LoginConfirmed(Box::new(LoginConfirmed {
@@ -140,7 +129,7 @@ impl Service {
                 let waiting = self.devices.lock().find(&code, &caller.who, now);
                 let waiting = waiting.map_err(|fault| device_error(&fault))?;
                 self.decided(&code, None, &actor, || Fact::LoginDenied {
-                    client: waiting.client.clone(),
+                    client: waiting.client.to_string(),
                     origin: waiting.origin.clone(),
                 })?;
             }
@@ -266,7 +255,7 @@ fn span(
 fn shown(waiting: &Waiting) -> LoginWaiting {
     LoginWaiting {
         code: waiting.user_code.to_string(),
-        client: waiting.client.clone(),
+        client: waiting.client.to_string(),
         wanted: waiting.wanted.clone(),
         origin: waiting.origin.clone(),
         since: waiting.begun,

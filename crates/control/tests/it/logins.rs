@@ -209,9 +209,8 @@ async fn a_login_that_is_denied_or_forgotten_ends() {
     assert_eq!(poll(&mut sender, &begun).await.1["error"], "expired_token");
     let late = call(service, confirm(&begun["user_code"], Some("bob"))).await;
     assert_eq!(late.unwrap_err().code, ErrorCode::NotFound);
-    // A client that has a secret does not go without it, and no name is made up.
-    world.client("shop").await;
-    for client in ["shop", "", "a%20b", "UPPER"] {
+    // No name is made up that could look like something else.
+    for client in ["", "a%20b", "UPPER", "shop%20(proved)"] {
         let (status, _, _) =
             post(&mut sender, "device_authorization", &[], &format!("client_id={client}")).await;
         assert!(
@@ -230,6 +229,48 @@ async fn a_login_that_is_denied_or_forgotten_ends() {
         }
     }
     assert!(refused >= 4, "{refused}");
+    end(world.daemon).await;
+}
+
+#[tokio::test]
+async fn who_does_not_prove_to_be_a_client_is_not_told_whether_there_is_one() {
+    let world = World::stopped().await;
+    let secret = world.client("shop").await;
+    let mut sender = world.anybody().await;
+    let grant = "grant_type=urn:ietf:params:oauth:grant-type:device_code";
+    let mut said = Vec::new();
+    for client in ["shop", "nobody"] {
+        let made_up = format!("{grant}&client_id={client}&device_code=x");
+        let (status, made_up, _) = post(&mut sender, "token", &[], &made_up).await;
+        assert_eq!((status, &made_up["error"]), (StatusCode::BAD_REQUEST, &"invalid_grant".into()));
+        let wrong = format!("{grant}&client_id={client}&client_secret=wrong&device_code=x");
+        let (status, wrong, _) = post(&mut sender, "token", &[], &wrong).await;
+        assert_eq!((status, &wrong["error"]), (StatusCode::UNAUTHORIZED, &"invalid_client".into()));
+        let begin = format!("client_id={client}");
+        let (status, begun, _) = post(&mut sender, "device_authorization", &[], &begin).await;
+        assert_eq!(status, StatusCode::OK, "{begun}");
+        let code = begun["device_code"].as_str().unwrap();
+        let asked = format!("{grant}&client_id={client}&device_code={code}");
+        let (_, waits, _) = post(&mut sender, "token", &[], &asked).await;
+        said.push([made_up, wrong, waits]);
+    }
+    assert_eq!(said[0], said[1]);
+    // What a client has begun that has proved itself, it alone ends, and it is shown as proved.
+    let proof = format!("client_id=shop&client_secret={secret}");
+    let (status, begun, _) = post(&mut sender, "device_authorization", &[], &proof).await;
+    assert_eq!(status, StatusCode::OK, "{begun}");
+    let call_list = call(world.daemon.service(), Command::LoginList).await.unwrap();
+    let Reply::Logins(logins) = call_list else { panic!() };
+    let mut shown: Vec<&str> = logins.waiting.iter().map(|it| it.client.as_str()).collect();
+    shown.sort_unstable();
+    assert_eq!(shown, ["nobody", "shop", "shop (proved)"]);
+    let code = begun["device_code"].as_str().unwrap();
+    for (by, error) in
+        [("client_id=shop", "invalid_grant"), (proof.as_str(), "authorization_pending")]
+    {
+        let asked = format!("{grant}&{by}&device_code={code}");
+        assert_eq!(post(&mut sender, "token", &[], &asked).await.1["error"], error, "{by}");
+    }
     end(world.daemon).await;
 }
 
