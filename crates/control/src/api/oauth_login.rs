@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use sealock_net::Incoming;
-use sealock_traffic::broker::{ClientName, DEVICE_INTERVAL, DEVICE_LIFE, Polled, Program};
+use sealock_traffic::broker::{
+    ClientName, DEVICE_INTERVAL, DEVICE_LIFE, DeviceOrigin, Polled, Program,
+};
 use sealock_traffic::oauth::{
     DeviceAnswer, DeviceRequest, EnrolRequest, OauthError, OauthFault, Proof, VERIFICATION,
 };
@@ -21,22 +23,6 @@ use crate::service::Service;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin(pub(super) IpAddr);
 
-impl std::fmt::Display for Origin {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            IpAddr::V4(address) => address.fmt(formatter),
-            IpAddr::V6(address) => match address.to_ipv4_mapped() {
-                Some(address) => address.fmt(formatter),
-                // Whoever has one address has the whole of the last half.
-                None => {
-                    let [a, b, c, d, ..] = address.segments();
-                    write!(formatter, "{a:x}:{b:x}:{c:x}:{d:x}::/64")
-                }
-            },
-        }
-    }
-}
-
 const PAGE: &str = "<!doctype html><meta charset=\"utf-8\"><title>Sealock</title>\
 <style>body{font:1rem/1.5 sans-serif;max-width:36rem;margin:4rem auto;padding:0 1rem}</style>\
 <h1>Log in</h1><p>Your program shows a code of eight letters. Tell it to an administrator of this host, together with \
@@ -50,9 +36,9 @@ impl Routes {
         caller: Result<Caller, ServiceError>,
     ) -> Result<Response<OutBody>, OauthError> {
         let origin = match (request.extensions().get::<Origin>(), &caller) {
-            (Some(origin), _) => origin.to_string(),
-            (None, Ok(caller)) => caller.who.clone(),
-            (None, Err(_)) => "this host".to_owned(),
+            (Some(Origin(address)), _) => DeviceOrigin::at(*address),
+            (None, Ok(caller)) => DeviceOrigin::named(caller.who.clone()),
+            (None, Err(_)) => DeviceOrigin::named("this host"),
         };
         let (headers, body) = whole_form(request).await?;
         let read = DeviceRequest::read(authorization(&headers)?, &body)?;
@@ -146,18 +132,4 @@ pub(super) fn polled(
         }
     };
     Err(OauthError::new(fault, text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_is_who_can_be_told_apart() {
-        let shown = |text: &str| Origin(text.parse().unwrap()).to_string();
-        assert_eq!(shown("10.0.0.1"), "10.0.0.1");
-        assert_eq!(shown("::ffff:10.0.0.1"), "10.0.0.1");
-        assert_eq!(shown("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
-        assert_eq!(shown("2001:db8:1:2::9"), "2001:db8:1:2::/64");
-    }
 }

@@ -12,7 +12,7 @@ use sealock_core::policy::{Action, Resource};
 use sealock_core::span::format_span;
 use sealock_core::{Identity, IdentityKind, SecretBytes, Timestamp};
 use sealock_traffic::broker::{
-    Approved, Begun, DeviceFault, Polled, Program, UserCode, Waiting, enrolment_code,
+    Approved, Begun, DeviceFault, DeviceOrigin, Polled, Program, UserCode, Waiting, enrolment_code,
 };
 use zeroize::Zeroizing;
 
@@ -45,7 +45,7 @@ impl Service {
         &self,
         client: &Program,
         wanted: Option<String>,
-        origin: &str,
+        origin: &DeviceOrigin,
     ) -> Result<Begun, ServiceError> {
         if !self.is_initialised()? {
             let missing = sealock_authority::AuthorityError::Missing;

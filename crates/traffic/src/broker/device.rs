@@ -19,6 +19,7 @@ use sealock_core::{Identity, Timestamp};
 use zeroize::Zeroizing;
 
 use super::BrokerError;
+use super::origin::{DeviceOrigin, Network};
 
 /// What was begun is good for so long (RFC 8628 §3.2).
 pub const DEVICE_LIFE: Duration = Duration::from_secs(600);
@@ -32,6 +33,8 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 const MOST: usize = 1024;
 /// Of one origin.
 const MOST_OF_ONE: usize = 8;
+/// Of one network: who has a /48 has 65,536 origins.
+const MOST_OF_NETWORK: usize = 32;
 /// Wrong codes of somebody within [`DEVICE_LIFE`].
 const GUESSES: u32 = 10;
 /// Who guesses is remembered; so many at most.
@@ -200,6 +203,7 @@ enum State {
 
 struct Entry {
     waiting: Waiting,
+    network: Option<Network>,
     interval: Duration,
     asked: Option<Timestamp>,
     state: State,
@@ -229,12 +233,11 @@ impl Devices {
         &mut self,
         client: &Program,
         wanted: Option<String>,
-        origin: &str,
+        origin: &DeviceOrigin,
         now: Timestamp,
     ) -> Result<Result<Begun, DeviceFault>, BrokerError> {
         self.forget(now);
-        let theirs = self.entries.values().filter(|entry| entry.waiting.origin == origin).count();
-        if self.entries.len() >= MOST || theirs >= MOST_OF_ONE {
+        if self.is_full_for(origin) {
             return Ok(Err(DeviceFault::TooMany));
         }
         let mut user_code = UserCode::new()?;
@@ -248,13 +251,23 @@ impl Devices {
             user_code: user_code.clone(),
             client: client.clone(),
             wanted,
-            origin: origin.to_owned(),
+            origin: origin.to_string(),
             begun: now,
         };
-        let entry =
-            Entry { waiting, interval: DEVICE_INTERVAL, asked: None, state: State::Waiting };
+        let network = origin.network;
+        let (interval, state) = (DEVICE_INTERVAL, State::Waiting);
+        let entry = Entry { waiting, network, interval, asked: None, state };
         self.entries.insert(key(&device_code), entry);
         Ok(Ok(Begun { device_code, user_code }))
+    }
+
+    fn is_full_for(&self, origin: &DeviceOrigin) -> bool {
+        let shown = origin.to_string();
+        let count = |is: &dyn Fn(&Entry) -> bool| self.entries.values().filter(|it| is(it)).count();
+        let around = origin.network.is_some();
+        self.entries.len() >= MOST
+            || count(&|entry| entry.waiting.origin == shown) >= MOST_OF_ONE
+            || (around && count(&|entry| entry.network == origin.network) >= MOST_OF_NETWORK)
     }
 
     /// What a program is told that asks with its code.
@@ -381,7 +394,8 @@ mod tests {
     }
 
     fn begun(devices: &mut Devices, origin: &str, second: i64) -> Begun {
-        devices.begin(&cli(), Some("alice".into()), origin, at(second)).unwrap().unwrap()
+        let origin = DeviceOrigin::named(origin);
+        devices.begin(&cli(), Some("alice".into()), &origin, at(second)).unwrap().unwrap()
     }
 
     fn alice() -> Approved {
@@ -443,17 +457,36 @@ mod tests {
         for _ in 0..MOST_OF_ONE {
             begun(&mut devices, "10.0.0.1", 0);
         }
-        let more = devices.begin(&cli(), None, "10.0.0.1", at(1)).unwrap();
+        let more = devices.begin(&cli(), None, &DeviceOrigin::named("10.0.0.1"), at(1)).unwrap();
         assert_eq!(more.err(), Some(DeviceFault::TooMany));
         begun(&mut devices, "10.0.0.2", 1);
         let mut taken = 0;
         for origin in 0..2 * MOST {
-            let more = devices.begin(&cli(), None, &format!("o{origin}"), at(2)).unwrap();
+            let origin = DeviceOrigin::named(format!("o{origin}"));
+            let more = devices.begin(&cli(), None, &origin, at(2)).unwrap();
             taken += usize::from(more.is_ok());
         }
         assert_eq!((taken, devices.entries.len()), (MOST - MOST_OF_ONE - 1, MOST));
         begun(&mut devices, "10.0.0.1", 700);
         assert_eq!(devices.entries.len(), 1);
+    }
+
+    #[test]
+    fn a_network_with_many_addresses_takes_no_more_than_its_part() {
+        let mut devices = Devices::default();
+        let mut taken = |network: &str, origins: usize| {
+            let begin = |number: usize| {
+                let address = format!("{network}:{number:x}::1").parse().unwrap();
+                devices.begin(&cli(), None, &DeviceOrigin::at(address), at(0)).unwrap().is_ok()
+            };
+            (0..origins).map(begin).filter(|is_in| *is_in).count()
+        };
+        assert_eq!(taken("2001:db8:1", 2 * MOST), MOST_OF_NETWORK);
+        assert_eq!(taken("2001:db8:2", 1), 1, "another goes on");
+        // Addresses of IPv4 have no such network.
+        for number in 0..=MOST_OF_NETWORK {
+            begun(&mut devices, &format!("10.0.0.{number}"), 1);
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod enrolment;
 mod error;
 mod keys;
 mod log;
+mod origin;
 mod revocation;
 #[cfg(test)]
 mod tests;
@@ -62,6 +63,7 @@ pub use error::BrokerError;
 use keys::Signers;
 pub use keys::{KeyInfo, PUBLISHED_BEFORE};
 pub use log::{Entry, EntryHash, EntryHashError, Head};
+pub use origin::DeviceOrigin;
 pub use revocation::{Logged, Revocation, Revoked};
 
 use crate::token::{self, Algorithm, Claims, Expected, KeySet, Profile};
