@@ -65,10 +65,13 @@ impl Service {
         client: &Program,
         code: &str,
     ) -> Result<(Polled, Option<CodeFor>), ServiceError> {
-        let polled = self.devices.lock().poll(client, code, self.journal.clock().now());
+        let broker = self.broker()?;
+        let mut devices = self.devices.lock();
+        let polled = devices.poll(client, code, self.journal.clock().now());
         let Polled::Approved(approved) = &polled else { return Ok((polled, None)) };
-        let made =
-            self.broker()?.enrolment_make(&approved.user, approved.life, "device", CONFIRMED, None);
+        // One step with the lock held: whoever ends this person's logins finds the yes or the code, never neither.
+        let made = broker.enrolment_make(&approved.user, approved.life, "device", CONFIRMED, None);
+        drop(devices);
         let code = enrolment_code(&*made.map_err(|error| broker_error(&error))?);
         Ok((polled, Some((code, CONFIRMED))))
     }
@@ -136,8 +139,11 @@ impl Service {
             LoginDeny::User(user) => {
                 let user = self.identity_of(user, IdentityKind::Human)?;
                 let actor = self.may_confirm(caller, request, "revoke", Some(&user), None)?;
-                self.devices.lock().revoke(&user);
-                let revoked = self.broker()?.enrolment_revoke(&user, &actor);
+                let broker = self.broker()?;
+                let mut devices = self.devices.lock();
+                devices.revoke(&user);
+                let revoked = broker.enrolment_revoke(&user, &actor);
+                drop(devices);
                 revoked.map_err(|error| broker_error(&error))?;
             }
         }
@@ -168,7 +174,7 @@ impl Service {
         Ok(Reply::LoginInvited(Box::new(LoginInvited { user: user.to_string(), code, until })))
     }
 
-    /// Recorded first, and then in force: what is not in the log was not done.
+    /// Recorded first, and then in force: what is not in the log was not done. Nothing else is decided in between.
     fn decided(
         &self,
         code: &UserCode,
@@ -177,10 +183,11 @@ impl Service {
         fact: impl FnOnce() -> Fact,
     ) -> Result<(), ServiceError> {
         let now = self.journal.clock().now();
+        let mut devices = self.devices.lock();
         self.journal
             .commit_blocking(sealock_store::Change::event(actor.event(now, fact())))
             .map_err(|error| convert::journal_error(&error))?;
-        let decided = self.devices.lock().decide(code, approved, now);
+        let decided = devices.decide(code, approved, now);
         decided.map_err(|fault| device_error(&fault))
     }
 

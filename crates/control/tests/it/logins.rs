@@ -192,6 +192,29 @@ async fn whose_login_was_ended_is_not_renewed_whatever_the_rules_say() {
     end(world.daemon).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_denied_while_their_program_asks_has_no_code_that_is_good() {
+    let world = World::stopped().await;
+    let service = world.daemon.service();
+    let mut sender = world.anybody().await;
+    for round in 0..40 {
+        let begun = begin(&mut sender, "alice").await;
+        call(service, confirm(&begun["user_code"], Some("alice"))).await.unwrap();
+        let deny = Command::LoginDeny(LoginDeny::User("alice".into()));
+        let ((status, given), denied) = tokio::join!(poll(&mut sender, &begun), call(service, deny));
+        denied.unwrap();
+        let Reply::Logins(logins) = call(service, Command::LoginList).await.unwrap() else {
+            panic!()
+        };
+        assert_eq!(logins.codes, [], "round {round}: {given}");
+        if status == StatusCode::OK {
+            let code = given["access_token"].as_str();
+            assert_eq!(enrol(&mut sender, code, &csr().1).await.0, StatusCode::UNAUTHORIZED);
+        }
+    }
+    end(world.daemon).await;
+}
+
 #[tokio::test]
 async fn a_login_that_is_denied_or_forgotten_ends() {
     let world = World::stopped().await;
