@@ -483,7 +483,7 @@ pub(crate) fn broker_error(error: &BrokerError) -> ServiceError {
     use BrokerError as E;
     let code = match error {
         E::NoClient(_) | E::UnknownKey(_) => ErrorCode::NotFound,
-        E::ClientExists(_) | E::Busy => ErrorCode::Conflict,
+        E::ClientExists(_) | E::Busy | E::TooManySigners => ErrorCode::Conflict,
         E::TooManyKeys => ErrorCode::Usage,
         E::Token(_) | E::Random => ErrorCode::Fault,
         E::Changed(_) | E::Keyring { .. } | E::NoKey | E::Store(_) | E::Journal(_) => {

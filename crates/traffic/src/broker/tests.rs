@@ -154,6 +154,34 @@ fn a_new_key_is_published_before_it_signs_and_the_old_one_stays_until_its_tokens
 }
 
 #[test]
+fn one_rotation_too_many_is_refused_before_anything_is_written() {
+    let scratch = Scratch::new();
+    for _ in 1..keys::MOST {
+        scratch.broker.rotate_key(&actor()).unwrap();
+    }
+    let before = (scratch.broker.keys(), scratch.journal.tail(0, 100).unwrap().len());
+    for _ in 0..3 {
+        let refused = scratch.broker.rotate_key(&actor());
+        assert!(matches!(refused, Err(BrokerError::TooManySigners)), "{refused:?}");
+    }
+    assert_eq!((scratch.broker.keys(), scratch.journal.tail(0, 100).unwrap().len()), before);
+    let scratch = scratch.reopen();
+    assert_eq!(scratch.broker.keys(), before.0, "and all are read again");
+    // One that has to go goes all the same, and its place is taken at once.
+    let token = scratch.issue("shop", "orders");
+    let current = scratch.broker.keys().into_iter().find(|key| key.current).unwrap().id;
+    scratch.broker.revoke_key(&current, &actor()).unwrap();
+    assert!(scratch.verify(&token, "orders").is_err());
+    scratch.verify(&scratch.issue("shop", "orders"), "orders").unwrap();
+    assert_eq!(scratch.broker.keys().len(), keys::MOST);
+    // When the newest signs and the tokens of the others have died, there is room.
+    scratch.clock.advance(PUBLISHED_BEFORE + LONGEST + Duration::from_secs(SKEW + 1));
+    scratch.broker.keep_keys().unwrap();
+    assert_eq!(scratch.broker.keys().len(), 1);
+    scratch.broker.rotate_key(&actor()).unwrap();
+}
+
+#[test]
 fn a_key_is_replaced_by_itself_after_thirty_days() {
     let scratch = Scratch::new();
     scratch.broker.keep_keys().unwrap();
