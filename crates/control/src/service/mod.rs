@@ -25,6 +25,7 @@ mod names;
 mod policy;
 mod registrar;
 mod request;
+mod revocations;
 mod secret_reader;
 mod secret_source;
 mod secrets;
