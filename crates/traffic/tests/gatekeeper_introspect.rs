@@ -17,7 +17,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sealock_core::{ManualClock, Timestamp};
 use sealock_traffic::broker::Revoked;
-use sealock_traffic::gatekeeper::{Asked, Extras, IntrospectSettings, Introspection, Introspector};
+use sealock_traffic::gatekeeper::{
+    Answer, Asked, Extras, IntrospectSettings, Introspection, Introspector,
+};
 use sealock_traffic::token::{Algorithm, Profile, SigningKey, issue};
 use support::{
     NOW, Scene, expect_head, header, identity, problem, request, send, soon, status, websocket,
@@ -28,7 +30,7 @@ use zeroize::Zeroizing;
 /// The other server: what it says of which token, and what it was asked.
 #[derive(Default)]
 struct Idp {
-    says: Mutex<HashMap<String, String>>,
+    says: Mutex<HashMap<String, Answer>>,
     asked: Mutex<Vec<String>>,
     /// Where it is to wait before it answers.
     waits: Mutex<Option<Arc<Semaphore>>>,
@@ -36,7 +38,12 @@ struct Idp {
 
 impl Idp {
     fn says(&self, token: &str, answer: &str) {
-        self.says.lock().insert(token.to_owned(), answer.to_owned());
+        let answer = Answer::Body(answer.as_bytes().to_vec());
+        self.says.lock().insert(token.to_owned(), answer);
+    }
+
+    fn answers(&self, token: &str, status: u16) {
+        self.says.lock().insert(token.to_owned(), Answer::Status(status));
     }
 
     fn count(&self) -> usize {
@@ -56,7 +63,7 @@ impl Introspector for Line {
                 waits.acquire().await.unwrap().forget();
             }
             let answer = idp.says.lock().get(&*token).cloned();
-            answer.map(String::into_bytes).ok_or_else(|| "it is away".into())
+            answer.ok_or_else(|| "it is away".into())
         })
     }
 }
@@ -254,6 +261,62 @@ async fn its_trouble_is_503_and_is_not_asked_for_again_and_again() {
     assert_eq!(world.code("good").await.0, 200);
     world.idp.says.lock().clear();
     assert_eq!(world.code("good").await.0, 200);
+}
+
+#[tokio::test]
+async fn no_token_makes_its_server_be_left_alone() {
+    let world = World::start().await;
+    let inactive = (401, "token_inactive".to_owned());
+    let unknown = (503, "introspection_failed".to_owned());
+    // What is no token to it, again and again, is a short no about each.
+    for (number, status) in [400, 413, 414, 422, 431, 400, 413].into_iter().enumerate() {
+        let token = format!("odd-{number}");
+        world.idp.answers(&token, status);
+        for _ in 0..2 {
+            assert_eq!(world.code(&token).await, inactive, "{status}");
+        }
+        assert_eq!(world.idp.count(), number + 1, "it is kept");
+    }
+    // What says nothing about a token is neither yes nor no, and is not asked again at once.
+    for (number, status) in [429, 404, 408, 302, 204, 429, 429].into_iter().enumerate() {
+        let token = format!("unclear-{number}");
+        world.idp.answers(&token, status);
+        for _ in 0..2 {
+            assert_eq!(world.code(&token).await, unknown, "{status}");
+        }
+        assert_eq!(world.idp.count(), 7 + number + 1);
+    }
+    for number in 0..7 {
+        let token = format!("garbage-{number}");
+        world.idp.says(&token, "<html>");
+        assert_eq!(world.code(&token).await, unknown);
+    }
+    world.idp.says("good", ALICE);
+    assert_eq!(world.code("good").await.0, 200, "nobody else is kept out by that");
+    // Both are forgotten.
+    world.idp.says("odd-0", ALICE);
+    world.idp.says("unclear-0", ALICE);
+    world.scene.clock.advance(Duration::from_secs(1));
+    assert_eq!(world.code("unclear-0").await.0, 200);
+    assert_eq!(world.code("odd-0").await, inactive);
+    world.scene.clock.advance(Duration::from_secs(7));
+    assert_eq!(world.code("odd-0").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_server_that_fails_or_does_not_know_us_is_left_alone() {
+    for status in [401, 403, 500, 502, 503] {
+        let world = World::start().await;
+        for number in 0..6 {
+            let token = format!("token-{number}");
+            world.idp.answers(&token, status);
+            assert_eq!(world.code(&token).await, (503, "introspection_failed".to_owned()));
+        }
+        assert_eq!(world.idp.count(), 5, "{status}");
+        world.scene.clock.advance(Duration::from_secs(1));
+        world.idp.says("token-0", ALICE);
+        assert_eq!(world.code("token-0").await.0, 200);
+    }
 }
 
 #[tokio::test]

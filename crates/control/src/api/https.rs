@@ -18,13 +18,14 @@ use sealock_authority::{CertState, Serial};
 use sealock_core::Timestamp;
 use sealock_net::tls::LiveServer;
 use sealock_net::{
-    Incoming, Limits, Origin, Place, Places, Shares, Shutdown, accept_with, descriptors, serve_http,
+    Incoming, Limits, Place, Places, Shares, Shutdown, accept_with, descriptors, serve_http,
 };
 use tokio::net::{TcpListener, TcpStream};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::body::OutBody;
 use super::oauth::Shown;
+use super::oauth_login::Origin;
 use super::problem;
 use super::routes::{Routes, blocking};
 use super::streams::Streams;
@@ -98,7 +99,7 @@ pub async fn serve_api(
             let leaf: Option<CertificateDer<'static>> =
                 chain.and_then(|chain| chain.first()).map(|leaf| leaf.clone().into_owned());
             serve_http(stream, limits, end, |mut request| {
-                request.extensions_mut().insert(Origin::from(peer.ip()));
+                request.extensions_mut().insert(Origin(peer.ip()));
                 answer(&routes, &place, request, leaf.clone())
             })
             .await;

@@ -432,6 +432,10 @@ fn refused(error: &OauthError) -> Response<OutBody> {
 pub(super) fn worded(error: &ServiceError, id: &str) -> OauthError {
     let request = error.request.as_deref().unwrap_or(id);
     let worded = match error.code {
+        // Policy was not asked, or it was not recorded: there is nothing to explain.
+        ErrorCode::Denied if error.request.is_none() => {
+            OauthError::new(OauthFault::AccessDenied, error.message.clone())
+        }
         ErrorCode::Denied => OauthError::new(
             OauthFault::AccessDenied,
             format!("policy denies it; `sealock policy explain {request}` says why"),

@@ -1,9 +1,13 @@
 //! People at the door: RFC 8628, and the certificate that comes of it.
 
+use std::net::IpAddr;
+
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use sealock_net::{Incoming, Origin};
-use sealock_traffic::broker::{DEVICE_INTERVAL, DEVICE_LIFE, Polled};
+use sealock_net::Incoming;
+use sealock_traffic::broker::{
+    ClientName, DEVICE_INTERVAL, DEVICE_LIFE, DeviceOrigin, Polled, Program,
+};
 use sealock_traffic::oauth::{
     DeviceAnswer, DeviceRequest, EnrolRequest, OauthError, OauthFault, Proof, VERIFICATION,
 };
@@ -15,10 +19,14 @@ use crate::caller::Caller;
 use crate::error::ServiceError;
 use crate::service::Service;
 
+/// Where a request came from, as the listener saw it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin(pub(super) IpAddr);
+
 const PAGE: &str = "<!doctype html><meta charset=\"utf-8\"><title>Sealock</title>\
 <style>body{font:1rem/1.5 sans-serif;max-width:36rem;margin:4rem auto;padding:0 1rem}</style>\
 <h1>Log in</h1><p>Your program shows a code of eight letters. Tell it to an administrator of this host, together with \
-who you are and in a way by which they know you. They let you in with</p><pre>sealock login confirm CODE</pre>\
+who you are and in a way by which they know you. They let you in with</p><pre>sealock login confirm CODE --as NAME</pre>\
 <p>Nothing is typed on this page. Whoever asks you for the code, or sends you one, wants to be let in as you.</p>";
 
 impl Routes {
@@ -28,9 +36,9 @@ impl Routes {
         caller: Result<Caller, ServiceError>,
     ) -> Result<Response<OutBody>, OauthError> {
         let origin = match (request.extensions().get::<Origin>(), &caller) {
-            (Some(origin), _) => origin.to_string(),
-            (None, Ok(caller)) => caller.who.clone(),
-            (None, Err(_)) => "this host".to_owned(),
+            (Some(Origin(address)), _) => DeviceOrigin::at(*address),
+            (None, Ok(caller)) => DeviceOrigin::named(caller.who.clone()),
+            (None, Err(_)) => DeviceOrigin::named("this host"),
         };
         let (headers, body) = whole_form(request).await?;
         let read = DeviceRequest::read(authorization(&headers)?, &body)?;
@@ -73,22 +81,20 @@ impl Routes {
     }
 }
 
-/// What a program is that waits, or asks: a client of ours that proves it, or what it calls itself.
-fn program(service: &Service, proof: Option<&Proof>, client: &str) -> Result<String, OauthError> {
-    if let Some(proof) = proof {
-        let (name, _) = authenticated(service, proof, Some(client))?;
-        if name.as_str() != client {
-            return Err(OauthError::new(OauthFault::InvalidClient, "two clients are named"));
-        }
-        return Ok(name.to_string());
+/// What a program is that waits, or asks. Whether there is a client of the name that it has is told to nobody who does
+/// not prove to be that one: it goes on as a program that has proved nothing.
+fn program(service: &Service, proof: Option<&Proof>, client: &str) -> Result<Program, OauthError> {
+    let refused = |text: &str| OauthError::new(OauthFault::InvalidClient, text);
+    let Some(proof) = proof else {
+        let name = client.parse::<ClientName>().map(|name| name.to_string());
+        let name = name.map_err(|_| refused("there can be no client of this name"))?;
+        return Ok(Program { name, proved: false });
+    };
+    let (name, _) = authenticated(service, proof, Some(client))?;
+    if name.as_str() != client {
+        return Err(refused("two clients are named"));
     }
-    match service.is_public_client(client).map_err(|error| worded(&error, ""))? {
-        true => Ok(client.to_owned()),
-        false => Err(OauthError::new(
-            OauthFault::InvalidClient,
-            "such a client has to prove who it is, or there can be none of this name",
-        )),
-    }
+    Ok(Program { name: name.to_string(), proved: true })
 }
 
 /// The answer to a program that asks whether somebody was let in.

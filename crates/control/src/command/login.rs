@@ -11,7 +11,7 @@ use super::SecretText;
 pub struct LoginConfirm {
     /// The code that the person reads out.
     pub code: String,
-    /// Who the person is; otherwise who they say they are.
+    /// Who the person is. Without it the answer is who they say they are, and nothing is confirmed.
     pub user: Option<String>,
     /// How many seconds their certificate lives; twelve hours by default.
     pub life: Option<u64>,
@@ -44,7 +44,7 @@ pub enum LoginDeny {
 pub struct LoginWaiting {
     /// The code that the person reads.
     pub code: String,
-    /// The program, as it calls itself.
+    /// The program, as it calls itself; with ` (proved)` behind it, if it has proved that it is the client of that name.
     pub client: String,
     /// Who they say they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]

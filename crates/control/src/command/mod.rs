@@ -43,7 +43,7 @@ pub use secrets::{
 pub use services::{InstanceReport, ServiceReport};
 pub use traffic::{
     CallDenied, ClientKeys, ClientReport, ClientSecret, TokenClaims, TokenForm, TokenKeyReport,
-    TokenKeys, TokenReport, TokenState, TokenWanted, TokensRevoked,
+    TokenKeys, TokenReport, TokenState, TokenWanted, TokensBefore, TokensRevoked,
 };
 pub use transfer::{OfferEvent, TransferBegin, TransferFinish};
 

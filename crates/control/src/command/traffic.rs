@@ -100,6 +100,19 @@ pub enum TokensRevoked {
     Key(String),
     /// All that were issued until now.
     All,
+    /// Those that were issued before a time.
+    Before(TokensBefore),
+}
+
+/// Tokens that were issued before a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokensBefore {
+    /// The time, which is not to come.
+    pub time: Timestamp,
+    /// Those of this identity only: `service/orders`, or a SPIFFE ID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
 }
 
 /// A key that signs, or has signed, tokens.

@@ -139,6 +139,22 @@ fn bad_values_name_their_place() {
 }
 
 #[test]
+fn tokens_are_signed_as_the_settings_say() {
+    use sealock_traffic::token::Algorithm;
+    let algorithm = |text: &str, env: &[(&str, &str)]| {
+        parts(text, env, &vec![]).map(|config| config.settings.traffic.algorithm)
+    };
+    assert_eq!(algorithm("", &[]).unwrap(), Algorithm::Es256);
+    assert_eq!(algorithm("traffic.algorithm = \"EdDSA\"", &[]).unwrap(), Algorithm::EdDsa);
+    let environment = [("SEALOCK_TRAFFIC_ALGORITHM", "EdDSA")];
+    assert_eq!(algorithm("traffic.algorithm = \"ES256\"", &environment).unwrap(), Algorithm::EdDsa);
+    for other in ["eddsa", "Ed25519", "RS256", "HS256", "none", ""] {
+        let error = algorithm(&format!("traffic.algorithm = \"{other}\""), &[]).unwrap_err();
+        assert!(error.to_string().contains("must be ES256 or EdDSA"), "{error}");
+    }
+}
+
+#[test]
 fn a_named_file_must_exist() {
     let missing = Path::new("/nonexistent/sealock.toml");
     let error = Config::load(Some(missing), &Environment::default(), &vec![]).unwrap_err();

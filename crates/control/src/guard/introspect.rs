@@ -13,7 +13,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use sealock_net::tls::{LiveClient, client_config};
-use sealock_traffic::gatekeeper::{Asked, IntrospectSettings, Introspector};
+use sealock_traffic::gatekeeper::{Answer, Asked, IntrospectSettings, Introspector};
 use sealock_traffic::token::MAXIMUM_INTROSPECTION;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -54,8 +54,6 @@ enum NoAnswer {
     Unreachable(#[from] std::io::Error),
     #[error("the exchange broke off: {0}")]
     Broken(#[from] hyper::Error),
-    #[error("it answered {0}")]
-    Status(u16),
     #[error("its answer is too long, or broke off")]
     Body,
     #[error("{0}")]
@@ -169,7 +167,7 @@ impl Introspector for Questions {
             let request = server.request(&token, basic)?;
             let stream = TcpStream::connect(&server.address).await.map_err(NoAnswer::from)?;
             stream.set_nodelay(true).map_err(NoAnswer::from)?;
-            let body = match config {
+            let answer = match config {
                 Some(config) => {
                     let client = LiveClient::new(config);
                     let stream = client.connect(&server.address, stream).await;
@@ -177,12 +175,12 @@ impl Introspector for Questions {
                 }
                 None => exchange(stream, request).await,
             };
-            Ok(body?)
+            Ok(answer?)
         })
     }
 }
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Vec<u8>, NoAnswer>
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, NoAnswer>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -191,10 +189,10 @@ where
         let response = sender.send_request(request).await?;
         // Redirects are not followed: they would take the token elsewhere.
         if response.status() != hyper::StatusCode::OK {
-            return Err(NoAnswer::Status(response.status().as_u16()));
+            return Ok(Answer::Status(response.status().as_u16()));
         }
         let body = Limited::new(response.into_body(), MAXIMUM_INTROSPECTION).collect().await;
-        Ok(body.map_err(|_| NoAnswer::Body)?.to_bytes().to_vec())
+        Ok(Answer::Body(body.map_err(|_| NoAnswer::Body)?.to_bytes().to_vec()))
     };
     tokio::pin!(asking);
     tokio::select! {

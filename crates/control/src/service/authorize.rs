@@ -133,6 +133,22 @@ impl Service {
         }
     }
 
+    /// Records what is refused before policy is asked, where it does not say so too often.
+    pub(super) fn refused_without_policy(
+        &self,
+        caller: &Caller,
+        request: &str,
+        reason: &str,
+    ) -> Result<(), ServiceError> {
+        let now = self.journal.clock().now();
+        let Some(unrecorded) = self.denials.lock().take(&caller.who, now) else { return Ok(()) };
+        let (who, request) = (caller.who.clone(), request.to_owned());
+        let reason = and_more(reason.to_owned(), unrecorded);
+        let event = Actor { who, request, decision: None }.event(now, Fact::Denied { reason });
+        let recorded = self.journal.commit_blocking(Change::event(event));
+        recorded.map(drop).map_err(|error| convert::journal_error(&error))
+    }
+
     /// Records the denial and words it.
     fn denied(
         &self,
@@ -159,10 +175,7 @@ impl Service {
             request: asking.request.to_owned(),
             decision: Some(note),
         };
-        let mut reason = explanation.summary.clone();
-        if unrecorded > 0 {
-            reason.push_str(&format!(" ({unrecorded} more denials were not recorded)"));
-        }
+        let reason = and_more(explanation.summary.clone(), unrecorded);
         let event = actor.event(self.journal.clock().now(), Fact::Denied { reason });
         self.journal
             .commit_blocking(Change::event(event))
@@ -184,6 +197,14 @@ impl Service {
             None => error.hint(format!("`{explain}` says more")),
         })
     }
+}
+
+/// A reason, and what was not recorded before it.
+fn and_more(mut reason: String, unrecorded: u64) -> String {
+    if unrecorded > 0 {
+        reason.push_str(&format!(" ({unrecorded} more denials were not recorded)"));
+    }
+    reason
 }
 
 /// How many denials over the network are recorded: who may do nothing must not be able to fill the disk

@@ -1,4 +1,4 @@
-//! The Token Broker behind policy: who may have a token for whom, who may ask with a secret, what is revoked.
+//! The Token Broker behind policy: who may have a token for whom, and who may ask with a secret.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,7 @@ use sealock_core::audit::Actor;
 use sealock_core::policy::{Action, Resource};
 use sealock_core::{Identity, IdentityKind, SecretBytes};
 use sealock_traffic::broker::{
-    Broker, BrokerError, ClientInfo, ClientName, KeyInfo, LONGEST, Order, Revoked, SECRET_OVERLAP,
-    Settings,
+    Broker, BrokerError, ClientInfo, ClientName, KeyInfo, LONGEST, Order, SECRET_OVERLAP, Settings,
 };
 use sealock_traffic::token::{Claims, Profile};
 use zeroize::Zeroizing;
@@ -18,7 +17,7 @@ use super::{Service, convert};
 use crate::caller::{Caller, Door};
 use crate::command::{
     ClientReport, ClientSecret, Reply, SecretText, TokenClaims, TokenForm, TokenKeyReport,
-    TokenKeys, TokenReport, TokenState, TokenWanted, TokensRevoked,
+    TokenKeys, TokenReport, TokenState, TokenWanted,
 };
 use crate::error::{ErrorCode, ServiceError};
 
@@ -221,70 +220,6 @@ impl Service {
         Ok(Reply::TokenState(Box::new(TokenState { active: claims.is_some(), claims })))
     }
 
-    /// Revokes a token by itself. Who has it, or has asked for it, may always do that; who is not good already is as
-    /// good as revoked (RFC 7009 §2.2).
-    pub(crate) fn revoke_token(
-        &self,
-        caller: &Caller,
-        client: Option<&ClientName>,
-        request: &str,
-        token: &str,
-    ) -> Result<(), ServiceError> {
-        let broker = self.broker()?;
-        let found = broker.introspect(token).map_err(|error| broker_error(&error))?;
-        let Some(claims) = found else { return Ok(()) };
-        let own = claims.subject == caller.principal.identity
-            || client.is_some_and(|client| claims.client.as_deref() == Some(client.as_str()));
-        let actor = if own {
-            Actor { who: caller.who.clone(), request: request.to_owned(), decision: None }
-        } else {
-            self.may_revoke(caller, request, "token")?
-        };
-        let revoked = broker.revoke(&Revoked::Token(claims.id), &actor);
-        revoked.map(|_| ()).map_err(|error| broker_error(&error))
-    }
-
-    pub(super) fn token_revoke(
-        &self,
-        caller: &Caller,
-        request: &str,
-        what: &TokensRevoked,
-    ) -> Result<Reply, ServiceError> {
-        let revoked = match what {
-            TokensRevoked::Token(token) => {
-                self.revoke_token(caller, None, request, text(token))?;
-                return Ok(Reply::Done);
-            }
-            TokensRevoked::Key(key) => {
-                let actor = self.may_revoke(caller, request, "key")?;
-                let revoked = self.broker()?.revoke_key(key, &actor);
-                revoked.map_err(|error| broker_error(&error))?;
-                return Ok(Reply::Done);
-            }
-            TokensRevoked::Id(id) => Revoked::Token(token_id(id)?),
-            TokensRevoked::Identity(who) => {
-                Revoked::Identity(self.identity_of(who, IdentityKind::Service)?)
-            }
-            TokensRevoked::Client(name) => Revoked::Client(client_name(name)?),
-            TokensRevoked::All => Revoked::Before,
-        };
-        let actor = self.may_revoke(caller, request, revoked.word())?;
-        let done = self.broker()?.revoke(&revoked, &actor);
-        done.map(|_| Reply::Done).map_err(|error| broker_error(&error))
-    }
-
-    fn may_revoke(
-        &self,
-        caller: &Caller,
-        request: &str,
-        what: &str,
-    ) -> Result<Actor, ServiceError> {
-        let context = [("what", what.into())];
-        let granted =
-            self.authorize(caller, request, Action::TokenRevoke, Resource::Broker, &context)?;
-        Ok(granted.actor)
-    }
-
     pub(super) fn token_keys(&self, caller: &Caller, request: &str) -> Result<Reply, ServiceError> {
         self.authorize(caller, request, Action::ClientRead, Resource::Broker, &[])?;
         let broker = self.broker()?;
@@ -410,15 +345,6 @@ fn digest(text: &str) -> Result<[u8; 32], ServiceError> {
     })
 }
 
-/// Ids are ours: 16 bytes in base64url.
-fn token_id(text: &str) -> Result<String, ServiceError> {
-    match BASE64URL_NOPAD.decode(text.as_bytes()) {
-        Ok(bytes) if bytes.len() == 16 => Ok(text.to_owned()),
-        _ => Err(ServiceError::new(ErrorCode::Usage, "that is no id of a token")
-            .hint("it is the claim `jti`, and stands in the audit log")),
-    }
-}
-
 pub(super) fn client_name(text: &str) -> Result<ClientName, ServiceError> {
     text.parse().map_err(|error| ServiceError::of(ErrorCode::Usage, &error))
 }
@@ -429,7 +355,7 @@ fn secret(mut text: Zeroizing<String>) -> Result<SecretText, ServiceError> {
         .ok_or_else(|| ServiceError::new(ErrorCode::Fault, "a secret of ours is no text"))
 }
 
-fn text(secret: &SecretText) -> &str {
+pub(super) fn text(secret: &SecretText) -> &str {
     std::str::from_utf8(secret.bytes().expose()).unwrap_or_default()
 }
 
@@ -483,7 +409,7 @@ pub(crate) fn broker_error(error: &BrokerError) -> ServiceError {
     use BrokerError as E;
     let code = match error {
         E::NoClient(_) | E::UnknownKey(_) => ErrorCode::NotFound,
-        E::ClientExists(_) | E::Busy => ErrorCode::Conflict,
+        E::ClientExists(_) | E::Busy | E::TooManySigners => ErrorCode::Conflict,
         E::TooManyKeys => ErrorCode::Usage,
         E::Token(_) | E::Random => ErrorCode::Fault,
         E::Changed(_) | E::Keyring { .. } | E::NoKey | E::Store(_) | E::Journal(_) => {

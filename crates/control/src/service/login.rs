@@ -1,4 +1,4 @@
-//! People who want to be let in: who waits, who says yes, and the certificate that comes of it.
+//! People who want to be let in: who waits, and who says yes.
 //!
 //! **What an attacker controls:** anybody may begin a login, and says who they are as they like. Nothing comes of it
 //! until somebody whom policy lets (`Login::Confirm`) has named the code and, with it, who the person is. A code is good
@@ -7,19 +7,17 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use sealock_authority::{KeySource, Order, Usages, parse_csr};
 use sealock_core::audit::{Actor, Fact};
 use sealock_core::policy::{Action, Resource};
 use sealock_core::span::format_span;
 use sealock_core::{Identity, IdentityKind, SecretBytes, Timestamp};
 use sealock_traffic::broker::{
-    Approved, Begun, ClientName, DeviceFault, Polled, UserCode, Waiting, enrolment_code,
+    Approved, Begun, DeviceFault, DeviceOrigin, Polled, Program, UserCode, Waiting, enrolment_code,
 };
-use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{Service, broker_error, convert};
-use crate::caller::{ADMIN, Caller, Door};
+use crate::caller::{ADMIN, Caller};
 use crate::command::{
     LoginCode, LoginConfirm, LoginConfirmed, LoginDeny, LoginInvite, LoginInvited, LoginWaiting,
     Logins, Reply, SecretText,
@@ -38,21 +36,6 @@ const LONGEST_INVITED: Duration = Duration::from_secs(7 * 86_400);
 /// What a confirmed login gives is to be used at once.
 const CONFIRMED: Duration = Duration::from_secs(300);
 
-/// A renewal counts as so many tokens: it is a record for ever, and a signature by the authority.
-const RENEWAL: u32 = 100;
-
-/// A person's certificate, as it is given out.
-#[derive(Debug, Serialize)]
-pub(crate) struct Enrolled {
-    identity: String,
-    serial: String,
-    not_after: Timestamp,
-    /// The leaf, then the intermediates, PEM.
-    certificate: String,
-    /// The roots to trust, PEM.
-    ca: String,
-}
-
 /// A code for a certificate, and how long it is good.
 type CodeFor = (Zeroizing<String>, Duration);
 
@@ -60,9 +43,9 @@ impl Service {
     /// Begins a login.
     pub(crate) fn login_begin(
         &self,
-        client: &str,
+        client: &Program,
         wanted: Option<String>,
-        origin: &str,
+        origin: &DeviceOrigin,
     ) -> Result<Begun, ServiceError> {
         if !self.is_initialised()? {
             let missing = sealock_authority::AuthorityError::Missing;
@@ -76,108 +59,21 @@ impl Service {
         begun.map_err(|error| broker_error(&error))?.map_err(|fault| device_error(&fault))
     }
 
-    /// Whether a program that is no client of ours may call itself so.
-    pub(crate) fn is_public_client(&self, client: &str) -> Result<bool, ServiceError> {
-        let Ok(name) = client.parse::<ClientName>() else { return Ok(false) };
-        let known = self.broker()?.client_info(&name);
-        match known {
-            Ok(_) => Ok(false),
-            Err(sealock_traffic::broker::BrokerError::NoClient(_)) => Ok(true),
-            Err(error) => Err(broker_error(&error)),
-        }
-    }
-
     /// What a program is told that asks with its code; with yes, the code for the certificate, and how long it is good.
     pub(crate) fn login_poll(
         &self,
-        client: &str,
+        client: &Program,
         code: &str,
     ) -> Result<(Polled, Option<CodeFor>), ServiceError> {
-        let polled = self.devices.lock().poll(client, code, self.journal.clock().now());
+        let broker = self.broker()?;
+        let mut devices = self.devices.lock();
+        let polled = devices.poll(client, code, self.journal.clock().now());
         let Polled::Approved(approved) = &polled else { return Ok((polled, None)) };
-        let made =
-            self.broker()?.enrolment_make(&approved.user, approved.life, "device", CONFIRMED, None);
+        // One step with the lock held: whoever ends this person's logins finds the yes or the code, never neither.
+        let made = broker.enrolment_make(&approved.user, approved.life, "device", CONFIRMED, None);
+        drop(devices);
         let code = enrolment_code(&*made.map_err(|error| broker_error(&error))?);
         Ok((polled, Some((code, CONFIRMED))))
-    }
-
-    /// A person's certificate: for a code, or, without one, in the place of the one that the caller has shown.
-    pub(crate) fn enrol(
-        &self,
-        code: Option<&str>,
-        caller: Result<Caller, ServiceError>,
-        csr: &[u8],
-        request: &str,
-    ) -> Result<Enrolled, ServiceError> {
-        // Before a code is used up for it.
-        let csr = parse_csr(csr)
-            .map_err(|error| ServiceError::of(ErrorCode::Usage, &error).maybe_hint(error.hint()))?;
-        let (user, life, actor) = match code {
-            Some(code) => {
-                let used = self.broker()?.enrolment_use(code, request);
-                let used = used.map_err(|error| broker_error(&error))?.ok_or_else(|| {
-                    ServiceError::new(
-                        ErrorCode::Unauthenticated,
-                        "the code is not good: wrong, used, or its time is over",
-                    )
-                })?;
-                let actor = Actor {
-                    who: used.user.to_string(),
-                    request: request.to_owned(),
-                    decision: None,
-                };
-                (used.user, Duration::from_secs(used.life), actor)
-            }
-            None => self.may_renew(&caller?, request)?,
-        };
-        let order = Order {
-            name: format!("login-{}", user.name()),
-            identity: Some(user.clone()),
-            names: Vec::new(),
-            usages: Usages::CLIENT,
-            ttl: life.min(self.config().settings.authority.longest_life),
-            key: KeySource::PublicKey(csr.public_key),
-        };
-        let issued = self.authority()?.issue(&order, &actor);
-        let issued = issued.map_err(|error| convert::authority_error(&error))?;
-        self.metrics.issued();
-        Ok(Enrolled {
-            identity: user.to_string(),
-            serial: issued.serial.to_string(),
-            not_after: issued.not_after,
-            certificate: issued.tls_crt(),
-            ca: issued.ca_crt(),
-        })
-    }
-
-    /// Whose certificate is renewed, and for how long: as long as was said when they were let in.
-    fn may_renew(
-        &self,
-        caller: &Caller,
-        request: &str,
-    ) -> Result<(Identity, Duration, Actor), ServiceError> {
-        let user = caller.principal.identity.clone();
-        if caller.door != Door::Api || user.kind() != IdentityKind::Human {
-            return Err(ServiceError::new(
-                ErrorCode::Unauthenticated,
-                "show a code, or the certificate of a person that is to be renewed",
-            ));
-        }
-        let user = person(user)?;
-        let now = self.journal.clock().now();
-        let confirmed = self.broker()?.person_confirmed(&user);
-        let confirmed = confirmed.map_err(|error| broker_error(&error))?;
-        let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-        let since = confirmed.map(|(then, _)| seconds(now.since(then)));
-        let life = confirmed.map_or(LIFE, |(_, life)| life);
-        let mut context = vec![("ttl", seconds(life).into())];
-        context.extend(since.map(|since| ("confirmed", since.into())));
-        let granted =
-            self.authorize(caller, request, Action::LoginRenew, Resource::Broker, &context)?;
-        if !self.issues.lock().take(&caller.who, RENEWAL, now) {
-            return Err(ServiceError::new(ErrorCode::Busy, "you had too many certificates lately"));
-        }
-        Ok((user, life, granted.actor))
     }
 
     pub(super) fn login_list(&self, caller: &Caller, request: &str) -> Result<Reply, ServiceError> {
@@ -201,36 +97,18 @@ impl Service {
     ) -> Result<Reply, ServiceError> {
         let code = user_code(&wanted.code)?;
         let life = span(wanted.life, LIFE, LONGEST_LIFE, "a person's certificate")?;
-        let named = wanted.user.as_deref().map(|user| self.person(user)).transpose()?;
+        let user = wanted.user.as_deref().map(|user| self.person(user)).transpose()?;
         // Whoever may not say anything about logins must not find codes by trying either.
-        if let Some(user) = &named {
-            self.may_confirm(caller, request, "confirm", Some(user), Some(life))?;
-        }
+        let actor = self.may_confirm(caller, request, "confirm", user.as_ref(), Some(life))?;
         let now = self.journal.clock().now();
-        let found = self.devices.lock().find(&code, &caller.who, now);
-        let (waiting, user) = match (found, named) {
-            (Ok(waiting), Some(user)) => (waiting, user),
-            (Ok(waiting), None) => {
-                let Some(user) = &waiting.wanted else {
-                    self.may_confirm(caller, request, "confirm", None, Some(life))?;
-                    return Err(ServiceError::new(
-                        ErrorCode::Usage,
-                        "they do not say who they are",
-                    )
-                    .hint("say it: --as USER"));
-                };
-                (waiting.clone(), self.person(user)?)
-            }
-            (Err(fault), _) => {
-                self.may_confirm(caller, request, "confirm", None, Some(life))?;
-                return Err(device_error(&fault));
-            }
-        };
-        let actor = self.may_confirm(caller, request, "confirm", Some(&user), Some(life))?;
+        let waiting = self.devices.lock().find(&code, &caller.who, now);
+        let waiting = waiting.map_err(|fault| device_error(&fault))?;
+        // What they say of themselves is shown, and counts for nothing: who confirms says who it is.
+        let user = user.ok_or_else(|| unnamed(&waiting))?;
         let approved = Approved { user: user.clone(), life };
         self.decided(&code, Some(approved), &actor, || Fact::LoginConfirmed {
             user: user.to_string(),
-            client: waiting.client.clone(),
+            client: waiting.client.to_string(),
             origin: waiting.origin.clone(),
         })?;
         Ok(Reply::LoginConfirmed(Box::new(LoginConfirmed {
@@ -254,15 +132,18 @@ impl Service {
                 let waiting = self.devices.lock().find(&code, &caller.who, now);
                 let waiting = waiting.map_err(|fault| device_error(&fault))?;
                 self.decided(&code, None, &actor, || Fact::LoginDenied {
-                    client: waiting.client.clone(),
+                    client: waiting.client.to_string(),
                     origin: waiting.origin.clone(),
                 })?;
             }
             LoginDeny::User(user) => {
                 let user = self.identity_of(user, IdentityKind::Human)?;
                 let actor = self.may_confirm(caller, request, "revoke", Some(&user), None)?;
-                self.devices.lock().revoke(&user);
-                let revoked = self.broker()?.enrolment_revoke(&user, &actor);
+                let broker = self.broker()?;
+                let mut devices = self.devices.lock();
+                devices.revoke(&user);
+                let revoked = broker.enrolment_revoke(&user, &actor);
+                drop(devices);
                 revoked.map_err(|error| broker_error(&error))?;
             }
         }
@@ -293,7 +174,7 @@ impl Service {
         Ok(Reply::LoginInvited(Box::new(LoginInvited { user: user.to_string(), code, until })))
     }
 
-    /// Recorded first, and then in force: what is not in the log was not done.
+    /// Recorded first, and then in force: what is not in the log was not done. Nothing else is decided in between.
     fn decided(
         &self,
         code: &UserCode,
@@ -302,10 +183,11 @@ impl Service {
         fact: impl FnOnce() -> Fact,
     ) -> Result<(), ServiceError> {
         let now = self.journal.clock().now();
+        let mut devices = self.devices.lock();
         self.journal
             .commit_blocking(sealock_store::Change::event(actor.event(now, fact())))
             .map_err(|error| convert::journal_error(&error))?;
-        let decided = self.devices.lock().decide(code, approved, now);
+        let decided = devices.decide(code, approved, now);
         decided.map_err(|fault| device_error(&fault))
     }
 
@@ -337,13 +219,26 @@ impl Service {
 }
 
 /// The administrator's certificate is this host's own: whoever could have it by a login would be the administrator.
-fn person(user: Identity) -> Result<Identity, ServiceError> {
+pub(super) fn person(user: Identity) -> Result<Identity, ServiceError> {
     if user.name() == ADMIN {
         let text = "the administrator of this host does not log in";
         return Err(ServiceError::new(ErrorCode::Usage, text)
             .hint("give the person a name of their own, and put it into the group admin"));
     }
     Ok(user)
+}
+
+/// Who waits, for somebody who did not say who that is.
+fn unnamed(waiting: &Waiting) -> ServiceError {
+    let Waiting { user_code, client, wanted, origin, .. } = waiting;
+    let text = match wanted {
+        Some(wanted) => format!("who is it? {client} at {origin} says that it is for {wanted}"),
+        None => format!("who is it? {client} at {origin} does not say for whom it is"),
+    };
+    let user = wanted.as_deref().unwrap_or("USER");
+    ServiceError::new(ErrorCode::Usage, text).hint(format!(
+        "anybody can say so; if you know that it is them: sealock login confirm {user_code} --as {user}"
+    ))
 }
 
 fn user_code(text: &str) -> Result<UserCode, ServiceError> {
@@ -367,7 +262,7 @@ fn span(
 fn shown(waiting: &Waiting) -> LoginWaiting {
     LoginWaiting {
         code: waiting.user_code.to_string(),
-        client: waiting.client.clone(),
+        client: waiting.client.to_string(),
         wanted: waiting.wanted.clone(),
         origin: waiting.origin.clone(),
         since: waiting.begun,

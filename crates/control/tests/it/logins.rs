@@ -3,9 +3,10 @@
 use hyper::StatusCode;
 use sealock_control::command::{LoginConfirm, LoginDeny, LoginInvite};
 use sealock_control::{Command, ErrorCode, Reply};
+use sealock_core::audit::Fact;
 use serde_json::Value;
 
-use crate::api::{Sender, connect, end, send};
+use crate::api::{Sender, client_of, connect, end, pair, send};
 use crate::scratch::{call, nobody, person, records};
 use crate::tokens::{World, post};
 
@@ -81,10 +82,20 @@ async fn a_person_is_let_in_by_who_may_say_so_and_gets_one_certificate() {
         let refused = call(service, confirm(&begun["user_code"], Some(user))).await;
         assert_eq!(refused.unwrap_err().code, ErrorCode::Usage, "{user}");
     }
-    let done = call(service, confirm(&begun["user_code"], None)).await.unwrap();
+    // What the person says of themselves lets nobody in: who confirms says who it is, and is told what was said.
+    let unnamed = call(service, confirm(&begun["user_code"], None)).await.unwrap_err();
+    assert_eq!(unnamed.code, ErrorCode::Usage);
+    for part in ["sealock-cli", "127.0.0.1", "alice"] {
+        assert!(unnamed.message.contains(part), "{unnamed:?}");
+    }
+    let user_code = begun["user_code"].as_str().unwrap();
+    let whole = format!("sealock login confirm {user_code} --as alice");
+    assert!(unnamed.hint.unwrap().ends_with(&whole));
+    assert_eq!(poll(&mut sender, &begun).await.1["error"], "slow_down", "nothing was decided");
+    let done = call(service, confirm(&begun["user_code"], Some("alice"))).await.unwrap();
     let Reply::LoginConfirmed(done) = done else { panic!("{done:?}") };
     assert_eq!(done.user, "spiffe://test.sealock/human/alice");
-    let again = call(service, confirm(&begun["user_code"], None)).await;
+    let again = call(service, confirm(&begun["user_code"], Some("alice"))).await;
     assert_eq!(again.unwrap_err().code, ErrorCode::NotFound);
     // It has asked too often, so it waits; the code is good for five minutes.
     let given = loop {
@@ -141,6 +152,70 @@ async fn a_person_is_let_in_by_who_may_say_so_and_gets_one_certificate() {
 }
 
 #[tokio::test]
+async fn whose_login_was_ended_is_not_renewed_whatever_the_rules_say() {
+    let world = World::stopped().await;
+    let service = world.daemon.service();
+    let kind = sealock_core::IdentityKind::Human;
+    let admin = Command::GroupAdd { kind, name: "alice".into(), group: "admin".into() };
+    call(service, admin).await.unwrap();
+    let rule = r#"permit(principal is Sealock::Human, action == Sealock::Action::"Login::Renew", resource);"#;
+    world.permit("renew.cedar", rule).await;
+    let mut sender = world.anybody().await;
+    let log_in = async |sender: &mut Sender| {
+        let begun = begin(sender, "alice").await;
+        call(service, confirm(&begun["user_code"], Some("alice"))).await.unwrap();
+        let (status, given) = poll(sender, &begun).await;
+        assert_eq!(status, StatusCode::OK, "{given}");
+        let (key, request) = csr();
+        let (status, made) = enrol(sender, given["access_token"].as_str(), &request).await;
+        assert_eq!(status, StatusCode::OK, "{made}");
+        (made, key)
+    };
+    let (made, key) = log_in(&mut sender).await;
+    let mut alice = world.with(&made, &key).await;
+    assert_eq!(enrol(&mut alice, None, &csr().1).await.0, StatusCode::OK);
+    call(service, Command::LoginDeny(LoginDeny::User("alice".into()))).await.unwrap();
+    let (status, refused) = enrol(&mut alice, None, &csr().1).await;
+    assert_eq!((status, &refused["error"]), (StatusCode::FORBIDDEN, &"access_denied".into()));
+    let told = refused["error_description"].as_str().unwrap();
+    assert!(told.contains("login was ended") && !told.contains("policy"), "{told}");
+    let last = records(service).pop().unwrap().event;
+    assert!(matches!(last.fact, Fact::Denied { .. }) && last.who.contains("alice"), "{last:?}");
+    // Nor is a certificate of a person that came in another way, until they have logged in.
+    let files = client_of(&world.daemon, "spiffe://test.sealock/human/bob").await;
+    let mut bob = connect(&world.daemon, &world.roots, Some(pair(&files))).await.unwrap();
+    assert_eq!(enrol(&mut bob, None, &csr().1).await.0, StatusCode::FORBIDDEN);
+    // Let in anew, she is renewed again.
+    let (made, key) = log_in(&mut sender).await;
+    let mut alice = world.with(&made, &key).await;
+    assert_eq!(enrol(&mut alice, None, &csr().1).await.0, StatusCode::OK);
+    end(world.daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_denied_while_their_program_asks_has_no_code_that_is_good() {
+    let world = World::stopped().await;
+    let service = world.daemon.service();
+    let mut sender = world.anybody().await;
+    for round in 0..40 {
+        let begun = begin(&mut sender, "alice").await;
+        call(service, confirm(&begun["user_code"], Some("alice"))).await.unwrap();
+        let deny = Command::LoginDeny(LoginDeny::User("alice".into()));
+        let ((status, given), denied) = tokio::join!(poll(&mut sender, &begun), call(service, deny));
+        denied.unwrap();
+        let Reply::Logins(logins) = call(service, Command::LoginList).await.unwrap() else {
+            panic!()
+        };
+        assert_eq!(logins.codes, [], "round {round}: {given}");
+        if status == StatusCode::OK {
+            let code = given["access_token"].as_str();
+            assert_eq!(enrol(&mut sender, code, &csr().1).await.0, StatusCode::UNAUTHORIZED);
+        }
+    }
+    end(world.daemon).await;
+}
+
+#[tokio::test]
 async fn a_login_that_is_denied_or_forgotten_ends() {
     let world = World::stopped().await;
     let service = world.daemon.service();
@@ -157,9 +232,8 @@ async fn a_login_that_is_denied_or_forgotten_ends() {
     assert_eq!(poll(&mut sender, &begun).await.1["error"], "expired_token");
     let late = call(service, confirm(&begun["user_code"], Some("bob"))).await;
     assert_eq!(late.unwrap_err().code, ErrorCode::NotFound);
-    // A client that has a secret does not go without it, and no name is made up.
-    world.client("shop").await;
-    for client in ["shop", "", "a%20b", "UPPER"] {
+    // No name is made up that could look like something else.
+    for client in ["", "a%20b", "UPPER", "shop%20(proved)"] {
         let (status, _, _) =
             post(&mut sender, "device_authorization", &[], &format!("client_id={client}")).await;
         assert!(
@@ -178,6 +252,48 @@ async fn a_login_that_is_denied_or_forgotten_ends() {
         }
     }
     assert!(refused >= 4, "{refused}");
+    end(world.daemon).await;
+}
+
+#[tokio::test]
+async fn who_does_not_prove_to_be_a_client_is_not_told_whether_there_is_one() {
+    let world = World::stopped().await;
+    let secret = world.client("shop").await;
+    let mut sender = world.anybody().await;
+    let grant = "grant_type=urn:ietf:params:oauth:grant-type:device_code";
+    let mut said = Vec::new();
+    for client in ["shop", "nobody"] {
+        let made_up = format!("{grant}&client_id={client}&device_code=x");
+        let (status, made_up, _) = post(&mut sender, "token", &[], &made_up).await;
+        assert_eq!((status, &made_up["error"]), (StatusCode::BAD_REQUEST, &"invalid_grant".into()));
+        let wrong = format!("{grant}&client_id={client}&client_secret=wrong&device_code=x");
+        let (status, wrong, _) = post(&mut sender, "token", &[], &wrong).await;
+        assert_eq!((status, &wrong["error"]), (StatusCode::UNAUTHORIZED, &"invalid_client".into()));
+        let begin = format!("client_id={client}");
+        let (status, begun, _) = post(&mut sender, "device_authorization", &[], &begin).await;
+        assert_eq!(status, StatusCode::OK, "{begun}");
+        let code = begun["device_code"].as_str().unwrap();
+        let asked = format!("{grant}&client_id={client}&device_code={code}");
+        let (_, waits, _) = post(&mut sender, "token", &[], &asked).await;
+        said.push([made_up, wrong, waits]);
+    }
+    assert_eq!(said[0], said[1]);
+    // What a client has begun that has proved itself, it alone ends, and it is shown as proved.
+    let proof = format!("client_id=shop&client_secret={secret}");
+    let (status, begun, _) = post(&mut sender, "device_authorization", &[], &proof).await;
+    assert_eq!(status, StatusCode::OK, "{begun}");
+    let call_list = call(world.daemon.service(), Command::LoginList).await.unwrap();
+    let Reply::Logins(logins) = call_list else { panic!() };
+    let mut shown: Vec<&str> = logins.waiting.iter().map(|it| it.client.as_str()).collect();
+    shown.sort_unstable();
+    assert_eq!(shown, ["nobody", "shop", "shop (proved)"]);
+    let code = begun["device_code"].as_str().unwrap();
+    for (by, error) in
+        [("client_id=shop", "invalid_grant"), (proof.as_str(), "authorization_pending")]
+    {
+        let asked = format!("{grant}&{by}&device_code={code}");
+        assert_eq!(post(&mut sender, "token", &[], &asked).await.1["error"], error, "{by}");
+    }
     end(world.daemon).await;
 }
 

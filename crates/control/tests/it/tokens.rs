@@ -6,16 +6,16 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Request, StatusCode};
 use sealock_control::Command;
-use sealock_control::Reply;
-use sealock_control::command::{ClientKeys, TokenWanted, TokensRevoked};
+use sealock_control::{ErrorCode, Reply};
+use sealock_control::command::{ClientKeys, TokenWanted, TokensBefore, TokensRevoked};
 use sealock_control::daemon::{Daemon, up};
 use sealock_core::audit::Fact;
-use sealock_core::{Clock, ManualClock, SystemClock};
+use sealock_core::{Clock, ManualClock, SystemClock, Timestamp};
 use sealock_traffic::token::{Algorithm, Claims, Expected, KeySet, Refusal, SigningKey, verify};
 use serde_json::{Value, json};
 
 use crate::api::{Sender, client_of, connect, end, pair, roots, send};
-use crate::scratch::{Scratch, call, records};
+use crate::scratch::{Scratch, call, nobody, records};
 
 const EXCHANGE: &str = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange\
                         &subject_token_type=urn:ietf:params:oauth:token-type:access_token";
@@ -309,6 +309,54 @@ async fn what_is_revoked_is_not_active_and_only_its_audience_is_told_of_a_token(
     assert!(world.is_active(&mut orders, &next).await, "another key signs from then on");
     let again = call(service, Command::TokenRevoke(TokensRevoked::Key(current))).await;
     assert!(again.is_err());
+    end(world.daemon).await;
+}
+
+#[tokio::test]
+async fn what_was_issued_before_a_time_is_revoked_for_all_or_for_one() {
+    let world = World::stopped().await;
+    let service = world.daemon.service();
+    let (secret, other) = (world.client("shop").await, world.client("till").await);
+    let (shop, till) = (basic("shop", &secret), basic("till", &other));
+    let till_may = r#"permit(principal == Sealock::Service::"till", action == Sealock::Action::"Token::Issue", resource);"#;
+    world.permit("till.cedar", till_may).await;
+    let (mut sender, mut orders) = (world.anybody().await, world.service("orders").await);
+    // Tokens know whole seconds.
+    world.clock().set(Timestamp::from_secs(world.clock().now().as_secs() + 1));
+    let early = token(&mut sender, &[("authorization", &shop)], ORDERS).await;
+    world.clock().advance(std::time::Duration::from_secs(10));
+    let time = world.clock().now();
+    let late = token(&mut sender, &[("authorization", &shop)], ORDERS).await;
+    let tills = token(&mut sender, &[("authorization", &till)], ORDERS).await;
+    world.clock().advance(std::time::Duration::from_secs(10));
+    let before = |time, identity: Option<&str>| {
+        let identity = identity.map(str::to_owned);
+        Command::TokenRevoke(TokensRevoked::Before(TokensBefore { time, identity }))
+    };
+    // As it goes over the wire, too.
+    let wire = serde_json::to_string(&before(time, Some("shop"))).unwrap();
+    assert_eq!(serde_json::from_str::<Command>(&wire).unwrap(), before(time, Some("shop")));
+    let future = world.clock().now().plus(std::time::Duration::from_secs(31));
+    for identity in [None, Some("shop")] {
+        let refused = call(service, before(future, identity)).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Usage, "{refused:?}");
+        assert!(refused.message.contains("in the future"), "{refused:?}");
+    }
+    let denied = service.handle(&nobody(), before(time, None)).await.unwrap_err();
+    assert_eq!(denied.code, ErrorCode::Denied);
+    assert!(world.is_active(&mut orders, &early).await);
+    call(service, before(time, Some("service/shop"))).await.unwrap();
+    assert!(!world.is_active(&mut orders, &early).await);
+    assert!(world.is_active(&mut orders, &late).await && world.is_active(&mut orders, &tills).await);
+    let later = time.plus(std::time::Duration::from_secs(1));
+    call(service, before(later, Some("service/shop"))).await.unwrap();
+    assert!(!world.is_active(&mut orders, &late).await && world.is_active(&mut orders, &tills).await);
+    call(service, before(later, None)).await.unwrap();
+    assert!(!world.is_active(&mut orders, &tills).await);
+    let last = records(service).pop().unwrap().event.fact;
+    let Fact::TokenRevoked { what, issued_until, .. } = last else { panic!("{last:?}") };
+    let until = Timestamp::from_secs(time.as_secs()).to_rfc3339();
+    assert_eq!((what.as_str(), issued_until), ("before", until));
     end(world.daemon).await;
 }
 

@@ -224,7 +224,7 @@ impl Facts {
         }
         let colon = memchr(b':', line).ok_or(Refusal::Name)?;
         let (name, value) = line.split_at_checked(colon).ok_or(Refusal::Name)?;
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let value = trimmed(value.get(1..).unwrap_or_default());
         if !is_token(name) {
             return Err(Refusal::Name);
         }
@@ -284,6 +284,14 @@ impl<'a> Iterator for Lines<'a> {
 /// Without a way out before the end: so the compiler looks at many bytes at once.
 fn has_control(value: &[u8]) -> bool {
     value.iter().fold(false, |any, byte| any | is_control(*byte))
+}
+
+/// A value without the whitespace around it: spaces and tabs, and nothing else (RFC 9110 §5.5).
+pub(super) fn trimmed(value: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
+    value.get(start..end).unwrap_or_default()
 }
 
 /// What has no place in the value of a field; a tab has.

@@ -72,7 +72,7 @@ a way by which you know them; never what came by mail.")]
 pub(crate) struct LoginConfirmArgs {
     /// The code that their program shows
     pub(crate) code: String,
-    /// Who they are [default: who they say they are]
+    /// Who they are, as you know by yourself. Without it you are shown who they say they are, and nothing is confirmed
     #[arg(long = "as", value_name = "USER")]
     pub(crate) user: Option<String>,
     /// How long their certificate lives, at most 7d [default: 12h]

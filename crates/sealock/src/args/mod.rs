@@ -11,6 +11,7 @@ mod quick;
 mod run;
 mod secrets;
 mod services;
+mod token;
 mod traffic;
 
 use std::ffi::OsString;
@@ -41,9 +42,10 @@ pub(crate) use secrets::{
     SecretPurgeArgs, SecretSetArgs, SecretVersionArgs, WorkloadCommand,
 };
 pub(crate) use services::{BrokerArgs, ImportArgs, ServiceCommand};
+pub(crate) use token::{RevokedArgs, TokenArgs, TokenCommand, TokenRevokeArgs};
 pub(crate) use traffic::{
     Broker, ClientAddArgs, ClientCommand, ClientKeysArgs, ClientRotateArgs, ForwarderArgs,
-    GatekeeperArgs, TokenArgs, TokenCommand, TokenRevokeArgs, broker, exempt,
+    GatekeeperArgs, broker, exempt,
 };
 
 /// Certificates, files and secrets for the containers of a Docker host: one identity, one policy,

@@ -150,8 +150,12 @@ fn log_in(arguments: &LoginArgs, printer: Printer) -> Result<(), Failure> {
                 let begun = server.begin(user.as_deref()).await?;
                 // On stderr, so that stdout has only what was asked for.
                 printer.note(format!(
-                    "Your code is {}\nTell it to an administrator of the host, who lets you in with\n  sealock login confirm {}\n({})",
-                    begun.user_code, begun.user_code, begun.verification_uri
+                    "Your code is {}\nTell it to an administrator of the host who knows you, and lets you in with\n  \
+                     sealock login confirm {} --as {}\n({})",
+                    begun.user_code,
+                    begun.user_code,
+                    user.as_deref().unwrap_or("NAME"),
+                    begun.verification_uri
                 ));
                 let code = server.wait(&begun).await?;
                 server.enrol(&code).await?

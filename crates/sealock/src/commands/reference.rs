@@ -115,18 +115,25 @@ fn describe(text: &mut String, command: &Command, parent: &str, depth: usize) {
     if let Some(about) = command.get_about() {
         let _ = writeln!(text, "{about}.\n");
     }
-    let mut subcommands = visible(command).peekable();
-    if subcommands.peek().is_none() {
-        let mut usage = command.clone().bin_name(&name);
-        let usage = usage.render_usage().to_string();
-        let _ = writeln!(text, "```\n{}\n```\n", usage.trim_start_matches("Usage: ").trim());
-        options(text, command.get_arguments().filter(|argument| !argument.is_global_set()));
-        if let Some(after) = command.get_after_help() {
-            let _ = writeln!(text, "\n```text\n{}\n```", after.to_string().trim_end());
-        }
+    // Some do something of their own and have further commands as well.
+    if !command.is_subcommand_required_set() {
+        own(text, command, &name);
     }
-    for sub in subcommands {
+    for sub in visible(command) {
         describe(text, sub, &name, depth + 1);
+    }
+}
+
+/// What a command does without a further one: its usage, its options, and what its help ends with.
+fn own(text: &mut String, command: &Command, name: &str) {
+    let mut usage = command.clone().bin_name(name);
+    let usage = usage.render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").trim();
+    let usage: Vec<&str> = usage.lines().map(str::trim).collect();
+    let _ = writeln!(text, "```\n{}\n```\n", usage.join("\n"));
+    options(text, command.get_arguments().filter(|argument| !argument.is_global_set()));
+    if let Some(after) = command.get_after_help() {
+        let _ = writeln!(text, "\n```text\n{}\n```", after.to_string().trim_end());
     }
 }
 
@@ -198,4 +205,37 @@ fn settings() -> String {
          (`identity`, or the host that the certificates at `addresses` are for; then only these are told).\n",
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every<'a>(command: &'a Command, name: &str, into: &mut Vec<(String, &'a Command)>) {
+        for sub in visible(command) {
+            let name = format!("{name} {}", sub.get_name());
+            into.push((name.clone(), sub));
+            every(sub, &name, into);
+        }
+    }
+
+    #[test]
+    fn every_option_of_every_command_is_in_the_reference() {
+        let page = command_line();
+        let mut cli = Cli::command();
+        cli.build();
+        let mut all = Vec::new();
+        every(&cli, "sealock", &mut all);
+        for (name, command) in &all {
+            let section = page.split(&format!("# `{name}`\n")).nth(1);
+            let section = section.unwrap_or_else(|| panic!("{name} is missing"));
+            let section = section.split("\n#").next().unwrap();
+            let own = command.get_arguments().filter(|it| !it.is_global_set() && !it.is_hide_set());
+            for argument in own.filter(|it| it.get_id() != "help" && it.get_id() != "version") {
+                let line = format!("- `{}`: ", shape(argument));
+                assert!(section.contains(&line), "{name} lacks {line}");
+            }
+        }
+        assert!(page.contains("sealock token [OPTIONS]") && page.contains("--audience"));
+    }
 }

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use sealock_control::client::site::Site;
 use sealock_control::command::{
     Command, Reply, SecretText, TokenClaims, TokenForm, TokenKeys, TokenState, TokenWanted,
-    TokensRevoked,
+    TokensBefore, TokensRevoked,
 };
 use sealock_control::forward::{IdentityFolder, Link};
 use sealock_core::{SecretBytes, Timestamp};
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::files;
 use super::session::{Session, unexpected};
-use crate::args::{TokenArgs, TokenCommand, TokenRevokeArgs};
+use crate::args::{RevokedArgs, TokenArgs, TokenCommand, TokenRevokeArgs};
 use crate::printer::{Failure, Printer, Table};
 
 /// More is no token.
@@ -104,7 +104,11 @@ fn fingerprint(path: &Path) -> Result<String, Failure> {
 }
 
 fn revoked(which: TokenRevokeArgs) -> Result<TokensRevoked, Failure> {
-    let TokenRevokeArgs { file, id, identity, client, key, all: _ } = which;
+    let TokenRevokeArgs { which, before } = which;
+    let RevokedArgs { file, id, identity, client, key, all: _ } = which;
+    if let Some(time) = before {
+        return Ok(TokensRevoked::Before(TokensBefore { time, identity }));
+    }
     Ok(match (file, id, identity, client, key) {
         (Some(file), ..) => TokensRevoked::Token(token(Some(&file))?),
         (_, Some(id), ..) => TokensRevoked::Id(id),

@@ -64,6 +64,21 @@ fn is_as_said(said: &str, printed: &str) -> bool {
 }
 
 #[test]
+fn the_list_of_guides_says_which_are_run() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides");
+    let list = fs::read_to_string(folder.join("README.md")).unwrap();
+    let mut marked = 0;
+    for line in list.lines().filter(|line| line.starts_with("- [")) {
+        let name = line.split("](").nth(1).and_then(|rest| rest.split(')').next()).unwrap();
+        let is_run = !steps(&fs::read_to_string(folder.join(name)).unwrap()).is_empty();
+        assert_eq!(line.ends_with("(**run**)"), is_run, "{name}");
+        marked += usize::from(is_run);
+    }
+    // As many as there are tests below that follow one.
+    assert_eq!(marked, 4);
+}
+
+#[test]
 fn a_guide_is_read_as_it_is_meant() {
     let guide =
         "text\n$ no\n```console\n$ cat <<'EOF'\n$ in\nEOF\n$ two\na…\n…\n```\n```\nb\n```\n";

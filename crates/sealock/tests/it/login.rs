@@ -154,13 +154,20 @@ fn a_person_waits_with_a_code_until_an_administrator_says_yes() {
     let mut lines = BufReader::new(waiting.stderr.take().unwrap()).lines();
     let shown = lines.next().unwrap().unwrap();
     let code = shown.rsplit(' ').next().unwrap().to_owned();
+    // What the person is shown is what the administrator types.
+    let next = lines.by_ref().nth(1).unwrap().unwrap();
+    assert_eq!(next.trim(), format!("sealock login confirm {code} --as alice"));
     let listed = home.ok(&["login", "list"]);
     assert!(
         listed.contains(&code) && listed.contains("alice") && listed.contains("127.0.0.1"),
         "{listed}"
     );
     home.fails(1, &["login", "confirm", "BBBB-BBBB", "--as", "alice"]);
-    home.fails(64, &["login", "confirm", "nonsense"]);
+    home.fails(64, &["login", "confirm", "nonsense", "--as", "alice"]);
+    let unnamed = home.fails(64, &["login", "confirm", &code]);
+    let whole = format!("sealock login confirm {code} --as alice");
+    assert!(unnamed.contains("at 127.0.0.1") && unnamed.contains(&whole), "{unnamed}");
+    assert!(home.ok(&["login", "list"]).contains(&code), "nobody was let in by that");
     home.fails(64, &["login", "confirm", &code, "--as", "admin"]);
     let said = home.ok(&["login", "confirm", &code, "--as", "alice", "--life", "2h"]);
     assert!(said.contains("for 2h"), "{said}");

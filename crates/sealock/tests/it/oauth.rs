@@ -67,7 +67,7 @@ fn a_library_by_others_gets_tokens_in_every_way_and_people_in() {
         let code = begun["user_code"].as_str().unwrap().to_owned();
         let waiting = home.ok(&["login", "list"]);
         assert!(waiting.contains(&code) && waiting.contains("a-tool"), "{waiting}");
-        let said = home.ok(&["login", "confirm", &code.to_lowercase()]);
+        let said = home.ok(&["login", "confirm", &code.to_lowercase(), "--as", "alice"]);
         assert!(said.contains("spiffe://test.sealock/human/alice"), "{said}");
         next()
     })();

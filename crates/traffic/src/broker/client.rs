@@ -318,7 +318,7 @@ impl Broker {
         };
         // No token that is on its way now can be younger than what is revoked.
         let _alone = self.removing.write();
-        match self.revoke_with(&Revoked::Client(name.clone()), Some(&gone), actor)? {
+        match self.revoke_with(&Revoked::Client(name.clone()), None, Some(&gone), actor)? {
             Some(_) => Ok(()),
             None => Err(BrokerError::NoClient(name.clone())),
         }

@@ -19,6 +19,7 @@ use sealock_core::{Identity, Timestamp};
 use zeroize::Zeroizing;
 
 use super::BrokerError;
+use super::origin::{DeviceOrigin, Network};
 
 /// What was begun is good for so long (RFC 8628 §3.2).
 pub const DEVICE_LIFE: Duration = Duration::from_secs(600);
@@ -32,6 +33,8 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 const MOST: usize = 1024;
 /// Of one origin.
 const MOST_OF_ONE: usize = 8;
+/// Of one network: who has a /48 has 65,536 origins.
+const MOST_OF_NETWORK: usize = 32;
 /// Wrong codes of somebody within [`DEVICE_LIFE`].
 const GUESSES: u32 = 10;
 /// Who guesses is remembered; so many at most.
@@ -119,13 +122,31 @@ impl fmt::Debug for Begun {
     }
 }
 
+/// A program that waits, or asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// What it calls itself.
+    pub name: String,
+    /// Whether it has proved that it is the client of this name. One that has not may call itself so all the same, and
+    /// is another program.
+    pub proved: bool,
+}
+
+impl fmt::Display for Program {
+    /// For who decides. No name can look as if it were proved: a client's has no spaces.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proved = if self.proved { " (proved)" } else { "" };
+        write!(formatter, "{}{proved}", self.name)
+    }
+}
+
 /// Somebody who waits, for who decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     /// What the person reads.
     pub user_code: UserCode,
-    /// The program, as it calls itself.
-    pub client: String,
+    /// The program.
+    pub client: Program,
     /// Who it says the person is.
     pub wanted: Option<String>,
     /// Where it comes from, as the listener saw it.
@@ -182,6 +203,7 @@ enum State {
 
 struct Entry {
     waiting: Waiting,
+    network: Option<Network>,
     interval: Duration,
     asked: Option<Timestamp>,
     state: State,
@@ -209,14 +231,13 @@ impl Devices {
     /// [`DeviceFault::TooMany`], inside; or there are no random numbers.
     pub fn begin(
         &mut self,
-        client: &str,
+        client: &Program,
         wanted: Option<String>,
-        origin: &str,
+        origin: &DeviceOrigin,
         now: Timestamp,
     ) -> Result<Result<Begun, DeviceFault>, BrokerError> {
         self.forget(now);
-        let theirs = self.entries.values().filter(|entry| entry.waiting.origin == origin).count();
-        if self.entries.len() >= MOST || theirs >= MOST_OF_ONE {
+        if self.is_full_for(origin) {
             return Ok(Err(DeviceFault::TooMany));
         }
         let mut user_code = UserCode::new()?;
@@ -228,26 +249,36 @@ impl Devices {
         let device_code = Zeroizing::new(BASE64URL_NOPAD.encode(bytes.as_ref()));
         let waiting = Waiting {
             user_code: user_code.clone(),
-            client: client.to_owned(),
+            client: client.clone(),
             wanted,
-            origin: origin.to_owned(),
+            origin: origin.to_string(),
             begun: now,
         };
-        let entry =
-            Entry { waiting, interval: DEVICE_INTERVAL, asked: None, state: State::Waiting };
+        let network = origin.network;
+        let (interval, state) = (DEVICE_INTERVAL, State::Waiting);
+        let entry = Entry { waiting, network, interval, asked: None, state };
         self.entries.insert(key(&device_code), entry);
         Ok(Ok(Begun { device_code, user_code }))
     }
 
+    fn is_full_for(&self, origin: &DeviceOrigin) -> bool {
+        let shown = origin.to_string();
+        let count = |is: &dyn Fn(&Entry) -> bool| self.entries.values().filter(|it| is(it)).count();
+        let around = origin.network.is_some();
+        self.entries.len() >= MOST
+            || count(&|entry| entry.waiting.origin == shown) >= MOST_OF_ONE
+            || (around && count(&|entry| entry.network == origin.network) >= MOST_OF_NETWORK)
+    }
+
     /// What a program is told that asks with its code.
-    pub fn poll(&mut self, client: &str, device_code: &str, now: Timestamp) -> Polled {
+    pub fn poll(&mut self, client: &Program, device_code: &str, now: Timestamp) -> Polled {
         self.forget(now);
         if device_code.len() > LONGEST {
             return Polled::Unknown;
         }
         let key = key(device_code);
         let Some(entry) = self.entries.get_mut(&key) else { return Polled::Unknown };
-        if entry.waiting.client != client {
+        if entry.waiting.client != *client {
             return Polled::Unknown;
         }
         let last = entry.asked.replace(now);
@@ -358,8 +389,13 @@ mod tests {
         Timestamp::from_secs(1_700_000_000 + seconds)
     }
 
+    fn cli() -> Program {
+        Program { name: "sealock-cli".to_owned(), proved: false }
+    }
+
     fn begun(devices: &mut Devices, origin: &str, second: i64) -> Begun {
-        devices.begin("sealock-cli", Some("alice".into()), origin, at(second)).unwrap().unwrap()
+        let origin = DeviceOrigin::named(origin);
+        devices.begin(&cli(), Some("alice".into()), &origin, at(second)).unwrap().unwrap()
     }
 
     fn alice() -> Approved {
@@ -372,24 +408,31 @@ mod tests {
         let mut devices = Devices::default();
         let login = begun(&mut devices, "10.0.0.1", 0);
         let code = login.device_code.as_str();
-        assert_eq!(devices.poll("sealock-cli", code, at(5)), Polled::Pending);
-        assert_eq!(devices.poll("sealock-cli", code, at(7)), Polled::SlowDown);
-        assert_eq!(devices.poll("sealock-cli", code, at(12)), Polled::SlowDown, "10 s from now on");
-        assert_eq!(devices.poll("sealock-cli", code, at(27)), Polled::Pending);
-        assert_eq!(devices.poll("other", code, at(50)), Polled::Unknown, "another program's");
-        assert_eq!(devices.poll("sealock-cli", "x", at(50)), Polled::Unknown);
+        assert_eq!(devices.poll(&cli(), code, at(5)), Polled::Pending);
+        assert_eq!(devices.poll(&cli(), code, at(7)), Polled::SlowDown);
+        assert_eq!(devices.poll(&cli(), code, at(12)), Polled::SlowDown, "10 s from now on");
+        assert_eq!(devices.poll(&cli(), code, at(27)), Polled::Pending);
+        let others = [
+            Program { name: "other".to_owned(), ..cli() },
+            Program { proved: true, ..cli() },
+        ];
+        for other in others {
+            let answer = devices.poll(&other, code, at(50));
+            assert_eq!(answer, Polled::Unknown, "{other} is another program");
+        }
+        assert_eq!(devices.poll(&cli(), "x", at(50)), Polled::Unknown);
         let found = devices.find(&login.user_code, "admin", at(51)).unwrap();
         assert_eq!((found.wanted.as_deref(), found.origin.as_str()), (Some("alice"), "10.0.0.1"));
         devices.decide(&login.user_code, Some(alice()), at(52)).unwrap();
         let again = devices.decide(&login.user_code, None, at(53));
         assert_eq!(again, Err(DeviceFault::NoCode), "what was decided is decided");
-        assert_eq!(devices.poll("sealock-cli", code, at(60)), Polled::Approved(alice()));
-        assert_eq!(devices.poll("sealock-cli", code, at(90)), Polled::Unknown, "told once");
+        assert_eq!(devices.poll(&cli(), code, at(60)), Polled::Approved(alice()));
+        assert_eq!(devices.poll(&cli(), code, at(90)), Polled::Unknown, "told once");
         let login = begun(&mut devices, "10.0.0.1", 100);
         devices.decide(&login.user_code, Some(alice()), at(101)).unwrap();
         devices.revoke(&alice().user);
-        assert_eq!(devices.poll("sealock-cli", &login.device_code, at(105)), Polled::Denied);
-        assert_eq!(devices.poll("sealock-cli", &login.device_code, at(115)), Polled::Unknown);
+        assert_eq!(devices.poll(&cli(), &login.device_code, at(105)), Polled::Denied);
+        assert_eq!(devices.poll(&cli(), &login.device_code, at(115)), Polled::Unknown);
         assert!(devices.entries.is_empty());
     }
 
@@ -401,11 +444,11 @@ mod tests {
         assert_eq!(devices.find(&login.user_code, "admin", at(600)), Err(DeviceFault::NoCode));
         assert!(devices.decide(&login.user_code, Some(alice()), at(600)).is_err());
         assert!(devices.waiting(at(600)).is_empty());
-        assert_eq!(devices.poll("sealock-cli", &login.device_code, at(601)), Polled::Expired);
+        assert_eq!(devices.poll(&cli(), &login.device_code, at(601)), Polled::Expired);
         // What was said yes to is not good for longer either.
         let login = begun(&mut devices, "10.0.0.1", 1000);
         devices.decide(&login.user_code, Some(alice()), at(1001)).unwrap();
-        assert_eq!(devices.poll("sealock-cli", &login.device_code, at(1600)), Polled::Expired);
+        assert_eq!(devices.poll(&cli(), &login.device_code, at(1600)), Polled::Expired);
     }
 
     #[test]
@@ -414,17 +457,36 @@ mod tests {
         for _ in 0..MOST_OF_ONE {
             begun(&mut devices, "10.0.0.1", 0);
         }
-        let more = devices.begin("sealock-cli", None, "10.0.0.1", at(1)).unwrap();
+        let more = devices.begin(&cli(), None, &DeviceOrigin::named("10.0.0.1"), at(1)).unwrap();
         assert_eq!(more.err(), Some(DeviceFault::TooMany));
         begun(&mut devices, "10.0.0.2", 1);
         let mut taken = 0;
         for origin in 0..2 * MOST {
-            let more = devices.begin("x", None, &format!("o{origin}"), at(2)).unwrap();
+            let origin = DeviceOrigin::named(format!("o{origin}"));
+            let more = devices.begin(&cli(), None, &origin, at(2)).unwrap();
             taken += usize::from(more.is_ok());
         }
         assert_eq!((taken, devices.entries.len()), (MOST - MOST_OF_ONE - 1, MOST));
         begun(&mut devices, "10.0.0.1", 700);
         assert_eq!(devices.entries.len(), 1);
+    }
+
+    #[test]
+    fn a_network_with_many_addresses_takes_no_more_than_its_part() {
+        let mut devices = Devices::default();
+        let mut taken = |network: &str, origins: usize| {
+            let begin = |number: usize| {
+                let address = format!("{network}:{number:x}::1").parse().unwrap();
+                devices.begin(&cli(), None, &DeviceOrigin::at(address), at(0)).unwrap().is_ok()
+            };
+            (0..origins).map(begin).filter(|is_in| *is_in).count()
+        };
+        assert_eq!(taken("2001:db8:1", 2 * MOST), MOST_OF_NETWORK);
+        assert_eq!(taken("2001:db8:2", 1), 1, "another goes on");
+        // Addresses of IPv4 have no such network.
+        for number in 0..=MOST_OF_NETWORK {
+            begun(&mut devices, &format!("10.0.0.{number}"), 1);
+        }
     }
 
     #[test]

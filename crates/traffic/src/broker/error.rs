@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::assertion::MOST_KEYS;
 use super::client::ClientName;
+use super::keys::MOST;
 use crate::token::TokenError;
 
 /// Why the broker did not do what it was asked.
@@ -19,6 +20,9 @@ pub enum BrokerError {
     /// A client with more public keys than are kept.
     #[error("a client has at most {MOST_KEYS} public keys")]
     TooManyKeys,
+    /// There are as many keys as are kept.
+    #[error("there are {MOST} keys already that sign, have signed or will sign")]
+    TooManySigners,
     /// There is no key that could sign.
     #[error("there is no key that signs tokens")]
     NoKey,
@@ -63,6 +67,11 @@ impl BrokerError {
                 Some(format!("for a new secret: `sealock client rotate {name} --secret-out FILE`"))
             }
             Self::TooManyKeys => Some("leave out those that nobody signs with".to_owned()),
+            Self::TooManySigners => Some(
+                "those that are over go by themselves: a new key signs after ten minutes, and ends those before it five \
+                 minutes later"
+                    .to_owned(),
+            ),
             Self::Busy => Some("try again".to_owned()),
             Self::Keyring { source, .. } => source.hint(),
             Self::Journal(error) => error.hint(),

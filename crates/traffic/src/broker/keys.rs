@@ -15,8 +15,11 @@ use crate::token::{Algorithm, KeySet, SKEW, SigningKey};
 pub const PUBLISHED_BEFORE: Duration = Duration::from_secs(600);
 /// A key signs for so long before it is replaced.
 const SIGNS: Duration = Duration::from_secs(30 * 24 * 3600);
-/// More are never there: keys that are over are removed.
-const MOST: usize = 16;
+/// Where there are so many, none is made ahead of its time. A verifier reads them all, and no more than a few are needed:
+/// those that are over are removed.
+pub(super) const MOST: usize = 16;
+/// So many are read. In the place of a key that is revoked another is made at once, however many there are.
+const READ: usize = 64;
 
 /// A key as others may know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +62,7 @@ fn place(number: u64) -> String {
 impl Signers {
     pub(super) fn load(store: &dyn Store, keyring: &Keyring) -> Result<Self, BrokerError> {
         let mut all = Vec::new();
-        for (key, entry) in store.range(&KeyRange::prefix(PREFIX), MOST)? {
+        for (key, entry) in store.range(&KeyRange::prefix(PREFIX), READ)? {
             let name = String::from_utf8_lossy(&key).into_owned();
             let read = || {
                 let number: u64 = name.strip_prefix("traffic/key/")?.parse().ok()?;
@@ -129,7 +132,7 @@ impl Broker {
     /// Makes a key that signs after [`PUBLISHED_BEFORE`].
     ///
     /// # Errors
-    /// What keyring and journal say.
+    /// There are too many, or what keyring and journal say.
     pub fn rotate_key(&self, actor: &Actor) -> Result<KeyInfo, BrokerError> {
         self.make_key(PUBLISHED_BEFORE, actor)
     }
@@ -191,6 +194,10 @@ impl Broker {
     ) -> Result<KeyInfo, BrokerError> {
         let _changing = self.changing.lock();
         for _ in 0..super::ATTEMPTS {
+            let most = if published_before.is_zero() { READ } else { MOST };
+            if self.signers().0.len() >= most {
+                return Err(BrokerError::TooManySigners);
+            }
             let number = self.signers().0.last().map_or(1, |signer| signer.number + 1);
             let entry = place(number);
             let key = SigningKey::generate(self.settings.algorithm)?;

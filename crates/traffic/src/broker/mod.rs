@@ -36,6 +36,7 @@ mod enrolment;
 mod error;
 mod keys;
 mod log;
+mod origin;
 mod revocation;
 #[cfg(test)]
 mod tests;
@@ -54,14 +55,15 @@ use zeroize::Zeroizing;
 pub use assertion::AssertionFault;
 pub use client::{ClientInfo, ClientName, ClientNameError, SECRET_OVERLAP};
 pub use device::{
-    Approved, Begun, DEVICE_INTERVAL, DEVICE_LIFE, DeviceFault, Devices, Polled, UserCode,
-    UserCodeError, Waiting,
+    Approved, Begun, DEVICE_INTERVAL, DEVICE_LIFE, DeviceFault, Devices, Polled, Program,
+    UserCode, UserCodeError, Waiting,
 };
 pub use enrolment::{ENROLMENT_SECRET, Enrolment, enrolment_code};
 pub use error::BrokerError;
 use keys::Signers;
 pub use keys::{KeyInfo, PUBLISHED_BEFORE};
 pub use log::{Entry, EntryHash, EntryHashError, Head};
+pub use origin::DeviceOrigin;
 pub use revocation::{Logged, Revocation, Revoked};
 
 use crate::token::{self, Algorithm, Claims, Expected, KeySet, Profile};

@@ -136,13 +136,27 @@ impl Broker {
     /// # Errors
     /// What the journal says.
     pub fn revoke(&self, what: &Revoked, actor: &Actor) -> Result<Revocation, BrokerError> {
-        self.revoke_with(what, None, actor)?.ok_or(BrokerError::Busy)
+        self.revoke_before(what, None, actor)
+    }
+
+    /// Revokes what was issued before a time. What is issued after this is never meant, however late that time is.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn revoke_before(
+        &self,
+        what: &Revoked,
+        time: Option<Timestamp>,
+        actor: &Actor,
+    ) -> Result<Revocation, BrokerError> {
+        self.revoke_with(what, time, None, actor)?.ok_or(BrokerError::Busy)
     }
 
     /// Revokes in one commit with something else. None, and nothing is done, if that cannot be done.
     pub(super) fn revoke_with(
         &self,
         what: &Revoked,
+        time: Option<Timestamp>,
         more: Option<&Together>,
         actor: &Actor,
     ) -> Result<Option<Revocation>, BrokerError> {
@@ -157,15 +171,16 @@ impl Broker {
             let last = found.map_or(Ok(NONE), |entry| last(&entry.value))?;
             let now = self.now();
             let number = last.number.saturating_add(1);
+            let issued_until = time.map_or(now, last_before).min(now);
             let revocation =
-                Revocation { number, issued_until: seconds(now), revoked: what.clone() };
+                Revocation { number, issued_until: seconds(issued_until), revoked: what.clone() };
             let (put, last) = self.logged(&revocation, last, now)?;
             let transaction = Transaction::new().when(unchanged).with(put).with(last);
             let fact = Fact::TokenRevoked {
                 number,
                 what: what.word().to_owned(),
                 subject: what.subject(),
-                issued_until: Timestamp::from_secs(now.as_secs()).to_rfc3339(),
+                issued_until: Timestamp::from_secs(issued_until.as_secs()).to_rfc3339(),
             };
             let mut change = Change::new(transaction, actor.event(now, fact));
             if let Some(Together { condition, operation, fact }) = more {
@@ -306,6 +321,11 @@ impl Broker {
             Some(_) => Err(BrokerError::Busy),
         }
     }
+}
+
+/// The last moment before a time. A token knows the second that it was issued in, so all of that second is meant.
+fn last_before(time: Timestamp) -> Timestamp {
+    time.minus(Duration::from_millis(1))
 }
 
 /// Before the first.

@@ -154,6 +154,34 @@ fn a_new_key_is_published_before_it_signs_and_the_old_one_stays_until_its_tokens
 }
 
 #[test]
+fn one_rotation_too_many_is_refused_before_anything_is_written() {
+    let scratch = Scratch::new();
+    for _ in 1..keys::MOST {
+        scratch.broker.rotate_key(&actor()).unwrap();
+    }
+    let before = (scratch.broker.keys(), scratch.journal.tail(0, 100).unwrap().len());
+    for _ in 0..3 {
+        let refused = scratch.broker.rotate_key(&actor());
+        assert!(matches!(refused, Err(BrokerError::TooManySigners)), "{refused:?}");
+    }
+    assert_eq!((scratch.broker.keys(), scratch.journal.tail(0, 100).unwrap().len()), before);
+    let scratch = scratch.reopen();
+    assert_eq!(scratch.broker.keys(), before.0, "and all are read again");
+    // One that has to go goes all the same, and its place is taken at once.
+    let token = scratch.issue("shop", "orders");
+    let current = scratch.broker.keys().into_iter().find(|key| key.current).unwrap().id;
+    scratch.broker.revoke_key(&current, &actor()).unwrap();
+    assert!(scratch.verify(&token, "orders").is_err());
+    scratch.verify(&scratch.issue("shop", "orders"), "orders").unwrap();
+    assert_eq!(scratch.broker.keys().len(), keys::MOST);
+    // When the newest signs and the tokens of the others have died, there is room.
+    scratch.clock.advance(PUBLISHED_BEFORE + LONGEST + Duration::from_secs(SKEW + 1));
+    scratch.broker.keep_keys().unwrap();
+    assert_eq!(scratch.broker.keys().len(), 1);
+    scratch.broker.rotate_key(&actor()).unwrap();
+}
+
+#[test]
 fn a_key_is_replaced_by_itself_after_thirty_days() {
     let scratch = Scratch::new();
     scratch.broker.keep_keys().unwrap();
@@ -314,6 +342,51 @@ fn each_kind_of_revocation_is_about_its_tokens_and_not_about_later_ones() {
     scratch.clock.advance(LONGEST * 2);
     assert_eq!((numbers(0), broker.last_revocation().unwrap()), (vec![], 3));
     assert_eq!(broker.revoke(&Revoked::Before, &actor()).unwrap().number, 4, "no number twice");
+}
+
+#[test]
+fn what_was_issued_before_a_time_is_revoked_and_nothing_else() {
+    let scratch = Scratch::new();
+    let broker = &scratch.broker;
+    let alive = |token: &Issued| broker.introspect(&token.token).unwrap().is_some();
+    let each_ten_seconds = || {
+        let token = (scratch.clock.now(), scratch.issue("shop", "orders"));
+        scratch.clock.advance(Duration::from_secs(10));
+        token
+    };
+    let tokens = [each_ten_seconds(), each_ten_seconds(), each_ten_seconds()];
+    let web = scratch.issue("web", "orders");
+    let [(_, first), (second_at, second), (_, third)] = &tokens;
+    let before = |what: &Revoked, time| broker.revoke_before(what, Some(time), &actor()).unwrap();
+    before(&Revoked::Identity(service("web")), *second_at);
+    assert!(alive(first) && alive(&web), "it was issued later, and the others are others'");
+    before(&Revoked::Before, *second_at);
+    assert!(!alive(first) && alive(second) && alive(third) && alive(&web));
+    // A token knows no more than the second, so all of that counts.
+    before(&Revoked::Identity(service("shop")), second_at.plus(Duration::from_millis(1)));
+    assert!(!alive(second) && alive(third) && alive(&web));
+    // However late the time is, what comes after the revocation is not meant.
+    let last = before(&Revoked::Before, scratch.clock.now().plus(Duration::from_secs(SKEW)));
+    assert!(!alive(third) && !alive(&web));
+    assert_eq!(last.issued_until, seconds(scratch.clock.now()));
+    scratch.clock.advance(Duration::from_secs(1));
+    assert!(alive(&scratch.issue("shop", "orders")));
+    // One of long ago is an entry like the others: the list goes on.
+    before(&Revoked::Before, Timestamp::from_secs(0));
+    let (all, number, hash) = broker.revocation_log().unwrap();
+    assert_eq!((all.len(), number), (5, 5));
+    assert_eq!(EntryHash::of(&all[4].signed), hash);
+    let told: crate::gatekeeper::Revocations = all.iter().map(|entry| &entry.revocation).collect();
+    let claims = |token: &Issued| token::inspect(&token.token, &broker.key_set(), &Expected {
+        issuer: ISSUER,
+        audience: "",
+        now: seconds(scratch.clock.now()),
+        skew: SKEW,
+        longest: LONGEST.as_secs(),
+        certificate: None,
+    });
+    assert!(tokens.iter().all(|(_, token)| told.cover(&claims(token).unwrap())));
+    assert!(!told.cover(&claims(&scratch.issue("shop", "orders")).unwrap()));
 }
 
 #[test]

@@ -3,13 +3,17 @@
 //! A token that says that it is our broker's is never asked about: it is verified here or not good. So nobody gets in by
 //! the other server who would not by the broker, and the other server sees none of ours.
 //!
-//! - An answer is kept until the token's `exp`, at most [`IntrospectSettings::keep`]; that it is not active, for
-//!   [`NEGATIVE`]. That there was none is not kept: it is 503, and never 401 or 403.
+//! - An answer is kept until the token's `exp`, at most [`IntrospectSettings::keep`]; that it is not active, or that the
+//!   server takes it for no token, for [`NEGATIVE`]. One that says nothing of the token is 503, and kept for
+//!   [`TRY_AGAIN`]. That there was none is not kept: it is 503, and never 401 or 403.
+//! - The server is left alone for a while when it fails several times in a row: when it cannot be reached, does not answer
+//!   in time, fails itself, or does not take our credentials. What it answers about a token is no failure.
 //! - However many come with a token at once, one question is asked. Whoever leaves does not end it for the others.
 //! - Tokens are known here by a keyed hash.
 //!
 //! **What an attacker controls:** anybody can send a token that nobody knows, and each is a question. Those at once have
-//! a bound; whoever is over it is told to come again.
+//! a bound; whoever is over it is told to come again. No token makes the server be left alone, however the server takes
+//! it: else a handful of odd ones would keep out everybody whose token is not known yet.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -43,8 +47,16 @@ const FAILURES: u32 = 5;
 /// For whoever is to come again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// Asks the other server about a token, and gives the answer's body: what was answered with 200. Whatever else happens is
-/// an error, which is for the log and holds no token.
+/// What the other server has answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// With 200: the body.
+    Body(Vec<u8>),
+    /// With another status.
+    Status(u16),
+}
+
+/// Asks the other server about a token. That it has not answered is an error, which is for the log and holds no token.
 pub trait Introspector: Send + Sync + 'static {
     /// Asks. It is given up after [`IntrospectSettings::deadline`].
     fn ask(&self, token: Zeroizing<String>) -> Asked;
@@ -52,7 +64,7 @@ pub trait Introspector: Send + Sync + 'static {
 
 /// What becomes of a question.
 pub type Asked =
-    Pin<Box<dyn Future<Output = Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>> + Send>>;
+    Pin<Box<dyn Future<Output = Result<Answer, Box<dyn std::error::Error + Send + Sync>>> + Send>>;
 
 /// How the other server's tokens are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,15 +216,15 @@ impl Inner {
         })?;
         let asked =
             tokio::time::timeout(self.settings.deadline, self.introspector.ask(token)).await;
-        let said = match asked {
-            Ok(Ok(body)) => introspected(&body).map_err(|fault| fault.to_string()),
+        let meaning = match asked {
+            Ok(Ok(answer)) => Meaning::of(&answer),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("it did not answer in time".to_owned()),
         };
-        let said = match said {
-            Ok(said) => {
+        let meaning = match meaning {
+            Ok(meaning) => {
                 attempt.succeeded();
-                said
+                meaning
             }
             Err(why) => {
                 attempt.failed(self.clock.now());
@@ -220,14 +232,29 @@ impl Inner {
                 return Err(unavailable());
             }
         };
-        let now = self.now();
-        let outcome = self.judge(said, now);
+        let (outcome, until) = self.settled(meaning, self.now());
+        self.kept.keep(self.kept.place(hash), hash, Kept { outcome: outcome.clone(), until });
+        outcome
+    }
+
+    /// What becomes of an answer, and until when that is kept.
+    fn settled(&self, meaning: Meaning, now: u64) -> (Outcome, u64) {
+        let outcome = match meaning {
+            Meaning::Said(said) => self.judge(*said, now),
+            Meaning::NoToken => {
+                let detail = "the server that it is from takes it for no token";
+                Err(Problem::token("token_inactive", detail))
+            }
+            Meaning::Nothing(why) => {
+                tracing::warn!(why, "an answer says nothing about the token");
+                return (Err(unavailable()), now.saturating_add(TRY_AGAIN.as_secs()));
+            }
+        };
         let until = match &outcome {
             Ok(caller) => caller.claims.expires_at,
             Err(_) => now.saturating_add(NEGATIVE),
         };
-        self.kept.keep(self.kept.place(hash), hash, Kept { outcome: outcome.clone(), until });
-        outcome
+        (outcome, until)
     }
 
     fn judge(&self, said: Option<Introspected>, now: u64) -> Outcome {
@@ -282,6 +309,35 @@ impl Inner {
             binding,
         };
         Ok(Arc::new(Caller::told(claims, identity)))
+    }
+}
+
+/// What an answer means.
+enum Meaning {
+    /// It is about the token; none when that is not active.
+    Said(Box<Option<Introspected>>),
+    /// This is no token.
+    NoToken,
+    /// Nothing about the token, though the server is well: it is asked too much, or at the wrong place, or it says what
+    /// cannot be read.
+    Nothing(String),
+}
+
+impl Meaning {
+    /// An error is a failure of the server's, or we are nobody to it.
+    fn of(answer: &Answer) -> Result<Self, String> {
+        Ok(match answer {
+            Answer::Body(body) => match introspected(body) {
+                Ok(said) => Self::Said(Box::new(said)),
+                Err(fault) => Self::Nothing(fault.to_string()),
+            },
+            // Malformed, or longer than it takes.
+            Answer::Status(400 | 413 | 414 | 422 | 431) => Self::NoToken,
+            Answer::Status(status @ (401 | 403 | 500..=599)) => {
+                return Err(format!("it answered {status}"));
+            }
+            Answer::Status(status) => Self::Nothing(format!("it answered {status}")),
+        })
     }
 }
 

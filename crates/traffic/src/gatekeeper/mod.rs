@@ -82,7 +82,7 @@ use breaker::Breaker;
 pub use breaker::BreakerSettings;
 pub use call::{Call, Protocol};
 pub use health::{Health, HealthSettings};
-pub use introspect::{Asked, IntrospectSettings, Introspection, Introspector};
+pub use introspect::{Answer, Asked, IntrospectSettings, Introspection, Introspector};
 pub use known::{Groups, Known, Revocations};
 use live::Live;
 pub use mapping::{IdentityPattern, PatternError};

@@ -15,7 +15,13 @@ pub const ENROL: &str = "/oauth/enroll";
 /// Where the person reads what to do with the code.
 pub const VERIFICATION: &str = "/login";
 
-/// The metadata of an issuer, as JSON.
+/// The metadata of an issuer, as JSON: that of an authorization server (RFC 8414), also where OpenID Connect looks for it.
+///
+/// The broker is no OpenID Provider: nobody logs in at it with a browser, and there are no ID tokens. So there is no
+/// `authorization_endpoint`, which OpenID Connect Discovery requires and RFC 8414 does not where no grant uses it, and no
+/// RS256 among the algorithms, which it requires too: naming one that is never used would be an invitation to accept it.
+/// The document lies under that name for verifiers that find `jwks_uri` there and nowhere else, which read no more than
+/// that and `issuer` (Kubernetes publishes the keys of its tokens in the same way).
 pub fn metadata(issuer: &str) -> Vec<u8> {
     let issuer = issuer.trim_end_matches('/');
     let [token, introspect, revoke, jwks] = ENDPOINTS.map(|path| format!("{issuer}{path}"));
@@ -36,7 +42,8 @@ pub fn metadata(issuer: &str) -> Vec<u8> {
             "urn:ietf:params:oauth:grant-type:device_code",
         ],
         "device_authorization_endpoint": format!("{issuer}{DEVICE}"),
-        "response_types_supported": [],
+        // Required, and an empty list is to be left out (RFC 8414 §2, §3.2): the type with which nothing is given.
+        "response_types_supported": ["none"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
         "token_endpoint_auth_methods_supported": at_token,

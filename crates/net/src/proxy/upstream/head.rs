@@ -107,7 +107,7 @@ fn status(line: &[u8]) -> Result<(StatusCode, bool), NotHttp> {
 fn field(bytes: &Bytes, line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, value) = line.split_at_checked(colon)?;
-    let value = bytes.slice_ref(value.get(1..)?.trim_ascii());
+    let value = bytes.slice_ref(framing::trimmed(value.get(1..)?));
     Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_maybe_shared(value).ok()?))
 }
 
@@ -235,6 +235,8 @@ mod tests {
             "HTTP/1.1 200 OK\r\nx\r\n\r\n",
             "HTTP/1.1 200 OK\r\nx y: z\r\n\r\n",
             "HTTP/1.1 200 OK\r\nx: \0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 3\u{c}\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 3\r\r\n\r\n",
             "HTTP/1.1 200 OK\nx: y\n\n",
         ] {
             assert!(answer(text).is_err(), "{text:?}");

@@ -1,5 +1,6 @@
 """What a program by others does with the broker: Authlib and requests, with nothing of ours but the address."""
 import json
+import ssl
 import sys
 import time
 
@@ -8,6 +9,7 @@ import requests
 from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from joserfc import jwt as jose
 from joserfc.jwk import ECKey, KeySet
 
@@ -19,6 +21,8 @@ plain = requests.Session()
 plain.verify = asked["ca"]
 metadata = plain.get(asked["url"] + "/.well-known/oauth-authorization-server", timeout=20).json()
 assert metadata == plain.get(asked["url"] + "/.well-known/openid-configuration", timeout=20).json()
+# It is all that RFC 8414 wants of a server without an authorization endpoint.
+AuthorizationServerMetadata(metadata).validate()
 
 
 def at(endpoint):
@@ -52,10 +56,11 @@ def verified(token):
     keys = plain.get(at("jwks_uri"), timeout=20).json()
     by_joserfc = jose.decode(token, KeySet.import_key_set(keys), algorithms=["ES256"])
     assert by_joserfc.header["typ"] == "at+jwt"
-    key = {key["kid"]: key for key in keys["keys"]}[by_joserfc.header["kid"]]
+    # As verifiers do it that know the address of the keys and nothing else.
+    client = jwt.PyJWKClient(at("jwks_uri"), ssl_context=ssl.create_default_context(cafile=asked["ca"]))
     by_pyjwt = jwt.decode(
         token,
-        jwt.PyJWK.from_dict(key).key,
+        client.get_signing_key_from_jwt(token).key,
         algorithms=["ES256"],
         audience=asked["audience"],
         issuer=metadata["issuer"],
