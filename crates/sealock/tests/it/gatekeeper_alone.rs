@@ -19,7 +19,7 @@ use crate::gateway::{home, permit};
 use crate::support::{Daemon, Home, PATIENCE};
 use crate::tokens::api;
 
-fn free() -> u16 {
+pub(crate) fn free() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -34,7 +34,7 @@ fn read_head(stream: &mut TcpStream) -> Option<String> {
 }
 
 /// An app that answers with the head that it got; at `/v1/slow`, when it may.
-struct App {
+pub(crate) struct App {
     port: u16,
     go_on: Arc<AtomicBool>,
 }
@@ -69,9 +69,9 @@ impl App {
 }
 
 /// A service `orders`, which `shop` may call, and all that its Gatekeeper needs.
-struct World {
-    home: Home,
-    daemon: Daemon,
+pub(crate) struct World {
+    pub(crate) home: Home,
+    pub(crate) daemon: Daemon,
     app: App,
     identity: String,
     broker: String,
@@ -80,9 +80,13 @@ struct World {
 
 impl World {
     fn start() -> Self {
-        let home = home();
+        Self::of(home(), &rules("orders"))
+    }
+
+    /// In this installation, by these rules.
+    pub(crate) fn of(home: Home, rules: &str) -> Self {
         let daemon = home.up();
-        permit(&home, &rules("orders"));
+        permit(&home, rules);
         let uri = "spiffe://test.sealock/service/orders";
         home.ok(&["cert", "issue", "orders", "--usage", "client", "--uri", uri, "--out", "orders"]);
         home.ok(&["client", "add", "shop", "--secret-out", "shop.secret"]);
@@ -91,15 +95,23 @@ impl World {
         let data = ["--data", "grant_type=client_credentials", "--data", "audience=orders"];
         let arguments = [&["--config", &config][..], &data].concat();
         let given = crate::tokens::answer(&crate::tokens::curl(&home, "/oauth/token", &arguments));
-        let port = api(&home).rsplit_once(':').unwrap().1.to_owned();
         Self {
             identity: home.path("orders").display().to_string(),
-            broker: format!("https://localhost:{port}"),
+            broker: broker(&home),
             token: given["access_token"].as_str().unwrap().to_owned(),
             app: App::start(),
             daemon,
             home,
         }
+    }
+
+    /// With these settings, and another daemon.
+    pub(crate) fn restarted(self, settings: &[(&'static str, &'static str)]) -> Self {
+        let Self { mut home, daemon, app, identity, token, .. } = self;
+        assert_eq!(daemon.stop(), Some(0));
+        home.set(settings);
+        let (daemon, broker) = (home.up(), broker(&home));
+        Self { home, daemon, app, identity, broker, token }
     }
 
     fn arguments(&self, more: &[&str]) -> Vec<String> {
@@ -109,7 +121,7 @@ impl World {
         all.iter().chain(&way).chain(more).map(|word| (*word).to_owned()).collect()
     }
 
-    fn gatekeeper(&self, log: &str, more: &[&str]) -> Daemon {
+    pub(crate) fn gatekeeper(&self, log: &str, more: &[&str]) -> Daemon {
         let log = fs::File::create(self.home.path(log)).unwrap();
         let mut command = self.home.command();
         command.args(self.arguments(more));
@@ -118,15 +130,21 @@ impl World {
     }
 
     /// A GET on a connection of its own: the whole answer, or how it failed.
-    fn call(&self, port: u16, path: &str) -> Result<String, String> {
+    pub(crate) fn call(&self, port: u16, path: &str) -> Result<String, String> {
         call(port, path, &self.token)
     }
 
-    fn until_served(&self, port: u16) {
+    pub(crate) fn until_served(&self, port: u16) {
         until("the Gatekeeper", PATIENCE, || {
             self.call(port, "/v1/a").ok().filter(|answer| answer.starts_with("HTTP/1.1 200 "))
         });
     }
+}
+
+/// Where the daemon answers.
+fn broker(home: &Home) -> String {
+    let port = api(home).rsplit_once(':').unwrap().1.to_owned();
+    format!("https://localhost:{port}")
 }
 
 fn call(port: u16, path: &str, token: &str) -> Result<String, String> {
@@ -142,7 +160,7 @@ fn call(port: u16, path: &str, token: &str) -> Result<String, String> {
     if answer.is_empty() { Err("it hung up".to_owned()) } else { Ok(answer) }
 }
 
-fn skip() -> bool {
+pub(crate) fn skip() -> bool {
     skip_without(&["curl", "python3"])
 }
 
