@@ -78,6 +78,7 @@ pub struct Metrics {
     commands: Family<CommandLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     limited: Family<LimitLabels, Counter>,
+    denials_skipped: Counter,
     issued: Counter,
     renewed: Counter,
     revoked: Counter,
@@ -106,6 +107,7 @@ impl Metrics {
             commands: Family::default(),
             decisions: Family::default(),
             limited: Family::default(),
+            denials_skipped: Counter::default(),
             issued: Counter::default(),
             renewed: Counter::default(),
             revoked: Counter::default(),
@@ -137,6 +139,9 @@ impl Metrics {
         );
         let limited = "Requests and connections over a limit of the gateway, by limit";
         registry.register("gateway_limited", limited, self.limited.clone());
+        let skipped =
+            "Denials that Gatekeepers reported and that are about no call, which were not recorded";
+        registry.register("call_denials_skipped", skipped, self.denials_skipped.clone());
         registry.register("certificates_issued", "Certificates issued", self.issued.clone());
         registry.register("certificates_renewed", "Certificates renewed", self.renewed.clone());
         registry.register("certificates_revoked", "Certificates revoked", self.revoked.clone());
@@ -196,6 +201,11 @@ impl Metrics {
     /// Somebody asked the gateway for more than this limit allows.
     pub fn limited(&self, limit: &'static str) {
         self.limited.get_or_create(&LimitLabels { limit }).inc();
+    }
+
+    /// Reported denials that are about no call.
+    pub fn denials_skipped(&self, count: u64) {
+        self.denials_skipped.inc_by(count);
     }
 
     /// A certificate was issued.

@@ -229,6 +229,17 @@ pub enum Fact {
     GatekeeperJoined { service: String, address: String },
     /// It is no longer there.
     GatekeeperLeft { service: String, address: String },
+    /// A Gatekeeper let a call pass that no rule permits, for the mode is `audit` or `learn`. The same call is recorded once
+    /// for each policy. `cut`: of the path there is only the beginning. `unrecorded`: how many more of this caller's there
+    /// was no room for since the last.
+    CallPassed {
+        method: String,
+        path: String,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cut: bool,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        unrecorded: u64,
+    },
     /// The daemon started.
     DaemonStarted { version: String },
     /// The daemon stopped in order.
@@ -254,6 +265,11 @@ pub enum Fact {
     },
     /// Any later plane's event before it has a type of its own here: name and fields.
     Other { what: String, fields: BTreeMap<String, String> },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The SHA-256 of a record's line.

@@ -88,7 +88,6 @@ async fn a_flood_of_unknown_keys_is_refused_and_pushes_nobody_out() {
     assert_eq!(scene.gatekeeper.refusals()["unknown_key"], 300);
     // The good one is still remembered.
     assert_eq!(after.token_hits - before.token_hits, 1);
-    assert_eq!(*scene.report.unknown_keys.lock(), 300);
 }
 
 /// A connection on which this caller was let in, and that stays open.

@@ -11,6 +11,7 @@ use sealock_core::Identity;
 use sealock_core::policy::ADMIN_GROUP;
 use sealock_net::{Incoming, Shutdown};
 use sealock_store::Watch;
+use sealock_traffic::feed::Message;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -131,7 +132,10 @@ impl Feed {
             let caller = of_now(&service, caller)?;
             service.may_guard(&caller, &new_request_id()?, &of)?;
             let mut news = service.feed(&of, &mut said)?;
-            if let (Some(said), true) = (&said, news.is_empty()) {
+            // After what is new as well: where there is always something new, the Gatekeeper must hear that it is all. A
+            // snapshot says so itself.
+            let is_whole = matches!(news.last(), Some(Message::Snapshot(_)));
+            if let (Some(said), false) = (&said, is_whole) {
                 news.push(service.beat(said)?);
             }
             Ok((said, news))

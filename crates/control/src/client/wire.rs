@@ -10,6 +10,7 @@ use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use sealock_traffic::feed::MAXIMUM_LINE;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
@@ -25,8 +26,6 @@ pub(super) const ANSWERING: Duration = Duration::from_secs(600);
 const GETTING: Duration = Duration::from_secs(15);
 /// An inventory of a million certificates fits.
 pub(super) const LONGEST: usize = 1 << 30;
-/// A follower's line.
-const LONGEST_LINE: usize = 16 << 20;
 
 pub(super) async fn connect(socket: &Path) -> io::Result<UnixStream> {
     tokio::time::timeout(CONNECTING, UnixStream::connect(socket))
@@ -183,7 +182,7 @@ impl Follower {
                     return Some(Ok(text));
                 }
             }
-            if self.buffer.len() > LONGEST_LINE {
+            if self.buffer.len() > MAXIMUM_LINE {
                 let text = "the daemon sends a line without end";
                 return Some(Err(ServiceError::new(ErrorCode::Fault, text)));
             }

@@ -184,21 +184,39 @@ pub struct ClientSecret {
     pub secret: SecretText,
 }
 
-/// A call that a Gatekeeper has denied.
+/// A call that policy denies, as a Gatekeeper reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallDenied {
-    /// The number that the caller was told: 32 hex digits.
+    /// The number that the caller was told, if it was refused: 32 hex digits.
     pub number: String,
     /// Who has called.
     pub caller: String,
     /// The method.
     pub method: String,
-    /// The path, normalised.
+    /// The path, normalised; one that is longer than [`CallDenied::LONGEST_PATH`] by its beginning, with
+    /// [`CallDenied::MARK`] at the end.
     pub path: String,
     /// The host, in lower case and without a port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// `http`, `grpc` or `websocket`.
     pub protocol: String,
+    /// Whether the caller was refused. Otherwise the mode (`audit`, `learn`) has let the call pass.
+    #[serde(default = "yes")]
+    pub enforced: bool,
+    /// Whether of the path there is only the beginning.
+    #[serde(default)]
+    pub cut: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl CallDenied {
+    /// In bytes, the mark included.
+    pub const LONGEST_PATH: usize = 8 * 1024;
+    /// At the end of a path that is cut. No path has it in it: there it would be percent-encoded.
+    pub const MARK: &'static str = "…";
 }

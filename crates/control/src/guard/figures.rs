@@ -31,6 +31,7 @@ struct From {
 #[derive(Debug, Default)]
 struct Now {
     figures: Figures,
+    unreported: u64,
     codes: BTreeMap<&'static str, u64>,
     epoch: u64,
     revocations: u64,
@@ -47,6 +48,7 @@ pub struct GuardMetrics {
     requests: Family<Outcome, Counter>,
     refusals: Family<Code, Counter>,
     recorded: Counter,
+    unreported: Counter,
     tokens: Family<From, Counter>,
     decisions: Family<From, Counter>,
     running: Gauge,
@@ -76,6 +78,7 @@ impl GuardMetrics {
             requests: Family::default(),
             refusals: Family::default(),
             recorded: Counter::default(),
+            unreported: Counter::default(),
             tokens: Family::default(),
             decisions: Family::default(),
             running: Gauge::default(),
@@ -102,6 +105,8 @@ impl GuardMetrics {
         registry.register("refusals", refusals, self.refusals.clone());
         let recorded = "Requests that policy denies and its mode (audit, learn) lets pass";
         registry.register("recorded", recorded, self.recorded.clone());
+        let unreported = "Denials that are in the access log only: there were too many at once to report them to the broker";
+        registry.register("denials_unreported", unreported, self.unreported.clone());
         let tokens = "Good tokens, and those that were looked at for the first time, by whether they were in the cache";
         registry.register("tokens", tokens, self.tokens.clone());
         let decisions = "Decisions, by whether they were in the cache";
@@ -139,11 +144,18 @@ impl GuardMetrics {
         crate::metrics::described_in(&Self::new().text(&now))
     }
 
-    /// OpenMetrics text, with what is known now. `since_start` stands for the silence of a feed that was never heard.
-    pub(super) fn render(&self, gatekeeper: &Gatekeeper, since_start: Duration) -> String {
+    /// OpenMetrics text, with what is known now. `since_start` stands for the silence of a feed that was never heard,
+    /// `unreported` is how many denials the broker was not told.
+    pub(super) fn render(
+        &self,
+        gatekeeper: &Gatekeeper,
+        since_start: Duration,
+        unreported: u64,
+    ) -> String {
         let known = gatekeeper.known();
         self.text(&Now {
             figures: gatekeeper.figures(),
+            unreported,
             codes: gatekeeper.refusals(),
             epoch: known.as_ref().map_or(0, |known| known.policy.epoch()),
             revocations: known.as_ref().map_or(0, |known| known.revocations.last()),
@@ -178,6 +190,7 @@ impl GuardMetrics {
             set(&family.get_or_create(&From { from: "new" }), misses);
         }
         set(&self.recorded, figures.recorded);
+        set(&self.unreported, now.unreported);
         set(&self.cut, figures.cut);
         set(&self.failures, figures.failed);
         set(&self.retries, figures.retried);
@@ -212,6 +225,7 @@ mod tests {
                 ..Figures::default()
             },
             codes: BTreeMap::from([("denied", 3), ("app_silent", 1)]),
+            unreported: 6,
             silence: Duration::from_millis(2500),
             revocations: 17,
             is_open: true,
@@ -223,6 +237,7 @@ mod tests {
             "sealock_gatekeeper_requests_total{outcome=\"denied\"} 3",
             "sealock_gatekeeper_refusals_total{code=\"app_silent\"} 1",
             "sealock_gatekeeper_tokens_total{from=\"cache\"} 4",
+            "sealock_gatekeeper_denials_unreported_total 6",
             "sealock_gatekeeper_feed_silence_seconds 2.5",
             "sealock_gatekeeper_feed_number 17",
             "sealock_gatekeeper_app_circuit_open 1",
@@ -232,7 +247,7 @@ mod tests {
         }
         assert!(text.ends_with("# EOF\n"));
         let described = GuardMetrics::described();
-        assert_eq!(described.len(), 16);
+        assert_eq!(described.len(), 17);
         assert!(described.iter().all(|figure| figure.iter().all(|text| !text.is_empty())));
     }
 }

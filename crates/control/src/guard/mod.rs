@@ -164,6 +164,7 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
     let extras = extras(&options, &service, &clock).await?;
     let keys = extras.signer.as_ref().map(|signer| signer.keys().to_json());
     let (reporter, reports) = report::channel(options.access_log);
+    let unreported = Arc::clone(&reports.unreported);
     let gatekeeper = Gatekeeper::with(settings, app(), Arc::new(reporter), clock, extras);
     tasks.spawn(report::send(reports, options.broker.clone(), service.clone(), shutdown.clone()));
     tasks.spawn(follow::follow(
@@ -194,7 +195,7 @@ pub async fn guard(options: GuardOptions) -> Result<Guard, ServiceError> {
         .map_err(|error| wrong(&error))?;
     if let Some(listener) = shown_at {
         let listener = TcpListener::from_std(listener).map_err(|error| wrong(&error))?;
-        let shown = shown(Arc::clone(&gatekeeper), began, keys, shutdown.clone());
+        let shown = shown(Arc::clone(&gatekeeper), began, unreported, keys, shutdown.clone());
         // Not one of the tasks that the end waits for: it shows that, too.
         tokio::spawn(observe::serve(listener, Arc::new(shown), unseen.clone()));
     }
@@ -252,12 +253,13 @@ async fn hand_over(
 fn shown(
     gatekeeper: Arc<Gatekeeper>,
     began: Instant,
+    unreported: Arc<report::Unreported>,
     keys: Option<String>,
     shutdown: Shutdown,
 ) -> observe::Shown {
     let (metrics, watched) = (GuardMetrics::new(), Arc::clone(&gatekeeper));
     observe::Shown {
-        figures: Box::new(move || metrics.render(&watched, began.elapsed())),
+        figures: Box::new(move || metrics.render(&watched, began.elapsed(), unreported.count())),
         unready: Box::new(move || {
             if shutdown.is_triggered() { Some("draining") } else { gatekeeper.unready() }
         }),

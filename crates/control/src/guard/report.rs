@@ -1,53 +1,72 @@
 //! What is told of calls: a line for each on stdout, and denials to the broker, for the one audit log.
+//!
+//! **What an attacker controls:** as a caller: how many denials there are, and their paths. So each caller has a share of
+//! the queue, a path is cut at a bound, and reports are made of so many bytes at most as a broker takes.
 
-use std::time::Duration;
+mod once;
+mod queue;
+#[cfg(test)]
+mod tests;
+mod unreported;
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 use sealock_core::Identity;
 use sealock_net::Shutdown;
 use sealock_traffic::gatekeeper::{Access, Denied, Report};
 use serde_json::Value;
-use tokio::sync::mpsc;
 
 use super::{AccessLog, Link};
 use crate::command::{CallDenied, Command};
+use once::Once;
+use queue::Queue;
+pub(super) use unreported::Unreported;
 
-/// Denials that wait to be told. More are not: who makes so many is told of already.
-const WAITING: usize = 1024;
-/// In one report.
-const AT_ONCE: usize = 256;
 /// Between two reports, so that several become one.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Before a report that was not taken is made again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Reporter {
-    denials: mpsc::Sender<CallDenied>,
+    denials: Arc<Queue>,
+    passed: Mutex<Once>,
+    unreported: Arc<Unreported>,
     log: AccessLog,
 }
 
-pub(super) type Reports = mpsc::Receiver<CallDenied>;
+/// What there is to tell.
+pub(super) struct Reports {
+    denials: Arc<Queue>,
+    pub(super) unreported: Arc<Unreported>,
+}
 
 pub(super) fn channel(access_log: bool) -> (Reporter, Reports) {
-    let (denials, reports) = mpsc::channel(WAITING);
-    (Reporter { denials, log: AccessLog::start(access_log) }, reports)
+    let (denials, unreported) = <(Arc<Queue>, Arc<Unreported>)>::default();
+    let reports = Reports { denials: Arc::clone(&denials), unreported: Arc::clone(&unreported) };
+    let log = AccessLog::start(access_log);
+    (Reporter { denials, passed: Mutex::default(), unreported, log }, reports)
 }
 
 impl Report for Reporter {
     fn denied(&self, denied: &Denied) {
-        let text = |name: &str| match denied.question.context.get(name) {
-            Some(Value::String(text)) => Some(text.clone()),
-            _ => None,
+        let now = Instant::now();
+        if denied.enforced {
+            if !self.denials.put(read(denied)) {
+                self.unreported.add(1, now);
+            }
+            return;
+        }
+        // Of what a mode lets pass, the same is told again now and then only. What was not told is not the same yet.
+        let mut passed = self.passed.lock();
+        let Some(call) = passed.is_news(&denied.question, denied.decision.epoch, now) else {
+            return;
         };
-        let report = CallDenied {
-            number: denied.reason.clone(),
-            caller: denied.question.principal.identity.to_string(),
-            method: text("method").unwrap_or_default(),
-            path: text("path").unwrap_or_default(),
-            host: text("host"),
-            protocol: text("protocol").unwrap_or_default(),
-        };
-        if self.denials.try_send(report).is_err() {
-            tracing::warn!(number = denied.reason, "a denial is not reported: there are too many");
+        if self.denials.put(read(denied)) {
+            passed.keep(call, now);
+        } else {
+            self.unreported.add(1, now);
         }
     }
 
@@ -56,26 +75,50 @@ impl Report for Reporter {
     }
 }
 
+/// As it is told.
+fn read(denied: &Denied) -> CallDenied {
+    let text = |name: &str| match denied.question.context.get(name) {
+        Some(Value::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let (path, cut) = cut(text("path").unwrap_or_default());
+    CallDenied {
+        number: denied.reason.clone(),
+        caller: denied.question.principal.identity.to_string(),
+        method: text("method").unwrap_or_default(),
+        path,
+        host: text("host"),
+        protocol: text("protocol").unwrap_or_default(),
+        enforced: denied.enforced,
+        cut,
+    }
+}
+
+/// A path within the bound, and whether it had to be cut.
+fn cut(mut path: String) -> (String, bool) {
+    if path.len() <= CallDenied::LONGEST_PATH {
+        return (path, false);
+    }
+    path.truncate(path.floor_char_boundary(CallDenied::LONGEST_PATH - CallDenied::MARK.len()));
+    path.push_str(CallDenied::MARK);
+    (path, true)
+}
+
 /// Tells the broker. What waits when it is away is told when it is back.
-pub(super) async fn send(
-    mut reports: Reports,
-    broker: Link,
-    service: Identity,
-    shutdown: Shutdown,
-) {
-    let mut batch = Vec::new();
+pub(super) async fn send(reports: Reports, broker: Link, service: Identity, shutdown: Shutdown) {
     loop {
-        tokio::select! {
+        let denials = tokio::select! {
             () = shutdown.triggered() => return,
-            got = reports.recv_many(&mut batch, AT_ONCE) => if got == 0 { return },
-        }
+            denials = reports.denials.batch() => denials,
+        };
+        let count = u64::try_from(denials.len()).unwrap_or(u64::MAX);
+        let command = Command::CallsDenied { service: service.to_string(), denials };
         loop {
-            let command =
-                Command::CallsDenied { service: service.to_string(), denials: batch.clone() };
             match broker.call(&command).await {
                 Ok(_) => break,
                 Err(error) if error.code == crate::ErrorCode::Usage => {
-                    tracing::error!(%error, "the broker does not take a report");
+                    tracing::error!(%error, count, "the broker does not take a report");
+                    reports.unreported.add(count, Instant::now());
                     break;
                 }
                 Err(error) => tracing::debug!(%error, "a report waits"),
@@ -85,7 +128,6 @@ pub(super) async fn send(
                 () = tokio::time::sleep(AGAIN) => {}
             }
         }
-        batch.clear();
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -83,11 +83,95 @@ impl Budgets {
     }
 }
 
+/// How much of something is recorded: of one identity, and of all together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    own: (f64, f64),
+    all: (f64, f64),
+}
+
+/// Of denials.
+pub(super) const DENIALS: Room = Room { own: (100.0, 2.0), all: (2000.0, 20.0) };
+/// Of calls that a mode lets pass, each once: an app has more of them at its start than later.
+pub(super) const PASSED: Room = Room { own: (1000.0, 2.0), all: (10_000.0, 20.0) };
+
+/// How much that others can bring about over the network is recorded: who may do nothing must not be able to fill the
+/// disk with records of it, nor to hide others' among theirs. What is beyond that is left out, and the next record says
+/// how much; what is permitted is not affected.
+#[derive(Debug)]
+pub(super) struct RecordBudgets {
+    own: (f64, f64),
+    everybody: Budget,
+    each: HashMap<String, Each>,
+}
+
+#[derive(Debug)]
+struct Each {
+    budget: Budget,
+    unrecorded: u64,
+}
+
+impl RecordBudgets {
+    /// Identities that are told apart.
+    const IDENTITIES: usize = 10_000;
+
+    pub(super) fn new(room: Room, now: Timestamp) -> Self {
+        Self { own: room.own, everybody: Budget::new(room.all, now), each: HashMap::new() }
+    }
+
+    /// Whether there is room for one more of somebody; with how many of theirs were left out since the last.
+    pub(super) fn take(&mut self, who: &str, now: Timestamp) -> Option<u64> {
+        if self.each.len() >= Self::IDENTITIES && !self.each.contains_key(who) {
+            // Whoever has not used any of theirs is as if never seen.
+            self.each.retain(|_, each| !each.budget.is_full(now) || each.unrecorded > 0);
+            if self.each.len() >= Self::IDENTITIES {
+                return None;
+            }
+        }
+        let own = self.own;
+        let each = self
+            .each
+            .entry(who.to_owned())
+            .or_insert_with(|| Each { budget: Budget::new(own, now), unrecorded: 0 });
+        if each.budget.take(now) && self.everybody.take(now) {
+            return Some(std::mem::take(&mut each.unrecorded));
+        }
+        each.unrecorded += 1;
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn each_has_a_budget_of_denials_that_fills_up_again() {
+        let start = Timestamp::from_secs(1000);
+        let mut budgets = RecordBudgets::new(DENIALS, start);
+        let taken = |budgets: &mut RecordBudgets, who: &str, now| {
+            (0..500).filter(|_| budgets.take(who, now).is_some()).count()
+        };
+        assert_eq!(taken(&mut budgets, "jo", start), 100);
+        assert_eq!(taken(&mut budgets, "al", start), 100, "one hides nothing of another");
+        let later = start.plus(Duration::from_secs(5));
+        assert_eq!(budgets.take("jo", later), Some(400), "what was left out is told");
+        assert_eq!(taken(&mut budgets, "jo", later), 9);
+        assert_eq!(taken(&mut budgets, "jo", start), 0, "a clock that was set back earns nothing");
+        let long = later.plus(Duration::from_secs(86_400));
+        assert_eq!(taken(&mut budgets, "jo", long), 100);
+    }
+
+    #[test]
+    fn a_crowd_does_not_fill_the_disk_or_the_memory() {
+        let start = Timestamp::from_secs(1000);
+        let mut budgets = RecordBudgets::new(DENIALS, start);
+        let all = (0..30_000).filter(|who| budgets.take(&who.to_string(), start).is_some()).count();
+        assert_eq!(all, 2000);
+        assert!(budgets.each.len() <= RecordBudgets::IDENTITIES);
+    }
 
     #[test]
     fn readings_have_a_budget_that_fills_up_again() {

@@ -46,17 +46,12 @@ impl Service {
         // Before what it counts, so that nothing is taken for said that was not read.
         let regrouped = self.regrouped();
         let keys = broker.key_set().to_json();
-        let entries = match said {
-            Some(said) => broker.revocations(said.last).map_err(failed)?,
-            None => Vec::new(),
-        };
-        // With other keys there are others that have signed: then all of it anew, under what signs now.
-        let signed_before = |said: &Said| said.keys != keys && !entries.is_empty();
-        let Some(said) = said.as_mut().filter(|said| !signed_before(said)) else {
+        // With other keys all of it is said anew, under what signs now: its head names the keys.
+        let Some(said) = said.as_mut().filter(|said| said.keys == keys) else {
             let (entries, last, hash) = broker.revocation_log().map_err(failed)?;
             let from =
                 entries.first().map_or(last.saturating_add(1), |entry| entry.revocation.number);
-            let head = broker.revocation_head(last, hash, from).map_err(failed)?;
+            let head = broker.revocation_head(last, hash, from, &keys).map_err(failed)?;
             let revocations = entries.into_iter().map(|entry| entry.signed).collect();
             let policy = self.policy_about(of)?;
             let epoch = policy.epoch;
@@ -67,13 +62,9 @@ impl Service {
             return Ok(vec![Message::Snapshot(Box::new(snapshot))]);
         };
         let mut news = Vec::new();
-        for entry in entries {
+        for entry in broker.revocations(said.last).map_err(failed)? {
             (said.last, said.hash) = (entry.revocation.number, EntryHash::of(&entry.signed));
             news.push(Message::Revoked(entry.signed));
-        }
-        if keys != said.keys {
-            said.keys.clone_from(&keys);
-            news.push(Message::Keys(keys));
         }
         let is_newer = self.policy.current().epoch() != said.epoch;
         if is_newer || regrouped != said.regrouped {
@@ -86,9 +77,9 @@ impl Service {
         Ok(news)
     }
 
-    /// That there is nothing more: how far the list of revocations goes, signed now. Blocking.
+    /// That there is nothing more: how far the list of revocations goes, and by which keys, signed now. Blocking.
     pub(crate) fn beat(&self, said: &Said) -> Result<Message, ServiceError> {
-        let head = self.broker()?.revocation_head(said.last, said.hash, said.from);
+        let head = self.broker()?.revocation_head(said.last, said.hash, said.from, &said.keys);
         Ok(Message::Beat { head: head.map_err(|error| broker_error(&error))? })
     }
 

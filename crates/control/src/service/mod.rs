@@ -22,6 +22,7 @@ mod guarded;
 mod identities;
 mod login;
 mod names;
+mod passed;
 mod policy;
 mod registrar;
 mod request;
@@ -47,6 +48,7 @@ use sealock_traffic::broker::{Broker, Devices};
 
 pub use authorize::Granted;
 pub(crate) use broker::{TokenAsked, broker_error, lasting};
+pub(crate) use calls::CALLS_AT_ONCE;
 pub(crate) use feed::Said;
 pub use folder::PolicyFolder;
 pub use policy::check_policy;
@@ -127,7 +129,8 @@ pub struct Service {
     vault: OnceLock<Arc<Vault>>,
     broker: OnceLock<Arc<Broker>>,
     making: parking_lot::Mutex<()>,
-    denials: parking_lot::Mutex<authorize::DenialBudgets>,
+    denials: parking_lot::Mutex<budget::RecordBudgets>,
+    passed: parking_lot::Mutex<passed::PassedCalls>,
     readings: parking_lot::Mutex<budget::Budgets>,
     issues: parking_lot::Mutex<budget::Budgets>,
     assertions: parking_lot::Mutex<budget::Budgets>,
@@ -169,7 +172,11 @@ impl Service {
             vault: OnceLock::new(),
             broker: OnceLock::new(),
             making: parking_lot::Mutex::new(()),
-            denials: parking_lot::Mutex::new(authorize::DenialBudgets::new(opening.clock.now())),
+            denials: parking_lot::Mutex::new(budget::RecordBudgets::new(
+                budget::DENIALS,
+                opening.clock.now(),
+            )),
+            passed: parking_lot::Mutex::new(passed::PassedCalls::new(opening.clock.now())),
             readings: parking_lot::Mutex::new(budget::Budgets::new(budget::READINGS)),
             issues: parking_lot::Mutex::new(budget::Budgets::new(budget::TOKENS)),
             assertions: parking_lot::Mutex::new(budget::Budgets::new(budget::TOKENS)),

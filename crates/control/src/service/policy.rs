@@ -9,7 +9,7 @@ use sealock_core::policy::{
 
 use super::{Service, convert};
 use crate::caller::Caller;
-use crate::command::{PolicyCheck, PolicyExplained, PolicyUsed, Reply};
+use crate::command::{CallDenied, PolicyCheck, PolicyExplained, PolicyUsed, Reply};
 use crate::error::{ErrorCode, ServiceError};
 
 /// How many records are looked at in one go when a request is searched.
@@ -135,7 +135,11 @@ impl Service {
         // A request may be several questions, of which this one was denied.
         let (action, resource, now) = match question {
             Some(asked) => {
-                let now = self.policy.current().explain(&asked);
+                let mut now = self.policy.current().explain(&asked);
+                let path = asked.context.get("path").and_then(serde_json::Value::as_str);
+                if path.is_some_and(|path| path.ends_with(CallDenied::MARK)) {
+                    now.summary.push_str("; only the beginning of the path is recorded, and the whole was decided on");
+                }
                 (asked.action.to_string(), asked.resource.to_string(), now)
             }
             None => {

@@ -37,14 +37,16 @@ impl Seen {
     }
 
     /// Takes in what a record of the audit log holds of somebody whom `is_wanted` knows: nothing of a request that
-    /// was refused. Gives an error where a recorded question cannot be read.
+    /// was refused, and nothing of a call of whose path only the beginning is there. Gives an error where a recorded
+    /// question cannot be read.
     pub fn take_in(
         &mut self,
         record: &Record,
         is_wanted: impl Fn(&Identity) -> bool,
     ) -> Result<(), serde_json::Error> {
-        let went_on = !matches!(record.event.fact, Fact::Denied { .. });
-        let note = record.event.decision.as_ref().filter(|_| went_on);
+        let is_none =
+            matches!(record.event.fact, Fact::Denied { .. } | Fact::CallPassed { cut: true, .. });
+        let note = record.event.decision.as_ref().filter(|_| !is_none);
         for question in note.into_iter().flat_map(DecisionNote::questions) {
             let question = Question::deserialize(question)?;
             if is_wanted(&question.principal.identity) {

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use sealock_control::command::{AuditPage, Command, Reply};
-use sealock_core::audit::Record;
+use sealock_core::audit::{Fact, Record};
 use serde_json::Value;
 
 use super::files::PendingFile;
@@ -118,7 +118,12 @@ fn readable(line: &str) -> String {
         }
     }
     if let Some(decision) = record.event.decision.filter(|decision| !decision.allowed) {
-        let _ = write!(text, "  denied {} on {}", decision.action, decision.resource);
+        // In the modes `audit` and `learn` it was done all the same.
+        let outcome = match record.event.fact {
+            Fact::Denied { .. } => "denied",
+            _ => "no rule permits",
+        };
+        let _ = write!(text, "  {outcome} {} on {}", decision.action, decision.resource);
     }
     let _ = write!(text, "  ({})", record.event.request);
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

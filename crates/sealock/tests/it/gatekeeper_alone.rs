@@ -34,7 +34,7 @@ fn read_head(stream: &mut TcpStream) -> Option<String> {
 }
 
 /// An app that answers with the head that it got; at `/v1/slow`, when it may.
-struct App {
+pub(crate) struct App {
     port: u16,
     go_on: Arc<AtomicBool>,
 }
@@ -80,12 +80,13 @@ pub(crate) struct World {
 
 impl World {
     fn start() -> Self {
-        Self::of(home())
+        Self::of(home(), &rules("orders"))
     }
 
-    pub(crate) fn of(home: Home) -> Self {
+    /// In this installation, by these rules.
+    pub(crate) fn of(home: Home, rules: &str) -> Self {
         let daemon = home.up();
-        permit(&home, &rules("orders"));
+        permit(&home, rules);
         let uri = "spiffe://test.sealock/service/orders";
         home.ok(&["cert", "issue", "orders", "--usage", "client", "--uri", uri, "--out", "orders"]);
         home.ok(&["client", "add", "shop", "--secret-out", "shop.secret"]);
@@ -94,15 +95,23 @@ impl World {
         let data = ["--data", "grant_type=client_credentials", "--data", "audience=orders"];
         let arguments = [&["--config", &config][..], &data].concat();
         let given = crate::tokens::answer(&crate::tokens::curl(&home, "/oauth/token", &arguments));
-        let port = api(&home).rsplit_once(':').unwrap().1.to_owned();
         Self {
             identity: home.path("orders").display().to_string(),
-            broker: format!("https://localhost:{port}"),
+            broker: broker(&home),
             token: given["access_token"].as_str().unwrap().to_owned(),
             app: App::start(),
             daemon,
             home,
         }
+    }
+
+    /// With these settings, and another daemon.
+    pub(crate) fn restarted(self, settings: &[(&'static str, &'static str)]) -> Self {
+        let Self { mut home, daemon, app, identity, token, .. } = self;
+        assert_eq!(daemon.stop(), Some(0));
+        home.set(settings);
+        let (daemon, broker) = (home.up(), broker(&home));
+        Self { home, daemon, app, identity, broker, token }
     }
 
     fn arguments(&self, more: &[&str]) -> Vec<String> {
@@ -121,7 +130,7 @@ impl World {
     }
 
     /// A GET on a connection of its own: the whole answer, or how it failed.
-    fn call(&self, port: u16, path: &str) -> Result<String, String> {
+    pub(crate) fn call(&self, port: u16, path: &str) -> Result<String, String> {
         call(port, path, &self.token)
     }
 
@@ -130,6 +139,12 @@ impl World {
             self.call(port, "/v1/a").ok().filter(|answer| answer.starts_with("HTTP/1.1 200 "))
         });
     }
+}
+
+/// Where the daemon answers.
+fn broker(home: &Home) -> String {
+    let port = api(home).rsplit_once(':').unwrap().1.to_owned();
+    format!("https://localhost:{port}")
 }
 
 pub(crate) fn call(port: u16, path: &str, token: &str) -> Result<String, String> {

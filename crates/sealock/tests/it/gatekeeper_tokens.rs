@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use sealock_testkit::clients::skip_without;
 use serde_json::{Value, json};
 
+use crate::gatekeeper::rules;
 use crate::gatekeeper_alone::{World, call, free, skip};
 use crate::gateway::home;
 use crate::support::{Home, text};
@@ -40,7 +41,7 @@ fn by_option_tokens_are_signed_with_eddsa_and_taken_by_pyjwt_and_a_gatekeeper() 
     let mut home = Home::new();
     home.set(&[("SEALOCK_TRAFFIC_ALGORITHM", "EdDSA")]);
     home.ok(&["init", "--trust-domain", "test.sealock"]);
-    let world = World::of(home);
+    let world = World::of(home, &rules("orders"));
     let said = by_pyjwt(&world.home, &world.token);
     assert_eq!((&said["header"]["alg"], &said["header"]["typ"]), (&"EdDSA".into(), &"at+jwt".into()));
     assert_eq!(said["claims"]["sub"], "spiffe://test.sealock/service/shop");
@@ -63,7 +64,7 @@ fn a_jwt_svid_of_the_broker_is_one_and_is_taken_by_pyjwt_and_a_gatekeeper() {
     if skip() || skip_without(&[PYTHON]) {
         return;
     }
-    let world = World::of(home());
+    let world = World::of(home(), &rules("orders"));
     let token = world.home.ok(&["token", "--audience", "orders", "--jwt-svid", "--ttl", "1m"]);
     let said = by_pyjwt(&world.home, token.trim());
     let (header, claims) = (&said["header"], &said["claims"]);
@@ -157,7 +158,7 @@ fn another_server_is_asked_over_https_by_its_own_roots_and_with_a_certificate() 
     if skip() {
         return;
     }
-    let world = World::of(home());
+    let world = World::of(home(), &rules("orders"));
     let corporate = Home::new();
     corporate.ok(&["init", "--trust-domain", "corp.example"]);
     let uri = "spiffe://corp.example/service/gate";

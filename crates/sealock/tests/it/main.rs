@@ -16,6 +16,7 @@ mod forwarder_transparent;
 mod gatekeeper;
 mod gatekeeper_alone;
 mod gatekeeper_tokens;
+mod gatekeeper_audit;
 mod gateway;
 mod gateway_alone;
 mod gateway_bollard;

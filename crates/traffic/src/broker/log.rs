@@ -2,7 +2,8 @@
 //!
 //! Whoever holds the head knows the whole list: an entry that is left out, added, changed or moved does not fit the
 //! hashes. An entry's own signature is for who hears it as it is made; later its key may be gone, and the head, which is
-//! signed anew each time, stands for it.
+//! signed anew each time, stands for it. The head names the broker's keys as well: with it they are vouched for by what
+//! was known before.
 
 use std::fmt;
 
@@ -20,7 +21,7 @@ const ENTRY: &str = "sealock-revocation+jwt";
 /// `typ` of a head.
 const HEAD: &str = "sealock-revocations+jwt";
 
-/// SHA-256 of an entry's text.
+/// SHA-256 of an entry's text, or of a key set's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EntryHash([u8; 32]);
@@ -29,10 +30,10 @@ impl EntryHash {
     /// What the first entry names as the one before it.
     pub const START: Self = Self([0; 32]);
 
-    /// That of an entry.
-    pub fn of(entry: &str) -> Self {
+    /// That of a text.
+    pub fn of(text: &str) -> Self {
         let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, entry.as_bytes()).as_ref());
+        hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
         Self(hash)
     }
 }
@@ -87,6 +88,8 @@ pub struct Head {
     pub hash: EntryHash,
     /// The number from which on entries still matter.
     pub from: u64,
+    /// The key set that is in force, as it is sent.
+    pub keys: EntryHash,
     /// When that was so, in seconds since 1970.
     pub at: u64,
 }

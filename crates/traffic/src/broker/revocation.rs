@@ -229,14 +229,6 @@ impl Broker {
         Ok((put, Operation::put(LAST, written(serde_json::to_vec(&last))?)))
     }
 
-    /// The number of the last revocation; 0 when there was none.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub fn last_revocation(&self) -> Result<u64, BrokerError> {
-        Ok(self.last()?.number)
-    }
-
     fn last(&self) -> Result<Last, BrokerError> {
         self.store().get(LAST.as_bytes())?.map_or(Ok(NONE), |entry| last(&entry.value))
     }
@@ -278,7 +270,8 @@ impl Broker {
         Ok((all, last.number, last.hash))
     }
 
-    /// A signed statement of how far the list goes now; `from` is the number from which on entries still matter.
+    /// A signed statement of how far the list goes now, and which keys are in force; `from` is the number from which on
+    /// entries still matter, `keys` the key set as it was sent.
     ///
     /// # Errors
     /// It cannot be signed.
@@ -287,12 +280,13 @@ impl Broker {
         number: u64,
         hash: EntryHash,
         from: u64,
+        keys: &str,
     ) -> Result<String, BrokerError> {
         let now = self.now();
         let signers = self.signers();
         let signer = signers.current(now).ok_or(BrokerError::NoKey)?;
-        let log = self.issuer().to_owned();
-        Ok(Head { log, number, hash, from, at: seconds(now) }.sign(&signer.key)?)
+        let (log, keys) = (self.issuer().to_owned(), EntryHash::of(keys));
+        Ok(Head { log, number, hash, from, keys, at: seconds(now) }.sign(&signer.key)?)
     }
 
     /// Signs what an earlier version has left unsigned.

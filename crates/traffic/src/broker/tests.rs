@@ -340,7 +340,7 @@ fn each_kind_of_revocation_is_about_its_tokens_and_not_about_later_ones() {
     };
     assert_eq!((numbers(0), numbers(2), numbers(3)), (vec![1, 2, 3], vec![3], vec![]));
     scratch.clock.advance(LONGEST * 2);
-    assert_eq!((numbers(0), broker.last_revocation().unwrap()), (vec![], 3));
+    assert_eq!((numbers(0), broker.revocation_log().unwrap().1), (vec![], 3));
     assert_eq!(broker.revoke(&Revoked::Before, &actor()).unwrap().number, 4, "no number twice");
 }
 
@@ -456,9 +456,12 @@ fn the_list_goes_on_after_a_restart_and_after_it_has_emptied() {
     let third = scratch.broker.revocations(2).unwrap().remove(0);
     let entry = Entry::open(&third.signed, &scratch.broker.key_set()).unwrap();
     assert_eq!((entry.previous, entry.log.as_str()), (hash, ISSUER));
-    let head = scratch.broker.revocation_head(3, EntryHash::of(&third.signed), 3).unwrap();
     let keys = scratch.broker.key_set();
-    assert_eq!(Head::open(&head, &keys).unwrap().at, seconds(scratch.clock.now()));
+    let hash = EntryHash::of(&third.signed);
+    let head = scratch.broker.revocation_head(3, hash, 3, &keys.to_json()).unwrap();
+    let opened = Head::open(&head, &keys).unwrap();
+    assert_eq!(opened.at, seconds(scratch.clock.now()));
+    assert_eq!(opened.keys, EntryHash::of(&keys.to_json()));
     // None of these is another, or a token.
     assert!(Head::open(&third.signed, &keys).is_err() && Entry::open(&head, &keys).is_err());
     assert!(scratch.broker.introspect(&head).unwrap().is_none());
@@ -507,5 +510,5 @@ fn what_an_earlier_version_has_left_is_signed() {
     assert!(scratch.broker.introspect(&token.token).unwrap().is_none());
     assert_eq!(scratch.broker.revoke(&Revoked::Before, &actor()).unwrap().number, 8);
     let scratch = scratch.reopen();
-    assert_eq!(scratch.broker.last_revocation().unwrap(), 8);
+    assert_eq!(scratch.broker.revocation_log().unwrap().1, 8);
 }

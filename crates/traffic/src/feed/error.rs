@@ -37,6 +37,12 @@ pub enum FeedError {
         /// From where on.
         number: u64,
     },
+    /// The keys are others than those that are said to be in force.
+    #[error("the feed's keys are others than those that the broker names")]
+    OtherKeys,
+    /// In the midst of a feed: other keys, and none of those that were known before vouches for them.
+    #[error("the feed has other keys, and none of those before vouches for them: {0}")]
+    Unvouched(#[source] Refusal),
     /// It was signed too long ago, or our clock is wrong.
     #[error("the feed says what was so {seconds} seconds ago")]
     Old {

@@ -27,7 +27,7 @@ pub struct Policy {
 pub struct Snapshot {
     /// `iss` of tokens.
     pub issuer: String,
-    /// The key set, JSON in a text.
+    /// The key set, JSON in a text, which the head names by its hash.
     pub keys: String,
     /// The policy.
     pub policy: Policy,
@@ -35,7 +35,7 @@ pub struct Snapshot {
     pub groups: Vec<(Identity, Vec<String>)>,
     /// The revocations that still matter, as they were signed (an [`Entry`](crate::broker::Entry) each).
     pub revocations: Vec<String>,
-    /// How far the list goes, signed (a [`Head`](crate::broker::Head)).
+    /// How far the list goes, and which keys are in force, signed (a [`Head`](crate::broker::Head)).
     pub head: String,
 }
 
@@ -43,10 +43,8 @@ pub struct Snapshot {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "feed", content = "is", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Message {
-    /// All of it; the first.
+    /// All of it: the first, and again when the keys are others.
     Snapshot(Box<Snapshot>),
-    /// Other keys.
-    Keys(String),
     /// Another policy, and who is in the groups that it names: in force together.
     Policy {
         /// The policy.
@@ -58,7 +56,7 @@ pub enum Message {
     Revoked(String),
     /// The feed lives.
     Beat {
-        /// How far the list goes, signed.
+        /// How far the list goes, and which keys are in force, signed.
         head: String,
     },
 }

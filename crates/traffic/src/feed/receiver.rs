@@ -26,6 +26,10 @@ pub struct Receiver {
 #[derive(Debug)]
 struct Log {
     keys: Arc<KeySet>,
+    /// Of the keys, as they were sent.
+    named: EntryHash,
+    /// When the snapshot was signed.
+    at: u64,
     end: End,
 }
 
@@ -56,11 +60,6 @@ impl Receiver {
         let log = self.log.as_mut().ok_or(FeedError::NoSnapshot)?;
         let known = match message {
             Message::Snapshot(_) => return Err(FeedError::NoSnapshot),
-            Message::Keys(text) => {
-                let keys = keys(&text)?;
-                log.keys = Arc::clone(&keys);
-                gatekeeper.change(|known| known.keys = keys)
-            }
             Message::Policy { policy: text, groups } => {
                 let policy = policy(&text)?;
                 let groups = Arc::new(groups.into_iter().collect());
@@ -86,7 +85,13 @@ impl Receiver {
             return Err(FeedError::OtherIssuer);
         }
         let keys = keys(&text)?;
+        if let Some(log) = &self.log {
+            log.vouches_for(&head)?;
+        }
         let head = opened(&head, &keys, &issuer)?;
+        if head.keys != EntryHash::of(&text) {
+            return Err(FeedError::OtherKeys);
+        }
         let age = gatekeeper.now().abs_diff(head.at);
         if age > NEW + SKEW {
             return Err(FeedError::Old { seconds: age });
@@ -109,7 +114,8 @@ impl Receiver {
             revocations: Arc::new(all.iter().collect()),
         };
         gatekeeper.know(known);
-        self.log = Some(Log { keys, end: End { number: head.number, hash: head.hash } });
+        let end = End { number: head.number, hash: head.hash };
+        self.log = Some(Log { keys, named: head.keys, at: head.at, end });
         self.issuer = Some(issuer);
         Ok(())
     }
@@ -138,10 +144,23 @@ impl Log {
         Ok(Some(revocation))
     }
 
+    /// That the head of another snapshot on the same feed is by a key that was known before, and is no older one, whose
+    /// keys may have been revoked since.
+    fn vouches_for(&self, head: &str) -> Result<(), FeedError> {
+        let head = Head::open(head, &self.keys).map_err(FeedError::Unvouched)?;
+        match self.at.saturating_sub(head.at) {
+            0 => Ok(()),
+            seconds => Err(FeedError::Old { seconds }),
+        }
+    }
+
     /// Whether nothing is missing now. A head that is older says nothing.
     fn is_whole(&self, head: &str, issuer: &str, now: u64) -> Result<bool, FeedError> {
         let head = opened(head, &self.keys, issuer)?;
         let known = self.end.number;
+        if head.keys != self.named {
+            return if head.at < self.at { Ok(false) } else { Err(FeedError::OtherKeys) };
+        }
         if head.number > known {
             return Err(FeedError::Gap { known, number: head.number });
         }

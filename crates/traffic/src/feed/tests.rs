@@ -9,8 +9,8 @@ use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
 
 use super::{FeedError, Message, Policy, Receiver, Snapshot};
 use crate::broker::{Entry, EntryHash, Head, Revocation, Revoked};
-use crate::gatekeeper::{Access, Denied, Gatekeeper, Report, Settings};
-use crate::token::{Algorithm, KeySet, SigningKey};
+use crate::gatekeeper::{Access, Denied, Gatekeeper, Report, Revocations, Settings};
+use crate::token::{Algorithm, KeySet, PublicKey, SigningKey};
 
 struct Silent;
 
@@ -25,9 +25,13 @@ fn service(name: &str) -> Identity {
 }
 
 fn gatekeeper() -> Arc<Gatekeeper> {
+    gatekeeper_at(Arc::new(SystemClock))
+}
+
+fn gatekeeper_at(clock: Arc<dyn Clock>) -> Arc<Gatekeeper> {
     let nowhere = Address::Tcp("127.0.0.1:1".into());
     let app = Upstream::new(nowhere, UpstreamSettings::default());
-    Gatekeeper::new(Settings::new(service("orders")), app, Arc::new(Silent), Arc::new(SystemClock))
+    Gatekeeper::new(Settings::new(service("orders")), app, Arc::new(Silent), clock)
 }
 
 fn now() -> u64 {
@@ -44,6 +48,8 @@ const ISSUER: &str = "https://broker";
 /// The broker's list, as it is signed.
 struct Book {
     key: SigningKey,
+    /// Keys that do not sign, or no more.
+    beside: Vec<PublicKey>,
     issuer: &'static str,
     entries: Vec<String>,
 }
@@ -51,7 +57,17 @@ struct Book {
 impl Book {
     fn new(issuer: &'static str) -> Self {
         let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
-        Self { key, issuer, entries: Vec::new() }
+        Self { key, beside: Vec::new(), issuer, entries: Vec::new() }
+    }
+
+    fn keys(&self) -> String {
+        KeySet::from_iter(self.beside.iter().cloned().chain([self.key.public()])).to_json()
+    }
+
+    /// Another key signs from now on; the one before stays, or goes.
+    fn rotate(&mut self, stays: bool) {
+        let before = std::mem::replace(&mut self.key, Self::new(ISSUER).key);
+        self.beside = if stays { vec![before.public()] } else { Vec::new() };
     }
 
     fn last(&self) -> u64 {
@@ -76,8 +92,8 @@ impl Book {
 
     fn head(&self, at: u64) -> String {
         let (number, hash) = (self.last(), self.hash());
-        let log = self.issuer.into();
-        Head { log, number, hash, from: 1, at }.sign(&self.key).unwrap()
+        let (log, keys) = (self.issuer.into(), EntryHash::of(&self.keys()));
+        Head { log, number, hash, from: 1, keys, at }.sign(&self.key).unwrap()
     }
 
     fn beat(&self) -> Message {
@@ -85,13 +101,17 @@ impl Book {
     }
 
     fn snapshot(&self) -> Snapshot {
+        self.snapshot_at(now())
+    }
+
+    fn snapshot_at(&self, at: u64) -> Snapshot {
         Snapshot {
             issuer: self.issuer.into(),
-            keys: KeySet::from_iter([self.key.public()]).to_json(),
+            keys: self.keys(),
             policy: Policy { epoch: 1, sources: Vec::new(), mode: Mode::Enforce },
             groups: Vec::new(),
             revocations: self.entries.clone(),
-            head: self.head(now()),
+            head: self.head(at),
         }
     }
 
@@ -112,11 +132,10 @@ fn snapshot(last: u64) -> Message {
 fn holds(gatekeeper: &Gatekeeper, last: u64) -> bool {
     let known = gatekeeper.known().unwrap();
     (1..=last).all(|number| {
-        let one: crate::gatekeeper::Revocations = [&revocation(number)].into_iter().collect();
-        let mut with = (*known.revocations).clone();
-        let before = with.len();
-        with.add(&revocation(number));
-        with.len() == before && !one.is_empty()
+        let mut with = Revocations::clone(&known.revocations);
+        let Revoked::Token(id) = revocation(number).revoked else { return false };
+        with.add(&Revocation { number, issued_until: 0, revoked: Revoked::Token(id) });
+        with == *known.revocations
     })
 }
 
@@ -144,9 +163,13 @@ fn bent(message: &Message, dice: &mut Dice) -> Message {
         Message::Beat { head } => Message::Beat { head: bend(head, dice) },
         Message::Snapshot(whole) => {
             let mut whole = (**whole).clone();
-            match whole.revocations.pop() {
-                Some(last) => whole.revocations.push(bend(&last, dice)),
-                None => whole.head = bend(&whole.head, dice),
+            match (whole.revocations.pop(), dice.roll(3)) {
+                (last, 0) => {
+                    whole.revocations.extend(last);
+                    whole.keys = Book::new(ISSUER).keys();
+                }
+                (Some(last), _) => whole.revocations.push(bend(&last, dice)),
+                (None, _) => whole.head = bend(&whole.head, dice),
             }
             Message::Snapshot(Box::new(whole))
         }
@@ -238,7 +261,7 @@ fn whatever_gets_lost_a_beat_that_is_taken_means_that_nothing_is_missing() {
             }
             // Nothing is revoked but by the broker.
             if let Some(known) = gatekeeper.known() {
-                let all = known.revocations.len() as u64;
+                let all = known.revocations.last();
                 assert!(all <= book.last(), "seed {seed}: {all}");
                 assert_eq!(known.issuer, ISSUER);
             }
@@ -275,7 +298,7 @@ fn a_revocation_is_taken_from_the_broker_only_and_in_its_place() {
     let take = |message: Message| {
         let (gatekeeper, mut receiver) = began(&book);
         let done = receiver.take(message, &gatekeeper);
-        (done, gatekeeper.known().unwrap().revocations.len())
+        (done, gatekeeper.known().unwrap().revocations.last())
     };
     let next = |book: &Book, number| Message::Revoked(book.next(revocation(number)));
     let (done, count) = take(next(&book, 2));
@@ -329,8 +352,10 @@ fn a_snapshot_has_all_of_the_list_and_nothing_else() {
     assert!(matches!(take(&|it| it.revocations.push(more.clone())), Err(FeedError::Fork { .. })));
     let head = forger.head(now());
     assert!(matches!(take(&|it| it.head = head.clone()), Err(FeedError::Unsigned(_))));
-    let keys = KeySet::from_iter([forger.key.public()]).to_json();
-    assert!(matches!(take(&|it| it.keys = keys.clone()), Err(FeedError::Unsigned(_))));
+    assert!(matches!(take(&|it| it.keys = forger.keys()), Err(FeedError::Unsigned(_))));
+    // With a key of somebody else's beside the broker's.
+    let both = KeySet::from_iter([forger.key.public(), book.key.public()]).to_json();
+    assert!(matches!(take(&|it| it.keys = both.clone()), Err(FeedError::OtherKeys)));
     assert!(matches!(take(&|it| it.issuer = "https://x".into()), Err(FeedError::OtherIssuer)));
     // What was so a while ago, said again.
     for at in [now() - 120, now() + 120] {
@@ -342,11 +367,7 @@ fn a_snapshot_has_all_of_the_list_and_nothing_else() {
 #[test]
 fn an_old_beat_does_not_keep_a_feed_alive() {
     let clock = Arc::new(ManualClock::new(SystemClock.now()));
-    let nowhere = Address::Tcp("127.0.0.1:1".into());
-    let app = Upstream::new(nowhere, UpstreamSettings::default());
-    let shared: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
-    let gatekeeper =
-        Gatekeeper::new(Settings::new(service("orders")), app, Arc::new(Silent), shared);
+    let gatekeeper = gatekeeper_at(Arc::clone(&clock) as Arc<dyn Clock>);
     let book = Book::new(ISSUER);
     let mut receiver = Receiver::default();
     receiver.take(book.begin(), &gatekeeper).unwrap();
@@ -357,6 +378,91 @@ fn an_old_beat_does_not_keep_a_feed_alive() {
     clock.advance(Duration::from_secs(50));
     receiver.take(beat, &gatekeeper).unwrap();
     assert_eq!(gatekeeper.silence(), Some(Duration::from_secs(50)), "it was said before");
+}
+
+/// Whoever stands in between says again what there is to say again, whatever keeps a feed alive.
+#[test]
+fn a_relay_that_holds_back_is_noticed_however_much_it_says() {
+    for seed in 0..20 {
+        let mut dice = Dice(seed);
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        let at = || u64::try_from(clock.now().as_secs()).unwrap();
+        let gatekeeper = gatekeeper_at(Arc::clone(&clock) as Arc<dyn Clock>);
+        let (mut book, mut receiver) = (Book::new(ISSUER), Receiver::default());
+        let begin = Message::Snapshot(Box::new(book.snapshot_at(at())));
+        let mut heard = vec![begin.clone(), book.revoke(), book.revoke()];
+        heard.push(Message::Beat { head: book.head(at()) });
+        let policy = Policy { epoch: 2, sources: Vec::new(), mode: Mode::Enforce };
+        heard.push(Message::Policy { policy, groups: Vec::new() });
+        for message in heard.clone() {
+            receiver.take(message, &gatekeeper).unwrap();
+        }
+        // This one is held back, and all that would tell of it.
+        book.revoke();
+        let (mut taken, mut begun) = (0, 0);
+        for _ in 0..75 {
+            clock.advance(Duration::from_secs(10));
+            let message = heard[usize::try_from(dice.roll(heard.len() as u64)).unwrap()].clone();
+            if receiver.take(message, &gatekeeper).is_ok() {
+                taken += 1;
+                continue;
+            }
+            receiver.begin_again();
+            begun += usize::from(receiver.take(begin.clone(), &gatekeeper).is_ok());
+        }
+        assert!(!holds(&gatekeeper, 3), "seed {seed}: it was not held back");
+        assert_eq!(gatekeeper.unready(), Some("stale"), "seed {seed}: {taken} {begun}");
+        // The same time with the broker itself.
+        receiver.begin_again();
+        let mut honest = Message::Snapshot(Box::new(book.snapshot_at(at())));
+        for _ in 0..75 {
+            // Of a list that goes back it is said once.
+            if receiver.take(honest, &gatekeeper).is_err() {
+                receiver.begin_again();
+                let again = Message::Snapshot(Box::new(book.snapshot_at(at())));
+                receiver.take(again, &gatekeeper).unwrap();
+            }
+            clock.advance(Duration::from_secs(10));
+            honest = Message::Beat { head: book.head(at()) };
+        }
+        assert_eq!(gatekeeper.unready(), None, "seed {seed}");
+        assert!(holds(&gatekeeper, 3), "seed {seed}");
+    }
+}
+
+#[test]
+fn other_keys_are_taken_from_who_was_known_before_or_with_another_feed() {
+    let mut book = Book::new(ISSUER);
+    let (gatekeeper, mut receiver) = began(&book);
+    let keys = || gatekeeper.known().unwrap().keys.len();
+    // The next key is published, and signs later.
+    book.beside.push(Book::new(ISSUER).key.public());
+    assert!(matches!(receiver.take(book.beat(), &gatekeeper), Err(FeedError::OtherKeys)));
+    receiver.take(book.begin(), &gatekeeper).unwrap();
+    receiver.take(book.beat(), &gatekeeper).unwrap();
+    assert_eq!(keys(), 2);
+    // Somebody else's, with a head of the broker's.
+    let forger = Book::new(ISSUER);
+    let mut forged = book.snapshot();
+    forged.keys = KeySet::from_iter([book.key.public(), forger.key.public()]).to_json();
+    let forged = receiver.take(Message::Snapshot(Box::new(forged)), &gatekeeper);
+    assert!(matches!(forged, Err(FeedError::OtherKeys)));
+    let forged = receiver.take(forger.begin(), &gatekeeper);
+    assert!(matches!(forged, Err(FeedError::Unvouched(_))));
+    // What was so before, with a key that was taken away since.
+    let before = book.snapshot_at(now() - 20);
+    book.beside.clear();
+    receiver.take(book.begin(), &gatekeeper).unwrap();
+    let before = receiver.take(Message::Snapshot(Box::new(before)), &gatekeeper);
+    assert!(matches!(before, Err(FeedError::Old { .. })), "{before:?}");
+    assert_eq!(keys(), 1);
+    // The only key is revoked: nothing can vouch for the one in its place.
+    book.rotate(false);
+    assert!(matches!(receiver.take(book.begin(), &gatekeeper), Err(FeedError::Unvouched(_))));
+    receiver.begin_again();
+    receiver.take(book.begin(), &gatekeeper).unwrap();
+    book.rotate(true);
+    assert!(matches!(receiver.take(book.begin(), &gatekeeper), Err(FeedError::Unvouched(_))));
 }
 
 #[test]
@@ -409,13 +515,13 @@ fn a_feed_that_cannot_be_used_changes_nothing() {
         receiver.take(Message::Policy { policy: bad, groups: Vec::new() }, &gatekeeper),
         Err(FeedError::Policy(_))
     ));
-    assert!(receiver.take(Message::Keys("{".into()), &gatekeeper).is_err());
-    assert_eq!(gatekeeper.epoch(), Some(1));
+    let epoch = || gatekeeper.known().unwrap().policy.epoch();
+    assert_eq!(epoch(), 1);
     assert!(holds(&gatekeeper, 2));
     // Another one is taken over whole.
     let good = Policy { epoch: 3, sources: Vec::new(), mode: Mode::Audit };
     receiver.take(Message::Policy { policy: good, groups: Vec::new() }, &gatekeeper).unwrap();
-    assert_eq!(gatekeeper.epoch(), Some(3));
+    assert_eq!(epoch(), 3);
 }
 
 #[test]

@@ -312,12 +312,7 @@ impl Gatekeeper {
             longest: LONGEST.as_secs(),
             certificate,
         };
-        state.verify(token, &expected, &self.metrics).map_err(|refusal| {
-            if refusal.is_unknown_key() {
-                self.report.unknown_key();
-            }
-            Problem::from(refusal)
-        })
+        state.verify(token, &expected, &self.metrics).map_err(Problem::from)
     }
 
     /// One more request of this caller.

@@ -7,8 +7,9 @@
 //!
 //! It asks nobody. What it decides by is [`Known`]: the broker's keys, the policy, the groups, what was revoked. Whoever
 //! holds the feed puts it in, whole ([`Gatekeeper::know`]) or by a change ([`Gatekeeper::change`],
-//! [`Gatekeeper::revoke`]), and says that the feed lives ([`Gatekeeper::heard`]). Before the first time, everything is
-//! answered by 503.
+//! [`Gatekeeper::revoke`]), and says that the feed lives ([`Gatekeeper::heard`]). A change alone does not say so: it may
+//! be an old one, told again by whoever holds back what came after it. Before the first time, everything is answered by
+//! 503.
 //!
 //! # Invariants
 //!
@@ -43,7 +44,6 @@
 //! sent, but not to be well.
 
 mod answer;
-mod app;
 mod breaker;
 mod cache;
 mod call;
@@ -77,7 +77,6 @@ use sealock_core::{Clock, Timestamp};
 use sealock_net::proxy::Upstream;
 use sealock_net::{Places, Shares};
 
-pub use app::{AddressError, address};
 use breaker::Breaker;
 pub use breaker::BreakerSettings;
 pub use call::{Call, Protocol};
@@ -189,7 +188,8 @@ impl Gatekeeper {
         })
     }
 
-    /// Replaces all that is known, but that what was revoked stays so. In force when this returns.
+    /// Replaces all that is known, but that what was revoked stays so. In force when this returns, and taken for a sign that
+    /// the feed lives: whoever calls this has seen that it is new.
     pub fn know(&self, mut known: Known) {
         let guard = self.changing.lock();
         if let Some(state) = self.state.load_full() {
@@ -211,7 +211,6 @@ impl Gatekeeper {
         change(&mut known);
         self.put(known);
         drop(guard);
-        self.heard();
         self.weed();
         true
     }
@@ -227,7 +226,7 @@ impl Gatekeeper {
         })
     }
 
-    /// The feed is alive, and has nothing new to say.
+    /// The feed is alive, and nothing of it is missing.
     pub fn heard(&self) {
         self.heard.store(self.clock.now().as_millis(), Ordering::Release);
     }
@@ -243,11 +242,6 @@ impl Gatekeeper {
         // A clock that was set back says nothing about how long it is, but for the little by which clocks are corrected.
         let is_lost = heard.since(now) > self.settings.skew;
         Some(if is_lost { Duration::MAX } else { now.since(heard) })
-    }
-
-    /// The number of the policy that decides.
-    pub fn epoch(&self) -> Option<u64> {
-        self.state.load().as_ref().map(|state| state.known.policy.epoch())
     }
 
     /// What decides now; nothing before the first snapshot.

@@ -20,10 +20,6 @@ pub trait Report: Send + Sync + 'static {
 
     /// A request has ended.
     fn access(&self, access: &Access);
-
-    /// A token names a key that is not known: newer keys might have it. Anybody can make up one, so whoever fetches keys
-    /// for that must limit how often.
-    fn unknown_key(&self) {}
 }
 
 /// A denial.

@@ -164,14 +164,4 @@ impl Refusal {
             Self::WrongCertificate => "wrong_certificate",
         }
     }
-
-    /// Whether a newer key set might have the key. Whoever asks for one must limit how often: anyone can make up a `kid`.
-    pub const fn is_unknown_key(&self) -> bool {
-        matches!(self, Self::UnknownKey)
-    }
-
-    /// Whether it is only a matter of time: a good token at another moment, or a clock that is wrong.
-    pub const fn is_not_yet_or_no_longer(&self) -> bool {
-        matches!(self, Self::Expired | Self::NotYetValid | Self::IssuedInFuture)
-    }
 }

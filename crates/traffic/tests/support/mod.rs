@@ -52,7 +52,6 @@ pub(crate) fn identity(name: &str) -> Identity {
 #[derive(Default)]
 pub(crate) struct Recorder {
     pub(crate) denied: Mutex<Vec<Denied>>,
-    pub(crate) unknown_keys: Mutex<usize>,
     lines: Mutex<Option<UnboundedSender<Access>>>,
 }
 
@@ -65,10 +64,6 @@ impl Report for Recorder {
         if let Some(lines) = &*self.lines.lock() {
             let _ = lines.send(access.clone());
         }
-    }
-
-    fn unknown_key(&self) {
-        *self.unknown_keys.lock() += 1;
     }
 }
 

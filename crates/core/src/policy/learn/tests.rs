@@ -245,7 +245,16 @@ fn what_was_refused_is_not_learnt() {
     seen.take_in(&record(decided(&kill), Fact::Denied { reason: String::new() }), |_| true)
         .unwrap();
     seen.take_in(&record(decided(&kill), passed), |_| false).unwrap();
-    assert_eq!(seen, [info, exec].into_iter().collect());
+    let called =
+        |cut| Fact::CallPassed { method: String::new(), path: String::new(), cut, unrecorded: 0 };
+    let domain: crate::TrustDomain = "t.sealock".parse().unwrap();
+    let orders = crate::Identity::new(&domain, crate::IdentityKind::Service, "orders").unwrap();
+    let orders = Resource::Service { identity: orders, groups: Vec::new() };
+    let call =
+        |path| ask(Action::HttpCall, orders.clone()).with("method", "GET").with("path", path);
+    seen.take_in(&record(decided(&call("/a")), called(false)), |_| true).unwrap();
+    seen.take_in(&record(decided(&call("/aaa…")), called(true)), |_| true).unwrap();
+    assert_eq!(seen, [info, exec, call("/a")].into_iter().collect());
 }
 
 #[test]

@@ -33,7 +33,8 @@ pub(super) fn run(
         let failure = Failure::from_error(&error);
         if nothing {
             return failure.hint(format!(
-                "set policy.docker = \"learn\", let {identity} do its work, and ask again"
+                "set policy.docker (its work at the Docker gateway), policy.traffic (its calls) or policy.secrets to \
+                 \"learn\", let {identity} do its work, and ask again"
             ));
         }
         failure

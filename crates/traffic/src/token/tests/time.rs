@@ -52,15 +52,6 @@ fn a_token_lives_between_its_times() {
 }
 
 #[test]
-fn only_time_makes_them_good_or_bad() {
-    for refusal in [Expired, NotYetValid, IssuedInFuture] {
-        assert!(refusal.is_not_yet_or_no_longer(), "{refusal}");
-    }
-    assert!(!WrongLifetime.is_not_yet_or_no_longer());
-    assert!(!Refusal::BadSignature.is_not_yet_or_no_longer());
-}
-
-#[test]
 fn a_token_becomes_good_and_ends() {
     let keys = Keys::new();
     let token = good(&keys.eddsa);
