@@ -7,8 +7,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use sealock_net::{Limits, Shutdown};
 use sealock_net::proxy::Terms;
+use sealock_net::{Limits, Shutdown};
 use support::{Gateway, Server, expect, header, read_head, read_request, rest, send, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -201,7 +201,8 @@ async fn who_is_denied_while_their_program_asks_has_no_code_that_is_good() {
         let begun = begin(&mut sender, "alice").await;
         call(service, confirm(&begun["user_code"], Some("alice"))).await.unwrap();
         let deny = Command::LoginDeny(LoginDeny::User("alice".into()));
-        let ((status, given), denied) = tokio::join!(poll(&mut sender, &begun), call(service, deny));
+        let ((status, given), denied) =
+            tokio::join!(poll(&mut sender, &begun), call(service, deny));
         denied.unwrap();
         let Reply::Logins(logins) = call(service, Command::LoginList).await.unwrap() else {
             panic!()

@@ -412,10 +412,8 @@ mod tests {
         assert_eq!(devices.poll(&cli(), code, at(7)), Polled::SlowDown);
         assert_eq!(devices.poll(&cli(), code, at(12)), Polled::SlowDown, "10 s from now on");
         assert_eq!(devices.poll(&cli(), code, at(27)), Polled::Pending);
-        let others = [
-            Program { name: "other".to_owned(), ..cli() },
-            Program { proved: true, ..cli() },
-        ];
+        let others =
+            [Program { name: "other".to_owned(), ..cli() }, Program { proved: true, ..cli() }];
         for other in others {
             let answer = devices.poll(&other, code, at(50));
             assert_eq!(answer, Polled::Unknown, "{other} is another program");
