@@ -6,9 +6,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Request, StatusCode};
 use sealock_control::Command;
-use sealock_control::{ErrorCode, Reply};
 use sealock_control::command::{ClientKeys, TokenWanted, TokensBefore, TokensRevoked};
 use sealock_control::daemon::{Daemon, up};
+use sealock_control::{ErrorCode, Reply};
 use sealock_core::audit::Fact;
 use sealock_core::{Clock, ManualClock, SystemClock, Timestamp};
 use sealock_traffic::token::{Algorithm, Claims, Expected, KeySet, Refusal, SigningKey, verify};
@@ -347,10 +347,14 @@ async fn what_was_issued_before_a_time_is_revoked_for_all_or_for_one() {
     assert!(world.is_active(&mut orders, &early).await);
     call(service, before(time, Some("service/shop"))).await.unwrap();
     assert!(!world.is_active(&mut orders, &early).await);
-    assert!(world.is_active(&mut orders, &late).await && world.is_active(&mut orders, &tills).await);
+    assert!(
+        world.is_active(&mut orders, &late).await && world.is_active(&mut orders, &tills).await
+    );
     let later = time.plus(std::time::Duration::from_secs(1));
     call(service, before(later, Some("service/shop"))).await.unwrap();
-    assert!(!world.is_active(&mut orders, &late).await && world.is_active(&mut orders, &tills).await);
+    assert!(
+        !world.is_active(&mut orders, &late).await && world.is_active(&mut orders, &tills).await
+    );
     call(service, before(later, None)).await.unwrap();
     assert!(!world.is_active(&mut orders, &tills).await);
     let last = records(service).pop().unwrap().event.fact;

@@ -42,7 +42,10 @@ fn by_option_tokens_are_signed_with_eddsa_and_taken_by_pyjwt_and_a_gatekeeper() 
     home.ok(&["init", "--trust-domain", "test.sealock"]);
     let world = World::of(home);
     let said = by_pyjwt(&world.home, &world.token);
-    assert_eq!((&said["header"]["alg"], &said["header"]["typ"]), (&"EdDSA".into(), &"at+jwt".into()));
+    assert_eq!(
+        (&said["header"]["alg"], &said["header"]["typ"]),
+        (&"EdDSA".into(), &"at+jwt".into())
+    );
     assert_eq!(said["claims"]["sub"], "spiffe://test.sealock/service/shop");
     let keys = world.home.ok(&["token", "keys"]);
     assert!(keys.contains("EdDSA") && !keys.contains("ES256"), "{keys}");
@@ -205,7 +208,10 @@ fn another_server_is_asked_over_https_by_its_own_roots_and_with_a_certificate() 
         // The first question of all is this one: the others never got there.
         for token in ["corporate-1", "made-up"] {
             let asked = idp.asked();
-            assert_eq!((&asked["path"], &asked["form"]["token"][0]), (&"/introspect".into(), &token.into()));
+            assert_eq!(
+                (&asked["path"], &asked["form"]["token"][0]),
+                (&"/introspect".into(), &token.into())
+            );
             assert_eq!(asked["by"], json!([["URI", uri]]));
         }
         assert_eq!(guard.stop(), Some(0));

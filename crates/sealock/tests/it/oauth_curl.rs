@@ -81,7 +81,8 @@ fn curl_exchanges_a_token_for_one_of_another_audience() {
     let exchange = |subject: &str, audience: &str| {
         let config = home.path("shop.curlrc").display().to_string();
         let subject = home.write("subject", subject);
-        let (subject, audience) = (format!("subject_token@{subject}"), format!("audience={audience}"));
+        let (subject, audience) =
+            (format!("subject_token@{subject}"), format!("audience={audience}"));
         let arguments = [
             "--config",
             &config,
@@ -144,7 +145,8 @@ fn in_a_container_curl_gets_a_token_at_the_socket_by_who_it_is() {
     assert_eq!((&said["claims"]["sub"], &said["active"]), (&who.clone().into(), &true.into()));
     assert_eq!(said["claims"]["aud"], "spiffe://test.sealock/service/orders");
     // By its own name, or none; whatever else it says, it is who it is.
-    let named = |name: &str| [&ASK[..], &["--data", &format!("client_id={name}")]].concat().join(" ");
+    let named =
+        |name: &str| [&ASK[..], &["--data", &format!("client_id={name}")]].concat().join(" ");
     let asked = |container: &Container, line: &str| {
         curl_inside(container, "/oauth/token", &line.split(' ').collect::<Vec<_>>())
     };

@@ -55,8 +55,8 @@ use zeroize::Zeroizing;
 pub use assertion::AssertionFault;
 pub use client::{ClientInfo, ClientName, ClientNameError, SECRET_OVERLAP};
 pub use device::{
-    Approved, Begun, DEVICE_INTERVAL, DEVICE_LIFE, DeviceFault, Devices, Polled, Program,
-    UserCode, UserCodeError, Waiting,
+    Approved, Begun, DEVICE_INTERVAL, DEVICE_LIFE, DeviceFault, Devices, Polled, Program, UserCode,
+    UserCodeError, Waiting,
 };
 pub use enrolment::{ENROLMENT_SECRET, Enrolment, enrolment_code};
 pub use error::BrokerError;

@@ -338,14 +338,20 @@ fn what_was_issued_before_a_time_is_revoked_and_nothing_else() {
     assert_eq!((all.len(), number), (5, 5));
     assert_eq!(EntryHash::of(&all[4].signed), hash);
     let told: crate::gatekeeper::Revocations = all.iter().map(|entry| &entry.revocation).collect();
-    let claims = |token: &Issued| token::inspect(&token.token, &broker.key_set(), &Expected {
-        issuer: ISSUER,
-        audience: "",
-        now: seconds(scratch.clock.now()),
-        skew: SKEW,
-        longest: LONGEST.as_secs(),
-        certificate: None,
-    });
+    let claims = |token: &Issued| {
+        token::inspect(
+            &token.token,
+            &broker.key_set(),
+            &Expected {
+                issuer: ISSUER,
+                audience: "",
+                now: seconds(scratch.clock.now()),
+                skew: SKEW,
+                longest: LONGEST.as_secs(),
+                certificate: None,
+            },
+        )
+    };
     assert!(tokens.iter().all(|(_, token)| told.cover(&claims(token).unwrap())));
     assert!(!told.cover(&claims(&scratch.issue("shop", "orders")).unwrap()));
 }

@@ -216,7 +216,8 @@ fn the_metadata_names_what_is_there() {
     assert_eq!(document["jwks_uri"], "https://broker.example:8443/oauth/jwks");
     // Nothing is promised that is not there, and no list is empty (RFC 8414 §3.2).
     assert!(document.get("authorization_endpoint").is_none());
-    let lists: Vec<_> = document.as_object().unwrap().values().filter_map(|it| it.as_array()).collect();
+    let lists: Vec<_> =
+        document.as_object().unwrap().values().filter_map(|it| it.as_array()).collect();
     assert!(lists.len() > 5 && lists.iter().all(|list| !list.is_empty()));
     assert!(!document.to_string().contains("RS256") && !document.to_string().contains("HS256"));
 }
