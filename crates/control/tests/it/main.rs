@@ -9,6 +9,8 @@ mod daemon;
 #[cfg(test)]
 mod forward_broker;
 #[cfg(test)]
+mod guard_feed;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod labels;
