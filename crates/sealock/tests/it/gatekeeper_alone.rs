@@ -19,7 +19,7 @@ use crate::gateway::{home, permit};
 use crate::support::{Daemon, Home, PATIENCE};
 use crate::tokens::api;
 
-fn free() -> u16 {
+pub(crate) fn free() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -69,17 +69,17 @@ impl App {
 }
 
 /// A service `orders`, which `shop` may call, and all that its Gatekeeper needs.
-struct World {
-    home: Home,
-    daemon: Daemon,
+pub(crate) struct World {
+    pub(crate) home: Home,
+    pub(crate) daemon: Daemon,
     app: App,
     identity: String,
     broker: String,
-    token: String,
+    pub(crate) token: String,
 }
 
 impl World {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let home = home();
         let daemon = home.up();
         permit(&home, &rules("orders"));
@@ -109,7 +109,7 @@ impl World {
         all.iter().chain(&way).chain(more).map(|word| (*word).to_owned()).collect()
     }
 
-    fn gatekeeper(&self, log: &str, more: &[&str]) -> Daemon {
+    pub(crate) fn gatekeeper(&self, log: &str, more: &[&str]) -> Daemon {
         let log = fs::File::create(self.home.path(log)).unwrap();
         let mut command = self.home.command();
         command.args(self.arguments(more));
@@ -122,7 +122,7 @@ impl World {
         call(port, path, &self.token)
     }
 
-    fn until_served(&self, port: u16) {
+    pub(crate) fn until_served(&self, port: u16) {
         until("the Gatekeeper", PATIENCE, || {
             self.call(port, "/v1/a").ok().filter(|answer| answer.starts_with("HTTP/1.1 200 "))
         });
@@ -142,7 +142,7 @@ fn call(port: u16, path: &str, token: &str) -> Result<String, String> {
     if answer.is_empty() { Err("it hung up".to_owned()) } else { Ok(answer) }
 }
 
-fn skip() -> bool {
+pub(crate) fn skip() -> bool {
     skip_without(&["curl", "python3"])
 }
 

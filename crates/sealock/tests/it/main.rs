@@ -15,6 +15,7 @@ mod forwarder_settings;
 mod forwarder_transparent;
 mod gatekeeper;
 mod gatekeeper_alone;
+mod gatekeeper_policy;
 mod gateway;
 mod gateway_alone;
 mod gateway_bollard;
