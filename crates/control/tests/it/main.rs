@@ -7,6 +7,8 @@ mod commands;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod endpoints;
+#[cfg(test)]
 mod forward_broker;
 #[cfg(test)]
 mod guard_feed;
