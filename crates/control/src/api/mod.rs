@@ -20,6 +20,7 @@
 //! is what stands in every certificate's chain anyway.
 
 mod body;
+mod endpoints;
 mod feed;
 mod https;
 mod oauth;
@@ -31,6 +32,7 @@ mod socket;
 mod streams;
 mod turns;
 
+pub use endpoints::{ENDPOINTS, Endpoint, Who};
 pub(crate) use https::identified;
 pub use https::{ApiListener, bind_api, serve_api};
 pub use problem::{error_of, problem};

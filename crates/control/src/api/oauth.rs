@@ -14,22 +14,20 @@ use sealock_core::{Identity, Timestamp};
 use sealock_net::Incoming;
 use sealock_traffic::broker::{AssertionFault, BrokerError, ClientName};
 use sealock_traffic::oauth::{
-    DEVICE, ENDPOINTS, ENROL, FORM, Grant, MAXIMUM_FORM, OauthError, OauthFault, Proof,
-    TokenQuestion, TokenRequest, VERIFICATION, metadata,
+    FORM, Grant, MAXIMUM_FORM, OauthError, OauthFault, Proof, TokenQuestion, TokenRequest, metadata,
 };
 use sealock_traffic::token::{Claims, Profile};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::body::{self, OutBody};
+use super::endpoints::OauthWhat;
 use super::oauth_login::polled;
 use super::routes::{Routes, blocking};
 use crate::caller::Caller;
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::{Service, TokenAsked, broker_error, lasting, new_request_id};
 
-const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
-const OPENID: &str = "/.well-known/openid-configuration";
 /// How long a key set may be kept. A new key is in it for longer before it signs.
 const KEEP: &str = "public, max-age=60";
 
@@ -91,43 +89,33 @@ impl Asking {
     }
 }
 
-/// Whether a path is one of these.
-pub(super) fn is_of_oauth(path: &str) -> bool {
-    ENDPOINTS.contains(&path)
-        || [AUTHORIZATION_SERVER, OPENID, DEVICE, ENROL, VERIFICATION].contains(&path)
-}
-
 impl Routes {
-    /// Answers at one of the paths.
+    /// Answers at one of the paths, each of which has one method.
     pub(super) async fn oauth(
         &self,
+        what: OauthWhat,
+        method: &Method,
         request: Request<Incoming>,
         caller: Result<Caller, ServiceError>,
     ) -> Response<OutBody> {
-        let [token, introspect, revoke, jwks] = ENDPOINTS;
-        let path = request.uri().path().to_owned();
-        let public = [jwks, AUTHORIZATION_SERVER, OPENID, VERIFICATION].contains(&path.as_str());
-        let method = if public { Method::GET } else { Method::POST };
-        if *request.method() != method {
+        if request.method() != method {
             let error =
                 OauthError::new(OauthFault::InvalidRequest, "that method is not for this path");
             let mut response = refused(&error);
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            let allowed = if public { "GET" } else { "POST" };
+            let allowed = if method == Method::GET { "GET" } else { "POST" };
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             return response;
         }
-        let (name, answer) = match path.as_str() {
-            path if path == token => ("oauth-token", self.token(request, caller).await),
-            path if path == introspect => {
-                ("oauth-introspect", self.introspect(request, caller).await)
-            }
-            path if path == revoke => ("oauth-revoke", self.revoke(request, caller).await),
-            path if path == jwks => ("oauth-jwks", self.jwks().await),
-            DEVICE => ("oauth-device", self.device(request, caller).await),
-            ENROL => ("oauth-enroll", self.enrol(request, caller).await),
-            VERIFICATION => ("login-page", Ok(Self::login_page())),
-            _ => ("oauth-metadata", Ok(self.metadata())),
+        let (name, answer) = match what {
+            OauthWhat::Token => ("oauth-token", self.token(request, caller).await),
+            OauthWhat::Introspect => ("oauth-introspect", self.introspect(request, caller).await),
+            OauthWhat::Revoke => ("oauth-revoke", self.revoke(request, caller).await),
+            OauthWhat::Keys => ("oauth-jwks", self.jwks().await),
+            OauthWhat::Device => ("oauth-device", self.device(request, caller).await),
+            OauthWhat::Enrol => ("oauth-enroll", self.enrol(request, caller).await),
+            OauthWhat::LoginPage => ("login-page", Ok(Self::login_page())),
+            OauthWhat::Metadata => ("oauth-metadata", Ok(self.metadata())),
         };
         self.service.metrics().command(name, answer.as_ref().err().map(|error| code(error.fault)));
         answer.unwrap_or_else(|error| refused(&error))

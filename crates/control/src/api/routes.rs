@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use sealock_authority::IssuerId;
 use sealock_core::policy::{Action, Resource};
 use sealock_net::{Incoming, Shutdown};
 
 use super::body::{self, OutBody};
+use super::endpoints::{Endpoint, What};
 use super::streams::{Kind, Open};
-use super::{CALL, FEED, FOLLOW, SERVICES, Streams, Turns, oauth, problem};
+use super::{Streams, Turns, problem};
 use crate::caller::{Caller, Door};
 use crate::command::Command;
 use crate::daemon::Planes;
@@ -42,11 +43,12 @@ impl Routes {
         request: Request<Incoming>,
         caller: Result<Caller, ServiceError>,
     ) -> Response<OutBody> {
-        if oauth::is_of_oauth(request.uri().path()) {
-            return self.oauth(request, caller).await;
+        let endpoint = Endpoint::at(request.uri().path());
+        if let Some(Endpoint { what: What::Oauth(what), method, .. }) = endpoint {
+            return self.oauth(*what, method, request, caller).await;
         }
         let local = matches!(&caller, Ok(Caller { door: Door::Socket | Door::Process, .. }));
-        match self.route(request, caller).await {
+        match self.route(endpoint, request, caller).await {
             Ok(response) => response,
             Err(error) => problem(&error, local),
         }
@@ -54,32 +56,33 @@ impl Routes {
 
     async fn route(
         &self,
+        endpoint: Option<&Endpoint>,
         request: Request<Incoming>,
         caller: Result<Caller, ServiceError>,
     ) -> Result<Response<OutBody>, ServiceError> {
-        let path = request.uri().path().to_owned();
-        match (request.method(), path.as_str()) {
-            (&Method::POST, CALL) => self.call(request, &caller?).await,
-            (&Method::GET, FOLLOW) if !self.is_broker_alone(&caller) => {
-                self.follow(&request, &caller?).await
-            }
-            (&Method::GET, FEED) => self.feed(&request, &caller?).await,
-            (&Method::GET, SERVICES) => self.services(&caller?).await,
-            (&Method::GET, "/metrics") => self.metrics(caller?).await,
-            (&Method::GET, "/healthz") => {
+        let nothing = || ServiceError::new(ErrorCode::NotFound, "there is nothing at this path");
+        let endpoint = endpoint.ok_or_else(nothing)?;
+        let is_offered = endpoint.what != What::Follow || !self.is_broker_alone(&caller);
+        if *request.method() != endpoint.method || !is_offered {
+            let mut response = problem(
+                &ServiceError::new(ErrorCode::Usage, "that method is not for this path"),
+                true,
+            );
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            return Ok(response);
+        }
+        match endpoint.what {
+            What::Call => self.call(request, &caller?).await,
+            What::Follow => self.follow(&request, &caller?).await,
+            What::Feed => self.feed(&request, &caller?).await,
+            What::Services => self.services(&caller?).await,
+            What::Metrics => self.metrics(caller?).await,
+            What::Health => {
                 Ok(body::whole(StatusCode::OK, "application/json", r#"{"status":"ok"}"#))
             }
-            (&Method::GET, "/ca.crt") => self.bundle().await,
-            (&Method::GET, path) if path.starts_with("/crl/") => self.crl(path).await,
-            (_, CALL | FEED | FOLLOW | SERVICES | "/metrics" | "/healthz" | "/ca.crt") => {
-                let mut response = problem(
-                    &ServiceError::new(ErrorCode::Usage, "that method is not for this path"),
-                    true,
-                );
-                *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-                Ok(response)
-            }
-            _ => Err(ServiceError::new(ErrorCode::NotFound, "there is nothing at this path")),
+            What::Bundle => self.bundle().await,
+            What::Crl => self.crl(request.uri().path()).await,
+            What::Oauth(_) => Err(nothing()),
         }
     }
 

@@ -86,11 +86,11 @@ async fn once(
     broker: &Link,
     heard: &mut bool,
 ) -> Result<(), ServiceError> {
-    let mut lines = broker.services().await?;
+    let silent = |_| ServiceError::new(ErrorCode::Timeout, "the broker has fallen silent");
+    // One that takes the question and says nothing at all is not there either.
+    let mut lines = tokio::time::timeout(SILENCE, broker.services()).await.map_err(silent)??;
     loop {
-        let line = tokio::time::timeout(SILENCE, lines.next())
-            .await
-            .map_err(|_| ServiceError::new(ErrorCode::Timeout, "the broker has fallen silent"))?;
+        let line = tokio::time::timeout(SILENCE, lines.next()).await.map_err(silent)?;
         let Some(line) = line else { return Ok(()) };
         let line = Line::read(&line?).ok_or_else(|| {
             ServiceError::new(ErrorCode::Fault, "the broker's directory cannot be read")

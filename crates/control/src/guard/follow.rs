@@ -63,12 +63,13 @@ async fn once(
     receiver: &mut Receiver,
     taken: &mut u64,
 ) -> Result<(), ServiceError> {
-    let mut lines = broker.feed(service.name(), advertise).await?;
+    let silent = |_| ServiceError::new(ErrorCode::Timeout, "the broker has fallen silent");
+    // One that takes the question and says nothing at all is not there either.
+    let asked = tokio::time::timeout(SILENCE, broker.feed(service.name(), advertise));
+    let mut lines = asked.await.map_err(silent)??;
     receiver.begin_again();
     loop {
-        let line = tokio::time::timeout(SILENCE, lines.next())
-            .await
-            .map_err(|_| ServiceError::new(ErrorCode::Timeout, "the broker has fallen silent"))?;
+        let line = tokio::time::timeout(SILENCE, lines.next()).await.map_err(silent)?;
         let Some(line) = line else { return Ok(()) };
         let line = line?;
         let gatekeeper = Arc::clone(gatekeeper);

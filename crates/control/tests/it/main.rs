@@ -9,7 +9,11 @@ mod commands;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod endpoints;
+#[cfg(test)]
 mod forward_broker;
+#[cfg(test)]
+mod guard_feed;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]

@@ -10,8 +10,9 @@ use tokio::time::timeout;
 
 /// For the client to take the last answer and hang up.
 const LINGER: Duration = Duration::from_secs(2);
-/// What it may still send meanwhile. It is thrown away.
-const DRAINED: u64 = 256 * 1024;
+/// What it may still send meanwhile. It is thrown away. More than the sockets of both sides hold: a client in the middle
+/// of an upload has sent all that before it can have seen the answer.
+const DRAINED: u64 = 16 << 20;
 
 /// Ends our side, and reads the rest of the client's for a little while: the kernel answers bytes that
 /// nobody read with a reset, and a reset takes our last answer away from a client that has not read it.

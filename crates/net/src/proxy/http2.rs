@@ -33,9 +33,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::Body;
+use hyper::header::CONTENT_LENGTH;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper::{Request, Version};
+use hyper::{Method, Request, Response, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -140,6 +141,7 @@ where
     let place = tasks.place();
     let service = service_fn(|mut request: Request<Incoming>| {
         let stream = place.begin();
+        let is_head = *request.method() == Method::HEAD;
         let answer = match as_http1(&mut request, limits) {
             Ok(()) => {
                 request.extensions_mut().insert(stream.cut().clone());
@@ -151,16 +153,18 @@ where
             let response = match answer {
                 Ok(answer) => answer.await,
                 Err(response) => {
-                    return Ok::<_, Infallible>(response.map(|text| Reply::of_ours(text, &stream)));
+                    let response = response.map(|text| Reply::of_ours(text, &stream));
+                    return Ok::<_, Infallible>(if is_head { head_of(response) } else { response });
                 }
             };
-            Ok(match response {
+            let response = match response {
                 Answer::Response(response) => response.map(|body| Reply::new(body, stream)),
                 Answer::Tunnel(_) => {
                     tracing::error!("a handler begins a tunnel over HTTP/2");
                     request::failed().map(|text| Reply::of_ours(text, &stream))
                 }
-            })
+            };
+            Ok(if is_head { head_of(response) } else { response })
         }
     });
     let builder = builder(limits, tasks.spawner());
@@ -206,6 +210,22 @@ where
         Poll::Pending
     })
     .await;
+}
+
+/// The answer to HEAD: as long as it is said to be, and nothing of it follows (RFC 9110 §9.3.2). Over HTTP/1.1 hyper leaves
+/// it out; here a client would take it for a fault of the connection.
+fn head_of<B>(mut response: Response<Reply<B>>) -> Response<Reply<B>>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let length = response.body().size_hint().exact();
+    if response.body_mut().leave_out()
+        && let Some(length) = length
+    {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
+    }
+    response
 }
 
 fn builder<E: Clone>(limits: &Limits, executor: E) -> http2::Builder<E> {

@@ -79,7 +79,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::of(home(), &rules("orders"))
     }
 

@@ -17,6 +17,7 @@ mod gatekeeper;
 mod gatekeeper_alone;
 mod gatekeeper_audit;
 mod gatekeeper_tokens;
+mod gatekeeper_policy;
 mod gateway;
 mod gateway_alone;
 mod gateway_bollard;

@@ -294,6 +294,22 @@ impl<B: Body> Reply<B> {
     }
 }
 
+impl<B> Reply<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// Nothing of it is sent. Whether there was something.
+    pub(super) fn leave_out(&mut self) -> bool {
+        let is_some = !self.is_end_stream();
+        if is_some {
+            (self.kind, self.rest) = (Kind::Ours, Bytes::new());
+            self.settle();
+        }
+        is_some
+    }
+}
+
 impl<B> Reply<B> {
     fn answered(&self) {
         if let Some(stream) = &self.stream {
