@@ -9,6 +9,8 @@ mod daemon;
 #[cfg(test)]
 mod forward_broker;
 #[cfg(test)]
+mod impostor;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod labels;
