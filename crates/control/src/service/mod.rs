@@ -24,6 +24,7 @@ mod names;
 mod policy;
 mod registrar;
 mod request;
+mod reserved;
 mod secret_reader;
 mod secret_source;
 mod secrets;

@@ -21,6 +21,8 @@ mod policy;
 #[cfg(test)]
 mod presets;
 #[cfg(test)]
+mod reserved;
+#[cfg(test)]
 mod scratch;
 #[cfg(test)]
 mod services;
