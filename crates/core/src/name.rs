@@ -41,6 +41,15 @@ impl DnsName {
         self.0.starts_with("*.")
     }
 
+    /// Whether certificates for one and the other can both be shown for some host: they are the same, or one is a wildcard
+    /// that stands for the other (RFC 9525 §6.3).
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let stands_for = |wildcard: &Self, name: &Self| {
+            wildcard.is_wildcard() && wildcard.parents().next() == name.parents().next()
+        };
+        self == other || stands_for(self, other) || stands_for(other, self)
+    }
+
     /// The domains above this name, nearest first: `a.b.c` → `b.c`, `c`.
     pub fn parents(&self) -> impl Iterator<Item = &str> {
         std::iter::successors(self.0.split_once('.').map(|(_, rest)| rest), |name| {
@@ -153,6 +162,16 @@ impl SubjectName {
         Ok(Self::Email(format!("{local}@{domain}")))
     }
 
+    /// Whether certificates for one and the other can both be shown at some address. An IPv4 address and the IPv6 address that
+    /// maps it are one to many clients.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Dns(one), Self::Dns(other)) => one.overlaps(other),
+            (Self::Ip(one), Self::Ip(other)) => one.to_canonical() == other.to_canonical(),
+            _ => false,
+        }
+    }
+
     /// `dns`, `ip`, `uri` or `email`.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -196,6 +215,36 @@ mod tests {
         assert!(format!("{}.x", "a".repeat(64)).parse::<DnsName>().is_err());
         let name: DnsName = "a.b.c".parse().unwrap();
         assert_eq!(name.parents().collect::<Vec<_>>(), ["b.c", "c"]);
+    }
+
+    #[test]
+    fn names_overlap_where_both_can_be_shown() {
+        let overlap = |one: &str, other: &str| {
+            let read = |text: &str| SubjectName::ip(text).or_else(|_| SubjectName::dns(text));
+            let (one, other) = (read(one).unwrap(), read(other).unwrap());
+            assert_eq!(one.overlaps(&other), other.overlaps(&one), "{one} {other}");
+            one.overlaps(&other)
+        };
+        for (one, other) in [
+            ("Host.corp.example", "host.corp.example."),
+            ("*.corp.example", "host.corp.example"),
+            ("*.corp.example", "*.corp.example"),
+            ("10.0.0.1", "::ffff:10.0.0.1"),
+        ] {
+            assert!(overlap(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("host.corp.example", "host2.corp.example"),
+            ("host", "host.corp.example"),
+            ("*.corp.example", "corp.example"),
+            ("*.corp.example", "a.host.corp.example"),
+            ("*.example", "*.corp.example"),
+            ("10.0.0.1", "10.0.0.2"),
+        ] {
+            assert!(!overlap(one, other), "{one} {other}");
+        }
+        let uri = SubjectName::uri("spiffe://t/host/h").unwrap();
+        assert!(!uri.overlaps(&uri), "an identity is no address");
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use sealock_net::tls::{LiveClient, client_config};
+use sealock_core::TrustDomain;
+use sealock_net::tls::{
+    LiveClient, ServerIdentity, identity_of, is_no_machine, peer_client_config,
+};
 use sealock_traffic::registry::Address;
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
@@ -80,6 +83,8 @@ pub(crate) struct ClientSecret {
     pub(crate) secret: PathBuf,
     /// The roots to trust.
     pub(crate) ca: PathBuf,
+    /// The broker's trust domain.
+    pub(crate) trust_domain: TrustDomain,
 }
 
 /// What the token endpoint answers.
@@ -113,8 +118,7 @@ impl ClientSecret {
             Ok((secret.map_err(|error| failed(&error))?, roots_in(&own.ca)?))
         })
         .await?;
-        let config = client_config(&roots, None)
-            .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
+        let config = broker_config(&roots, None, Some(self.trust_domain.clone()))?;
         let stream = connected(&self.address, config).await?;
         let form = [
             ("grant_type", "client_credentials"),
@@ -142,6 +146,20 @@ impl ClientSecret {
     }
 }
 
+/// The settings of a client of the broker, which is who it should be if its certificate is under these roots, for the name that
+/// is dialled, and a machine's: a container may come to have a certificate for that name, and never one of a machine. With a
+/// certificate of ours the trust domain is its own.
+pub(super) fn broker_config(
+    roots: &[CertificateDer<'static>],
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    trust_domain: Option<TrustDomain>,
+) -> Result<rustls::ClientConfig, ServiceError> {
+    let leaf = identity.as_ref().and_then(|(chain, _)| chain.first());
+    let own = leaf.and_then(identity_of).map(|own| own.trust_domain().clone());
+    peer_client_config(roots, identity, ServerIdentity::Machine(trust_domain.or(own)))
+        .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))
+}
+
 /// A connection to the API, its certificate checked.
 pub(super) async fn connected(
     address: &str,
@@ -159,6 +177,14 @@ pub(super) async fn connected(
 }
 
 fn away(broker: &str, error: &std::io::Error) -> ServiceError {
+    if is_no_machine(error) {
+        // Not for good: the broker itself may be back in a moment.
+        let text = format!("who answers at {broker} is not the broker");
+        return ServiceError::new(ErrorCode::Unavailable, text).caused_by(error).hint(
+            "the certificate of a broker has the URI spiffe://TRUST-DOMAIN/host/NAME; \
+             `sealock cert list` on its host shows who else has one for its name",
+        );
+    }
     ServiceError::new(ErrorCode::Unavailable, format!("cannot reach the broker at {broker}"))
         .caused_by(error)
         .hint("it is the daemon of `sealock up`: its API, or the workload socket that a container mounts")
@@ -270,9 +296,7 @@ impl Link {
         let identity = identity.clone();
         let IdentityFiles { chain, key, roots } =
             crate::daemon::blocking(move || identity.read()).await?;
-        let config = client_config(&roots, Some((chain, key)))
-            .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
-        connected(address, config).await
+        connected(address, broker_config(&roots, Some((chain, key)), None)?).await
     }
 
     fn away(&self, error: &std::io::Error) -> ServiceError {

@@ -10,12 +10,12 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sealock_core::Timestamp;
-use sealock_net::tls::{client_config, dangerous_first_contact};
+use sealock_net::tls::dangerous_first_contact;
 use sealock_traffic::oauth::{DEVICE, ENROL};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::link::{IdentityFiles, IdentityFolder, connected, roots_in};
+use super::link::{IdentityFiles, IdentityFolder, broker_config, connected, roots_in};
 use super::wire;
 use crate::command::SecretText;
 use crate::daemon::blocking;
@@ -222,9 +222,8 @@ impl LoginServer {
         bearer: Option<&str>,
         form: &[(&str, &str)],
     ) -> Result<(u16, bytes::Bytes), ServiceError> {
-        let config = client_config(&self.roots, None)
-            .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
-        let stream = connected(&self.address, config).await?;
+        // Which trust domain it is we are yet to hear.
+        let stream = connected(&self.address, broker_config(&self.roots, None, None)?).await?;
         wire::form(stream, path, bearer, form).await
     }
 }
@@ -239,8 +238,7 @@ pub async fn renew_login(
 ) -> Result<LoginFiles, ServiceError> {
     let identity = identity.clone();
     let IdentityFiles { chain, key, roots } = blocking(move || identity.read()).await?;
-    let config = client_config(&roots, Some((chain, key)))
-        .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
+    let config = broker_config(&roots, Some((chain, key)), None)?;
     let (key, csr) = new_key()?;
     let stream = connected(address, config).await?;
     let answer = wire::form(stream, ENROL, None, &[("csr", &csr)]).await?;

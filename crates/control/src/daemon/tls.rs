@@ -1,6 +1,6 @@
 //! The certificate of a door (the API, the gateway) and the roots of its clients, kept fresh while it serves.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls_pki_types::pem::PemObject;
@@ -32,7 +32,7 @@ impl ApiTls {
         address: SocketAddr,
         more: &[String],
     ) -> Result<Self, ServiceError> {
-        let names = names(&service, address, more);
+        let names = service.door_names(address.ip(), more);
         let (pair, roots) = material(&service, door, &names).await?;
         let certificate =
             LiveCertificate::new(pair.0, pair.1).map_err(|error| tls_error(&error))?;
@@ -80,25 +80,6 @@ async fn material(
         Ok(((chain.map_err(|_| damaged())?, key), roots))
     })
     .await
-}
-
-/// The host's name, the address that is listened on, loopback, and what the settings add.
-fn names(service: &Service, address: SocketAddr, more: &[String]) -> Vec<SubjectName> {
-    let hostname = service.opening().hostname.clone();
-    let mut names = Vec::new();
-    let mut add = |name: Option<SubjectName>| {
-        if let Some(name) = name.filter(|name| !names.contains(name)) {
-            names.push(name);
-        }
-    };
-    add(SubjectName::dns(&hostname).ok());
-    add(SubjectName::dns("localhost").ok());
-    add(Some(SubjectName::Ip(IpAddr::from([127, 0, 0, 1]))));
-    add(Some(SubjectName::Ip(address.ip())).filter(|_| !address.ip().is_unspecified()));
-    for text in more {
-        add(SubjectName::ip(text).or_else(|_| SubjectName::dns(text)).ok());
-    }
-    names
 }
 
 fn tls_error(error: &(dyn std::error::Error + 'static)) -> ServiceError {

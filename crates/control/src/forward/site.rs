@@ -1,8 +1,8 @@
 //! The sites that a Forwarder works with: in which trust domain each is, and the files by which it is known.
 
 use sealock_core::{Identity, IdentityKind, TrustDomain};
+use sealock_net::tls::identity_of;
 use sealock_traffic::forwarder::{Directory, Hop, Service, Trust, Trusts};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::options::{Asker, ForwardOptions, IdentityFolder, Link, Site};
 use crate::client::link::{IdentityFiles, roots_in};
@@ -20,26 +20,12 @@ pub(super) async fn domain(site: &Site) -> Result<TrustDomain, ServiceError> {
         Asker::Link(link @ Link::Https(_, identity)) => {
             let identity = identity.clone();
             let files = blocking(move || identity.read()).await?;
-            match files.chain.first().and_then(|leaf| of_certificate(leaf)) {
-                Some(domain) => Ok(domain),
+            match files.chain.first().and_then(identity_of) {
+                Some(own) => Ok(own.trust_domain().clone()),
                 None => own_trust_domain(link).await,
             }
         }
         Asker::Link(link) => own_trust_domain(link).await,
-    }
-}
-
-/// Of the one identity that a certificate is for.
-fn of_certificate(der: &[u8]) -> Option<TrustDomain> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let names = certificate.subject_alternative_name().ok()??;
-    let mut uris = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(*uri),
-        _ => None,
-    });
-    match (uris.next(), uris.next()) {
-        (Some(uri), None) => Some(uri.parse::<Identity>().ok()?.trust_domain().clone()),
-        _ => None,
     }
 }
 
@@ -103,30 +89,4 @@ async fn trust(
         Ok(trust)
     })
     .await
-}
-
-#[cfg(test)]
-mod tests {
-    use rcgen::string::Ia5String;
-    use rcgen::{CertificateParams, KeyPair, SanType};
-
-    use super::*;
-
-    fn certificate(uris: &[&str]) -> Vec<u8> {
-        let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
-        let uris = uris.iter().map(|uri| SanType::URI(Ia5String::try_from(*uri).unwrap()));
-        params.subject_alt_names.extend(uris);
-        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
-    }
-
-    #[test]
-    fn our_certificate_says_in_which_trust_domain_we_are() {
-        let of = |uris: &[&str]| of_certificate(&certificate(uris)).map(|it| it.to_string());
-        assert_eq!(of(&["spiffe://a.sealock/human/alice"]).as_deref(), Some("a.sealock"));
-        assert_eq!(of(&[]), None);
-        assert_eq!(of(&["https://a.sealock/"]), None);
-        let two = ["spiffe://a.sealock/human/alice", "spiffe://b.sealock/human/alice"];
-        assert_eq!(of(&two), None);
-        assert_eq!(of_certificate(b"no certificate"), None);
-    }
 }

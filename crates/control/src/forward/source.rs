@@ -49,12 +49,15 @@ impl Broker {
     fn new(site: &Site) -> Self {
         let way = match &site.asker {
             Asker::Link(link) => Way::Link(link.clone()),
-            Asker::Secret { address, client, secret, ca, .. } => Way::Secret(ClientSecret {
-                address: address.clone(),
-                client: client.clone(),
-                secret: secret.clone(),
-                ca: ca.clone(),
-            }),
+            Asker::Secret { address, client, secret, ca, trust_domain } => {
+                Way::Secret(ClientSecret {
+                    address: address.clone(),
+                    client: client.clone(),
+                    secret: secret.clone(),
+                    ca: ca.clone(),
+                    trust_domain: trust_domain.clone(),
+                })
+            }
         };
         let plain = site.services.iter().filter(|service| service.plain);
         let plain = plain.map(|it| it.known_as.as_ref().unwrap_or(&it.name).clone()).collect();

@@ -128,9 +128,8 @@ impl Service {
             return Err(ServiceError::new(ErrorCode::Usage, "the certificate would have no name")
                 .hint("give names with --dns, --ip or --uri"));
         }
-        let resources = all.into_iter().map(Resource::Name).collect();
         let asking = Asking::of(caller, request);
-        self.decide(&asking, action, resources, &circumstances.context())
+        self.decide_names(&asking, action, &all, &circumstances.context())
             .map(|granted| granted.actor)
     }
 
@@ -222,10 +221,9 @@ impl Service {
         let kind = old.key.to_string();
         let usages = Usages { server: old.usages.server, client: old.usages.client };
         let circumstances = Circumstances { name: &old.name, life, usages, key_type: &kind };
-        let resources = old.names.iter().cloned().map(Resource::Name).collect();
         let asking = Asking::of(caller, request);
-        let granted =
-            self.decide(&asking, Action::CertRenew, resources, &circumstances.context())?;
+        let context = circumstances.context();
+        let granted = self.decide_names(&asking, Action::CertRenew, &old.names, &context)?;
         let renewal = Renewal { ttl, ..Renewal::default() };
         let issued = self
             .authority()?

@@ -26,6 +26,7 @@ mod passed;
 mod policy;
 mod registrar;
 mod request;
+mod reserved;
 mod revocations;
 mod secret_reader;
 mod secret_source;

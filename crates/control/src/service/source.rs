@@ -92,8 +92,7 @@ impl Service {
             ("keyType", key_type.as_str().into()),
         ];
         let action = if wanted.replaces.is_some() { Action::CertRenew } else { Action::CertIssue };
-        let resources = wanted.names.iter().cloned().map(Resource::Name).collect();
-        let granted = self.decide(&asking, action, resources, &context)?;
+        let granted = self.decide_names(&asking, action, &wanted.names, &context)?;
         let identity = self.own_identity(&authority, &principal, action);
         let order = Order {
             name: format!("{}/{}", wanted.container.name, wanted.certificate.as_str()),

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealock_control::forward::{Asker, ForwardOptions, ServiceAt, Site, forward};
 use sealock_net::tls::{ClientAuth, LiveCertificate, LiveServer, server_config};
@@ -27,6 +30,8 @@ fn authority() -> Authority {
 
 fn leaf(authority: &Authority, is_expired: bool) -> Leaf {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let host = Ia5String::try_from("spiffe://t.sealock/host/h1").unwrap();
+    params.subject_alt_names.push(SanType::URI(host));
     if is_expired {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2020, 2, 1);

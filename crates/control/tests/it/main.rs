@@ -15,6 +15,8 @@ mod forward_broker;
 #[cfg(test)]
 mod guard_feed;
 #[cfg(test)]
+mod impostor;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod labels;
@@ -24,6 +26,8 @@ mod logins;
 mod policy;
 #[cfg(test)]
 mod presets;
+#[cfg(test)]
+mod reserved;
 #[cfg(test)]
 mod scratch;
 #[cfg(test)]

@@ -40,7 +40,10 @@ impl Scratch {
     }
 
     pub(crate) fn service(&self) -> Arc<Service> {
-        let opening = self.opening();
+        Self::open(self.opening())
+    }
+
+    pub(crate) fn open(opening: Opening) -> Arc<Service> {
         let lock = opening.state.open(Purpose::Command, Duration::from_secs(20)).unwrap();
         Service::open(opening, lock).unwrap()
     }

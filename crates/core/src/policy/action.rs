@@ -55,6 +55,9 @@ actions! {
     CertSign = "Cert::Sign", Authority;
     /// Have a certificate with a name renewed.
     CertRenew = "Cert::Renew", Authority;
+    /// Have a name in a certificate that is not everybody's: one by which the daemon's own doors are known, or the host of a
+    /// service by the settings. Beside the right to the certificate.
+    CertReserved = "Cert::Reserved", Authority;
     /// Revoke a certificate.
     CertRevoke = "Cert::Revoke", Authority;
     /// List certificates, or see one.

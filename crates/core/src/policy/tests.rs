@@ -53,7 +53,9 @@ fn ip(address: &str) -> Resource {
 
 fn resource_for(action: Action) -> Resource {
     match action {
-        Action::CertIssue | Action::CertSign | Action::CertRenew => dns("www.corp.example"),
+        Action::CertIssue | Action::CertSign | Action::CertRenew | Action::CertReserved => {
+            dns("www.corp.example")
+        }
         Action::CertRevoke | Action::CertRead => {
             Resource::Certificate { serial: "0a1b".into(), name: "www".into() }
         }
@@ -207,6 +209,22 @@ fn by_default_only_administrators_and_own_names() {
     assert!(!may(shop(), uri("spiffe://t.sealock/service/payroll")));
     let revoke = Question::new(shop(), Action::CertRevoke, resource_for(Action::CertRevoke));
     assert!(!set.decide(&revoke).allowed);
+}
+
+#[test]
+fn what_is_reserved_is_not_among_all_certificates() {
+    let certificates = r#"permit(principal, action in Sealock::Action::"Cert", resource);"#;
+    let own_names = service("shop-api-1").of_container(facts());
+    for (set, principal) in [(load(certificates), human("jo")), (default_set(), own_names)] {
+        let may = |action| {
+            set.decide(&Question::new(principal.clone(), action, dns("shop-api-1"))).allowed
+        };
+        assert!(may(Action::CertIssue) && may(Action::CertRenew));
+        assert!(!may(Action::CertReserved));
+    }
+    let admin = human("admin").in_group(ADMIN_GROUP);
+    let asked = Question::new(admin, Action::CertReserved, dns("host.corp.example"));
+    assert!(default_set().decide(&asked).allowed);
 }
 
 #[test]

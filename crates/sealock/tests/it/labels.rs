@@ -165,6 +165,49 @@ fn a_bad_label_is_named_and_a_foreign_name_is_refused_with_its_rule() {
 }
 
 #[test]
+fn a_container_that_takes_the_brokers_host_name_gets_no_certificate_for_it() {
+    if sealock_testkit::clients::skip_without_engine()
+        || sealock_testkit::clients::skip_without_root()
+    {
+        return;
+    }
+    let home = Home::new();
+    let settings = home.write("sealock.toml", "[api]\nnames = [\"broker.corp.example\"]\n");
+    let _daemon = home.up_with(&["--config", &settings]);
+    let image = Image::busybox();
+    let scope = home.scope_label();
+    let options = [
+        "--hostname",
+        "broker.corp.example",
+        &scope,
+        "--tmpfs",
+        "/run",
+        "--label",
+        "sealock.cert.own.usage=server",
+        "--label",
+        "sealock.cert.other.dns=web.corp.example",
+    ];
+    let container = image.start(&options);
+    let name = name(&container);
+    let status =
+        home.await_certificate(&name, "own", "refused", |found| found["state"] == "refused");
+    let (reason, hint) = (status["reason"].as_str().unwrap(), status["hint"].as_str().unwrap());
+    assert!(reason.contains("broker.corp.example is a name of the broker"), "{reason}");
+    assert!(hint.contains("another name, host name or alias"), "{hint}");
+    let files = container.output(&["ls", "-A", "/run"]);
+    assert!(files.trim().is_empty(), "{files}");
+    // With another name the container may have one.
+    let rule = format!(
+        "permit(principal == Sealock::Service::\"{name}\", action in Sealock::Action::\"Cert\", resource);"
+    );
+    fs::write(home.state().join("policy/all.cedar"), rule).unwrap();
+    home.ok(&["policy", "reload"]);
+    home.await_certificate(&name, "other", "delivered", |found| found["state"] == "delivered");
+    let after = home.certificate(&name, "own").unwrap();
+    assert_eq!(after["state"], "refused", "a rule about all certificates is not about this one");
+}
+
+#[test]
 fn a_container_that_is_made_again_gets_a_certificate_again() {
     if sealock_testkit::clients::skip_without_engine()
         || sealock_testkit::clients::skip_without_root()

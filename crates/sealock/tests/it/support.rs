@@ -93,7 +93,12 @@ impl Home {
 
     /// Starts the daemon and waits until it answers.
     pub(crate) fn up(&self) -> Daemon {
-        let daemon = self.spawn();
+        self.up_with(&[])
+    }
+
+    /// The same with more options, before the command.
+    pub(crate) fn up_with(&self, options: &[&str]) -> Daemon {
+        let daemon = self.spawn_with(options);
         until("the daemon to answer", PATIENCE, || {
             let status = self.run(&["--json", "status"]);
             let status: Value = serde_json::from_slice(&status.stdout).ok()?;
@@ -104,8 +109,13 @@ impl Home {
 
     /// Starts the daemon and waits for nothing.
     pub(crate) fn spawn(&self) -> Daemon {
+        self.spawn_with(&[])
+    }
+
+    fn spawn_with(&self, options: &[&str]) -> Daemon {
         let log = std::fs::File::create(self.path("daemon.log")).unwrap();
         let mut command = self.command();
+        command.args(options);
         command.args(["up", "--api", "127.0.0.1:0", "--gateway", "127.0.0.1:0"]);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         Daemon { child: command.spawn().unwrap() }
