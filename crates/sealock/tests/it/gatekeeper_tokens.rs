@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::gatekeeper::rules;
 use crate::gatekeeper_alone::{World, call, free, skip};
-use crate::gateway::home;
+use crate::gateway::{home, permit};
 use crate::support::{Home, text};
 use crate::tokens::{answer, curl};
 
@@ -78,6 +78,10 @@ fn a_jwt_svid_of_the_broker_is_one_and_is_taken_by_pyjwt_and_a_gatekeeper() {
     assert_eq!(claims["aud"], "spiffe://test.sealock/service/orders");
     assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
     assert_eq!(claims["client_id"], Value::Null, "that is of RFC 9068");
+    // Which groups an administrator is in is not told to a Gatekeeper, so there is a rule for the person.
+    let admin = "permit (principal == Sealock::Human::\"admin\", \
+                 action == Sealock::Action::\"Http::Call\", resource == Sealock::Service::\"orders\");\n";
+    permit(&world.home, &(rules("orders") + admin));
     let port = free();
     let guard = world.gatekeeper("guard.log", &["--listen", &format!("127.0.0.1:{port}")]);
     world.until_served(port);
