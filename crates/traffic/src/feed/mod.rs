@@ -18,11 +18,13 @@
 //! leave out, add, change nor repeat anything. Lines are limited and read strictly.
 
 mod error;
+mod fuzz;
 mod message;
 mod receiver;
 #[cfg(test)]
 mod tests;
 
 pub use error::FeedError;
+pub use fuzz::fuzz;
 pub use message::{MAXIMUM_LINE, Message, Policy, Snapshot};
 pub use receiver::Receiver;
