@@ -35,8 +35,9 @@ pub(crate) fn run(settings: &Settings, table: &mut Table) -> Result<()> {
         calls(settings, &scene, &issued, callers, table).await?;
         scene.forward(settings).await?;
         hop(settings, &scene, table).await?;
-        revoke::run(settings, &scene, &issued.tokens, table).await?;
-        idle::run(settings, &scene, &issued.tokens, table).await
+        idle::run(settings, &scene, &issued.tokens, table).await?;
+        // Last, for what is revoked stays so.
+        revoke::run(settings, &scene, &issued.tokens, table).await
     })
 }
 

@@ -46,6 +46,7 @@ mod headers;
 mod http2;
 mod outbox;
 mod refused;
+mod rest;
 mod rewound;
 mod serve;
 mod sniff;

@@ -7,7 +7,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use sealock_net::Limits;
+use sealock_net::{Limits, Shutdown};
 use sealock_net::proxy::Terms;
 use support::{Gateway, Server, expect, header, read_head, read_request, rest, send, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -223,7 +223,12 @@ async fn a_large_upload_needs_no_hurry_as_long_as_it_goes_on() {
 /// One exchange on a connection that stays open.
 async fn exchange(stream: &mut TcpStream) {
     send(stream, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    read_answer(stream).await;
+}
+
+async fn read_answer(stream: &mut TcpStream) {
     let head = soon(read_head(stream)).await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     let mut body = vec![0; header(&head, "content-length").unwrap().parse().unwrap()];
     soon(stream.read_exact(&mut body)).await.unwrap();
 }
@@ -263,6 +268,42 @@ async fn a_connection_in_use_is_not_idle() {
         exchange(&mut stream).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_has_rested_goes_on_as_if_it_had_not() {
+    let server = Server::echo().await;
+    let shutdown = Shutdown::default();
+    let terms = Terms { shutdown: shutdown.clone(), ..Terms::default() };
+    let mut gateway = Gateway::start(server.upstream.clone(), terms).await;
+    let mut stream = gateway.connect().await;
+    let rested = || tokio::time::sleep(Duration::from_millis(400));
+    for _ in 0..2 {
+        rested().await;
+        exchange(&mut stream).await;
+    }
+    rested().await;
+    // What comes first may be the half of a head, or more than one request.
+    send(&mut stream, b"G").await;
+    rested().await;
+    send(&mut stream, b"ET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    read_answer(&mut stream).await;
+    rested().await;
+    send(&mut stream, &b"GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(200)).await;
+    for _ in 0..200 {
+        read_answer(&mut stream).await;
+    }
+    rested().await;
+    // Who is not understood is told so.
+    let mut wrong = gateway.connect().await;
+    rested().await;
+    send(&mut wrong, b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n").await;
+    let said = rest(&mut wrong).await;
+    assert!(said.starts_with("HTTP/1.1 400 "), "{said}");
+    soon(gateway.ended.recv()).await.unwrap();
+    shutdown.trigger();
+    assert_eq!(rest(&mut stream).await, "");
+    soon(gateway.ended.recv()).await.unwrap();
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::framing::{self, Framing, Refusal};
+use super::rest;
 use super::turn::Turn;
 use crate::Limits;
 
@@ -55,13 +56,16 @@ pub(super) struct Left<I> {
     pub(super) refusal: Option<Refusal>,
     /// Whether the last request was read to its end.
     pub(super) whole: bool,
+    /// Since when a head is waited for.
+    pub(super) waiting: Option<Instant>,
 }
 
 impl<I> Guard<I> {
-    /// `ahead` was read already.
+    /// `ahead` was read already, of a head that is waited for since `waiting`.
     pub(super) fn new(
         io: I,
         ahead: BytesMut,
+        waiting: Option<Instant>,
         turn: Arc<Turn>,
         limits: Limits,
         connect: bool,
@@ -78,32 +82,39 @@ impl<I> Guard<I> {
             ended: false,
             refusal: None,
             patience: None,
-            waiting: None,
+            waiting,
             look: None,
         }
     }
 
     pub(super) fn into_left(self) -> Left<I> {
         let whole = self.body.is_done() && self.judged == 0;
-        Left { io: self.io, ahead: self.ahead, refusal: self.refusal, whole }
+        let Self { io, ahead, refusal, waiting, .. } = self;
+        Left { io, ahead, refusal, whole, waiting }
     }
 
-    /// Waits for a head no longer than allowed, from the end of the last answer on.
+    /// Waits for a head no longer than allowed, from the end of the last answer on; where nothing of it comes for a
+    /// moment, the connection is told to rest.
     fn be_patient_for_a_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let since = *self.waiting.get_or_insert_with(Instant::now);
         // It wakes this task when it is time, whatever it was set for.
         if self.look.as_ref().is_some_and(|look| !look.is_elapsed()) {
             return Poll::Pending;
         }
-        let deadline = since + self.limits.head;
-        let look = self.look.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let (deadline, rest) = (since + self.limits.head, since + rest::AFTER);
+        let look = self.look.get_or_insert_with(|| Box::pin(sleep_until(rest.min(deadline))));
         loop {
             // Whatever the task has done before: with its budget used up, it would not be set at all.
             ready!(pin!(unconstrained(look.as_mut())).poll(cx));
-            if Instant::now() >= deadline {
+            let now = Instant::now();
+            if now >= deadline {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            look.as_mut().reset(deadline);
+            if now >= rest && self.ahead.is_empty() {
+                self.turn.rest();
+                return Poll::Pending;
+            }
+            look.as_mut().reset(if now < rest { rest.min(deadline) } else { deadline });
         }
     }
 

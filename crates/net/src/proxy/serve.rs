@@ -25,12 +25,13 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::guard::{Guard, Left};
 use super::headers::says_close;
 use super::refused::{Refused, in_dockers_words};
 use super::turn::{Answering, Turn};
-use super::{Cut, Tunnel, close, streaming, tunnel};
+use super::{Cut, Tunnel, close, rest, streaming, tunnel};
 use crate::{Incoming, Limits, Shutdown};
 
 /// After the signal to end, for the first request of a connection.
@@ -125,11 +126,19 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
+    let mut waiting = None;
     loop {
-        // In a box, so that hyper's state is gone while a stream or a tunnel runs.
-        let http = Box::pin(as_http(connection, ahead, &terms, &handler));
-        let Some((left, taken)) = http.await else { return };
+        // In a box, so that hyper's state is gone while a stream or a tunnel runs, and while nothing does.
+        let http = Box::pin(as_http(connection, ahead, waiting, &terms, &handler));
+        let Some((mut left, taken)) = http.await else { return };
         let (response, last) = match taken {
+            Taken::Rest(is_untouched) => {
+                if !rest::until_something_comes(&mut left, is_untouched, &terms).await {
+                    return close::orderly(left.io).await;
+                }
+                (connection, ahead, waiting) = (left.io, left.ahead, left.waiting);
+                continue;
+            }
             Taken::Tunnel(tunnel) => return tunnel::run(left, *tunnel).await,
             Taken::Stream(response, last) => (response, last),
         };
@@ -137,7 +146,7 @@ where
         if last {
             return close::orderly(left.io).await;
         }
-        (connection, ahead) = (left.io, left.ahead);
+        (connection, ahead, waiting) = (left.io, left.ahead, None);
     }
 }
 
@@ -153,12 +162,15 @@ enum Taken<B> {
     /// An answer that keeps its client waiting, and the piece of it that was there at once; after the last
     /// answer the connection is closed.
     Stream(Box<Response<(Option<Frame<Bytes>>, B)>>, bool),
+    /// Nothing, for a while; and whether nothing was asked before either.
+    Rest(bool),
 }
 
 /// Serves until the end, or until the connection is taken over.
 async fn as_http<I, F, A, B>(
     connection: I,
     ahead: BytesMut,
+    waiting: Option<Instant>,
     terms: &Terms,
     handler: &F,
 ) -> Option<(Left<I>, Taken<B>)>
@@ -186,26 +198,34 @@ where
         .max_buf_size(limits.head_bytes)
         .max_headers(limits.headers)
         .half_close(false);
-    let guard = Guard::new(connection, ahead, Arc::clone(&turn), limits, terms.connect);
+    let guard = Guard::new(connection, ahead, waiting, Arc::clone(&turn), limits, terms.connect);
     let mut serving = builder.serve_connection(TokioIo::new(guard), service);
     let ended = {
         let mut shutdown = pin!(terms.shutdown.triggered());
+        let working = poll_fn(|cx| match Pin::new(&mut serving).poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if turn.rests() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
         tokio::select! {
-            ended = &mut serving => ended,
+            biased;
+            ended = working => ended,
             () = shutdown.as_mut() => {
                 // Whoever has just connected is about to ask, and has no reason to try again elsewhere.
                 let first = if turn.is_untouched() { FIRST } else { Duration::ZERO };
-                if let Ok(ended) = tokio::time::timeout(first, &mut serving).await {
-                    ended
-                } else {
-                    Pin::new(&mut serving).graceful_shutdown();
-                    (&mut serving).await
-                }
+                Some(match tokio::time::timeout(first, &mut serving).await {
+                    Ok(ended) => ended,
+                    Err(_) => {
+                        Pin::new(&mut serving).graceful_shutdown();
+                        (&mut serving).await
+                    }
+                })
             }
         }
     };
     let parts = serving.into_parts();
     let left = parts.io.into_inner().into_left();
+    let Some(ended) = ended else { return Some((left, Taken::Rest(turn.is_untouched()))) };
     let taken = taken.lock().take();
     if let Some(taken) = taken {
         if left.whole && parts.read_buf.is_empty() {

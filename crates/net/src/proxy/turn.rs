@@ -32,6 +32,8 @@ pub(super) struct Turn {
     end_is_held: AtomicBool,
     /// The client's stream has ended.
     ended: AtomicBool,
+    /// Nothing came for a while.
+    rests: AtomicBool,
 }
 
 impl Turn {
@@ -57,7 +59,18 @@ impl Turn {
         !self.touched.load(Ordering::Acquire)
     }
 
+    /// Nothing was asked for a while.
+    pub(super) fn rest(&self) {
+        self.rests.store(true, Ordering::Release);
+    }
+
+    /// Whether the connection can do without hyper until something comes.
+    pub(super) fn rests(&self) -> bool {
+        self.rests.load(Ordering::Acquire) && self.is_idle()
+    }
+
     pub(super) fn head_was_read(&self) {
+        self.rests.store(false, Ordering::Release);
         self.touched.store(true, Ordering::Release);
         self.set(HEAD);
     }

@@ -232,14 +232,16 @@ impl Upstream {
         &self,
         request: &mut Request<RequestBody>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        match self.0.settings.versions {
-            Versions::Http1 => self.over_http1(request, None).await,
+        let offer = match self.0.settings.versions {
+            Versions::Http1 => return self.over_http1(request, None).await,
             Versions::AsAsked if request.version() != Version::HTTP_2 => {
-                self.over_http1(request, None).await
+                return Box::pin(self.over_http1(request, None)).await;
             }
-            Versions::Http2 | Versions::AsAsked => self.over_either(request, None).await,
-            Versions::Agreed => self.over_either(request, Some(Offer::Either)).await,
-        }
+            Versions::Http2 | Versions::AsAsked => None,
+            Versions::Agreed => Some(Offer::Either),
+        };
+        // In a box, as the other one above: what is always room for is only what most requests need.
+        Box::pin(self.over_either(request, offer)).await
     }
 
     /// On a connection of HTTP/2 where there is one, or is by choice of the server.
@@ -283,7 +285,8 @@ impl Upstream {
         }
         let mut link = match fresh {
             Some(link) => link,
-            None => Link::new(self.0.dial(Offer::Http1).await?),
+            // Seldom, and a handshake takes much room.
+            None => Link::new(Box::pin(self.0.dial(Offer::Http1)).await?),
         };
         match link.exchange(request).await {
             Ok(response) => self.answer(response, link),

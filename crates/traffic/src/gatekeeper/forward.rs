@@ -65,10 +65,9 @@ impl Gatekeeper {
         let outcome = match protocol {
             Protocol::Http | Protocol::Grpc => {
                 let pieces = served.quiet.as_ref().map(|quiet| Arc::clone(&quiet.pieces));
-                let pieces = pieces.unwrap_or_default();
                 self.exchange(connection, head, body, pieces).await.map(Outcome::Answered)
             }
-            Protocol::WebSocket => self.switch(connection, head).await,
+            Protocol::WebSocket => Box::pin(self.switch(connection, head)).await,
         };
         if let Some(attempt) = attempt {
             self.settle(attempt, outcome.as_ref().err());
@@ -107,23 +106,22 @@ impl Gatekeeper {
         connection: &Connection,
         head: Parts,
         body: Incoming,
-        pieces: Arc<AtomicU64>,
+        mut pieces: Option<Arc<AtomicU64>>,
     ) -> Result<Response<UpstreamBody>, Problem> {
         let body = if body.is_end_stream() {
             RequestBody::from(body)
         } else {
-            RequestBody::new(Watched::new(body, &pieces))
+            RequestBody::new(Watched::new(body, pieces.get_or_insert_default()))
         };
         let request = Request::from_parts(head, body);
-        self.within(connection, &pieces, self.sent(&connection.app, request)).await
+        self.within(connection, pieces.as_deref(), self.sent(&connection.app, request)).await
     }
 
     async fn switch(&self, connection: &Connection, head: Parts) -> Result<Outcome, Problem> {
         let request = Request::from_parts(head, RequestBody::empty());
         let protocol = HeaderValue::from_static("websocket");
-        let pieces = AtomicU64::new(0);
         let work = connection.app.upgrade(request, protocol);
-        let upgrade = self.within(connection, &pieces, work).await?;
+        let upgrade = self.within(connection, None, work).await?;
         Ok(match upgrade {
             Upgrade::Switched(upgraded) => Outcome::Switched(upgraded),
             Upgrade::Refused(response) => Outcome::Answered(response),
@@ -134,10 +132,10 @@ impl Gatekeeper {
     async fn within<T>(
         &self,
         connection: &Connection,
-        pieces: &AtomicU64,
+        pieces: Option<&AtomicU64>,
         work: impl Future<Output = Result<T, UpstreamError>>,
     ) -> Result<T, Problem> {
-        let moves = || pieces.load(Ordering::Relaxed);
+        let moves = || pieces.map_or(0, |pieces| pieces.load(Ordering::Relaxed));
         let most =
             self.settings.whole.map_or(self.settings.answer, |it| it.min(self.settings.answer));
         match connection.patience.with(most, moves, work).await {
