@@ -304,7 +304,7 @@ where
         let is_some = !self.is_end_stream();
         if is_some {
             (self.kind, self.rest) = (Kind::Ours, Bytes::new());
-            self.settle();
+            self.answered();
         }
         is_some
     }
