@@ -175,7 +175,12 @@ impl Broker {
 
     fn head(&self) -> String {
         let (log, hash) = (ISSUER.to_owned(), EntryHash::START);
-        Head { log, number: 0, hash, from: 1, at: now() }.sign(&self.key).unwrap()
+        let keys = EntryHash::of(&self.keys());
+        Head { log, number: 0, hash, from: 1, at: now(), keys }.sign(&self.key).unwrap()
+    }
+
+    fn keys(&self) -> String {
+        KeySet::from_iter([self.key.public()]).to_json()
     }
 
     fn snapshot(&self) -> Message {
@@ -183,7 +188,7 @@ impl Broker {
         let sources = vec![("test.cedar".to_owned(), rules.to_owned())];
         Message::Snapshot(Box::new(Snapshot {
             issuer: ISSUER.to_owned(),
-            keys: KeySet::from_iter([self.key.public()]).to_json(),
+            keys: self.keys(),
             policy: Policy { epoch, sources, mode: Mode::Enforce },
             groups: Vec::new(),
             revocations: Vec::new(),
