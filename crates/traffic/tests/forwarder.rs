@@ -11,9 +11,8 @@ mod forwarder_support;
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use forwarder_support::{
-    Door, Gate, Scene, Seen, closed_port, directory, exchange, expect, expect_head, header,
+    Door, Gate, NOW, Scene, Seen, closed_port, directory, exchange, expect, expect_head, header,
     identity, listed, refusal, request, rest, send, soon, status, until,
 };
 use sealock_core::Timestamp;
@@ -236,28 +235,98 @@ async fn answers_and_bodies_stream() {
     assert_eq!(scene.app.last().body, b"body more");
 }
 
-#[tokio::test]
-async fn a_bound_token_goes_over_mutual_tls() {
+/// With a certificate of ours, to a Gatekeeper that wants one, with tokens that are bound to it.
+async fn bound() -> (Scene, Door, Gate) {
     let scene = Scene::start().await;
+    *scene.broker.binds.lock() = true;
     let tls = Some(scene.authority.server("billing", true));
     let gate = Gate::start("billing", scene.app.address, &scene.broker, tls).await;
-    let services = vec![listed("billing", &[gate.address], Hop::TlsAs("gate.test".to_owned()))];
-    let own = scene.authority.leaf("shop", &[]);
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, &own.0[0]).as_ref());
-    *scene.broker.binding.lock() = Some(hash);
-    scene.door.forwarder.replace(directory(services)).unwrap();
-    let answer = scene.door.get("http://billing/v1/a").await;
-    assert!(status(&answer) >= 500, "without a certificate nobody answers: {answer}");
-    let trust = Trust { own: Some(own), ..scene.trust() };
-    scene.door.forwarder.renew(trust).unwrap();
-    let answer = scene.door.get("http://billing/v1/a").await;
+    let services = vec![listed("billing", &[gate.address], Hop::Tls)];
+    let trust = Trust { own: Some(scene.authority.leaf("shop", &[])), ..scene.trust() };
+    let settings = Settings::default();
+    let door = Door::start(settings, directory(services), trust, &scene.broker).await;
+    (scene, door, gate)
+}
+
+#[tokio::test]
+async fn a_bound_token_goes_over_mutual_tls() {
+    let (scene, door, gate) = bound().await;
+    let answer = door.get("http://billing/v1/a").await;
     assert_eq!(status(&answer), 200, "{answer}");
     assert_eq!(header(&scene.app.last().head, "x-sealock-identity"), Some(SHOP));
-    // Another certificate of ours does not go with that token.
-    let other = Trust { own: Some(scene.authority.leaf("shop", &[])), ..scene.trust() };
-    scene.door.forwarder.renew(other).unwrap();
-    assert_eq!(status(&scene.door.get("http://billing/v1/a").await), 401);
+    assert!(scene.broker.bound.lock().iter().all(Option::is_some));
+    // Without a certificate nobody answers, and with one that comes later somebody does.
+    let services = directory(vec![listed("billing", &[gate.address], Hop::Tls)]);
+    let bare = Door::start(Settings::default(), services, scene.trust(), &scene.broker).await;
+    let answer = bare.get("http://billing/v1/a").await;
+    assert!(status(&answer) >= 500, "{answer}");
+    let own = Some(scene.authority.leaf("shop", &[]));
+    bare.forwarder.renew(Trust { own, ..scene.trust() }).unwrap();
+    assert_eq!(status(&bare.get("http://billing/v1/a").await), 200);
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_stops_no_call_also_while_the_broker_is_away() {
+    let (scene, door, gate) = bound().await;
+    let post = async || status(&door.call("POST", "http://billing/v1/a", "", "body").await);
+    assert_eq!(post().await, 200);
+    let mut socket = TcpStream::connect(door.proxy).await.unwrap();
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+    let head = format!("GET http://billing/v1/ws HTTP/1.1\r\nhost: billing\r\n{upgrade}\r\n");
+    send(&mut socket, head.as_bytes()).await;
+    expect_head(&mut socket, 101).await;
+
+    // The broker is there: the next call goes out, whichever certificate it goes with.
+    let renewed = || Trust { own: Some(scene.authority.leaf("shop", &[])), ..scene.trust() };
+    let second = renewed();
+    let wanted = second.thumbprint();
+    door.forwarder.renew(second).unwrap();
+    assert_eq!(post().await, 200);
+    until(|| scene.broker.bound.lock().last() == Some(&wanted)).await;
+    assert_eq!(post().await, 200);
+
+    // It is away: the old certificate and its token go on, also to a service that is listed anew meanwhile.
+    *scene.broker.is_down.lock() = true;
+    let third = renewed();
+    let wanted = third.thumbprint();
+    door.forwarder.renew(third).unwrap();
+    for _ in 0..3 {
+        assert_eq!(post().await, 200);
+    }
+    let moved = Service { aliases: Vec::new(), ..listed("billing", &[gate.address], Hop::Tls) };
+    door.forwarder.replace(directory(vec![moved])).unwrap();
+    assert_eq!(post().await, 200);
+
+    // Back again, and away again: what is there now is for the new certificate, and the old token has ended.
+    *scene.broker.is_down.lock() = false;
+    scene.clock.set(Timestamp::from_secs(NOW + 200));
+    assert_eq!(post().await, 200);
+    until(|| scene.broker.bound.lock().last() == Some(&wanted)).await;
+    *scene.broker.is_down.lock() = true;
+    scene.clock.set(Timestamp::from_secs(NOW + 310));
+    assert_eq!(post().await, 200);
+    send(&mut socket, b"hello").await;
+    expect(&mut socket, b"hello").await;
+    // And when all have ended there is none.
+    scene.clock.set(Timestamp::from_secs(NOW + 510));
+    assert_eq!(post().await, 503);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_ended_is_not_gone_on_with() {
+    let (scene, door, _gate) = bound().await;
+    let own = || Some(scene.authority.leaf("shop", &[]));
+    let ends = Some(Timestamp::from_secs(NOW + 60));
+    door.forwarder.renew(Trust { own: own(), ends, ..scene.trust() }).unwrap();
+    assert_eq!(status(&door.get("http://billing/v1/a").await), 200);
+    *scene.broker.is_down.lock() = true;
+    door.forwarder.renew(Trust { own: own(), ..scene.trust() }).unwrap();
+    assert_eq!(status(&door.get("http://billing/v1/a").await), 200);
+    scene.clock.set(Timestamp::from_secs(NOW + 60));
+    assert_eq!(refusal(&door.get("http://billing/v1/a").await), (503, "no_token".to_owned()));
+    *scene.broker.is_down.lock() = false;
+    scene.clock.set(Timestamp::from_secs(NOW + 70));
+    assert_eq!(status(&door.get("http://billing/v1/a").await), 200);
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ impl TokenSource for Flapping {
     fn token<'a>(
         &'a self,
         audience: &'a Identity,
+        trust: &'a Trust,
     ) -> Pin<Box<dyn Future<Output = Result<Fresh, SourceError>> + Send + 'a>> {
         Box::pin(async move {
             self.asked.fetch_add(1, Ordering::SeqCst);
@@ -71,7 +72,7 @@ impl TokenSource for Flapping {
             }
             *self.flying.lock().get_mut(audience).unwrap() -= 1;
             match mode {
-                Mode::Good => self.broker.token(audience).await,
+                Mode::Good => self.broker.token(audience, trust).await,
                 _ => Err(SourceError::Unavailable("it has just gone away".into())),
             }
         })
@@ -99,7 +100,7 @@ async fn a_broker_that_is_slow_and_comes_and_goes_stops_nothing_while_tokens_liv
         mode: Mutex::new(Mode::Good),
     });
     let services = directory(vec![listed("orders", &[gate.address], Hop::Tls)]);
-    let trust = Trust { roots: vec![authority.root()], own: None };
+    let trust = Trust { roots: vec![authority.root()], ..Trust::default() };
     let settings = Settings::default();
     let asked = Arc::clone(&source);
     let forwarder =

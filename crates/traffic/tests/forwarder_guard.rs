@@ -113,6 +113,21 @@ async fn nobody_is_led_to_our_own_listeners_or_what_controls_us() {
 }
 
 #[tokio::test]
+async fn what_is_found_out_to_control_us_is_not_dialled_as_a_service_either() {
+    let scene = Scene::start().await;
+    assert_eq!(status(&scene.door.get("http://orders/v1/a").await), 200);
+    let services =
+        || directory(vec![listed("billing", &[scene.gate.address], Hop::DangerousPlain)]);
+    scene.door.forwarder.never_dial(vec![scene.gate.address]);
+    scene.door.forwarder.replace(services()).unwrap();
+    let answer = scene.door.get("http://billing/v1/a").await;
+    assert_eq!(refusal(&answer), (403, "address_forbidden".to_owned()));
+    scene.door.forwarder.never_dial(Vec::new());
+    let answer = scene.door.get("http://billing/v1/a").await;
+    assert_ne!(status(&answer), 403, "{answer}");
+}
+
+#[tokio::test]
 async fn a_listener_on_all_addresses_is_our_own_at_each_of_them() {
     let (door, _) = door(Directory::default()).await;
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();

@@ -42,7 +42,7 @@ impl Scene {
         let (app, broker, authority) = (App::start().await, Broker::new(&clock), Authority::new());
         let tls = Some(authority.server("orders", false));
         let gate = Gate::start("orders", app.address, &broker, tls).await;
-        let trust = Trust { roots: vec![authority.root()], own: None };
+        let trust = Trust { roots: vec![authority.root()], ..Trust::default() };
         let directory = Self::directory(&gate, "orders.internal");
         let door = Door::start(Settings::default(), directory, trust, &broker).await;
         Self { app, broker, door, gate, authority }
@@ -117,6 +117,24 @@ async fn a_websocket_within_a_tunnel_goes_through_both_ways() {
     expect_head(&mut stream, 101).await;
     send(&mut stream, b"ping").await;
     expect(&mut stream, b"ping").await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_changes_nothing_through_a_tunnel_either() {
+    let scene = Scene::start().await;
+    for (fields, code) in [
+        ("origin: https://orders.internal\r\n", 200),
+        ("origin: https://evil.example\r\n", 403),
+        ("origin: null\r\n", 403),
+    ] {
+        let mut stream = scene.shake("orders.internal:443", "orders.internal:443").await.unwrap();
+        let head = format!(
+            "POST /v1/a HTTP/1.1\r\nhost: orders.internal\r\ncontent-length: 0\r\n{fields}\r\n"
+        );
+        send(&mut stream, head.as_bytes()).await;
+        expect_head(&mut stream, code).await;
+    }
+    assert_eq!(scene.app.calls(), 1);
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ impl Scene {
     /// A Forwarder to it, with a port of its own for it.
     async fn door(&self, hop: Hop) -> (Door, String) {
         let services = directory(vec![listed("orders", &[self.gate.address], hop)]);
-        let trust = Trust { roots: vec![self.authority.root()], own: None };
+        let trust = Trust { roots: vec![self.authority.root()], ..Trust::default() };
         let door = Door::start(Settings::default(), services, trust, &self.broker).await;
         let port = door.port("orders").await.to_string();
         (door, port)
@@ -251,7 +251,7 @@ async fn a_load_passes_whole() {
     let tls = Some(authority.server_of_both("orders"));
     let gate = Gate::start("orders", app.address, &broker, tls).await;
     let services = directory(vec![listed("orders", &[gate.address], Hop::Tls)]);
-    let trust = Trust { roots: vec![authority.root()], own: None };
+    let trust = Trust { roots: vec![authority.root()], ..Trust::default() };
     let door = Door::start(Settings::default(), services, trust, &broker).await;
     let port = door.port("orders").await.to_string();
     let authority = format!(":authority: {port}");

@@ -176,6 +176,15 @@ pub(super) async fn connected(
     connected.map_err(|error| away(&format!("https://{address}"), &error))
 }
 
+/// A connection to the API, with a certificate of ours.
+async fn shaken(
+    address: &str,
+    files: IdentityFiles,
+) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ServiceError> {
+    let IdentityFiles { chain, key, roots } = files;
+    connected(address, broker_config(&roots, Some((chain, key)), None)?).await
+}
+
 fn away(broker: &str, error: &std::io::Error) -> ServiceError {
     if is_no_machine(error) {
         // Not for good: the broker itself may be back in a moment.
@@ -252,6 +261,18 @@ impl Link {
         }
     }
 
+    /// One command, over HTTPS with this certificate instead of what is in the folder by now.
+    pub(crate) async fn call_as(
+        &self,
+        files: IdentityFiles,
+        command: &Command,
+    ) -> Result<Reply, ServiceError> {
+        match self {
+            Self::Socket(_) => self.call(command).await,
+            Self::Https(address, _) => wire::call(shaken(address, files).await?, command).await,
+        }
+    }
+
     /// What the Gatekeeper of a service decides by, line by line. As long as it lasts, the Gatekeeper is in the directory.
     pub(crate) async fn feed(
         &self,
@@ -294,9 +315,7 @@ impl Link {
         identity: &IdentityFolder,
     ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ServiceError> {
         let identity = identity.clone();
-        let IdentityFiles { chain, key, roots } =
-            crate::daemon::blocking(move || identity.read()).await?;
-        connected(address, broker_config(&roots, Some((chain, key)), None)?).await
+        shaken(address, crate::daemon::blocking(move || identity.read()).await?).await
     }
 
     fn away(&self, error: &std::io::Error) -> ServiceError {

@@ -153,6 +153,9 @@ pub struct Whoami {
     /// The container, for one that was recognised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<WhichContainer>,
+    /// The ports of the daemon's API and Docker gateway, for who leads others to places and must not lead them there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<u16>,
 }
 
 /// A container that was recognised.

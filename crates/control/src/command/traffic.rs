@@ -26,6 +26,9 @@ pub struct TokenWanted {
     pub ttl: Option<u64>,
     /// Hex SHA-256 of the certificate without which it is to be worth nothing; over HTTPS the caller's.
     pub certificate: Option<String>,
+    /// Bound to no certificate, also over HTTPS: for a service that is called in clear text, where none is shown.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unbound: bool,
     /// Its form.
     pub form: TokenForm,
 }

@@ -6,6 +6,7 @@
 mod figures;
 mod learn;
 mod options;
+mod own;
 mod site;
 mod source;
 mod taking;
@@ -29,6 +30,7 @@ pub use figures::ForwardMetrics;
 pub use options::{
     Asker, Exempt, ForwardOptions, IdentityFolder, Intercept, Link, ServiceAt, Site, Transparent,
 };
+use own::Own;
 use site::Seen;
 use source::Brokers;
 pub use taking::rules;
@@ -90,7 +92,7 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
         domains.push(domain);
     }
     let directory = site::directory(&options, &domains)?;
-    let own = directory.clone();
+    let written_down = directory.clone();
     let sites: Vec<_> = domains.into_iter().zip(options.sites.iter().cloned()).collect();
     let (trusts, seen) = site::trusts(&sites).await?;
     let brokers = Brokers::new(sites.iter().map(|(domain, site)| (domain.clone(), site)));
@@ -104,6 +106,8 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
     let settings = within_reach(Settings { tokens, mark, ..Settings::default() });
     let forwarder = Forwarder::new(settings, directory, trusts, Arc::new(brokers), log, clock)
         .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
+    let mut own = Own::of(&sites);
+    own.look(&forwarder).await;
     let shutdown = Shutdown::default();
     let mut forwarding = Forwarding {
         proxy: None,
@@ -128,7 +132,8 @@ pub async fn forward(options: ForwardOptions) -> Result<Forwarding, ServiceError
         taking::set(&rules(&transparent, port)?).await?;
         forwarding.tasks.spawn(taking::remove_at_end(shutdown.clone()));
     }
-    learn::start(&forwarder, own, &sites, &shutdown, &mut forwarding.tasks);
+    forwarding.tasks.spawn(own.keep(Arc::clone(&forwarder), shutdown.clone()));
+    learn::start(&forwarder, written_down, &sites, &shutdown, &mut forwarding.tasks);
     if sites.iter().any(|(_, site)| site.identity.is_some()) {
         forwarding.tasks.spawn(keep_fresh(forwarder, sites, seen, shutdown));
     }

@@ -1,6 +1,6 @@
 //! The sites that a Forwarder works with: in which trust domain each is, and the files by which it is known.
 
-use sealock_core::{Identity, IdentityKind, TrustDomain};
+use sealock_core::{Identity, IdentityKind, Timestamp, TrustDomain};
 use sealock_net::tls::identity_of;
 use sealock_traffic::forwarder::{Directory, Hop, Service, Trust, Trusts};
 
@@ -27,6 +27,12 @@ pub(super) async fn domain(site: &Site) -> Result<TrustDomain, ServiceError> {
         }
         Asker::Link(link) => own_trust_domain(link).await,
     }
+}
+
+/// When a certificate ends.
+fn end_of(der: &[u8]) -> Option<Timestamp> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(Timestamp::from_secs(certificate.validity().not_after.timestamp()))
 }
 
 /// Who may be called, with each site in the domain that is named for it.
@@ -82,11 +88,28 @@ async fn trust(
         let mut trust = Trust::default();
         if let Some(identity) = identity {
             let IdentityFiles { chain, key, roots } = identity.read()?;
-            trust = Trust { roots, own: Some((chain, key)) };
+            let ends = chain.first().and_then(|leaf| end_of(leaf));
+            trust = Trust { roots, own: Some((chain, key)), ends };
         } else if let Some(ca) = ca {
             trust.roots = roots_in(&ca)?;
         }
         Ok(trust)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn our_certificate_says_when_it_ends() {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.not_after = rcgen::date_time_ymd(2030, 1, 2);
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(end_of(made.der()), Some(Timestamp::from_secs(1_893_542_400)));
+        assert_eq!(end_of(b"no certificate"), None);
+    }
 }

@@ -4,16 +4,14 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use sealock_core::{Clock, Identity, SystemClock, TrustDomain};
-use sealock_traffic::forwarder::{Fresh, SourceError, TokenSource};
+use sealock_traffic::forwarder::{Fresh, SourceError, TokenSource, Trust};
 use zeroize::Zeroizing;
 
-use super::options::{Asker, IdentityFolder, Link, Site};
-use crate::client::link::ClientSecret;
+use super::options::{Asker, Link, Site};
+use crate::client::link::{ClientSecret, IdentityFiles};
 use crate::command::{Command, Reply, TokenForm, TokenWanted};
-use crate::daemon::blocking;
 use crate::error::{ErrorCode, ServiceError};
 
 /// One for each trust domain.
@@ -21,8 +19,8 @@ pub(super) struct Brokers(Vec<(TrustDomain, Broker)>);
 
 struct Broker {
     way: Way,
-    identity: Option<IdentityFolder>,
-    /// Those that are called in clear text, where a token that is bound to our certificate would be worth nothing.
+    /// Those that are called in clear text. No certificate is shown there, so a token that is bound to one would be worth
+    /// nothing.
     plain: HashSet<String>,
 }
 
@@ -36,12 +34,12 @@ impl Brokers {
         Self(sites.into_iter().map(|(domain, site)| (domain, Broker::new(site))).collect())
     }
 
-    async fn fetch(&self, audience: &Identity) -> Result<Fresh, ServiceError> {
+    async fn fetch(&self, audience: &Identity, trust: &Trust) -> Result<Fresh, ServiceError> {
         let found = self.0.iter().find(|(domain, _)| domain == audience.trust_domain());
         let Some((_, broker)) = found else {
             return Err(ServiceError::new(ErrorCode::Fault, "no broker is known for this service"));
         };
-        broker.fetch(audience).await
+        broker.fetch(audience, trust).await
     }
 }
 
@@ -61,10 +59,10 @@ impl Broker {
         };
         let plain = site.services.iter().filter(|service| service.plain);
         let plain = plain.map(|it| it.known_as.as_ref().unwrap_or(&it.name).clone()).collect();
-        Self { way, identity: site.identity.clone(), plain }
+        Self { way, plain }
     }
 
-    async fn fetch(&self, audience: &Identity) -> Result<Fresh, ServiceError> {
+    async fn fetch(&self, audience: &Identity, trust: &Trust) -> Result<Fresh, ServiceError> {
         match &self.way {
             Way::Secret(secret) => {
                 let (token, life) = secret.token(&audience.to_string()).await?;
@@ -72,13 +70,16 @@ impl Broker {
                 Ok(Fresh { token, expires_at: SystemClock.now().plus(life) })
             }
             Way::Link(link) => {
+                let unbound = self.plain.contains(audience.name());
+                let certificate = trust.thumbprint().filter(|_| !unbound);
                 let wanted = TokenWanted {
                     audience: audience.to_string(),
                     ttl: None,
-                    certificate: self.certificate(link, audience).await?,
+                    certificate: certificate.map(|print| HEXLOWER.encode(&print)),
+                    unbound,
                     form: TokenForm::AccessToken,
                 };
-                match link.call(&Command::TokenIssue(wanted)).await? {
+                match call(link, trust, &Command::TokenIssue(wanted)).await? {
                     Reply::Token(made) => {
                         let token = std::str::from_utf8(made.token.bytes().expose());
                         let token = Zeroizing::new(token.unwrap_or_default().to_owned());
@@ -92,21 +93,16 @@ impl Broker {
             }
         }
     }
+}
 
-    /// The certificate that a token is to be bound to. Over HTTPS the broker binds it to the one that is shown there.
-    async fn certificate(
-        &self,
-        link: &Link,
-        audience: &Identity,
-    ) -> Result<Option<String>, ServiceError> {
-        let (Link::Socket(_), Some(identity)) = (link, &self.identity) else { return Ok(None) };
-        if self.plain.contains(audience.name()) {
-            return Ok(None);
+/// Over HTTPS the broker binds a token to the certificate that is shown there, so it must be that one.
+async fn call(link: &Link, trust: &Trust, command: &Command) -> Result<Reply, ServiceError> {
+    match &trust.own {
+        Some((chain, key)) => {
+            let (chain, key, roots) = (chain.clone(), key.clone_key(), trust.roots.clone());
+            link.call_as(IdentityFiles { chain, key, roots }, command).await
         }
-        let identity = identity.clone();
-        let files = blocking(move || identity.read()).await?;
-        let leaf = files.chain.first();
-        Ok(leaf.map(|leaf| HEXLOWER.encode(digest(&SHA256, leaf).as_ref())))
+        None => link.call(command).await,
     }
 }
 
@@ -114,9 +110,10 @@ impl TokenSource for Brokers {
     fn token<'a>(
         &'a self,
         audience: &'a Identity,
+        trust: &'a Trust,
     ) -> Pin<Box<dyn Future<Output = Result<Fresh, SourceError>> + Send + 'a>> {
         Box::pin(async move {
-            self.fetch(audience).await.map_err(|error| {
+            self.fetch(audience, trust).await.map_err(|error| {
                 tracing::warn!(%audience, %error, causes = ?error.causes, "no token");
                 match error.code {
                     ErrorCode::Denied | ErrorCode::Usage | ErrorCode::Unauthenticated => {

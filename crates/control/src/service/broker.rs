@@ -171,16 +171,7 @@ impl Service {
         request: &str,
         wanted: &TokenWanted,
     ) -> Result<Reply, ServiceError> {
-        let binding = match &wanted.certificate {
-            None => caller.certificate,
-            Some(text) => Some(digest(text)?),
-        };
-        if caller.certificate.is_some() && binding != caller.certificate {
-            return Err(ServiceError::new(
-                ErrorCode::Usage,
-                "over HTTPS a token is bound to the certificate that is shown there",
-            ));
-        }
+        let binding = binding(caller, wanted)?;
         let life = lasting(wanted.ttl)?;
         let profile = match wanted.form {
             TokenForm::AccessToken => Profile::AccessToken,
@@ -334,6 +325,21 @@ pub(crate) fn lasting(ttl: Option<u64>) -> Result<Duration, ServiceError> {
             ErrorCode::Usage,
             format!("a token lives 1 to {} seconds", LONGEST.as_secs()),
         )),
+    }
+}
+
+/// The certificate that a token is to be bound to. Without a word it is the one that is shown. Whether it may be none is
+/// policy's to say (`bound`).
+fn binding(caller: &Caller, wanted: &TokenWanted) -> Result<Option<[u8; 32]>, ServiceError> {
+    let usage = |text: &str| Err(ServiceError::new(ErrorCode::Usage, text));
+    let named = wanted.certificate.as_deref().map(digest).transpose()?;
+    match (wanted.unbound, named) {
+        (true, Some(_)) => usage("a token is bound to a certificate, or to none"),
+        (true, None) => Ok(None),
+        (false, Some(_)) if caller.certificate.is_some() && named != caller.certificate => {
+            usage("over HTTPS a token is bound to the certificate that is shown there")
+        }
+        (false, named) => Ok(named.or(caller.certificate)),
     }
 }
 

@@ -277,7 +277,7 @@ impl Service {
             }
             Command::GroupList { group } => self.group_list(caller, request, group.as_deref()),
             Command::ConfigCheck => self.config_check(caller, request),
-            Command::Whoami => Ok(whoami::whoami(caller)),
+            Command::Whoami => Ok(whoami::whoami(caller, self.daemon.load().as_deref())),
             Command::SecretSet { name, value, ttl } => {
                 self.secret_set(caller, request, &name, value, ttl)
             }

@@ -1,9 +1,10 @@
 //! Who the caller is. Nobody is told of others here, so nothing is decided.
 
+use super::status::DaemonView;
 use crate::caller::{Caller, Door};
 use crate::command::{Reply, WhichContainer, Whoami};
 
-pub(super) fn whoami(caller: &Caller) -> Reply {
+pub(super) fn whoami(caller: &Caller, daemon: Option<&DaemonView>) -> Reply {
     let principal = &caller.principal;
     let container = principal.container.as_ref().map(|facts| WhichContainer {
         id: facts.id.clone(),
@@ -16,7 +17,14 @@ pub(super) fn whoami(caller: &Caller) -> Reply {
         via: caller.door.as_str().to_owned(),
         proof: proof(caller).to_owned(),
         container,
+        ports: daemon.map(ports).unwrap_or_default(),
     }))
+}
+
+/// Whoever can reach a port finds out that it is there.
+fn ports(daemon: &DaemonView) -> Vec<u16> {
+    let port = |at: &String| at.rsplit_once(':')?.1.parse().ok();
+    daemon.api.iter().chain(&daemon.gateway).filter_map(port).collect()
 }
 
 const fn proof(caller: &Caller) -> &'static str {

@@ -60,7 +60,7 @@ pub(crate) async fn send(
     (status, response.into_body().collect().await.unwrap().to_bytes())
 }
 
-async fn ask(
+pub(crate) async fn ask(
     sender: &mut Sender,
     command: &Command,
 ) -> Result<Reply, sealock_control::ServiceError> {

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Request, StatusCode};
-use sealock_control::Command;
 use sealock_control::command::{ClientKeys, TokenWanted, TokensBefore, TokensRevoked};
 use sealock_control::daemon::{Daemon, up};
-use sealock_control::{ErrorCode, Reply};
+use sealock_control::{Command, ErrorCode, Reply};
 use sealock_core::audit::Fact;
 use sealock_core::{Clock, ManualClock, SystemClock, Timestamp};
 use sealock_traffic::token::{Algorithm, Claims, Expected, KeySet, Refusal, SigningKey, verify};
 use serde_json::{Value, json};
 
-use crate::api::{Sender, client_of, connect, end, pair, roots, send};
+use crate::api::{Sender, ask, client_of, connect, end, pair, roots, send};
 use crate::scratch::{Scratch, call, nobody, records};
 
 const EXCHANGE: &str = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange\
@@ -253,6 +252,35 @@ async fn a_certificate_gets_a_token_that_is_worth_nothing_without_it() {
     let revoke = Command::CertRevoke { serial: files.serial, reason: Default::default() };
     call(world.daemon.service(), revoke).await.unwrap();
     assert_eq!(post(&mut till, "token", &[], ORDERS).await.0, StatusCode::UNAUTHORIZED);
+    end(world.daemon).await;
+}
+
+#[tokio::test]
+async fn a_certificate_gets_a_token_that_is_bound_to_nothing_only_where_it_says_so_and_policy_lets_it()
+ {
+    let world = World::new().await;
+    let wanted = |unbound, certificate| {
+        let audience = "orders".to_owned();
+        Command::TokenIssue(TokenWanted { audience, unbound, certificate, ..Default::default() })
+    };
+    let (mut shop, mut till) = (world.service("shop").await, world.service("till").await);
+    for (unbound, bound) in [(false, true), (true, false)] {
+        let Ok(Reply::Token(got)) = ask(&mut shop, &wanted(unbound, None)).await else {
+            panic!("no token")
+        };
+        assert_eq!(got.bound, bound);
+        let text = String::from_utf8(got.token.bytes().expose().to_vec()).unwrap();
+        let seen = world.verified(&text, &got.audience, None).await;
+        assert_eq!(seen.is_ok(), unbound, "{seen:?}");
+    }
+    // One rule lets it have tokens that are bound.
+    assert!(ask(&mut till, &wanted(false, None)).await.is_ok());
+    let denied = ask(&mut till, &wanted(true, None)).await.unwrap_err();
+    assert_eq!(denied.code, ErrorCode::Denied);
+    let both = ask(&mut shop, &wanted(true, Some("ab".repeat(32)))).await.unwrap_err();
+    assert_eq!(both.code, ErrorCode::Usage);
+    let other = ask(&mut shop, &wanted(false, Some("ab".repeat(32)))).await.unwrap_err();
+    assert_eq!(other.code, ErrorCode::Usage);
     end(world.daemon).await;
 }
 

@@ -203,9 +203,9 @@ pub(crate) struct ForwarderArgs {
     #[arg(long, requires = "identity")]
     pub(crate) await_identity: bool,
     /// Ask for tokens as this client, with its secret
-    #[arg(long, value_name = "NAME", requires = "secret_file")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) client: Option<String>,
-    /// The file with the client's secret
+    /// The file with the client's secret, such as `sealock run` makes [env: SEALOCK_SECRET_FILE]
     #[arg(long, value_name = "FILE", requires = "client")]
     pub(crate) secret_file: Option<PathBuf>,
     /// The roots to trust, where there is no --identity: `sealock ca bundle`

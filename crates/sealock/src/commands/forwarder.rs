@@ -2,7 +2,10 @@
 
 mod file;
 
+use std::path::PathBuf;
+
 use sealock_control::client::site::Site as Login;
+use sealock_control::config::Environment;
 use sealock_control::forward::{
     Asker, ForwardOptions, IdentityFolder, Intercept, Link, ServiceAt, Site, Transparent, forward,
     rules,
@@ -12,6 +15,9 @@ use sealock_control::guard::identity_is_there;
 use super::up::{allow_many_connections, log_to_stderr};
 use crate::args::{Broker, ForwarderArgs, Global};
 use crate::printer::{Failure, Printer};
+
+/// The path of the client's secret: how `sealock run` hands a value over as a file.
+const SECRET_FILE: &str = "SEALOCK_SECRET_FILE";
 
 /// Starts the Forwarder, says where it is, and serves until it is told to stop.
 pub(crate) fn run(
@@ -158,10 +164,14 @@ fn site(arguments: &ForwarderArgs) -> Result<Site, Failure> {
         (Some(client), Broker::Https(address)) => {
             let missing = |what: &str| Failure::usage(format!("--client goes with {what}"));
             let ForwarderArgs { secret_file, ca, trust_domain, .. } = arguments.clone();
+            let secret = secret_file
+                .or_else(|| Environment::of_process().get(SECRET_FILE).map(PathBuf::from));
             Asker::Secret {
                 address,
                 client: client.clone(),
-                secret: secret_file.ok_or_else(|| missing("--secret-file FILE"))?,
+                secret: secret.ok_or_else(|| {
+                    missing("--secret-file FILE").hint(format!("or its path in {SECRET_FILE}"))
+                })?,
                 ca: ca.ok_or_else(|| missing("--ca FILE"))?,
                 trust_domain: trust_domain.ok_or_else(|| missing("--trust-domain NAME"))?,
             }

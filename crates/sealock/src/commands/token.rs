@@ -66,6 +66,7 @@ fn issue(arguments: TokenArgs, session: &Session, printer: Printer) -> Result<()
         ttl: arguments.ttl.map(|ttl| ttl.as_secs()),
         certificate: arguments.bind.as_deref().map(fingerprint).transpose()?,
         form: if arguments.jwt_svid { TokenForm::JwtSvid } else { TokenForm::AccessToken },
+        ..TokenWanted::default()
     };
     let command = Command::TokenIssue(wanted);
     let reply = match arguments.identity {

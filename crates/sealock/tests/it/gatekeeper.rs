@@ -12,6 +12,7 @@ use sealock_testkit::unique_name;
 use sealock_testkit::wait::until;
 use serde_json::Value;
 
+use crate::chain::drops_within_a_second;
 use crate::gateway::{home, permit};
 use crate::support::{Home, PATIENCE, text};
 use crate::tokens::{answer, curl, gets};
@@ -221,19 +222,6 @@ fn websocket(service: &Service, token: &str) -> TcpStream {
     stream
 }
 
-/// Until the other end hangs up, but no longer than a second.
-fn drops_within_a_second(mut stream: TcpStream, since: Instant) {
-    let left = Duration::from_secs(1).saturating_sub(since.elapsed());
-    stream.set_read_timeout(Some(left.max(Duration::from_millis(1)))).unwrap();
-    let mut rest = [0; 64];
-    let read = stream.read(&mut rest);
-    let gone = match &read {
-        Ok(count) => *count == 0,
-        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
-    };
-    assert!(gone, "the stream is still open after {:?}: {read:?}", since.elapsed());
-}
-
 pub(crate) fn skip() -> bool {
     skip_without_engine() || skip_without_root() || skip_without(&["curl", "nsenter", "python3"])
 }
@@ -306,11 +294,11 @@ fn a_revoked_caller_is_refused_within_a_second_and_a_broker_that_is_away_stops_n
     let shop = Caller::new(&home, "shop");
     until("the Gatekeeper to know", PATIENCE, || (service.call(&[], "/").0 == 401).then_some(()));
     let token = shop.token(&service.name);
-    let live = websocket(&service, &token);
+    let mut live = websocket(&service, &token);
     assert_eq!(service.call_with(&token, &[], "/v1/a").0, 200);
     home.ok(&["token", "revoke", "--identity", "service/shop"]);
     let since = Instant::now();
-    drops_within_a_second(live, since);
+    drops_within_a_second(&mut live, since);
     assert_eq!(service.call_with(&token, &[], "/v1/a").0, 401);
     // A second later a token is good again: what was revoked are those of before.
     std::thread::sleep(Duration::from_millis(1100));

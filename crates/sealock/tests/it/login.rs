@@ -11,19 +11,19 @@ use crate::gateway::{home, permit};
 use crate::support::{Home, PATIENCE, mode, text};
 use crate::tokens::api;
 
-fn url(home: &Home) -> String {
+pub(crate) fn url(home: &Home) -> String {
     format!("https://localhost:{}", api(home).rsplit_once(':').unwrap().1)
 }
 
 /// The person's machine: a home of its own, and no state.
-struct Laptop(tempfile::TempDir);
+pub(crate) struct Laptop(tempfile::TempDir);
 
 impl Laptop {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealock"));
         command.env_clear().env("HOME", self.0.path()).env("USER", "alice");
         command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null());
@@ -49,7 +49,7 @@ impl Laptop {
     }
 
     /// With this on stdin.
-    fn fed(&self, arguments: &[&str], input: &str) -> Output {
+    pub(crate) fn fed(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -57,7 +57,7 @@ impl Laptop {
         child.wait_with_output().unwrap()
     }
 
-    fn site(&self, home: &Home) -> std::path::PathBuf {
+    pub(crate) fn site(&self, home: &Home) -> std::path::PathBuf {
         let port = api(home).rsplit_once(':').unwrap().1.to_owned();
         self.0.path().join(format!(".config/sealock/sites/localhost_{port}"))
     }

@@ -4,6 +4,7 @@
 
 mod as_files;
 mod authority;
+mod chain;
 mod demo;
 mod docker;
 #[path = "../../../docker/tests/check/dockerd.rs"]
@@ -11,8 +12,10 @@ mod docker;
 mod dockerd;
 mod envelope;
 mod forwarder;
+mod forwarder_life;
 mod forwarder_settings;
 mod forwarder_transparent;
+mod forwarder_ways;
 mod gatekeeper;
 mod gatekeeper_alone;
 mod gatekeeper_audit;

@@ -9,7 +9,7 @@
 //! | `0/8`, `::` | this host, to the kernel |
 //! | multicast, broadcast, `240/4`, `fec0::/10` | nobody's |
 //! | `127/8`, `::1` | this host; only where the directory names that very address |
-//! | a listener of ours, or what the owner adds | a loop, or a way to what controls us |
+//! | a listener of ours, or what the owner adds, such as the broker | a loop, or a way to what controls us |
 //!
 //! An IPv4 address inside an IPv6 one (mapped, compatible, NAT64, 6to4) is looked at as what it is. Private networks
 //! (`10/8`, `fd00::/8` and so on) are where services are, and are dialled.
@@ -43,7 +43,7 @@ pub enum Forbidden {
     #[error("the address is this host's loopback")]
     Loopback,
     /// A listener of ours, or one that the owner keeps from everybody.
-    #[error("the address is our own")]
+    #[error("the address is our own, or the broker's")]
     Own,
 }
 
@@ -108,6 +108,8 @@ fn inside(address: Ipv6Addr) -> Option<Ipv4Addr> {
 pub(super) struct Own {
     /// As the owner has it.
     kept: Vec<SocketAddr>,
+    /// What was found out since.
+    found: Mutex<Vec<SocketAddr>>,
     /// By which the kernel knows our connections.
     pub(super) mark: Option<u32>,
     listening: Mutex<Vec<SocketAddr>>,
@@ -115,7 +117,12 @@ pub(super) struct Own {
 
 impl Own {
     pub(super) fn new(kept: Vec<SocketAddr>, mark: Option<u32>) -> Self {
-        Self { kept, mark, listening: Mutex::default() }
+        Self { kept, mark, found: Mutex::default(), listening: Mutex::default() }
+    }
+
+    /// Replaces what was found out.
+    pub(super) fn find(&self, addresses: Vec<SocketAddr>) {
+        *self.found.lock() = addresses;
     }
 
     /// A listener of ours that begins.
@@ -157,7 +164,9 @@ impl Own {
             let listens = effective(own.ip());
             own.port() == port && (listens == ip || (listens.is_unspecified() && is_here))
         };
-        self.kept.iter().any(is_it) || self.listening.lock().iter().any(is_it)
+        self.kept.iter().any(is_it)
+            || self.found.lock().iter().any(is_it)
+            || self.listening.lock().iter().any(is_it)
     }
 }
 
@@ -270,5 +279,11 @@ mod tests {
         assert!(own.holds(5000, there, true) && !own.holds(5000, there, false));
         own.remove("127.0.0.1:3128".parse().unwrap());
         assert_eq!(may("127.0.0.1:3128"), Ok(()));
+        own.find(vec!["10.0.0.9:8443".parse().unwrap(), "0.0.0.0:2376".parse().unwrap()]);
+        for text in ["10.0.0.9:8443", "10.0.0.1:8443", "127.0.0.1:2376", "[::1]:2376"] {
+            assert_eq!(may(text), Err(Forbidden::Own), "{text}");
+        }
+        own.find(Vec::new());
+        assert_eq!((may("10.0.0.9:8443"), may("10.0.0.1:8443")), (Ok(()), Err(Forbidden::Own)));
     }
 }

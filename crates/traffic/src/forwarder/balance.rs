@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sealock_net::proxy::Upstream;
 
 /// How long an instance is left alone after the first failure; twice as long after each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -15,7 +14,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Instance {
     /// Where it is, for the log.
     pub(super) name: String,
-    pub(super) upstream: Upstream,
     health: Mutex<Health>,
 }
 
@@ -36,16 +34,10 @@ pub(super) struct Balance {
 }
 
 impl Balance {
-    pub(super) fn new(instances: impl IntoIterator<Item = (String, Upstream)>) -> Self {
-        let instances = instances.into_iter().map(|(name, upstream)| {
-            let health = Mutex::default();
-            Instance { name, upstream, health }
-        });
+    pub(super) fn new(instances: impl IntoIterator<Item = String>) -> Self {
+        let instances = instances.into_iter();
+        let instances = instances.map(|name| Instance { name, health: Mutex::default() });
         Self { instances: instances.collect(), next: AtomicUsize::new(0) }
-    }
-
-    pub(super) fn instances(&self) -> &[Instance] {
-        &self.instances
     }
 
     /// The next one that is not among `tried`: one that is well, or else the one that has been left alone for the longest
@@ -100,15 +92,10 @@ fn pause(failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use sealock_net::proxy::{Address, UpstreamSettings};
-
     use super::*;
 
     fn balance(count: usize) -> Balance {
-        Balance::new((0..count).map(|number| {
-            let address = Address::Tcp(format!("127.0.0.1:{number}"));
-            (number.to_string(), Upstream::new(address, UpstreamSettings::default()))
-        }))
+        Balance::new((0..count).map(|number| number.to_string()))
     }
 
     fn next(balance: &Balance, now: Instant, tried: &[usize]) -> Option<usize> {
@@ -127,7 +114,7 @@ mod tests {
     #[test]
     fn who_fails_is_left_alone_for_longer_each_time_and_comes_back() {
         let (balance, mut now) = (balance(2), Instant::now());
-        let bad = &balance.instances()[0];
+        let bad = &balance.instances[0];
         let is_left_alone = |now| (0..4).all(|_| next(&balance, now, &[]) == Some(1));
         for (number, pause) in [1, 2, 4, 8, 16, 32, 60, 60].into_iter().enumerate() {
             assert_eq!(bad.failed(now), number == 0);
@@ -145,8 +132,8 @@ mod tests {
     #[test]
     fn when_none_is_well_the_one_that_may_soonest_be_is_tried() {
         let (balance, now) = (balance(2), Instant::now());
-        balance.instances()[0].failed(now);
-        balance.instances()[1].failed(now + Duration::from_millis(5));
+        balance.instances[0].failed(now);
+        balance.instances[1].failed(now + Duration::from_millis(5));
         assert_eq!(next(&balance, now, &[]), Some(0));
         assert_eq!(next(&balance, now, &[0]), Some(1));
     }

@@ -4,11 +4,10 @@
 //!
 //! - At the proxy the target is a whole `http` URL, or that of a CONNECT. `Host` must say the same.
 //! - At a local port the target is a path, and `Host` is this port of this host, or the service. Any other name was made
-//!   to point here by somebody (DNS rebinding), whose page would else call the service as we do. A page of another site
-//!   that calls by our own name is told by `Sec-Fetch-Site`, which no page can forge; only following a link is let
-//!   through, for its answer is not shown to that site.
+//!   to point here by somebody (DNS rebinding), whose page would else call the service as we do. Pages of other
+//!   sites that call by the right name are told apart elsewhere ([`super::cross_site`]).
 
-use hyper::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, UPGRADE};
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderMap, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
 
@@ -23,9 +22,6 @@ use crate::http::problem::Problem;
 const HTTP: u16 = 80;
 /// The same over TLS.
 const HTTPS: u16 = 443;
-
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// What is asked of the proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,10 +83,6 @@ pub(super) fn local(head: &Parts, port: u16, hosts: &[Destination]) -> Result<()
     if !is_meant {
         return Err(foreign("the Host header is neither this port of this host nor the service"));
     }
-    if is_of_another_site(head) {
-        let detail = "a page of another site may not call this service";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", detail));
-    }
     Ok(())
 }
 
@@ -116,14 +108,6 @@ pub(super) fn taken(head: &Parts, port: u16) -> Result<Destination, Problem> {
     }
     let detail = "the Host header names another port than was dialled";
     Err(Problem::new(StatusCode::BAD_REQUEST, "two_destinations", detail))
-}
-
-fn is_of_another_site(head: &Parts) -> bool {
-    let says = |name: &HeaderName, value: &[u8]| {
-        head.headers.get_all(name).iter().any(|said| said.as_bytes().eq_ignore_ascii_case(value))
-    };
-    let is_link = says(&FETCH_MODE, b"navigate") && head.method == Method::GET;
-    says(&FETCH_SITE, b"cross-site") && !is_link
 }
 
 /// An app's own credentials for a service go, and ours take their place: the Gatekeeper would take them out in any case,
@@ -254,21 +238,6 @@ mod tests {
         assert_eq!(bare.code, "foreign_host");
         let whole = head("GET", "http://localhost:5000/a", &[("host", "localhost:5000")]);
         assert_eq!(local(&whole, 5000, &hosts).unwrap_err().code, "bad_target");
-    }
-
-    #[test]
-    fn a_page_of_another_site_gets_no_further_than_a_link() {
-        let of = |method, fields: &[(&str, &str)]| {
-            let fields = [&[("host", "localhost:5000")], fields].concat();
-            local(&head(method, "/a", &fields), 5000, &[]).map_err(|problem| problem.code)
-        };
-        let (cross, link) = (("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"));
-        assert_eq!(of("POST", &[]), Ok(()));
-        assert_eq!(of("POST", &[("sec-fetch-site", "same-origin")]), Ok(()));
-        assert_eq!(of("GET", &[cross, link]), Ok(()));
-        assert_eq!(of("POST", &[cross, link]), Err("cross_site"));
-        assert_eq!(of("GET", &[cross, ("sec-fetch-mode", "no-cors")]), Err("cross_site"));
-        assert_eq!(of("GET", &[cross]), Err("cross_site"));
     }
 
     #[test]

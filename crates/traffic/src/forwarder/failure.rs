@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use sealock_net::proxy::UpstreamError;
+use sealock_net::tls::TlsError;
 use tokio::time::timeout;
 
 use super::destination::Destination;
@@ -55,6 +56,12 @@ pub(super) async fn within<T>(
 /// No instance is left to try.
 pub(super) fn no_instance() -> Problem {
     Problem::unavailable("service_unreachable", "the service cannot be reached", TRY_AGAIN)
+}
+
+/// A certificate that could be used can be no more.
+pub(super) fn no_lane(error: &TlsError) -> Problem {
+    tracing::error!(error = error as &dyn std::error::Error, "no connections can be made");
+    no_instance()
 }
 
 pub(super) fn problem(error: &UpstreamError) -> Problem {

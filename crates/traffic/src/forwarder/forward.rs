@@ -11,8 +11,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use sealock_core::Identity;
 use sealock_net::Incoming;
 use sealock_net::proxy::{
-    Answer, RequestBody, Tunnel, Upgrade, Upgraded, UpstreamBody, UpstreamError, keep_alive,
-    strip_hop_by_hop,
+    Answer, RequestBody, Tunnel, Upgrade, Upgraded, Upstream, UpstreamBody, UpstreamError,
+    keep_alive, strip_hop_by_hop,
 };
 
 use super::answer::{Body, Served, Watched};
@@ -22,7 +22,7 @@ use super::handle::Plan;
 use super::report::Access;
 use super::routes::Outlet;
 use super::tokens::NoToken;
-use super::{Forwarder, dial, entry};
+use super::{Forwarder, Trust, dial, entry};
 use crate::gatekeeper::Protocol;
 use crate::http::grpc::STATUS as GRPC_STATUS;
 use crate::http::headers;
@@ -85,7 +85,8 @@ impl Forwarder {
             None => {
                 self.metrics.passed();
                 let mut outgoing = outgoing;
-                self.send(&outlet, &mut outgoing, &mut served.access).await
+                // There is no certificate of ours to show, and none is.
+                self.send(&outlet, &Arc::default(), &mut outgoing, &mut served.access).await
             }
         };
         let problem = match outcome {
@@ -147,7 +148,7 @@ impl Forwarder {
         let mut is_first = true;
         loop {
             outgoing.request.headers_mut().insert(AUTHORIZATION, held.value);
-            let outcome = self.send(outlet, &mut outgoing, access).await?;
+            let outcome = self.send(outlet, &held.trust, &mut outgoing, access).await?;
             if !is_invalid_token(&outcome) {
                 return Ok(outcome);
             }
@@ -165,17 +166,20 @@ impl Forwarder {
         }
     }
 
-    /// To an instance that can be reached.
+    /// To an instance that can be reached, with the certificate that the token is bound to.
     async fn send(
         &self,
         outlet: &Outlet,
+        trust: &Arc<Trust>,
         outgoing: &mut Outgoing,
         access: &mut Access,
     ) -> Result<Outcome, Problem> {
+        let lane = outlet.lanes.lane(trust).map_err(|error| failure::no_lane(&error))?;
         let mut tried = Vec::new();
         let mut problem = failure::no_instance();
         while tried.len() < MOST_TRIES {
             let Some((at, instance)) = outlet.balance.next(Instant::now(), &tried) else { break };
+            let Some(upstream) = lane.to(at) else { break };
             access.instance = Some(instance.name.clone());
             if !tried.is_empty() {
                 self.metrics.retried();
@@ -183,7 +187,7 @@ impl Forwarder {
             let sent = failure::within(
                 self.settings.answer,
                 &outgoing.pieces,
-                send_to(instance, &mut outgoing.request, outgoing.protocol),
+                send_to(upstream, &mut outgoing.request, outgoing.protocol),
             );
             match sent.await {
                 Ok(outcome) => {
@@ -208,17 +212,17 @@ impl Forwarder {
 }
 
 async fn send_to(
-    instance: &super::balance::Instance,
+    upstream: &Upstream,
     request: &mut Request<RequestBody>,
     protocol: Protocol,
 ) -> Result<Outcome, UpstreamError> {
     match protocol {
         Protocol::Http | Protocol::Grpc => {
-            instance.upstream.try_forward(request).await.map(Outcome::Answered)
+            upstream.try_forward(request).await.map(Outcome::Answered)
         }
         Protocol::WebSocket => {
             let protocol = HeaderValue::from_static("websocket");
-            Ok(match instance.upstream.try_upgrade(request, protocol).await? {
+            Ok(match upstream.try_upgrade(request, protocol).await? {
                 Upgrade::Switched(upgraded) => Outcome::Switched(upgraded),
                 Upgrade::Refused(response) => Outcome::Answered(response),
             })

@@ -18,7 +18,7 @@ use super::live::To;
 use super::report::Access;
 use super::routes::{Outlet, Routes};
 use super::taken::Taken;
-use super::{Forwarder, LOOK_EVERY};
+use super::{Forwarder, LOOK_EVERY, cross_site};
 use crate::gatekeeper::Protocol;
 use crate::http::grpc;
 use crate::http::ids::Ids;
@@ -226,7 +226,7 @@ fn lead(
     Ok((plan(Arc::clone(outlet), &host, head, access)?, to))
 }
 
-/// A request as it goes out.
+/// A request as it goes out. Each that leads to a service, by whichever door, comes by here.
 pub(super) fn plan(
     outlet: Arc<Outlet>,
     host: &str,
@@ -236,6 +236,9 @@ pub(super) fn plan(
     access.service = outlet.service.as_ref().map(|service| service.name.clone());
     let (path, target) = target(head, outlet.service.is_some())?;
     access.path = Some(path);
+    if outlet.service.is_some() {
+        cross_site::check(head, access.protocol)?;
+    }
     let host =
         HeaderValue::try_from(host).map_err(|_| bad_target("the host cannot be forwarded"))?;
     Ok(Way::Call(Plan { outlet, protocol: access.protocol, target, host }))
@@ -279,6 +282,7 @@ mod tests {
         fn token<'a>(
             &'a self,
             audience: &'a Identity,
+            _: &'a Trust,
         ) -> Pin<Box<dyn Future<Output = Result<Fresh, SourceError>> + Send + 'a>> {
             Box::pin(async { Err(SourceError::Refused { audience: audience.clone() }) })
         }

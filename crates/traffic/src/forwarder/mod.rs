@@ -24,6 +24,8 @@
 //!   token it goes on to that very address or not at all. One that was made to our own port leads nowhere.
 //! - A tunnel ends here only for hosts that the owner has named for it, by an authority that is good for no other; TLS
 //!   and each request in it must be for the tunnel's host.
+//! - A token is used beside the certificate that it is bound to, and no other. When ours is renewed, the old one is used,
+//!   with its connections and tokens, until a token for the new one has come.
 //! - Nothing is sent twice that may have been acted on. An instance that cannot be reached has nothing of a request, so
 //!   another one gets it; a request whose token was refused is repeated once, if it has no body and is idempotent. Beyond
 //!   that only a GET or HEAD, on a kept connection that was dead.
@@ -31,6 +33,7 @@
 //! - What runs to a destination that is taken from the directory is cut, and nothing falls between: a request is put among
 //!   those that run before the last look at the routes. Whether a caller may go on calling is the Gatekeeper's to say, and
 //!   to cut.
+//! - A page of another site opens no WebSocket and changes nothing at a service, whichever door it tries ([`cross_site`]).
 //! - Programs on this host are served, nobody else, unless that is set.
 //!
 //! # What is spoken
@@ -39,17 +42,18 @@
 //! gRPC needs. To a Gatekeeper over TLS what it chooses, HTTP/2 with all requests on few connections if it can; in clear
 //! text the version of the request. Of upgrades, WebSocket, always by HTTP/1.1. Trailers pass where both sides speak
 //! HTTP/2, and are dropped elsewhere, as RFC 9110 §6.5.1 allows. In a tunnel (CONNECT) that is passed on we see nothing and
-//! add no token. `Origin` and CORS are the service's affair and stay as they are.
+//! add no token. `Origin` and what else belongs to CORS goes on as it is, where it goes on at all.
 //!
 //! **What an attacker controls:** as an app: every byte of a request, and which of the listed services it calls; it acts as
-//! we do, by design. As a page in a browser on this host: requests to our ports, but neither their `Host` nor
-//! `Sec-Fetch-Site`. As whoever answers for a name: which address it has. Gatekeepers are trusted with tokens for
-//! themselves, but not to be well.
+//! we do, by design. As a page in a browser on this host: requests to our ports, but not their `Host`,
+//! `Origin` or `Sec-Fetch-Site`. As whoever answers for a name: which address it has. Gatekeepers are trusted with tokens
+//! for themselves, but not to be well.
 
 pub mod address;
 mod answer;
 mod balance;
 mod begun;
+mod cross_site;
 mod destination;
 mod dial;
 mod directory;
@@ -60,6 +64,7 @@ mod fuzz;
 mod handle;
 mod intercept;
 mod interception;
+mod lanes;
 mod live;
 mod metrics;
 mod names;
@@ -76,6 +81,7 @@ mod taken;
 mod tokens;
 mod trust;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,8 +118,8 @@ pub struct Forwarder {
     own: Arc<Own>,
     routes: ArcSwap<Routes>,
     names: Names,
-    /// Held by who changes the routes.
-    trust: Mutex<Trusts>,
+    /// Held by who changes routes or certificates.
+    changing: Mutex<()>,
     tokens: Arc<Tokens>,
     report: Arc<dyn Report>,
     clock: Arc<dyn Clock>,
@@ -146,15 +152,15 @@ impl Forwarder {
         let now = clock.now();
         let means = Means { settings: &settings, trust: &trust, own: &own, now };
         let routes = Routes::new(directory, &means, &Routes::default())?;
-        let clocked = Arc::clone(&clock);
-        let tokens = Tokens::new(source, clocked, settings.tokens, Arc::clone(&metrics));
+        let (clocked, counted) = (Arc::clone(&clock), Arc::clone(&metrics));
+        let tokens = Tokens::new(source, trust, clocked, settings.tokens, counted);
         Ok(Arc::new(Self {
             places: Places::first_come(settings.limits.connections),
             settings,
             own,
             routes: ArcSwap::from_pointee(routes),
             names: Names::default(),
-            trust: Mutex::new(trust),
+            changing: Mutex::default(),
             tokens,
             report,
             clock,
@@ -167,8 +173,8 @@ impl Forwarder {
     /// destination that is no longer listed is cut, streams and tunnels included. If it cannot be used, everything stays as
     /// it is.
     pub fn replace(&self, directory: Directory) -> Result<(), TlsError> {
-        let trust = self.trust.lock();
-        let now = self.clock.now();
+        let changing = self.changing.lock();
+        let (now, trust) = (self.clock.now(), self.tokens.trusts());
         let means = Means { settings: &self.settings, trust: &trust, own: &self.own, now };
         let routes = Routes::new(directory, &means, &self.routes.load())?;
         self.tokens.keep(|audience| routes.services().any(|it| it.audience == *audience));
@@ -176,19 +182,27 @@ impl Forwarder {
         let routes = Arc::new(routes);
         self.routes.store(Arc::clone(&routes));
         self.metrics.cut(self.live.cut(|to| !routes.lead_to(to)));
-        drop(trust);
+        drop(changing);
         Ok(())
     }
 
-    /// Replaces roots and our certificate. Connections that are made from now on use them, and idle ones are given up. If
-    /// they cannot be used, everything stays as it is.
+    /// Replaces roots and our certificate. If they cannot be used, everything stays as it is. Otherwise tokens for the new
+    /// certificate are fetched at once, and until one has come for a service it is called with the old one and its token:
+    /// nobody waits, and a broker that is away is no trouble before the old token, or the old certificate, ends. On a
+    /// runtime.
     pub fn renew(&self, trust: impl Into<Trusts>) -> Result<(), TlsError> {
-        let trust = trust.into();
-        let mut current = self.trust.lock();
-        self.routes.load().renew(&trust)?;
-        *current = trust;
-        drop(current);
+        let changing = self.changing.lock();
+        let trusts = trust.into().after(&self.tokens.trusts());
+        self.routes.load().renew(&trusts)?;
+        self.tokens.renew(trusts);
+        drop(changing);
         Ok(())
+    }
+
+    /// Addresses that are not dialled from now on, whatever is listed, beside those of the settings and our own listeners.
+    /// What was said before is forgotten. One that is unspecified means every address of this host.
+    pub fn never_dial(&self, addresses: Vec<SocketAddr>) {
+        self.own.find(addresses);
     }
 
     /// The figures until now.

@@ -4,17 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use sealock_core::Timestamp;
-use sealock_net::proxy::{Address, Upstream, UpstreamSettings, Versions};
-use sealock_net::tls::{LiveClient, ServerIdentity, TlsError, peer_client_config, server_name};
+use sealock_net::tls::TlsError;
 
 use super::address::Own;
 use super::balance::Balance;
 use super::destination::Destination;
-use super::dial::Dialler;
-use super::directory::{Directory, Hop, Listed};
+use super::directory::{Directory, Listed};
 use super::interception::{Intercepted, Interception};
+use super::lanes::{Dialling, Lanes};
 use super::live::To;
 use super::range::Range;
 use super::settings::Settings;
@@ -26,7 +24,7 @@ pub(super) struct Outlet {
     /// None without a token.
     pub(super) service: Option<Listed>,
     pub(super) balance: Balance,
-    tls: Option<Arc<LiveClient>>,
+    pub(super) lanes: Lanes,
 }
 
 /// Where each destination leads.
@@ -136,87 +134,37 @@ impl Routes {
         self.services.values().filter_map(|outlet| outlet.service.as_ref())
     }
 
-    /// From now on connections are made with this, or, if it cannot be used, as before.
-    pub(super) fn renew(&self, trust: &Trusts) -> Result<(), TlsError> {
-        let mut renewed = Vec::new();
-        for outlet in self.services.values() {
-            if let (Some(service), Some(client)) = (&outlet.service, &outlet.tls) {
-                renewed.push((outlet, client, client_config(service, trust)?));
-            }
-        }
-        for (outlet, client, config) in renewed {
-            client.replace(config);
-            outlet.balance.instances().iter().for_each(|it| it.upstream.forget_idle());
-        }
-        Ok(())
+    /// Makes ready for these, or says that they cannot be used.
+    pub(super) fn renew(&self, trusts: &Trusts) -> Result<(), TlsError> {
+        self.services.values().try_for_each(|outlet| outlet.make_ready(trusts))
+    }
+
+    /// Gives up connections whose certificate nobody holds any more.
+    pub(super) fn prune(&self) {
+        self.services.values().for_each(|outlet| outlet.lanes.prune());
     }
 }
 
 impl Means<'_> {
     fn service(&self, service: Listed) -> Result<Outlet, TlsError> {
-        let tls = match service.hop.is_tls() {
-            true => Some(LiveClient::new(client_config(&service, self.trust)?)),
-            false => None,
-        };
-        let upstreams = service.instances.iter().map(|instance| {
-            let asked = match &service.hop {
-                Hop::TlsAs(host) => format!("{host}:{}", instance.port()),
-                _ => instance.to_string(),
-            };
-            let tls = tls.clone().map(|client| (client, asked));
-            let only_here = service.hop == Hop::Plain;
-            let versions = if tls.is_some() { Versions::Agreed } else { Versions::AsAsked };
-            (instance.to_string(), self.upstream(instance, tls, only_here, versions))
-        });
-        let balance = Balance::new(upstreams);
-        Ok(Outlet { service: Some(service), balance, tls })
-    }
-
-    fn upstream(
-        &self,
-        to: &Destination,
-        tls: Option<(Arc<LiveClient>, String)>,
-        only_here: bool,
-        versions: Versions,
-    ) -> Upstream {
-        let (settings, own) = (self.settings, self.own);
-        upstream(to, settings, own, Reach { tls, only_here, versions })
+        let balance = Balance::new(service.instances.iter().map(ToString::to_string));
+        let lanes = Lanes::to_service(&service, Dialling::new(self.settings, self.own));
+        let outlet = Outlet { service: Some(service), balance, lanes };
+        outlet.make_ready(self.trust)?;
+        Ok(outlet)
     }
 }
 
 impl Outlet {
     /// Where requests go on as they came.
     pub(super) fn without_token(host: &Destination, settings: &Settings, own: &Arc<Own>) -> Self {
-        let reach = Reach { tls: None, only_here: false, versions: Versions::Http1 };
-        let upstream = upstream(host, settings, own, reach);
-        let balance = Balance::new([(host.to_string(), upstream)]);
-        Self { service: None, balance, tls: None }
+        let balance = Balance::new([host.to_string()]);
+        let lanes = Lanes::passed(host, &Dialling::new(settings, own));
+        Self { service: None, balance, lanes }
     }
-}
 
-/// How somebody is spoken to.
-struct Reach {
-    tls: Option<(Arc<LiveClient>, String)>,
-    only_here: bool,
-    versions: Versions,
-}
-
-fn upstream(to: &Destination, settings: &Settings, own: &Arc<Own>, reach: Reach) -> Upstream {
-    let Reach { tls, only_here, versions } = reach;
-    let deadline = settings.connect;
-    let dialler = Dialler { to: to.clone(), own: Arc::clone(own), deadline, tls, only_here };
-    let settings = UpstreamSettings { connect: deadline, idle: settings.idle, versions };
-    Upstream::new(Address::Dialled(Arc::new(dialler)), settings)
-}
-
-/// For connections to a service and nobody else.
-fn client_config(service: &Listed, trust: &Trusts) -> Result<ClientConfig, TlsError> {
-    let trust = trust.of(service.audience.trust_domain());
-    let identity = || ServerIdentity::Uri(service.audience.to_string());
-    let server = match &service.hop {
-        // The directory has made sure that it can be.
-        Hop::TlsAs(host) => server_name(host).map_or_else(identity, ServerIdentity::Host),
-        _ => identity(),
-    };
-    peer_client_config(&trust.roots, trust.identity(), server)
+    fn make_ready(&self, trusts: &Trusts) -> Result<(), TlsError> {
+        let Some(service) = &self.service else { return Ok(()) };
+        self.lanes.lane(trusts.of(service.audience.trust_domain())).map(|_| ())
+    }
 }

@@ -85,6 +85,7 @@ impl Forwarder {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
                 self.tokens.look();
+                self.routes.load().prune();
                 self.look_at_interception();
             }
         };

@@ -8,15 +8,19 @@ use sealock_core::{Identity, Timestamp};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::trust::Trust;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Whoever gets tokens for us: by a shared secret, a certificate, or attestation. Asked seldom: what it gives is used
 /// until it is about to expire.
 pub trait TokenSource: Send + Sync + 'static {
-    /// A token for `audience`. Dropped when it takes too long.
+    /// A token for `audience`, which is shown beside the certificate of `trust`: where it is bound to one, it is bound to
+    /// that. Dropped when it takes too long.
     fn token<'a>(
         &'a self,
         audience: &'a Identity,
+        trust: &'a Trust,
     ) -> Pin<Box<dyn Future<Output = Result<Fresh, SourceError>> + Send + 'a>>;
 }
 

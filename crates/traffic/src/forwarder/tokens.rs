@@ -5,12 +5,15 @@
 //! - One flight for each audience, however many wait. It has a task of its own: who leaves takes it from nobody.
 //! - While the source fails, what we have is used until it expires. A failure is remembered for a moment that doubles, so
 //!   that a source in trouble is not asked once for each request.
+//! - A token belongs to the certificate that it is bound to, and goes out beside no other. When that is renewed the next
+//!   one is fetched at once; until it has come the old pair is used, as long as both of it are good.
 //! - A token that a Gatekeeper has refused is dropped, but for one that has just come: another would fare no better.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use hyper::header::HeaderValue;
 use parking_lot::Mutex;
@@ -23,6 +26,7 @@ use zeroize::Zeroizing;
 use super::metrics::Metrics;
 use super::settings::TokenSettings;
 use super::source::{Fresh, SourceError, TokenSource};
+use super::trust::{Trust, Trusts};
 use crate::token::MAXIMUM_TOKEN;
 
 /// How long a failure is remembered, at first and at most.
@@ -49,6 +53,8 @@ pub(super) struct Held {
     pub(super) value: HeaderValue,
     /// Which one it is of those that we had for its audience.
     pub(super) number: u64,
+    /// Beside which certificate.
+    pub(super) trust: Arc<Trust>,
     came: Timestamp,
     renew: Timestamp,
     expires: Timestamp,
@@ -62,6 +68,20 @@ struct State {
     /// Since it came.
     used: bool,
     last: u64,
+}
+
+impl State {
+    /// What is held goes with the latest certificate where it can, and goes away where it is worth nothing any more.
+    fn bring_up_to(&mut self, trust: &Arc<Trust>, now: Timestamp) {
+        let Some(held) = &mut self.held else { return };
+        if held.trust.goes_on_as(trust) {
+            held.trust = Arc::clone(trust);
+        }
+        let is_replaced = !Arc::ptr_eq(&held.trust, trust);
+        if held.expires <= now || (is_replaced && held.trust.has_ended(now)) {
+            self.held = None;
+        }
+    }
 }
 
 struct Failed {
@@ -84,6 +104,8 @@ enum Look {
 
 pub(super) struct Tokens {
     source: Arc<dyn TokenSource>,
+    /// What tokens to come are for.
+    trusts: ArcSwap<Trusts>,
     clock: Arc<dyn Clock>,
     settings: TokenSettings,
     metrics: Arc<Metrics>,
@@ -94,11 +116,24 @@ pub(super) struct Tokens {
 impl Tokens {
     pub(super) fn new(
         source: Arc<dyn TokenSource>,
+        trusts: Trusts,
         clock: Arc<dyn Clock>,
         settings: TokenSettings,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        Arc::new(Self { source, clock, settings, metrics, entries: Mutex::default() })
+        let (trusts, entries) = (ArcSwap::from_pointee(trusts), Mutex::default());
+        Arc::new(Self { source, trusts, clock, settings, metrics, entries })
+    }
+
+    /// What tokens to come are for.
+    pub(super) fn trusts(&self) -> Arc<Trusts> {
+        self.trusts.load_full()
+    }
+
+    /// Tokens to come are for these, and those that are used are fetched now.
+    pub(super) fn renew(self: &Arc<Self>, trusts: Trusts) {
+        self.trusts.store(Arc::new(trusts));
+        self.look();
     }
 
     /// A token for this audience.
@@ -134,14 +169,22 @@ impl Tokens {
         }
     }
 
-    /// Fetches ahead what is used, also while nobody asks.
+    /// Fetches ahead what is used, also while nobody asks, and lets go of what is of no more use.
     pub(super) fn look(self: &Arc<Self>) {
         let all: Vec<Arc<Entry>> = self.entries.lock().values().cloned().collect();
         for entry in all {
-            if entry.state.lock().used {
+            let mut state = entry.state.lock();
+            state.bring_up_to(&self.trust(&entry.audience), self.clock.now());
+            let used = state.used;
+            drop(state);
+            if used {
                 self.look_at(&entry);
             }
         }
+    }
+
+    fn trust(&self, audience: &Identity) -> Arc<Trust> {
+        Arc::clone(self.trusts.load().of(audience.trust_domain()))
     }
 
     /// Forgets the tokens for others than these.
@@ -162,21 +205,23 @@ impl Tokens {
     }
 
     fn look_at(self: &Arc<Self>, entry: &Arc<Entry>) -> Look {
-        let now = self.clock.now();
+        let (now, trust) = (self.clock.now(), self.trust(&entry.audience));
         let mut state = entry.state.lock();
+        state.bring_up_to(&trust, now);
         // A pause that ends later than any does is from before the clock was set back.
         let failed = state.failed.as_ref();
         let failed = failed.filter(|it| now < it.until && it.until.since(now) <= LONGEST_PAUSE);
         let failed = failed.map(|failed| failed.why);
         let may_fly = failed.is_none() && !state.flying;
-        let held = state.held.clone().filter(|held| now < held.expires);
+        let held = state.held.clone();
         if held.is_some() {
             state.used = true;
         }
-        let wanted = held.as_ref().is_none_or(|held| now >= held.renew);
+        let is_due = |held: &Held| now >= held.renew || !Arc::ptr_eq(&held.trust, &trust);
+        let wanted = held.as_ref().is_none_or(is_due);
         if wanted && may_fly {
             state.flying = true;
-            tokio::spawn(Flight::new(Arc::clone(self), Arc::clone(entry)).run());
+            tokio::spawn(Flight::new(Arc::clone(self), Arc::clone(entry), trust).run());
         }
         match (held, failed) {
             (Some(held), _) => Look::Held(held),
@@ -186,7 +231,7 @@ impl Tokens {
     }
 
     /// What came, ready for use.
-    fn held(&self, fresh: &Fresh, number: u64) -> Option<Held> {
+    fn held(&self, fresh: &Fresh, number: u64, trust: &Arc<Trust>) -> Option<Held> {
         let now = self.clock.now();
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
         let token = fresh.token.as_str();
@@ -208,6 +253,7 @@ impl Tokens {
         Some(Held {
             value,
             number,
+            trust: Arc::clone(trust),
             came: now,
             renew: now.plus(Duration::from_millis(renew)),
             expires: fresh.expires_at,
@@ -219,17 +265,18 @@ impl Tokens {
 struct Flight {
     tokens: Arc<Tokens>,
     entry: Arc<Entry>,
+    trust: Arc<Trust>,
     outcome: Result<Fresh, NoToken>,
 }
 
 impl Flight {
-    fn new(tokens: Arc<Tokens>, entry: Arc<Entry>) -> Self {
-        Self { tokens, entry, outcome: Err(NoToken::Unavailable) }
+    fn new(tokens: Arc<Tokens>, entry: Arc<Entry>, trust: Arc<Trust>) -> Self {
+        Self { tokens, entry, trust, outcome: Err(NoToken::Unavailable) }
     }
 
     async fn run(mut self) {
         let audience = &self.entry.audience;
-        let asking = self.tokens.source.token(audience);
+        let asking = self.tokens.source.token(audience, &self.trust);
         self.outcome = match timeout(self.tokens.settings.fetch, asking).await {
             Ok(Ok(fresh)) => Ok(fresh),
             Ok(Err(error)) => {
@@ -254,7 +301,7 @@ impl Drop for Flight {
         state.flying = false;
         let number = state.last + 1;
         let outcome = self.outcome.as_ref().map_err(|why| *why).and_then(|fresh| {
-            self.tokens.held(fresh, number).ok_or_else(|| {
+            self.tokens.held(fresh, number, &self.trust).ok_or_else(|| {
                 tracing::warn!(audience = %self.entry.audience, "the token cannot be used");
                 NoToken::Unavailable
             })

@@ -67,8 +67,10 @@ pub(crate) struct Broker {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) asked: Mutex<Vec<String>>,
     pub(crate) is_down: Mutex<bool>,
-    /// The certificate to which tokens are bound.
-    pub(crate) binding: Mutex<Option<[u8; 32]>>,
+    /// Whether tokens are bound to the certificate that they are asked for with.
+    pub(crate) binds: Mutex<bool>,
+    /// To which they were, one after another.
+    pub(crate) bound: Mutex<Vec<Option<[u8; 32]>>>,
 }
 
 impl Broker {
@@ -78,7 +80,8 @@ impl Broker {
             clock: Arc::clone(clock),
             asked: Mutex::default(),
             is_down: Mutex::new(false),
-            binding: Mutex::default(),
+            binds: Mutex::default(),
+            bound: Mutex::default(),
         })
     }
 
@@ -91,6 +94,7 @@ impl TokenSource for Broker {
     fn token<'a>(
         &'a self,
         audience: &'a Identity,
+        trust: &'a Trust,
     ) -> Pin<Box<dyn Future<Output = Result<Fresh, SourceError>> + Send + 'a>> {
         self.asked.lock().push(audience.to_string());
         Box::pin(async move {
@@ -101,6 +105,8 @@ impl TokenSource for Broker {
                 return Err(SourceError::Refused { audience: audience.clone() });
             }
             let now = u64::try_from(self.clock.now().as_secs()).unwrap();
+            let binding = trust.thumbprint().filter(|_| *self.binds.lock());
+            self.bound.lock().push(binding);
             let claims = Claims {
                 issuer: ISSUER.to_owned(),
                 subject: identity("shop"),
@@ -110,7 +116,7 @@ impl TokenSource for Broker {
                 expires_at: now + 300,
                 id: format!("token-{}", self.asked()),
                 client: None,
-                binding: *self.binding.lock(),
+                binding,
             };
             let token = issue(&self.key, Profile::AccessToken, &claims).unwrap();
             let expires_at = Timestamp::from_secs(claims.expires_at as i64);
@@ -428,13 +434,13 @@ impl Scene {
         let tls = Some(authority.server("orders", false));
         let gate = Gate::start("orders", app.address, &broker, tls).await;
         let services = vec![listed("orders", &[gate.address], Hop::Tls)];
-        let trust = Trust { roots: vec![authority.root()], own: None };
+        let trust = Trust { roots: vec![authority.root()], ..Trust::default() };
         let door = Door::start(Settings::default(), directory(services), trust, &broker).await;
         Self { app, broker, clock, authority, gate, door }
     }
 
     pub(crate) fn trust(&self) -> Trust {
-        Trust { roots: vec![self.authority.root()], own: None }
+        Trust { roots: vec![self.authority.root()], ..Trust::default() }
     }
 }
 

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use sealock_core::ManualClock;
 use tokio::sync::Semaphore;
 
@@ -14,6 +15,12 @@ const LIFE: i64 = 300;
 const EARLIEST: i64 = 165;
 /// By then it has come.
 const LATEST: i64 = 199;
+
+/// With a certificate of this number.
+fn trust(number: u8) -> Trust {
+    let key = PrivatePkcs8KeyDer::from(vec![number]).into();
+    Trust { own: Some((vec![vec![number].into()], key)), ..Trust::default() }
+}
 
 /// What the source does next; it goes on with the last.
 #[derive(Clone, Copy)]
@@ -31,6 +38,8 @@ struct Source {
     clock: Arc<ManualClock>,
     script: Mutex<VecDeque<Next>>,
     asked: Mutex<u64>,
+    /// The certificate of the last question.
+    beside: Mutex<Option<[u8; 32]>>,
     permits: Semaphore,
 }
 
@@ -44,8 +53,10 @@ impl TokenSource for Source {
     fn token<'a>(
         &'a self,
         audience: &'a Identity,
+        trust: &'a Trust,
     ) -> Pin<Box<dyn Future<Output = Result<Fresh, SourceError>> + Send + 'a>> {
         *self.asked.lock() += 1;
+        *self.beside.lock() = trust.thumbprint();
         Box::pin(async move {
             self.permits.acquire().await.unwrap().forget();
             let mut script = self.script.lock();
@@ -80,11 +91,13 @@ impl Scene {
             clock: clock.clone(),
             script: Mutex::new(script.iter().copied().collect()),
             asked: Mutex::new(0),
+            beside: Mutex::default(),
             permits: Semaphore::new(1000),
         });
         let metrics = Arc::new(Metrics::default());
         let settings = TokenSettings::default();
-        let tokens = Tokens::new(source.clone(), clock.clone(), settings, metrics);
+        let trusts = trust(1).into();
+        let tokens = Tokens::new(source.clone(), trusts, clock.clone(), settings, metrics);
         let audience = "spiffe://t.sealock/service/orders".parse().unwrap();
         Self { tokens, source, clock, audience }
     }
@@ -227,6 +240,65 @@ async fn a_clock_that_is_set_back_does_not_keep_a_failure_for_ever() {
     assert!(scene.token().await.is_err());
     scene.at(-3600);
     assert_eq!(scene.token().await.as_deref(), Ok("Bearer token.2"));
+}
+
+#[tokio::test]
+async fn after_a_renewal_the_old_pair_is_used_until_there_is_a_new_one() {
+    let scene = Scene::new(&[Next::Give, Next::Fail, Next::Give]);
+    let (old, new) = (trust(1).thumbprint(), trust(2).thumbprint());
+    let pair = |held: &Held| (held.value.to_str().unwrap().to_owned(), held.trust.thumbprint());
+    assert_eq!(pair(&scene.held().await), ("Bearer token.1".to_owned(), old));
+    scene.tokens.renew(trust(2).into());
+    scene.landed().await;
+    // It is used, so it was asked for at once, for the new certificate; and the broker is away.
+    assert_eq!((scene.source.asked(), *scene.source.beside.lock()), (2, new));
+    assert_eq!(pair(&scene.held().await), ("Bearer token.1".to_owned(), old));
+    scene.at(2);
+    assert_eq!(pair(&scene.held().await), ("Bearer token.1".to_owned(), old), "nobody waits");
+    scene.landed().await;
+    assert_eq!(pair(&scene.held().await), ("Bearer token.3".to_owned(), new));
+    scene.tokens.look();
+    scene.landed().await;
+    assert_eq!(scene.source.asked(), 3, "the new one is as good as any");
+}
+
+#[tokio::test]
+async fn the_old_certificate_is_used_no_longer_than_it_is_good() {
+    let scene = Scene::new(&[Next::Give, Next::Fail]);
+    let ends = Some(Timestamp::from_secs(NOW + 10));
+    scene.tokens.renew(Trust { ends, ..trust(1) }.into());
+    scene.token().await.unwrap();
+    scene.at(10);
+    scene.token().await.unwrap();
+    scene.tokens.renew(trust(2).into());
+    assert_eq!(scene.token().await, Err(NoToken::Unavailable), "there is a better one by now");
+}
+
+#[tokio::test]
+async fn a_renewal_of_the_roots_or_of_nothing_changes_no_token() {
+    let scene = Scene::new(&[Next::Give]);
+    scene.token().await.unwrap();
+    scene.tokens.renew(Trust { roots: vec![vec![9_u8].into()], ..trust(1) }.into());
+    let held = scene.held().await;
+    scene.landed().await;
+    assert_eq!((held.trust.roots.len(), scene.source.asked()), (1, 1), "the new roots count now");
+}
+
+#[tokio::test]
+async fn what_nobody_uses_keeps_no_certificate() {
+    let scene = Scene::new(&[Next::Give]);
+    scene.held().await;
+    let old = Arc::downgrade(scene.tokens.trusts().of(scene.audience.trust_domain()));
+    scene.tokens.renew(trust(2).into());
+    scene.landed().await;
+    assert_eq!(old.strong_count(), 0, "the new one has come");
+    let unused = Arc::downgrade(scene.tokens.trusts().of(scene.audience.trust_domain()));
+    scene.tokens.renew(trust(3).into());
+    scene.landed().await;
+    assert_eq!((unused.strong_count(), scene.source.asked()), (1, 2), "nobody has used it");
+    scene.at(LIFE);
+    scene.tokens.look();
+    assert_eq!(unused.strong_count(), 0);
 }
 
 #[tokio::test]
