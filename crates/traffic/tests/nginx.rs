@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use forwarder_support::{Authority, Broker, Door, Gate, NOW, directory, identity, listed, until};
+use forwarder_support::{Authority, Broker, Door, Gate, NOW, directory, listed, until};
 use sealock_core::{ManualClock, Timestamp};
 use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
 use sealock_testkit::clients::skip_without;
-use sealock_traffic::forwarder::{Hop, Settings, TokenSource, Trust};
+use sealock_traffic::forwarder::{Hop, Settings, Trust};
 
 /// Connections to it end after some requests, which nobody is to notice.
 const SETTINGS: &str = "
@@ -155,7 +155,7 @@ impl Way {
 
     async fn gatekeeper(nginx: &Nginx, version: &'static str) -> Self {
         let broker = Self::broker();
-        let token = broker.token(&identity("orders")).await.unwrap().token;
+        let token = broker.unbound("orders").await;
         let gate = Gate::before("orders", Self::app(nginx), &broker, None).await;
         let folder = tempfile::tempdir().unwrap();
         let header = folder.path().join("header");
@@ -171,7 +171,7 @@ impl Way {
         let tls = Some(authority.server_of_both("orders"));
         let gate = Gate::before("orders", Self::app(nginx), &broker, tls).await;
         let services = directory(vec![listed("orders", &[gate.address], Hop::Tls)]);
-        let trust = Trust { roots: vec![authority.root()], own: None };
+        let trust = Trust { roots: vec![authority.root()], own: None, ends: None };
         let door = Door::start(Settings::default(), services, trust, &broker).await;
         let base = format!("http://{}", door.port("orders").await);
         let (name, folder) = ("Forwarder", tempfile::tempdir().unwrap());

@@ -16,7 +16,7 @@ mod python;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use forwarder_support::{Authority, Broker, Gate, NOW, identity, until};
+use forwarder_support::{Authority, Broker, Gate, NOW, until};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response};
@@ -28,7 +28,6 @@ use sealock_net::proxy::{
     Address, Answer, Terms, Upstream, UpstreamSettings, Versions, serve_either,
 };
 use sealock_testkit::clients::skip_without;
-use sealock_traffic::forwarder::TokenSource;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -158,7 +157,7 @@ impl Scene {
 
     /// The client, with its task.
     async fn client(&self, what: &str) -> Script {
-        let token = self.broker.token(&identity("orders")).await.unwrap().token;
+        let token = self.broker.unbound("orders").await;
         let mut asked = json!({
             "do": what, "target": self.gate.address.to_string(), "token": token.as_str(),
             "ways": early::WAYS,

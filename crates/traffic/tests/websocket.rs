@@ -20,12 +20,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forwarder_support::{
-    Authority, Broker, Door, Gate, NOW, directory, expect_head, header, identity, listed,
-    read_head, send, server, soon, until,
+    Authority, Broker, Door, Gate, NOW, directory, expect_head, header, listed, read_head, send,
+    server, soon, until,
 };
 use frames::{CLOSE, CONTINUATION, FIN, From, PING, PONG, TEXT, cases, close, frame, noise};
 use sealock_core::{ManualClock, Timestamp};
-use sealock_traffic::forwarder::{Hop, Settings, TokenSource, Trust};
+use sealock_traffic::forwarder::{Hop, Settings, Trust};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -67,7 +67,7 @@ impl Way {
         .await;
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW)));
         let (broker, authority) = (Broker::new(&clock), Authority::new());
-        let token = broker.token(&identity("orders")).await.unwrap().token.to_string();
+        let token = broker.unbound("orders").await;
         if !through_forwarder {
             let gate = Gate::start("orders", app, &broker, None).await;
             return Self { name: "Gatekeeper", gate, door: None, token, ends };
@@ -75,7 +75,7 @@ impl Way {
         let tls = Some(authority.server_of_both("orders"));
         let gate = Gate::start("orders", app, &broker, tls).await;
         let services = directory(vec![listed("orders", &[gate.address], Hop::Tls)]);
-        let trust = Trust { roots: vec![authority.root()], own: None };
+        let trust = Trust { roots: vec![authority.root()], own: None, ends: None };
         let door = Door::start(Settings::default(), services, trust, &broker).await;
         Self { name: "Forwarder and Gatekeeper", gate, door: Some(door), token, ends }
     }

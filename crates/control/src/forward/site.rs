@@ -3,6 +3,7 @@
 use sealock_core::{Identity, IdentityKind, Timestamp, TrustDomain};
 use sealock_net::tls::identity_of;
 use sealock_traffic::forwarder::{Directory, Hop, Service, Trust, Trusts};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::options::{Asker, ForwardOptions, IdentityFolder, Link, Site};
 use crate::client::link::{IdentityFiles, roots_in};
