@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealock_control::guard::{
     Advertise, AppPlace, Guard, GuardOptions, GuardedApp, IdentityFolder, Link, Staleness, Tuning,
@@ -75,6 +78,8 @@ fn certificates() -> (String, Leaf, Leaf) {
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let leaf = |is_expired: bool| {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let host = Ia5String::try_from("spiffe://t.sealock/host/broker").unwrap();
+        params.subject_alt_names.push(SanType::URI(host));
         if is_expired {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2020, 2, 1);
