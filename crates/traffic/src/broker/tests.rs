@@ -282,11 +282,14 @@ fn a_client_goes_in_one_commit_with_its_tokens() {
     let scratch = Scratch::new();
     let version =
         |key: &str| scratch.broker.store().get(key.as_bytes()).unwrap().map(|entry| entry.version);
-    scratch.broker.client_add(&name("shop"), &service("shop"), &actor()).unwrap();
-    let added = version("traffic/client/shop").unwrap();
+    let [first, second] = ["web", "shop"].map(|client| {
+        scratch.broker.client_add(&name(client), &service(client), &actor()).unwrap();
+        version(&format!("traffic/client/{client}")).unwrap()
+    });
+    let of_one_commit = second - first;
     scratch.broker.client_remove(&name("shop"), &actor()).unwrap();
     assert_eq!(version("traffic/client/shop"), None);
-    assert_eq!(version("traffic/revocations"), Some(added + 1));
+    assert_eq!(version("traffic/revocations"), Some(second + of_one_commit));
 }
 
 #[test]
