@@ -1,21 +1,17 @@
 //! A Forwarder on a laptop: curl calls a service through it, by what the person or program is.
 
 use std::fs;
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use sealock_testkit::docker::try_docker;
 use sealock_testkit::wait::until;
 
+use crate::chain::free;
 use crate::gatekeeper::{Service, rules, skip};
 use crate::gateway::{home, permit};
 use crate::support::{Daemon, Home, PATIENCE, text};
 use crate::tokens::{api, gets};
-
-fn free() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 struct Forwarder {
     proxy: u16,

@@ -1,19 +1,15 @@
 //! A Forwarder that is told by a file: several sites at once, and tunnels that end at it.
 
 use std::fs;
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use sealock_testkit::wait::until;
 
+use crate::chain::free;
 use crate::gatekeeper::{Service, rules, skip};
 use crate::gateway::permit;
 use crate::support::{Daemon, Home, PATIENCE, text};
 use crate::tokens::api;
-
-fn free() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A site of its own, with a service there.
 struct Place {

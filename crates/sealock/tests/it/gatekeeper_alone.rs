@@ -14,24 +14,10 @@ use sealock_testkit::clients::skip_without;
 use sealock_testkit::wait::until;
 use serde_json::Value;
 
+use crate::chain::{broker, free, read_head};
 use crate::gatekeeper::rules;
 use crate::gateway::{home, permit};
 use crate::support::{Daemon, Home, PATIENCE};
-use crate::tokens::api;
-
-pub(crate) fn free() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// The rest of a head and all that follows it.
-fn read_head(stream: &mut TcpStream) -> Option<String> {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).ok()?;
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).ok()
-}
 
 /// An app that answers with the head that it got; at `/v1/slow`, when it may.
 pub(crate) struct App {
@@ -139,12 +125,6 @@ impl World {
             self.call(port, "/v1/a").ok().filter(|answer| answer.starts_with("HTTP/1.1 200 "))
         });
     }
-}
-
-/// Where the daemon answers.
-fn broker(home: &Home) -> String {
-    let port = api(home).rsplit_once(':').unwrap().1.to_owned();
-    format!("https://localhost:{port}")
 }
 
 pub(crate) fn call(port: u16, path: &str, token: &str) -> Result<String, String> {

@@ -5,8 +5,9 @@ use std::fs;
 use sealock_testkit::wait::until;
 use serde_json::Value;
 
+use crate::chain::free;
 use crate::gatekeeper::rules;
-use crate::gatekeeper_alone::{World, free, skip};
+use crate::gatekeeper_alone::{World, skip};
 use crate::gateway::home;
 use crate::support::{Home, PATIENCE};
 

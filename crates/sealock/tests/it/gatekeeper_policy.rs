@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use sealock_testkit::wait::until;
 
-use crate::gatekeeper_alone::{World, free, skip};
+use crate::chain::free;
+use crate::gatekeeper_alone::{World, skip};
 use crate::gateway::permit;
 use crate::support::PATIENCE;
 use crate::tokens::gets;

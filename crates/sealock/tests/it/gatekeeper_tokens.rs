@@ -7,8 +7,9 @@ use std::process::{Child, Command, Stdio};
 use sealock_testkit::clients::skip_without;
 use serde_json::{Value, json};
 
+use crate::chain::free;
 use crate::gatekeeper::rules;
-use crate::gatekeeper_alone::{World, call, free, skip};
+use crate::gatekeeper_alone::{World, call, skip};
 use crate::gateway::{home, permit};
 use crate::support::{Home, text};
 use crate::tokens::{answer, curl};

@@ -10,6 +10,7 @@ use sealock_testkit::clients::skip_without;
 use sealock_testkit::wait::until;
 use serde_json::Value;
 
+use crate::chain::free;
 use crate::gateway::permit;
 use crate::support::{Daemon, Home, PATIENCE};
 use crate::tokens::{answer, api, curl, gets};
@@ -106,10 +107,6 @@ fn get(port: u16, path: &str, token: &str) -> String {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()
-}
-
-fn free() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// An app that says ok to whatever comes, and hangs up.

@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use sealock_testkit::clients::skip_without;
 use sealock_testkit::wait::until;
 use serde_json::json;
 
+use crate::chain::free;
 use crate::gatekeeper::rules;
 use crate::gateway::{home, permit};
 use crate::secrets::fed;
@@ -38,10 +39,6 @@ impl Drop for App {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn started(home: &Home, mut command: Command, log: &str, port: u16) -> Daemon {
