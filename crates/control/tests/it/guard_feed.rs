@@ -1,7 +1,6 @@
 //! A Gatekeeper whose broker is slow, silent, comes and goes, or has an expired certificate: it goes on by what it knows,
 //! refuses when that is too old, and is back when the broker is.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -25,6 +24,8 @@ use sealock_traffic::token::{Algorithm, Claims, KeySet, Profile, SigningKey, iss
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use crate::services::app;
 
 const ISSUER: &str = "https://broker.test";
 const ORDERS: &str = "spiffe://t.sealock/service/orders";
@@ -237,26 +238,6 @@ impl Broker {
     fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
-}
-
-/// An app that answers everything.
-async fn app() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut buffer = [0; 4096];
-                while let Ok(1..) = stream.read(&mut buffer).await {
-                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-                    if stream.write_all(answer).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    address
 }
 
 struct Scene {

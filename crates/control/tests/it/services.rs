@@ -137,7 +137,7 @@ fn at(app: SocketAddr) -> GuardedApp {
 }
 
 /// An app that answers everything.
-async fn app() -> SocketAddr {
+pub(crate) async fn app() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
