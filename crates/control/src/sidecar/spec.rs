@@ -65,7 +65,9 @@ pub(super) fn gatekeeper(
     identity: &Identity,
     place: &Place<'_>,
 ) -> Spec {
-    let (listen, upstream) = (request.listen.to_string(), format!("http://{}", request.upstream));
+    let scheme = if request.http2 { "h2c" } else { "http" };
+    let (listen, upstream) =
+        (request.listen.to_string(), format!("{scheme}://{}", request.upstream));
     let mut command = words(["gatekeeper", "--service", &identity.to_string()]);
     command.extend(words(["--listen", &listen, "--upstream", &upstream]));
     if request.plain {

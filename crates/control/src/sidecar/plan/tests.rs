@@ -138,6 +138,10 @@ fn each_gets_what_it_asks_for_and_acts_as_whom_it_may() {
     );
     let line = forwarder.container.command.join(" ");
     assert!(line.ends_with("--listen 127.0.0.1:3128 --service orders=orders-2:8000"), "{line}");
+    let grpc = app("stock", "stock", &[GATE[0], ("upstream", "h2c://127.0.0.1:50051")]);
+    let of_grpc = to_make(&plan(&[grpc], &[], &place()).1);
+    let line = of_grpc[0].container.command.join(" ");
+    assert!(line.contains("--upstream h2c://127.0.0.1:50051 "), "{line}");
     let labels = &gatekeeper.container.labels;
     assert_eq!(labels["sealock.cert.guard.dns"], "orders-2");
     assert_eq!(labels["sealock.cert.guard.verify"], "tls:8000");

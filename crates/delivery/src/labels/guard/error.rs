@@ -86,7 +86,8 @@ impl GuardError {
     }
 
     pub(super) fn upstream(text: &str) -> Self {
-        let expected = "an app on the container's loopback (`http://127.0.0.1:PORT`)";
+        let expected =
+            "an app on the container's loopback (`http://127.0.0.1:PORT`, or `h2c://` for gRPC)";
         Self::Value { text: shortened(text), expected }
     }
 

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `service` | the service that the container is | it must be there |
 //! | `listen` | `ADDRESS:PORT` at which its Gatekeeper takes calls | no Gatekeeper |
-//! | `upstream` | `http://ADDRESS:PORT` of the app, on the container's loopback | it must be there with `listen` |
+//! | `upstream` | `http://` or `h2c://ADDRESS:PORT` of the app, on the container's loopback | it must be there with `listen` |
 //! | `plain` | `true`: the Gatekeeper speaks HTTP without TLS | `false` |
 //! | `proxy` | `ADDRESS:PORT` on loopback where the Forwarder is an HTTP proxy, or `off` | `127.0.0.1:3128` |
 //! | `forward` | local ports of the Forwarder, `ADDRESS:PORT=SERVICE`, by commas | none |
@@ -53,6 +53,8 @@ pub struct GatekeeperRequest {
     pub listen: SocketAddr,
     /// Where the app is, on loopback.
     pub upstream: SocketAddr,
+    /// Whether it speaks HTTP/2 without TLS, as servers of gRPC do.
+    pub http2: bool,
     /// Whether it speaks HTTP without TLS.
     pub plain: bool,
 }
@@ -103,7 +105,7 @@ fn is_meant(key: &str) -> bool {
 struct Draft {
     service: Option<String>,
     listen: Option<SocketAddr>,
-    upstream: Option<SocketAddr>,
+    upstream: Option<(SocketAddr, bool)>,
     plain: Option<bool>,
     proxy: Option<Option<SocketAddr>>,
     forward: Option<Vec<(SocketAddr, String)>>,
@@ -147,9 +149,9 @@ impl Draft {
             (None, Some(_)) => {
                 return Err(fault("upstream", GuardError::Without { missing: "listen" }));
             }
-            (Some(listen), Some(upstream)) => {
+            (Some(listen), Some((upstream, http2))) => {
                 let plain = self.plain.unwrap_or(false);
-                Some(GatekeeperRequest { listen, upstream, plain })
+                Some(GatekeeperRequest { listen, upstream, http2, plain })
             }
         };
         let proxy = self.proxy.unwrap_or(Some(PROXY));
@@ -221,12 +223,19 @@ fn local(text: &str) -> Result<SocketAddr, GuardError> {
     if is_local { Ok(found) } else { Err(GuardError::not_local(text)) }
 }
 
-/// Elsewhere than on loopback the Gatekeeper would be a way to others, and the app open to whoever goes past it.
-fn upstream(text: &str) -> Result<SocketAddr, GuardError> {
-    let rest = text.strip_prefix("http://").ok_or_else(|| GuardError::upstream(text))?;
+/// Elsewhere than on loopback the Gatekeeper would be a way to others, and the app open to whoever goes past it. Whether
+/// it speaks HTTP/2 is the second.
+fn upstream(text: &str) -> Result<(SocketAddr, bool), GuardError> {
+    let (rest, http2) = match (text.strip_prefix("http://"), text.strip_prefix("h2c://")) {
+        (Some(rest), _) => (rest, false),
+        (None, Some(rest)) => (rest, true),
+        (None, None) => return Err(GuardError::upstream(text)),
+    };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let named = rest.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-    local(named.as_deref().unwrap_or(rest)).map_err(|_| GuardError::upstream(text))
+    let address =
+        local(named.as_deref().unwrap_or(rest)).map_err(|_| GuardError::upstream(text))?;
+    Ok((address, http2))
 }
 
 fn truth(text: &str) -> Result<bool, GuardError> {

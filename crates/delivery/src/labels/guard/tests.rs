@@ -21,7 +21,13 @@ fn three_labels_are_enough_for_both() {
     let request = read(&labels).unwrap().unwrap();
     let (listen, upstream) = ("0.0.0.0:8000".parse().unwrap(), "127.0.0.1:8080".parse().unwrap());
     assert_eq!(request.service, "orders");
-    assert_eq!(request.gatekeeper, Some(GatekeeperRequest { listen, upstream, plain: false }));
+    assert_eq!(
+        request.gatekeeper,
+        Some(GatekeeperRequest { listen, upstream, http2: false, plain: false })
+    );
+    let grpc = [labels[0], labels[1], ("upstream", "h2c://127.0.0.1:50051")];
+    let gatekeeper = read(&grpc).unwrap().unwrap().gatekeeper.unwrap();
+    assert!(gatekeeper.http2 && gatekeeper.upstream == "127.0.0.1:50051".parse().unwrap());
     let forwarder = request.forwarder.unwrap();
     assert_eq!(forwarder.proxy, Some("127.0.0.1:3128".parse().unwrap()));
     assert!(forwarder.forward.is_empty() && forwarder.call.is_empty());
@@ -71,6 +77,9 @@ fn what_would_lead_elsewhere_or_let_others_in_is_refused() {
         "http://10.0.0.1:80",
         "http://db:80",
         "https://127.0.0.1:8080",
+        "h2c://10.0.0.1:80",
+        "h2c+unix:/run/app.sock",
+        "h2://127.0.0.1:80",
         "unix:/run/app.sock",
         "127.0.0.1:8080",
         "http://127.0.0.1:0",
