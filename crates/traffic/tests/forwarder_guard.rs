@@ -92,6 +92,45 @@ async fn what_is_passed_on_gets_no_token_and_keeps_what_the_app_sends() {
 }
 
 #[tokio::test]
+async fn what_nobody_has_listed_goes_on_by_patterns_but_not_to_this_host_or_for_a_bare_name() {
+    let scene = Scene::start().await;
+    let (other, seen) = recorder().await;
+    let all = ["*:*".to_owned()];
+    let own = listed("orders", &[scene.gate.address], Hop::Tls);
+    scene.door.forwarder.replace(Directory::new(vec![own], &all, &all).unwrap()).unwrap();
+    // A service stays one.
+    assert_eq!(status(&scene.door.get("http://orders/v1/a").await), 200);
+    let port = other.port();
+    let (forbidden, unlisted) = ("address_forbidden", "not_listed");
+    for (to, code) in [
+        (other.to_string(), forbidden),
+        (format!("127.9.9.9:{port}"), forbidden),
+        (format!("[::1]:{port}"), forbidden),
+        (format!("[::ffff:127.0.0.1]:{port}"), forbidden),
+        // A name with a dot for the resolver, and an address for who reads it so.
+        (format!("127.1:{port}"), forbidden),
+        ("169.254.169.254:80".to_owned(), forbidden),
+        ("[fd00:ec2::254]:80".to_owned(), forbidden),
+        ("100.100.100.200:80".to_owned(), forbidden),
+        ("0.0.0.0:80".to_owned(), forbidden),
+        (scene.door.proxy.to_string(), forbidden),
+        ("billing:80".to_owned(), unlisted),
+        (format!("localhost:{port}"), unlisted),
+    ] {
+        let expected = (403, code.to_owned());
+        let answer = scene.door.get(&format!("http://{to}/latest/meta-data")).await;
+        assert_eq!(refusal(&answer), expected, "{to}");
+        assert_eq!(refusal(&connect(scene.door.proxy, &to).await), expected, "CONNECT {to}");
+    }
+    assert!(seen.lock().is_empty());
+    // Whoever names the address means it.
+    let named = [other.to_string(), "*:*".to_owned()];
+    scene.door.forwarder.replace(Directory::new(Vec::new(), &named, &[]).unwrap()).unwrap();
+    assert_eq!(status(&scene.door.get(&format!("http://{other}/")).await), 200);
+    assert_eq!(seen.lock().len(), 1);
+}
+
+#[tokio::test]
 async fn nobody_is_led_to_our_own_listeners_or_what_controls_us() {
     let (control, seen) = recorder().await;
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(NOW)));

@@ -162,10 +162,12 @@ pub(crate) struct ForwarderArgs {
     /// The same over plain HTTP, at an address of this host's loopback
     #[arg(long, value_name = "NAME=ADDRESS:PORT", value_parser = named_address)]
     pub(crate) plain: Vec<(String, String)>,
-    /// A destination to pass on to without a token, as the app made the request (repeatable)
+    /// A destination to pass on to without a token, as the app made the request (repeatable). `*`, `*:*` and
+    /// `*.DOMAIN[:PORT]` are for what is not listed: hosts with a dot in their name
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) pass: Vec<String>,
-    /// A destination to which a tunnel may be opened by CONNECT, without a token (repeatable)
+    /// A destination to which a tunnel may be opened by CONNECT, without a token (repeatable); also `*:443`,
+    /// `*.DOMAIN:PORT`
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) connect: Vec<String>,
     /// A host whose tunnels (CONNECT) end here, and the service that it means (repeatable) [default port: 443]

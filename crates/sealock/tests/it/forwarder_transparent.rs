@@ -45,7 +45,7 @@ socketserver.ThreadingTCPServer.allow_reuse_address = True
 socketserver.ThreadingTCPServer((sys.argv[1], int(sys.argv[2])), Greeter).serve_forever()
 ";
 
-fn skip() -> bool {
+pub(crate) fn skip() -> bool {
     skip_without_engine()
         || skip_without_root()
         || skip_without(&["curl", "python3", "nsenter", "nft", "ip", "setpriv"])
@@ -62,13 +62,14 @@ impl Drop for Running {
 }
 
 /// An app's container `caller` and one `other`, in the network of a service.
-struct Scene {
+pub(crate) struct Scene {
     home: Home,
     _daemon: Daemon,
-    broker: String,
-    service: Service,
+    pub(crate) broker: String,
+    // Before the service: it is in its network too.
     caller: Container,
-    other: String,
+    pub(crate) service: Service,
+    pub(crate) other: String,
     _greeter: Running,
     _server: Running,
     _other: Container,
@@ -77,7 +78,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let home = home();
         // The broker is at the address of a bridge of ours: containers get to that, and nobody else.
         let network = Network::create(&[]);
@@ -136,7 +137,7 @@ impl Scene {
     }
 
     /// A Forwarder in the network of `caller`, that serves.
-    fn forwarder(&self, more: &[&str]) -> Daemon {
+    pub(crate) fn forwarder(&self, more: &[&str]) -> Daemon {
         let log = fs::File::create(self.home.path("forwarder.log")).unwrap();
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/proc/{}/ns/net", self.caller.pid()));
@@ -153,7 +154,7 @@ impl Scene {
         process
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.home.path("forwarder.log")).unwrap_or_default()
     }
 
@@ -170,7 +171,7 @@ impl Scene {
     }
 
     /// curl as the app: status, body. Status 0 is none.
-    fn curl(&self, arguments: &[&str]) -> (u32, String) {
+    pub(crate) fn curl(&self, arguments: &[&str]) -> (u32, String) {
         self.curl_as("root", arguments)
     }
 
@@ -194,7 +195,7 @@ impl Scene {
     }
 
     /// What the other side says to these bytes.
-    fn bytes(&self, to: &str, port: u16, bytes: &str) -> String {
+    pub(crate) fn bytes(&self, to: &str, port: u16, bytes: &str) -> String {
         let program = "import socket, sys
 with socket.create_connection((sys.argv[1], int(sys.argv[2])), 20) as it:
     said = b''
@@ -216,7 +217,7 @@ fn inside(container: &Container, program: &[&str]) -> Running {
     Running(nsenter.stdin(Stdio::null()).spawn().unwrap())
 }
 
-fn served(scene: &Scene) {
+pub(crate) fn served(scene: &Scene) {
     let seen = until("the Gatekeeper to know", PATIENCE, || {
         let (status, body) = scene.call(scene.ip(), "/v1/a?q=1");
         (status == 200).then_some(body)

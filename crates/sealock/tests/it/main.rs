@@ -12,6 +12,7 @@ mod docker;
 mod dockerd;
 mod envelope;
 mod forwarder;
+mod forwarder_elsewhere;
 mod forwarder_life;
 mod forwarder_settings;
 mod forwarder_transparent;

@@ -6,6 +6,7 @@ use sealock_core::Identity;
 use thiserror::Error;
 
 use super::destination::{Destination, NoDestination};
+use super::pattern::Pattern;
 use super::range::{NoRange, Range};
 
 /// The port of an alias that has none, as of a URL.
@@ -60,6 +61,9 @@ pub enum DirectoryError {
     /// A destination without a service that cannot be read.
     #[error("a destination cannot be read")]
     Destination(#[from] NoDestination),
+    /// A destination with a `*` in it that cannot be read.
+    #[error("`{0}` is not `*` or `*.DOMAIN`, with `:PORT` or `:*`")]
+    Pattern(String),
     /// An address that cannot be read.
     #[error("an address cannot be read")]
     Range(#[from] NoRange),
@@ -127,13 +131,18 @@ pub struct Directory {
     pub(super) services: Vec<Listed>,
     pub(super) pass: Vec<Destination>,
     pub(super) connect: Vec<Destination>,
+    /// The same for those that are not listed one by one.
+    pub(super) pass_also: Vec<Pattern>,
+    pub(super) connect_also: Vec<Pattern>,
     pub(super) intercept: Vec<(Destination, String)>,
     pub(super) direct: Vec<Range>,
 }
 
 impl Directory {
     /// A directory of `services`. Requests to `pass` (`HOST` or `HOST:PORT`) go on without a token, in clear text, as
-    /// the app made them; to `connect` (`HOST:PORT`) a tunnel may be opened, in which we see nothing.
+    /// the app made them; to `connect` (`HOST:PORT`) a tunnel may be opened, in which we see nothing. In both, `*` and
+    /// `*.DOMAIN` mean what is not listed otherwise, to the proxy: hosts with a dot in their name, and addresses other than
+    /// this host's.
     pub fn new(
         services: Vec<Service>,
         pass: &[String],
@@ -145,11 +154,8 @@ impl Directory {
             return Err(DirectoryError::TooMany);
         }
         let services: Vec<Listed> = services.into_iter().map(listed).collect::<Result<_, _>>()?;
-        let pass = pass
-            .iter()
-            .map(|text| Destination::read(text, Some(HTTP)).map_or_else(|| text.parse(), Ok))
-            .collect::<Result<Vec<Destination>, _>>()?;
-        let connect = connect.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
+        let (pass_also, pass) = apart(pass, Some(HTTP))?;
+        let (connect_also, connect) = apart(connect, None)?;
         let mut seen = HashMap::new();
         for host in services.iter().flat_map(|service| &service.hosts).chain(&pass) {
             if seen.insert(host, ()).is_some() {
@@ -162,7 +168,7 @@ impl Directory {
                 return Err(DirectoryError::Twice(service.name.clone()));
             }
         }
-        Ok(Self { services, pass, connect, intercept: Vec::new(), direct: Vec::new() })
+        Ok(Self { services, pass, connect, pass_also, connect_also, ..Self::default() })
     }
 
     /// Tunnels (CONNECT) to these (`HOST` or `HOST:PORT`; without one, port 443) end here: what is said in them is read,
@@ -237,6 +243,25 @@ impl Directory {
         }
         (self, unusable)
     }
+}
+
+/// Patterns, and destinations that stand there by themselves. `usual` is the port of those without.
+fn apart(
+    texts: &[String],
+    usual: Option<u16>,
+) -> Result<(Vec<Pattern>, Vec<Destination>), DirectoryError> {
+    let (patterns, plain): (Vec<&String>, Vec<_>) =
+        texts.iter().partition(|text| Pattern::is_meant(text));
+    let pattern = |text: &String| {
+        let shown = || DirectoryError::Pattern(text.chars().take(300).collect());
+        Pattern::read(text, usual).ok_or_else(shown)
+    };
+    let patterns = patterns.into_iter().map(pattern).collect::<Result<_, _>>()?;
+    let plain = plain.into_iter().map(|text| {
+        let read = usual.and_then(|usual| Destination::read(text, Some(usual)));
+        read.map_or_else(|| text.parse(), Ok)
+    });
+    Ok((patterns, plain.collect::<Result<_, _>>()?))
 }
 
 fn listed(service: Service) -> Result<Listed, DirectoryError> {
@@ -329,6 +354,8 @@ mod tests {
         let host = service("orders", "10.0.0.1:1", Hop::TlsAs("a b".to_owned()));
         assert_eq!(refused(vec![host]), "service `orders`: no certificate can be for `a b`");
         assert!(Directory::new(vec![ok()], &[], &["example.com".to_owned()]).is_err());
+        let pattern = Directory::new(vec![ok()], &[], &["*".to_owned()]).unwrap_err().to_string();
+        assert_eq!(pattern, "`*` is not `*` or `*.DOMAIN`, with `:PORT` or `:*`");
         let many = vec!["a:1".to_owned(); MOST];
         assert_eq!(Directory::new(vec![ok()], &[], &many), Err(DirectoryError::TooMany));
     }

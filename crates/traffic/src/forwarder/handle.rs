@@ -12,6 +12,7 @@ use sealock_net::{Incoming, Shutdown};
 
 use super::answer::{Body, Served};
 use super::destination::Destination;
+use super::elsewhere::Elsewhere;
 use super::entry::{self, Asked, bad_target};
 use super::intercept::Intercepted;
 use super::live::To;
@@ -40,7 +41,7 @@ pub(super) struct Connection {
 
 /// By which way a connection came, and what is known by that of where it leads.
 pub(super) enum Door {
-    Proxy,
+    Proxy(Elsewhere),
     /// A local port for the service of this name.
     Service(String),
     /// Meant for somebody else.
@@ -160,7 +161,7 @@ impl Forwarder {
         let routes = self.routes.load();
         let (way, to) = match &connection.door {
             Door::Taken(taken) => self.lead_taken(&routes, taken, head, &mut served.access)?,
-            _ => lead(&routes, connection, head, &mut served.access)?,
+            _ => self.lead(&routes, connection, head, &mut served.access)?,
         };
         self.enter(&to, served)?;
         Ok(way)
@@ -174,56 +175,76 @@ impl Forwarder {
         })?);
         if self.routes.load().lead_to(to) { Ok(()) } else { Err(not_listed()) }
     }
-}
 
-/// Where a request leads by these routes.
-fn lead(
-    routes: &Routes,
-    connection: &Connection,
-    head: &Parts,
-    access: &mut Access,
-) -> Result<(Way, To), Problem> {
-    let (outlet, host, named) = match &connection.door {
-        Door::Proxy => {
-            let (to, is_tunnel) = match entry::proxy(head)? {
-                Asked::Call(to) => (to, false),
-                Asked::Connect(to) => (to, true),
-            };
-            access.destination = Some(to.to_string());
-            if let Some(here) = routes.intercepted(&to).filter(|_| is_tunnel) {
-                access.service = Some(here.service.clone());
-                let way = Way::Intercept(to.clone(), Arc::clone(here));
-                return Ok((way, To::Intercept(to)));
+    /// Where a request leads by these routes.
+    fn lead(
+        &self,
+        routes: &Routes,
+        connection: &Connection,
+        head: &Parts,
+        access: &mut Access,
+    ) -> Result<(Way, To), Problem> {
+        let (outlet, host, named) = match &connection.door {
+            Door::Proxy(last) => {
+                let (to, is_tunnel) = match entry::proxy(head)? {
+                    Asked::Call(to) => (to, false),
+                    Asked::Connect(to) => (to, true),
+                };
+                access.destination = Some(to.to_string());
+                if is_tunnel {
+                    return self.lead_tunnel(routes, to, access);
+                }
+                let outlet = match routes.outlet(&to) {
+                    Some(listed) => Arc::clone(listed),
+                    None => self.elsewhere(routes, &to, last)?.ok_or_else(not_listed)?,
+                };
+                (outlet, to.header(), Some(to))
             }
-            if is_tunnel {
-                let may = routes.may_tunnel(&to).then(|| To::Tunnel(to.clone()));
-                return may.map(|way| (Way::Tunnel(to), way)).ok_or_else(not_listed);
+            Door::Within(to) => {
+                access.destination = Some(to.to_string());
+                entry::within(head, to)?;
+                let here = routes.intercepted(to).ok_or_else(not_listed)?;
+                let outlet = routes.service(&here.service).ok_or_else(not_listed)?;
+                (Arc::clone(outlet), to.header_of_https(), None)
             }
-            (routes.outlet(&to).ok_or_else(not_listed)?, to.header(), Some(to))
+            // Those are led where what is known of addresses is at hand.
+            Door::Taken(_) => return Err(not_listed()),
+            Door::Service(name) => {
+                let outlet = Arc::clone(routes.service(name).ok_or_else(not_listed)?);
+                let hosts = outlet.service.as_ref().map(|service| service.hosts.as_slice());
+                let hosts = hosts.unwrap_or_default();
+                entry::local(head, connection.port, hosts)?;
+                let host = hosts.first().ok_or_else(not_listed)?.header();
+                (outlet, host, None)
+            }
+        };
+        let to = match (&outlet.service, named) {
+            (Some(service), _) => To::Service(service.name.clone(), service.audience.clone()),
+            (None, Some(to)) => To::Pass(to),
+            (None, None) => return Err(not_listed()),
+        };
+        Ok((plan(outlet, &host, head, access)?, to))
+    }
+
+    fn lead_tunnel(
+        &self,
+        routes: &Routes,
+        to: Destination,
+        access: &mut Access,
+    ) -> Result<(Way, To), Problem> {
+        if let Some(here) = routes.intercepted(&to) {
+            access.service = Some(here.service.clone());
+            let way = Way::Intercept(to.clone(), Arc::clone(here));
+            return Ok((way, To::Intercept(to)));
         }
-        Door::Within(to) => {
-            access.destination = Some(to.to_string());
-            entry::within(head, to)?;
-            let here = routes.intercepted(to).ok_or_else(not_listed)?;
-            let outlet = routes.service(&here.service).ok_or_else(not_listed)?;
-            (outlet, to.header_of_https(), None)
+        if !routes.may_tunnel(&to) {
+            return Err(not_listed());
         }
-        // Those are led where what is known of addresses is at hand.
-        Door::Taken(_) => return Err(not_listed()),
-        Door::Service(name) => {
-            let outlet = routes.service(name).ok_or_else(not_listed)?;
-            let hosts = outlet.service.as_ref().map(|service| service.hosts.as_slice());
-            let hosts = hosts.unwrap_or_default();
-            entry::local(head, connection.port, hosts)?;
-            (outlet, hosts.first().ok_or_else(not_listed)?.header(), None)
+        if !routes.has_tunnel(&to) {
+            self.may_dial_unnamed(&to)?;
         }
-    };
-    let to = match (&outlet.service, named) {
-        (Some(service), _) => To::Service(service.name.clone(), service.audience.clone()),
-        (None, Some(to)) => To::Pass(to),
-        (None, None) => return Err(not_listed()),
-    };
-    Ok((plan(Arc::clone(outlet), &host, head, access)?, to))
+        Ok((Way::Tunnel(to.clone()), To::Tunnel(to)))
+    }
 }
 
 /// A request as it goes out. Each that leads to a service, by whichever door, comes by here.
@@ -301,7 +322,8 @@ mod tests {
         let peer = peer.parse().unwrap();
         let cut = Cut::default();
         let shutdown = Shutdown::default();
-        let connection = Connection { peer, door: Door::Proxy, port: 3128, cut, shutdown };
+        let connection =
+            Connection { peer, door: Door::Proxy(Elsewhere::default()), port: 3128, cut, shutdown };
         let request = Request::get(url).header(HOST, url.split('/').nth(2).unwrap());
         let request = request.body(()).unwrap();
         let head = request.into_parts().0;

@@ -11,8 +11,9 @@
 //!
 //! # Invariants
 //!
-//! - What is not listed is not dialled. What is listed is dialled only at an address that may be ([`address`]), looked at
-//!   when it is dialled: a name that is pointed elsewhere leads nowhere.
+//! - What is not listed is not dialled, unless the owner has said so of such hosts, and then never with a token and never
+//!   to this host's loopback. What is dialled is dialled only at an address that may be ([`address`]), looked at when it is dialled: a
+//!   name that is pointed elsewhere leads nowhere.
 //! - A token goes to the service that it is for and to nobody else: over TLS to a server whose certificate says that it is
 //!   that service, before anything is sent. In clear text it goes to this host's loopback, or where the directory says in
 //!   so many words that it may.
@@ -57,6 +58,7 @@ mod cross_site;
 mod destination;
 mod dial;
 mod directory;
+mod elsewhere;
 mod entry;
 mod failure;
 mod forward;
@@ -69,6 +71,7 @@ mod live;
 mod metrics;
 mod names;
 mod original;
+mod pattern;
 mod range;
 mod report;
 mod routes;

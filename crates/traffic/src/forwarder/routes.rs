@@ -14,6 +14,7 @@ use super::directory::{Directory, Listed};
 use super::interception::{Intercepted, Interception};
 use super::lanes::{Dialling, Lanes};
 use super::live::To;
+use super::pattern::Pattern;
 use super::range::Range;
 use super::settings::Settings;
 use super::trust::Trusts;
@@ -33,6 +34,8 @@ pub(super) struct Routes {
     outlets: HashMap<Destination, Arc<Outlet>>,
     services: HashMap<String, Arc<Outlet>>,
     tunnels: HashSet<Destination>,
+    pass_also: Vec<Pattern>,
+    tunnels_also: Vec<Pattern>,
     direct: Vec<Range>,
     pub(super) interception: Option<Arc<Interception>>,
 }
@@ -61,6 +64,8 @@ impl Routes {
         let mut routes = Self {
             tunnels: directory.connect.into_iter().collect(),
             direct: directory.direct,
+            pass_also: directory.pass_also,
+            tunnels_also: directory.connect_also,
             interception,
             ..Self::default()
         };
@@ -95,8 +100,18 @@ impl Routes {
         self.services.get(name)
     }
 
-    pub(super) fn may_tunnel(&self, to: &Destination) -> bool {
+    /// Whether what is not listed may go on to there.
+    pub(super) fn may_pass(&self, to: &Destination) -> bool {
+        !self.outlets.contains_key(to) && self.pass_also.iter().any(|pattern| pattern.has(to))
+    }
+
+    /// Whether somebody has named this destination of tunnels.
+    pub(super) fn has_tunnel(&self, to: &Destination) -> bool {
         self.tunnels.contains(to)
+    }
+
+    pub(super) fn may_tunnel(&self, to: &Destination) -> bool {
+        self.has_tunnel(to) || self.tunnels_also.iter().any(|pattern| pattern.has(to))
     }
 
     /// Whether what is on its way to this address may go on there as it is.
@@ -123,7 +138,10 @@ impl Routes {
                 let now = self.services.get(name).and_then(|outlet| outlet.service.as_ref());
                 now.is_some_and(|now| now.audience == *audience)
             }
-            To::Pass(to) => self.outlets.get(to).is_some_and(|outlet| outlet.service.is_none()),
+            To::Pass(to) => match self.outlets.get(to) {
+                Some(outlet) => outlet.service.is_none(),
+                None => self.may_pass(to),
+            },
             To::Tunnel(to) => self.may_tunnel(to),
             To::Intercept(to) => self.intercepted(to).is_some(),
             To::Direct(to) => self.may_direct(*to),

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 
 use super::address::Own;
+use super::elsewhere::Elsewhere;
 use super::handle::{Connection, Door};
 use super::{Forwarder, LOOK_EVERY};
 use crate::http::ids::Ids;
@@ -66,7 +67,7 @@ impl Forwarder {
         let serve = |stream: TcpStream, peer: SocketAddr, _: Place| {
             let (forwarder, shutdown) = (Arc::clone(&self), shutdown.clone());
             let door = match &entry {
-                Entry::Proxy => Some(Door::Proxy),
+                Entry::Proxy => Some(Door::Proxy(Elsewhere::default())),
                 Entry::Service(name) => Some(Door::Service(name.clone())),
                 Entry::Transparent => None,
             };
@@ -103,7 +104,7 @@ impl Forwarder {
         }
         // A proxy is asked for whole URLs, which is HTTP/1.1's way; gRPC goes by a port of its service's own.
         let spoken = match connection.door {
-            Door::Proxy => Spoken::Http1,
+            Door::Proxy(_) => Spoken::Http1,
             _ => Spoken::Either,
         };
         self.talk(stream, connection, spoken).await;
@@ -118,7 +119,7 @@ impl Forwarder {
         // An answer that nobody takes would be held, with its place at the service, for as long as the app likes.
         let mut bounded = TimeoutStream::new(stream);
         bounded.set_write_timeout(Some(limits.write));
-        let connect = matches!(connection.door, Door::Proxy);
+        let connect = matches!(connection.door, Door::Proxy(_));
         let (cut, shutdown) = (connection.cut.clone(), connection.shutdown.clone());
         let refused = Refused::by(|refusal, _| {
             let ids = Ids::of(&HeaderMap::new());

@@ -211,7 +211,7 @@ impl Forwarder {
     }
 
     /// Nobody has written this address down as one of this host's.
-    fn may_dial(&self, to: SocketAddr) -> Result<(), Problem> {
+    pub(super) fn may_dial(&self, to: SocketAddr) -> Result<(), Problem> {
         self.own.check(to, false).map_err(|why| {
             Problem::new(StatusCode::FORBIDDEN, "address_forbidden", why.to_string())
         })
