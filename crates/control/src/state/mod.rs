@@ -55,7 +55,7 @@ pub struct StateFolder {
 impl StateFolder {
     /// The folder that was named, else the standard one of this user: root `/var/lib/sealock`, others
     /// `$XDG_STATE_HOME/sealock` or `~/.local/state/sealock`. A folder that was named has its run folder
-    /// inside, so that several installations on one host do not meet.
+    /// inside, so that several installations on one host do not meet. Who names the standard one means it.
     pub fn locate(explicit: Option<&Path>, environment: &Environment) -> Result<Self, StateError> {
         Self::locate_for(explicit, environment, rustix::process::geteuid().is_root())
     }
@@ -65,11 +65,17 @@ impl StateFolder {
         environment: &Environment,
         is_root: bool,
     ) -> Result<Self, StateError> {
-        if let Some(root) = explicit {
-            let root = std::path::absolute(root)
-                .map_err(|source| StateError::Unusable { path: root.to_owned(), source })?;
-            return Ok(Self { run: root.join("run"), root });
+        let standard = Self::standard(environment, is_root);
+        let Some(named) = explicit else { return standard };
+        let root = std::path::absolute(named)
+            .map_err(|source| StateError::Unusable { path: named.to_owned(), source })?;
+        match standard {
+            Ok(standard) if standard.root == root => Ok(standard),
+            _ => Ok(Self { run: root.join("run"), root }),
         }
+    }
+
+    fn standard(environment: &Environment, is_root: bool) -> Result<Self, StateError> {
         if is_root {
             let (root, run) = ("/var/lib/sealock".into(), "/run/sealock".into());
             return Ok(Self { root, run });

@@ -37,6 +37,15 @@ fn places() {
         located(&xdg, false).unwrap(),
         ("/s/sealock".into(), "/r/sealock/admin.sock".into())
     );
+    // Named or not, the standard one is one installation.
+    let named = |path: &str, environment: &Environment, root| {
+        let state = StateFolder::locate_for(Some(Path::new(path)), environment, root).unwrap();
+        state.socket().display().to_string()
+    };
+    assert_eq!(named("/var/lib/sealock/", &nothing, true), "/run/sealock/admin.sock");
+    assert_eq!(named("/s/sealock", &xdg, false), "/r/sealock/admin.sock");
+    assert_eq!(named("/var/lib/other", &nothing, true), "/var/lib/other/run/admin.sock");
+    assert_eq!(named("/here", &nothing, false), "/here/run/admin.sock");
 }
 
 #[test]
