@@ -18,7 +18,7 @@ pub enum Door {
     Process,
     /// A container's label.
     Label,
-    /// The token endpoint, with a client's secret.
+    /// The token endpoint or the directory, with a client's secret.
     Client,
     /// A service, behind its Gatekeeper.
     Gatekeeper,

@@ -76,8 +76,14 @@ pub async fn serve_api(
 ) {
     let limits = Limits::default();
     let places = Places::new(shares(descriptors()));
-    let streams = Some(Streams::default());
-    let routes = Routes { service, shutdown: shutdown.clone(), turns: None, streams, here: false };
+    let routes = Routes {
+        service,
+        shutdown: shutdown.clone(),
+        turns: None,
+        streams: Some(Streams::default()),
+        here: false,
+        takes_secrets: false,
+    };
     let (end, drain) = (shutdown.clone(), limits.drain);
     let serve = move |stream: TcpStream, peer: SocketAddr, place: Place| {
         let (mut routes, end, tls) = (routes.clone(), end.clone(), Arc::clone(&tls));
@@ -98,6 +104,7 @@ pub async fn serve_api(
             let chain = stream.get_ref().1.peer_certificates();
             let leaf: Option<CertificateDer<'static>> =
                 chain.and_then(|chain| chain.first()).map(|leaf| leaf.clone().into_owned());
+            routes.takes_secrets = leaf.is_none();
             serve_http(stream, limits, end, |mut request| {
                 request.extensions_mut().insert(Origin(peer.ip()));
                 answer(&routes, &place, request, leaf.clone())

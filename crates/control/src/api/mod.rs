@@ -5,7 +5,7 @@
 //! | `POST /v1/call` | a [`Command`] as JSON gets a [`Reply`] as JSON | policy decides |
 //! | `GET /v1/audit/follow?after=N` | audit records as JSON lines, as they happen | policy decides |
 //! | `GET /v1/traffic/feed?service=NAME` | what its Gatekeeper decides by, and every change, as JSON lines | policy decides |
-//! | `GET /v1/traffic/services` | the services that the caller may call, and every change, as JSON lines | policy decides of each |
+//! | `GET /v1/traffic/services` | the services that the caller may call, and every change, as JSON lines; also for a client that shows its secret by Basic | policy decides of each |
 //! | `GET /metrics` | OpenMetrics text | policy decides (`Status::Read`) |
 //! | `GET /healthz` | that the daemon answers | everybody |
 //! | `GET /ca.crt` | the trust bundle, PEM | everybody |
@@ -20,6 +20,7 @@
 //! is what stands in every certificate's chain anyway.
 
 mod body;
+mod by_secret;
 mod endpoints;
 mod feed;
 mod https;

@@ -31,6 +31,11 @@ use crate::service::{Service, TokenAsked, broker_error, lasting, new_request_id}
 /// How long a key set may be kept. A new key is in it for longer before it signs.
 const KEEP: &str = "public, max-age=60";
 
+/// How a client may say who it is, where it has not.
+pub(super) const CHALLENGE: &str = "Basic realm=\"sealock\", charset=\"UTF-8\"";
+/// Whether there is such a client, nobody learns who has not its secret.
+pub(super) const NO_SUCH_CLIENT: &str = "there is no such client with this secret";
+
 /// An answer with a token (RFC 6749 §5.1, RFC 8693 §2.2.1).
 #[derive(Serialize)]
 pub(super) struct TokenAnswer<'a> {
@@ -334,7 +339,7 @@ pub(super) fn authenticated(
         Proof::Secret(shown) => broker
             .authenticate(&shown.client, &shown.secret)
             .map_err(failed)?
-            .ok_or_else(|| refused("there is no such client with this secret".to_owned())),
+            .ok_or_else(|| refused(NO_SUCH_CLIENT.to_owned())),
         Proof::Assertion(assertion) => broker
             .authenticate_by_assertion(assertion, client, |name| service.may_assert(name))
             .map_err(failed)?
@@ -410,8 +415,7 @@ fn refused(error: &OauthError) -> Response<OutBody> {
         StatusCode::from_u16(error.fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = body::whole(status, "application/json", error.body());
     if error.fault == OauthFault::InvalidClient {
-        let challenge = HeaderValue::from_static("Basic realm=\"sealock\", charset=\"UTF-8\"");
-        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
     }
     response
 }

@@ -34,6 +34,8 @@ pub(crate) struct Routes {
     pub(crate) streams: Option<Streams>,
     /// Whether who is at the other end is in our own network namespace, where loopback is the same for both.
     pub(crate) here: bool,
+    /// Whether a client may show its secret at the directory: over HTTPS, to who has shown no certificate.
+    pub(crate) takes_secrets: bool,
 }
 
 impl Routes {
@@ -50,7 +52,14 @@ impl Routes {
         let local = matches!(&caller, Ok(Caller { door: Door::Socket | Door::Process, .. }));
         match self.route(endpoint, request, caller).await {
             Ok(response) => response,
-            Err(error) => problem(&error, local),
+            Err(error) => {
+                let mut response = problem(&error, local);
+                let is_directory = endpoint.is_some_and(|it| it.what == What::Services);
+                if is_directory && error.code == ErrorCode::Unauthenticated {
+                    self.challenge(&mut response);
+                }
+                response
+            }
         }
     }
 
@@ -75,7 +84,7 @@ impl Routes {
             What::Call => self.call(request, &caller?).await,
             What::Follow => self.follow(&request, &caller?).await,
             What::Feed => self.feed(&request, &caller?).await,
-            What::Services => self.services(&caller?).await,
+            What::Services => self.services(request.headers(), caller).await,
             What::Metrics => self.metrics(caller?).await,
             What::Health => {
                 Ok(body::whole(StatusCode::OK, "application/json", r#"{"status":"ok"}"#))

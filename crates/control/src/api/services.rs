@@ -1,5 +1,5 @@
 //! The directory of services to a Forwarder, as a stream of lines: all that it may call, and all of it again when that
-//! changes.
+//! changes. Who asks has a certificate, is attested, or is a client that shows its secret.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +7,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use hyper::Response;
+use hyper::header::HeaderMap;
 use sealock_net::Shutdown;
 use sealock_traffic::registry::{Line, Listing};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::body::{self, OutBody};
+use super::by_secret::{BySecret, client_changed, still_good};
 use super::feed::of_now;
+use super::oauth::Shown;
 use super::routes::{Routes, blocking};
 use super::streams::{Kind, Open};
 use crate::caller::Caller;
@@ -30,6 +33,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 struct Told {
     service: Arc<Service>,
     caller: Caller,
+    /// Of a client that has no certificate.
+    by_secret: Option<BySecret>,
     here: bool,
     said: Option<Listing>,
     joined: watch::Receiver<u64>,
@@ -45,13 +50,17 @@ impl Routes {
     /// Answers with the services that the caller may call.
     pub(super) async fn services(
         &self,
-        caller: &Caller,
+        headers: &HeaderMap,
+        caller: Result<Caller, ServiceError>,
     ) -> Result<Response<OutBody>, ServiceError> {
+        let (caller, by_secret) = self.by_secret(headers, caller).await?;
+        // Its connection learns who that is from the answer.
+        let shown = by_secret.as_ref().map(|_| Shown(caller.who.clone()));
         // Watched from here on, so that nothing falls between the first line and the first change.
         let (joined, others) = (self.service.joined(), self.service.changes());
         let (service, here) = (Arc::clone(&self.service), self.here);
         let mut told = Told {
-            caller: caller.clone(),
+            by_secret,
             here,
             said: None,
             joined,
@@ -60,14 +69,19 @@ impl Routes {
             beats: 0,
             ends: Instant::now() + LONGEST,
             shutdown: self.shutdown.clone(),
-            _open: self.open(Kind::Directory, caller)?,
+            _open: self.open(Kind::Directory, &caller)?,
+            caller,
             service,
         };
         // The first look is a part of the answer: what keeps it from being had is said as such.
         let first = told.look().await?;
         let first = futures_util::stream::iter(first);
         let lines = futures_util::StreamExt::chain(first, told.lines());
-        Ok(body::stream("application/jsonl", lines))
+        let mut answer = body::stream("application/jsonl", lines);
+        if let Some(shown) = shown {
+            answer.extensions_mut().insert(shown);
+        }
+        Ok(answer)
     }
 }
 
@@ -90,15 +104,20 @@ impl Told {
                     changed?;
                     false
                 }
+                changed = client_changed(self.by_secret.as_mut()) => {
+                    changed?;
+                    false
+                }
                 () = settled(&self.service, self.said.as_ref()) => false,
                 () = sleep_until(beat) => true,
             };
-            if is_beat {
-                self.beats += 1;
-                return Some(Bytes::from(Line::Beat(self.beats).to_line()));
-            }
-            sleep((self.looked + LEAST).saturating_duration_since(Instant::now())).await;
-            match self.look().await {
+            let said = if is_beat {
+                self.beat().await
+            } else {
+                sleep((self.looked + LEAST).saturating_duration_since(Instant::now())).await;
+                self.look().await
+            };
+            match said {
                 Ok(Some(line)) => return Some(line),
                 Ok(None) => {}
                 Err(error) => {
@@ -109,6 +128,16 @@ impl Told {
         }
     }
 
+    /// That there is nothing new. An old secret ends by the clock, and no change tells of it.
+    async fn beat(&mut self) -> Result<Option<Bytes>, ServiceError> {
+        if let Some(by_secret) = &self.by_secret {
+            let (service, shown) = (Arc::clone(&self.service), by_secret.shown.clone());
+            blocking(move || still_good(&service, Some(&shown)).map(drop)).await?;
+        }
+        self.beats += 1;
+        Ok(Some(Bytes::from(Line::Beat(self.beats).to_line())))
+    }
+
     /// The line, if there is anything new.
     async fn look(&mut self) -> Result<Option<Bytes>, ServiceError> {
         self.looked = Instant::now();
@@ -116,7 +145,12 @@ impl Told {
         self.joined.mark_unchanged();
         self.others.mark_unchanged();
         let (service, caller, here) = (Arc::clone(&self.service), self.caller.clone(), self.here);
-        let listing = blocking(move || service.listing(&of_now(&service, caller)?, here)).await?;
+        let shown = self.by_secret.as_ref().map(|it| it.shown.clone());
+        let listing = blocking(move || {
+            let client = still_good(&service, shown.as_ref())?;
+            service.listing(&of_now(&service, caller)?, client, here)
+        });
+        let listing = listing.await?;
         if self.said.as_ref() == Some(&listing) {
             return Ok(None);
         }

@@ -30,8 +30,14 @@ pub fn bind_socket(path: &Path) -> io::Result<UnixListener> {
 /// Serves until the shutdown signal, then drains.
 pub async fn serve_socket(listener: UnixListener, service: Arc<Service>, shutdown: Shutdown) {
     let limits = Limits { connections: 128, ..Limits::default() };
-    let routes =
-        Routes { service, shutdown: shutdown.clone(), turns: None, streams: None, here: true };
+    let routes = Routes {
+        service,
+        shutdown: shutdown.clone(),
+        turns: None,
+        streams: None,
+        here: true,
+        takes_secrets: false,
+    };
     let end = shutdown.clone();
     accept_loop("admin.sock", listener, limits, shutdown, move |stream: UnixStream, peer| {
         let (routes, end) = (routes.clone(), end.clone());

@@ -14,7 +14,6 @@ use sealock_net::tls::{
 };
 use sealock_traffic::registry::Address;
 use tokio::net::TcpStream;
-use zeroize::Zeroizing;
 
 use super::wire::{self, Follower};
 use crate::api::{FEED, SERVICES};
@@ -70,80 +69,6 @@ pub(crate) fn roots_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, Serv
             .caused_by(error.as_ref())
             .hint("it is the trust bundle: `sealock ca bundle`")
     })
-}
-
-/// A client's secret, with which tokens are asked for over HTTPS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ClientSecret {
-    /// `host:port` of the API.
-    pub(crate) address: String,
-    /// Its name.
-    pub(crate) client: String,
-    /// The file with the secret.
-    pub(crate) secret: PathBuf,
-    /// The roots to trust.
-    pub(crate) ca: PathBuf,
-    /// The broker's trust domain.
-    pub(crate) trust_domain: TrustDomain,
-}
-
-/// What the token endpoint answers.
-#[derive(serde::Deserialize)]
-struct Given {
-    access_token: String,
-    expires_in: u64,
-}
-
-/// Or answers in its place.
-#[derive(serde::Deserialize)]
-struct Refused {
-    error: String,
-    #[serde(default)]
-    error_description: String,
-}
-
-impl ClientSecret {
-    /// A token for an audience, and its life in seconds (RFC 6749 §4.4).
-    pub(crate) async fn token(
-        &self,
-        audience: &str,
-    ) -> Result<(Zeroizing<String>, u64), ServiceError> {
-        let own = self.clone();
-        let (secret, roots) = crate::daemon::blocking(move || {
-            let failed = |error: &std::io::Error| {
-                let text = format!("cannot read {}", own.secret.display());
-                ServiceError::new(ErrorCode::Failed, text).caused_by(error)
-            };
-            let secret = std::fs::read_to_string(&own.secret).map(Zeroizing::new);
-            Ok((secret.map_err(|error| failed(&error))?, roots_in(&own.ca)?))
-        })
-        .await?;
-        let config = broker_config(&roots, None, Some(self.trust_domain.clone()))?;
-        let stream = connected(&self.address, config).await?;
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("audience", audience),
-            ("client_id", &self.client),
-            ("client_secret", secret.trim()),
-        ];
-        let (status, body) = wire::form(stream, "/oauth/token", None, &form).await?;
-        if status == 200 {
-            let given: Given = serde_json::from_slice(&body).map_err(|_| {
-                ServiceError::new(ErrorCode::Fault, "the broker's answer cannot be read")
-            })?;
-            return Ok((Zeroizing::new(given.access_token), given.expires_in));
-        }
-        let code = match status {
-            401 => ErrorCode::Unauthenticated,
-            403 => ErrorCode::Denied,
-            400 => ErrorCode::Usage,
-            _ => ErrorCode::Unavailable,
-        };
-        let said = serde_json::from_slice::<Refused>(&body).ok();
-        let said = said.map(|said| format!("{}: {}", said.error, said.error_description));
-        let text = said.unwrap_or_else(|| format!("the broker answered {status}"));
-        Err(ServiceError::new(code, text))
-    }
 }
 
 /// The settings of a client of the broker, which is who it should be if its certificate is under these roots, for the name that
@@ -286,12 +211,12 @@ impl Link {
         match self {
             Self::Socket(socket) => {
                 let stream = wire::connect(socket).await.map_err(|error| self.away(&error))?;
-                wire::lines(stream, &path(None)).await
+                wire::lines(stream, &path(None), None).await
             }
             Self::Https(address, identity) => {
                 let stream = self.handshake(address, identity).await?;
                 let from = stream.get_ref().0.local_addr().ok().map(|from| from.ip());
-                wire::lines(stream, &path(from)).await
+                wire::lines(stream, &path(from), None).await
             }
         }
     }
@@ -301,10 +226,10 @@ impl Link {
         match self {
             Self::Socket(socket) => {
                 let stream = wire::connect(socket).await.map_err(|error| self.away(&error))?;
-                wire::lines(stream, SERVICES).await
+                wire::lines(stream, SERVICES, None).await
             }
             Self::Https(address, identity) => {
-                wire::lines(self.handshake(address, identity).await?, SERVICES).await
+                wire::lines(self.handshake(address, identity).await?, SERVICES, None).await
             }
         }
     }

@@ -4,6 +4,7 @@
 
 pub(crate) mod link;
 pub mod login;
+pub(crate) mod secret;
 pub mod site;
 mod still;
 mod wire;

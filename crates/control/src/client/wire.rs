@@ -103,7 +103,7 @@ pub(super) fn reply(status: u16, body: &[u8]) -> Result<Reply, ServiceError> {
 }
 
 pub(super) async fn follow(stream: UnixStream, after: u64) -> Result<Follower, ServiceError> {
-    lines(stream, &format!("{FOLLOW}?after={after}")).await
+    lines(stream, &format!("{FOLLOW}?after={after}"), None).await
 }
 
 /// Posts a form; status and answer.
@@ -150,12 +150,18 @@ where
     })
 }
 
-/// What a path answers, line by line.
-pub(super) async fn lines<S>(stream: S, path: &str) -> Result<Follower, ServiceError>
+/// What a path answers, line by line, to who says so who it is.
+pub(super) async fn lines<S>(
+    stream: S,
+    path: &str,
+    authorization: Option<HeaderValue>,
+) -> Result<Follower, ServiceError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let response = send(stream, request("GET", path, Vec::new())?).await?;
+    let mut request = request("GET", path, Vec::new())?;
+    request.headers_mut().extend(authorization.map(|value| (AUTHORIZATION, value)));
+    let response = send(stream, request).await?;
     let status = response.status();
     if !status.is_success() {
         return Err(error_of(status.as_u16(), &whole(response).await?));

@@ -14,7 +14,8 @@ use sealock_traffic::forwarder::{Directory, Forwarder, Hop, Service};
 use sealock_traffic::registry::{Line, Listed, Listing};
 use tokio::task::JoinSet;
 
-use super::options::{Asker, Link, Site};
+use super::options::Site;
+use super::way::Way;
 use crate::error::{ErrorCode, ServiceError};
 use crate::guard::spread;
 
@@ -44,21 +45,14 @@ pub(super) fn start(
     let learnt =
         Arc::new(Learnt { forwarder: Arc::clone(forwarder), own, known: Mutex::new(known) });
     for (number, (_, site)) in sites.iter().enumerate() {
-        if let Some(broker) = learns_from(site) {
-            tasks.spawn(follow(Arc::clone(&learnt), number, broker.clone(), shutdown.clone()));
+        if site.learn {
+            let broker = Way::of(&site.asker);
+            tasks.spawn(follow(Arc::clone(&learnt), number, broker, shutdown.clone()));
         }
     }
 }
 
-/// Whom a site's services are learnt from, if they are. A client's secret opens no stream.
-pub(super) fn learns_from(site: &Site) -> Option<&Link> {
-    match &site.asker {
-        Asker::Link(link) if site.learn => Some(link),
-        _ => None,
-    }
-}
-
-async fn follow(learnt: Arc<Learnt>, number: usize, broker: Link, shutdown: Shutdown) {
+async fn follow(learnt: Arc<Learnt>, number: usize, broker: Way, shutdown: Shutdown) {
     let mut pause = PAUSES.0;
     loop {
         let mut heard = false;
@@ -83,7 +77,7 @@ async fn follow(learnt: Arc<Learnt>, number: usize, broker: Link, shutdown: Shut
 async fn once(
     learnt: &Learnt,
     number: usize,
-    broker: &Link,
+    broker: &Way,
     heard: &mut bool,
 ) -> Result<(), ServiceError> {
     let silent = |_| ServiceError::new(ErrorCode::Timeout, "the broker has fallen silent");

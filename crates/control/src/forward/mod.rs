@@ -10,6 +10,7 @@ mod own;
 mod site;
 mod source;
 mod taking;
+mod way;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -179,7 +180,7 @@ fn check(options: &ForwardOptions) -> Result<(), ServiceError> {
 async fn listeners(options: &ForwardOptions) -> Result<Vec<(TcpListener, Entry)>, ServiceError> {
     let mut all = Vec::new();
     let services = options.sites.iter().flat_map(|site| &site.services);
-    let learns = options.sites.iter().any(|site| learn::learns_from(site).is_some());
+    let learns = options.sites.iter().any(|site| site.learn);
     for (address, service) in &options.routes {
         if !learns && !services.clone().any(|known| known.name == *service) {
             let text = format!("the route at {address} leads to {service}, which is not listed");

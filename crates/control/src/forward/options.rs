@@ -13,7 +13,7 @@ pub use crate::client::link::{IdentityFolder, Link};
 pub enum Asker {
     /// As whoever the daemon finds at the other end: by attestation, or by certificate.
     Link(Link),
-    /// With a client's secret, over HTTPS.
+    /// With a client's secret, over HTTPS. The broker's directory is open to it too.
     Secret {
         /// `host:port` of the API.
         address: String,

@@ -69,7 +69,7 @@ impl Known {
         if let Ok(Ok(found)) = timeout(PATIENCE, lookup_host(broker)).await {
             self.addresses = found.collect();
         }
-        // Who has a client's secret is told nothing else.
+        // Who has a client's secret is told of services, and nothing of the daemon.
         if let Asker::Link(link) = &site.asker
             && let Ok(Ok(Reply::Whoami(told))) =
                 timeout(PATIENCE, link.call(&Command::Whoami)).await

@@ -9,8 +9,9 @@ use sealock_core::{Clock, Identity, SystemClock, TrustDomain};
 use sealock_traffic::forwarder::{Fresh, SourceError, TokenSource, Trust};
 use zeroize::Zeroizing;
 
-use super::options::{Asker, Link, Site};
-use crate::client::link::{ClientSecret, IdentityFiles};
+use super::options::{Link, Site};
+use super::way::Way;
+use crate::client::link::IdentityFiles;
 use crate::command::{Command, Reply, TokenForm, TokenWanted};
 use crate::error::{ErrorCode, ServiceError};
 
@@ -22,11 +23,6 @@ struct Broker {
     /// Those that are called in clear text. No certificate is shown there, so a token that is bound to one would be worth
     /// nothing.
     plain: HashSet<String>,
-}
-
-enum Way {
-    Link(Link),
-    Secret(ClientSecret),
 }
 
 impl Brokers {
@@ -45,21 +41,9 @@ impl Brokers {
 
 impl Broker {
     fn new(site: &Site) -> Self {
-        let way = match &site.asker {
-            Asker::Link(link) => Way::Link(link.clone()),
-            Asker::Secret { address, client, secret, ca, trust_domain } => {
-                Way::Secret(ClientSecret {
-                    address: address.clone(),
-                    client: client.clone(),
-                    secret: secret.clone(),
-                    ca: ca.clone(),
-                    trust_domain: trust_domain.clone(),
-                })
-            }
-        };
         let plain = site.services.iter().filter(|service| service.plain);
         let plain = plain.map(|it| it.known_as.as_ref().unwrap_or(&it.name).clone()).collect();
-        Self { way, plain }
+        Self { way: Way::of(&site.asker), plain }
     }
 
     async fn fetch(&self, audience: &Identity, trust: &Trust) -> Result<Fresh, ServiceError> {

@@ -12,7 +12,7 @@ use sealock_core::audit::{Actor, Fact};
 use sealock_core::policy::{Action, Question, Resource};
 use sealock_core::{Identity, IdentityKind, Timestamp};
 use sealock_store::Change;
-use sealock_traffic::broker::LONGEST;
+use sealock_traffic::broker::{ClientName, LONGEST};
 use sealock_traffic::forwarder::{Directory, Hop, Service as Checked};
 use sealock_traffic::registry::{
     Address, GRACE, Instance, Listed, Listing, Registry, SETTLING, Ticket,
@@ -157,14 +157,23 @@ impl Service {
         committed.map(|_| ()).map_err(|error| convert::journal_error(&error))
     }
 
-    /// What the caller is told: the services that it may have tokens for. Blocking.
-    pub(crate) fn listing(&self, caller: &Caller, here: bool) -> Result<Listing, ServiceError> {
+    /// What the caller is told: the services that it may have tokens for. `client`: it has shown the secret of this one,
+    /// and no certificate. Blocking.
+    pub(crate) fn listing(
+        &self,
+        caller: &Caller,
+        client: Option<&ClientName>,
+        here: bool,
+    ) -> Result<Listing, ServiceError> {
         // Before who is there is looked at: whoever comes until then is among them.
         let settled = self.registrar.settled <= Instant::now();
         let mut services = Vec::new();
         for (identity, of_settings, instances) in self.all_services()? {
             let listed = listed(identity, of_settings, &instances, here);
-            if !listed.addresses.is_empty() && self.may_have_tokens(caller, &listed.service)? {
+            if listed.addresses.is_empty() {
+                continue;
+            }
+            if self.may_have_tokens(caller, client, &listed.service)? {
                 services.push(listed);
             }
         }
@@ -193,17 +202,26 @@ impl Service {
         Ok(all.into_iter().map(with_instances).collect())
     }
 
-    /// Whether policy would give the caller a token for this service, bound to a certificate or not. It is a question of
-    /// ours, and none that anybody has asked: a denial is not recorded.
-    fn may_have_tokens(&self, caller: &Caller, of: &Identity) -> Result<bool, ServiceError> {
+    /// Whether policy would give the caller a token for this service, bound to a certificate or not; a client without
+    /// one gets none that is bound. It is a question of ours, and none that anybody has asked: a denial is not recorded.
+    fn may_have_tokens(
+        &self,
+        caller: &Caller,
+        client: Option<&ClientName>,
+        of: &Identity,
+    ) -> Result<bool, ServiceError> {
         let resource = self.service_resource(of)?;
         let policy = self.policy.current();
-        Ok([true, false].into_iter().any(|bound| {
-            let question =
+        let bindings = if client.is_some() { &[false][..] } else { &[true, false] };
+        Ok(bindings.iter().any(|bound| {
+            let mut question =
                 Question::new(caller.principal.clone(), Action::TokenIssue, resource.clone())
                     .with("via", caller.door.as_str())
                     .with("ttl", LONGEST.as_secs())
-                    .with("bound", bound);
+                    .with("bound", *bound);
+            if let Some(client) = client {
+                question = question.with("client", client.as_str());
+            }
             policy.decide_again(&question).permits()
         }))
     }

@@ -1,5 +1,5 @@
-//! Every path of the doors, asked by nobody in particular and by somebody who may not. The table is the router's own: a
-//! path that is new there and not here fails.
+//! Every path of the doors, asked by nobody in particular, by somebody who may not, and by a client that shows its
+//! secret. The table is the router's own: a path that is new there and not here fails.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -9,6 +9,7 @@ use sealock_control::daemon::up;
 
 use crate::api::{Sender, client_of, connect, end, pair, roots};
 use crate::scratch::Scratch;
+use crate::tokens::{World, basic};
 
 /// What is asked at an endpoint (more of the path, and a body), and what is to come of it.
 struct Row {
@@ -18,7 +19,9 @@ struct Row {
     anybody: u16,
     /// For whoever is known, and has no right.
     weak: u16,
-    /// What their answer must say.
+    /// For a client that has no right either, and shows its secret and no certificate.
+    client: u16,
+    /// What the answer to the known one must say.
     says: &'static str,
 }
 
@@ -27,43 +30,57 @@ const fn row(
     body: &'static str,
     anybody: u16,
     weak: u16,
+    client: u16,
     says: &'static str,
 ) -> Row {
-    Row { more, body, anybody, weak, says }
+    Row { more, body, anybody, weak, client, says }
 }
 
 const TOKEN: &str = "grant_type=client_credentials&audience=orders";
 
 fn asked(path: &str) -> Row {
     match path {
-        "/v1/call" => row("", "{\"command\":\"status\"}", 401, 403, "Status::Read"),
-        "/v1/audit/follow" => row("?after=0", "", 401, 403, "Audit::Read"),
-        "/v1/traffic/feed" => row("?service=orders", "", 401, 403, "Gatekeeper::Serve"),
+        "/v1/call" => row("", "{\"command\":\"status\"}", 401, 403, 401, "Status::Read"),
+        "/v1/audit/follow" => row("?after=0", "", 401, 403, 401, "Audit::Read"),
+        "/v1/traffic/feed" => row("?service=orders", "", 401, 403, 401, "Gatekeeper::Serve"),
         // The list of what they may call is empty.
-        "/v1/traffic/services" => row("", "", 401, 200, "\"services\":[]"),
-        "/metrics" => row("", "", 401, 403, "Status::Read"),
-        "/healthz" => row("", "", 200, 200, "ok"),
-        "/ca.crt" => row("", "", 200, 200, "BEGIN CERTIFICATE"),
-        "/crl/" => row("none.crl", "", 404, 404, "no such list"),
-        "/oauth/token" => row("", TOKEN, 401, 403, "access_denied"),
+        "/v1/traffic/services" => row("", "", 401, 200, 200, "\"services\":[]"),
+        "/metrics" => row("", "", 401, 403, 401, "Status::Read"),
+        "/healthz" => row("", "", 200, 200, 200, "ok"),
+        "/ca.crt" => row("", "", 200, 200, 200, "BEGIN CERTIFICATE"),
+        "/crl/" => row("none.crl", "", 404, 404, 404, "no such list"),
+        "/oauth/token" => row("", TOKEN, 401, 403, 403, "access_denied"),
         // Of a token that is not theirs they learn what they would of one that is none.
-        "/oauth/introspect" => row("", "token=x", 401, 200, "{\"active\":false}"),
-        "/oauth/revoke" => row("", "token=x", 401, 200, ""),
-        "/oauth/jwks" => row("", "", 200, 200, "\"keys\""),
+        "/oauth/introspect" => row("", "token=x", 401, 200, 200, "{\"active\":false}"),
+        "/oauth/revoke" => row("", "token=x", 401, 200, 200, ""),
+        "/oauth/jwks" => row("", "", 200, 200, 200, "\"keys\""),
         "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => {
-            row("", "", 200, 200, "\"issuer\"")
+            row("", "", 200, 200, 200, "\"issuer\"")
         }
-        // Whoever begins a login says which program it is.
-        "/oauth/device_authorization" => row("", "", 400, 400, "invalid_request"),
-        "/oauth/enroll" => row("", "csr=x", 400, 400, "invalid_request"),
-        "/login" => row("", "", 200, 200, "Log in"),
+        // Whoever begins a login says which program it is, and a code is taken as bearer only.
+        "/oauth/device_authorization" => row("", "", 400, 400, 200, "invalid_request"),
+        "/oauth/enroll" => row("", "csr=x", 400, 400, 401, "invalid_request"),
+        "/login" => row("", "", 200, 200, 200, "Log in"),
         other => panic!("{other} has no row here: who is refused there, and how?"),
     }
 }
 
 /// The status, and the beginning of the answer: a stream has no end.
 async fn ask(sender: &mut Sender, method: &Method, path: &str, body: &str) -> (u16, String) {
-    let request = Request::builder().method(method).uri(path).header("host", "localhost");
+    ask_with(sender, None, method, path, body).await
+}
+
+async fn ask_with(
+    sender: &mut Sender,
+    shown: Option<&str>,
+    method: &Method,
+    path: &str,
+    body: &str,
+) -> (u16, String) {
+    let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+    if let Some(shown) = shown {
+        request = request.header("authorization", shown);
+    }
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
     sender.ready().await.unwrap();
@@ -110,4 +127,26 @@ async fn every_endpoint_is_asked_by_who_may_not() {
         }
     }
     end(daemon).await;
+}
+
+#[tokio::test]
+async fn a_clients_secret_opens_the_directory_and_no_other_endpoint_of_ours() {
+    let world = World::new().await;
+    let secret = basic("weak", &world.client("weak").await);
+    for Endpoint { method, path, .. } in &ENDPOINTS {
+        let row = asked(path);
+        let at = format!("{path}{}", row.more);
+        let mut client = world.anybody().await;
+        let shown = Some(secret.as_str());
+        let (status, said) = ask_with(&mut client, shown, method, &at, row.body).await;
+        assert_eq!(status, row.client, "{at}: {said}");
+        // Where clients are not asked for their secret, it makes no difference.
+        let is_for_clients = path.starts_with("/oauth/") || *path == "/v1/traffic/services";
+        if !is_for_clients {
+            assert_eq!(row.client, row.anybody, "{at}");
+            let (_, to_anybody) = ask(&mut world.anybody().await, method, &at, row.body).await;
+            assert_eq!(said, to_anybody, "{at}");
+        }
+    }
+    end(world.daemon).await;
 }

@@ -130,7 +130,7 @@ async fn login_by_fingerprint(address: &str, authority: &Authority) -> ServiceEr
     server.begin(Some("jo")).await.unwrap_err()
 }
 
-/// A call through a Forwarder that asks for tokens with a client's secret; the status.
+/// A call through a Forwarder that asks for tokens and the directory with a client's secret; the status.
 async fn call_with_secret(address: &str, client: &Client) -> String {
     let asker = Asker::Secret {
         address: address.to_owned(),
@@ -147,7 +147,7 @@ async fn call_with_secret(address: &str, client: &Client) -> String {
     }];
     let forwarding = forward(ForwardOptions {
         proxy: Some("127.0.0.1:0".parse().unwrap()),
-        sites: vec![Site { asker, identity: None, services, learn: false }],
+        sites: vec![Site { asker, identity: None, services, learn: true }],
         ..ForwardOptions::default()
     })
     .await

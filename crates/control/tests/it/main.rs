@@ -9,6 +9,8 @@ mod commands;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod directory_secret;
+#[cfg(test)]
 mod endpoints;
 #[cfg(test)]
 mod forward_broker;

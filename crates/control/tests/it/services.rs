@@ -33,19 +33,19 @@ permit(principal == Sealock::Human::"jo", action in [Sealock::Action::"Token::Is
        Sealock::Action::"Http::Call"], resource == Sealock::Service::"orders");
 "#;
 
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// A state folder whose daemon comes back at the same address.
-struct World {
-    scratch: Scratch,
-    api: SocketAddr,
+pub(crate) struct World {
+    pub(crate) scratch: Scratch,
+    pub(crate) api: SocketAddr,
     settings: String,
 }
 
 impl World {
-    fn new(settings: &str) -> Self {
+    pub(crate) fn new(settings: &str) -> Self {
         Self { scratch: Scratch::new(), api: free(), settings: settings.to_owned() }
     }
 
@@ -63,7 +63,7 @@ impl World {
         opening
     }
 
-    async fn up(&self) -> Daemon {
+    pub(crate) async fn up(&self) -> Daemon {
         let daemon = up(self.opening()).await.unwrap();
         std::fs::write(self.scratch.rule_file("services.cedar"), RULES).unwrap();
         call(daemon.service(), Command::PolicyReload).await.unwrap();
@@ -71,7 +71,7 @@ impl World {
     }
 
     /// The folder of an identity.
-    async fn identity(&self, daemon: &Daemon, name: &str) -> IdentityFolder {
+    pub(crate) async fn identity(&self, daemon: &Daemon, name: &str) -> IdentityFolder {
         let folder = self.scratch.folder.path().join(name);
         let uri = vec![format!("spiffe://test.sealock/service/{name}")];
         let names = Names { uri, dns: vec!["localhost".to_owned()], ..Names::default() };
@@ -88,7 +88,7 @@ impl World {
         Link::Https(format!("localhost:{}", self.api.port()), identity.clone())
     }
 
-    async fn guard(&self, identity: &IdentityFolder, listen: SocketAddr) -> Guard {
+    pub(crate) async fn guard(&self, identity: &IdentityFolder, listen: SocketAddr) -> Guard {
         let options = GuardOptions {
             service: "orders".to_owned(),
             listen,
@@ -157,7 +157,7 @@ pub(crate) async fn app() -> SocketAddr {
 }
 
 /// The status of a call through a Forwarder, and what it answered.
-async fn called(forwarder: &Forwarding, host: &str) -> (u16, String) {
+pub(crate) async fn called(forwarder: &Forwarding, host: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(forwarder.proxy.unwrap()).await.unwrap();
     let request =
         format!("GET http://{host}/v1 HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
@@ -168,7 +168,7 @@ async fn called(forwarder: &Forwarding, host: &str) -> (u16, String) {
 }
 
 /// Until a call is answered so.
-async fn answers(forwarder: &Forwarding, host: &str, status: u16) {
+pub(crate) async fn answers(forwarder: &Forwarding, host: &str, status: u16) {
     let began = Instant::now();
     loop {
         let (now, text) = called(forwarder, host).await;
@@ -187,12 +187,12 @@ async fn list(daemon: &Daemon) -> Vec<ServiceReport> {
     }
 }
 
-async fn ended(guard: Guard) {
+pub(crate) async fn ended(guard: Guard) {
     guard.shutdown().trigger();
     guard.run().await.unwrap();
 }
 
-async fn stopped(forwarder: Forwarding) {
+pub(crate) async fn stopped(forwarder: Forwarding) {
     forwarder.shutdown().trigger();
     forwarder.run().await.unwrap();
 }

@@ -84,7 +84,7 @@ impl World {
         connect(&self.daemon, &self.roots, Some(pair(&files))).await.unwrap()
     }
 
-    async fn secret(&self, command: Command) -> String {
+    pub(crate) async fn secret(&self, command: Command) -> String {
         match call(self.daemon.service(), command).await.unwrap() {
             Reply::ClientSecret(made) => {
                 String::from_utf8(made.secret.bytes().expose().to_vec()).unwrap()
@@ -156,7 +156,7 @@ pub(crate) async fn post(
     (status, serde_json::from_slice(&body).unwrap(), headers)
 }
 
-fn basic(client: &str, secret: &str) -> String {
+pub(crate) fn basic(client: &str, secret: &str) -> String {
     let encoded = data_encoding::BASE64.encode(format!("{client}:{secret}").as_bytes());
     format!("Basic {encoded}")
 }

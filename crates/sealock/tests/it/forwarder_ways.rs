@@ -1,5 +1,6 @@
 //! What a Forwarder can be told of services and of its broker, and what it leads nobody to.
 
+use std::fs;
 use std::process::Command;
 
 use crate::chain::{App, Forwarder, broker, call, free, gatekeeper, identity, may_call};
@@ -137,6 +138,37 @@ fn the_clients_secret_comes_from_the_vault_and_is_on_no_disk() {
     // Without the variable it says what is missing, both ways.
     let said = home.fails(64, &[&["forwarder", "--listen", "127.0.0.1:0"], &more[..]].concat());
     assert!(said.contains("--secret-file") && said.contains("SEALOCK_SECRET_FILE"), "{said}");
+    assert_eq!(guard.stop(), Some(0));
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_clients_secret_is_enough_to_find_a_service_that_a_gatekeeper_has_joined() {
+    let (home, app) = (Home::initialised(), App::start());
+    let daemon = crate::strangers::broker(&home, 1024, "127.0.0.1:0");
+    permit(&home, &may_call("Service::\"shop\""));
+    let (orders, _) = identity(&home, "orders", "orders");
+    let (guarded, to) = (free(), broker(&home));
+    let at = format!("127.0.0.1:{guarded}");
+    let guard = gatekeeper(&home, &to, guarded, &app, &["--identity", &orders, "--advertise", &at]);
+    let file = home.path("shop.secret").display().to_string();
+    home.ok(&["client", "add", "shop", "--secret-out", &file]);
+    let ca = home.write("ca.pem", &home.ok(&["ca", "bundle"]));
+    let more = ["--broker", &to, "--client", "shop", "--secret-file", &file, "--ca", &ca];
+    let more = [&more[..], &["--trust-domain", "test.sealock"]].concat();
+    let forwarder = Forwarder::start(&home, &more);
+    let seen = forwarder.until_served();
+    assert!(seen.contains("spiffe://test.sealock/service/shop"), "{seen}");
+    let (status, answer) = call(forwarder.proxy, "GET", "orders", "http://orders/v1/a");
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(forwarder.process.stop(), Some(0));
+    // Told not to ask, it knows of nobody.
+    let alone = ["forwarder", "--no-directory", "--route", "127.0.0.1:0=orders"];
+    let said = home.fails(64, &[&alone[..], &more].concat());
+    assert!(said.contains("which is not listed"), "{said}");
+    let secret = fs::read_to_string(&file).unwrap();
+    let logs = home.log() + &fs::read_to_string(home.path("forwarder.log")).unwrap();
+    assert!(!logs.contains(secret.trim()) && !logs.contains("directory from the broker"), "{logs}");
     assert_eq!(guard.stop(), Some(0));
     assert_eq!(daemon.stop(), Some(0));
 }

@@ -38,7 +38,7 @@ fn start(home: &Home, log: &str, descriptors: u32, arguments: &[&str]) -> Daemon
 }
 
 /// A broker that needs no engine.
-fn broker(home: &Home, descriptors: u32, listen: &str) -> Daemon {
+pub(crate) fn broker(home: &Home, descriptors: u32, listen: &str) -> Daemon {
     let settings = home.write("sealock.toml", "workload.socket = \"off\"\n");
     let nowhere = "unix:///nonexistent/docker.sock";
     let arguments = ["--config", &settings, "--docker", nowhere, "broker", "--listen", listen];

@@ -12,7 +12,7 @@ use aws_lc_rs::{digest, rand};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use sealock_core::audit::{Actor, Fact};
 use sealock_core::{Identity, Timestamp};
-use sealock_store::{Change, Condition, KeyRange, Operation, Transaction};
+use sealock_store::{Change, Condition, KeyRange, Operation, Transaction, Watch};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -89,6 +89,22 @@ pub struct ClientInfo {
     pub keys: Vec<String>,
 }
 
+/// A secret that was shown and was good, by its digest: for who asks later whether it still is.
+#[derive(Clone)]
+pub struct ShownSecret {
+    /// Of which client.
+    pub client: ClientName,
+    /// Who that is.
+    pub identity: Identity,
+    digest: digest::Digest,
+}
+
+impl fmt::Debug for ShownSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ShownSecret").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Row {
@@ -157,6 +173,17 @@ impl Row {
         }
     }
 
+    /// Whether this is the digest of a secret that is good now.
+    fn has_secret(&self, given: &digest::Digest, now: Timestamp) -> bool {
+        let mut good = false;
+        for known in &self.secrets {
+            let digest = HEXLOWER.decode(known.sha256.as_bytes()).unwrap_or_default();
+            let equal = verify_slices_are_equal(&digest, given.as_ref()).is_ok();
+            good |= equal && known.until.is_none_or(|until| now.as_millis() < until);
+        }
+        good
+    }
+
     fn info(&self, name: ClientName, now: Timestamp) -> ClientInfo {
         let rotated = self.secrets.last().map_or(self.made, |newest| newest.made);
         let old = self.secrets.iter().filter_map(|secret| secret.until);
@@ -183,20 +210,39 @@ impl Broker {
         name: &str,
         secret: &str,
     ) -> Result<Option<(ClientName, Identity)>, BrokerError> {
-        let Ok(name) = name.parse::<ClientName>() else { return Ok(None) };
+        Ok(self.shown(name, secret)?.map(|shown| (shown.client, shown.identity)))
+    }
+
+    /// The same, for who is let in for longer: see [`Broker::is_good`].
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn shown(&self, name: &str, secret: &str) -> Result<Option<ShownSecret>, BrokerError> {
+        let Ok(client) = name.parse::<ClientName>() else { return Ok(None) };
         if secret.len() > LONGEST_SECRET {
             return Ok(None);
         }
-        let given = digest_of(&name, secret);
-        let Some((row, _)) = self.client(&name)? else { return Ok(None) };
-        let now = self.now().as_millis();
-        let mut good = false;
-        for known in &row.secrets {
-            let digest = HEXLOWER.decode(known.sha256.as_bytes()).unwrap_or_default();
-            let equal = verify_slices_are_equal(&digest, given.as_ref()).is_ok();
-            good |= equal && known.until.is_none_or(|until| now < until);
-        }
-        Ok(good.then_some((name, row.identity)))
+        let digest = digest_of(&client, secret);
+        let Some((row, _)) = self.client(&client)? else { return Ok(None) };
+        let is_good = row.has_secret(&digest, self.now());
+        Ok(is_good.then_some(ShownSecret { client, identity: row.identity, digest }))
+    }
+
+    /// Whether a secret that was shown is one of that client still, and the client who it was.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn is_good(&self, shown: &ShownSecret) -> Result<bool, BrokerError> {
+        let Some((row, _)) = self.client(&shown.client)? else { return Ok(false) };
+        Ok(row.identity == shown.identity && row.has_secret(&shown.digest, self.now()))
+    }
+
+    /// Hears of every change of a client, and now and then of one of another.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn client_changes(&self, name: &ClientName) -> Result<Watch, BrokerError> {
+        Ok(self.store().watch(place(name).as_bytes())?)
     }
 
     pub(super) fn client(&self, name: &ClientName) -> Result<Option<(Row, u64)>, BrokerError> {

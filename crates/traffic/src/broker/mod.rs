@@ -53,7 +53,7 @@ use sealock_store::{Change, Conflict, Journal, JournalError, Keyring, Store, Tra
 use zeroize::Zeroizing;
 
 pub use assertion::AssertionFault;
-pub use client::{ClientInfo, ClientName, ClientNameError, SECRET_OVERLAP};
+pub use client::{ClientInfo, ClientName, ClientNameError, SECRET_OVERLAP, ShownSecret};
 pub use device::{
     Approved, Begun, DEVICE_INTERVAL, DEVICE_LIFE, DeviceFault, Devices, Polled, Program, UserCode,
     UserCodeError, Waiting,

@@ -260,6 +260,31 @@ fn a_rotation_overlaps_and_ends() {
 }
 
 #[test]
+fn a_secret_that_was_shown_is_good_as_long_as_it_is_that_clients() {
+    let scratch = Scratch::new();
+    let broker = &scratch.broker;
+    let secret = broker.client_add(&name("shop"), &service("shop"), &actor()).unwrap();
+    assert!(broker.shown("shop", "another").unwrap().is_none());
+    let shown = broker.shown("shop", &secret).unwrap().unwrap();
+    assert_eq!((&shown.client, &shown.identity), (&name("shop"), &service("shop")));
+    assert_eq!(format!("{shown:?}"), "ShownSecret { client: ClientName(\"shop\"), .. }");
+    let changes = broker.client_changes(&name("shop")).unwrap();
+    assert!(broker.is_good(&shown).unwrap());
+    // Rotated, it is good until its end.
+    let hour = Duration::from_secs(3600);
+    let second = broker.client_rotate(&name("shop"), hour, &actor()).unwrap();
+    assert!(changes.try_next().is_some() && broker.is_good(&shown).unwrap());
+    scratch.clock.advance(hour);
+    assert!(!broker.is_good(&shown).unwrap());
+    // Removed, and added anew.
+    let shown = broker.shown("shop", &second).unwrap().unwrap();
+    broker.client_remove(&name("shop"), &actor()).unwrap();
+    assert!(changes.try_next().is_some() && !broker.is_good(&shown).unwrap());
+    broker.client_add(&name("shop"), &service("shop"), &actor()).unwrap();
+    assert!(!broker.is_good(&shown).unwrap());
+}
+
+#[test]
 fn a_removed_client_has_neither_secret_nor_tokens() {
     let scratch = Scratch::new();
     let broker = &scratch.broker;

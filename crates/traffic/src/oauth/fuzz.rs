@@ -1,6 +1,8 @@
 //! What has to hold of every request, whatever it is. For the fuzz target and the tests.
 
-use super::{DeviceRequest, EnrolRequest, Form, Grant, OauthError, TokenQuestion, TokenRequest};
+use super::{
+    Credentials, DeviceRequest, EnrolRequest, Form, Grant, OauthError, TokenQuestion, TokenRequest,
+};
 
 /// The first line is the Authorization header, the rest the body.
 ///
@@ -30,7 +32,14 @@ pub fn fuzz(data: &[u8]) {
     if let Ok(device) = &device {
         assert!(!device.client.is_empty() && !device.client.chars().any(char::is_control));
     }
+    let basic = Credentials::basic(header.unwrap_or_default());
+    if let Ok(Some(basic)) = &basic {
+        assert!(
+            !basic.client.contains(char::is_control) && !basic.secret.contains(char::is_control)
+        );
+    }
     let errors = [
+        basic.as_ref().err(),
         request.as_ref().err(),
         question.as_ref().err(),
         device.as_ref().err(),

@@ -79,6 +79,14 @@ impl Proof {
 }
 
 impl Credentials {
+    /// Those of an `Authorization` header, where there is no form. `None`: it is of another scheme.
+    ///
+    /// # Errors
+    /// [`OauthFault::InvalidClient`]: it cannot be read.
+    pub fn basic(header: &[u8]) -> Result<Option<Self>, OauthError> {
+        basic::read(header)
+    }
+
     /// Those of a request, from its header or its body; not from both (RFC 6749 §2.3).
     fn of(authorization: Option<&[u8]>, form: &Form) -> Result<Option<Self>, OauthError> {
         let header = match authorization {

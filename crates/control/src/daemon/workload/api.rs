@@ -45,6 +45,7 @@ pub(super) async fn serve(listener: UnixListener, service: Arc<Service>, shutdow
             turns: Some(Turns::new()),
             streams: Some(Streams::default()),
             here: false,
+            takes_secrets: false,
         },
         limits,
         shutdown: shutdown.clone(),
