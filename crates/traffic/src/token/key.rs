@@ -10,12 +10,12 @@ use aws_lc_rs::signature::{
     Ed25519KeyPair, KeyPair, ParsedPublicKey, Signature,
 };
 use data_encoding::BASE64URL_NOPAD;
+use sealock_core::json::{self, Members, Value};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::error::{KeyFault, TokenError};
 use super::header::Algorithm;
-use super::json::{self, Members, Value};
 use super::small_order;
 
 /// How long a `kid` may be, in bytes.
