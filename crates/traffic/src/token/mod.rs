@@ -29,7 +29,6 @@ mod issue;
 mod jwks;
 mod key;
 mod refusal;
-mod small_order;
 mod statement;
 #[cfg(test)]
 mod tests;
