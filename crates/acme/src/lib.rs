@@ -29,12 +29,17 @@
 //! ([`identifier`]), and what a *name* leads to is for whoever dials to look at. It learns from nonces how many were
 //! given out, and can make the nonces of others too old by asking for very many ([`nonce`]).
 
+pub mod ari;
 pub mod challenge;
+mod fuzz;
 pub mod identifier;
 pub mod jwk;
 pub mod jws;
 pub mod nonce;
 pub mod problem;
+pub mod wire;
+
+pub use fuzz::fuzz;
 
 #[cfg(test)]
 mod testing;
