@@ -201,10 +201,7 @@ pub struct AcmeProblem {
     /// What is taken instead: of `badSignatureAlgorithm` (RFC 8555 §6.2).
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub algorithms: Vec<String>,
-    /// Which identifier it is about, if one.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub identifier: Option<Identifier>,
-    /// What is wrong with which identifier (RFC 8555 §6.7.1).
+    /// What is wrong with which identifier. RFC 8555 §6.7.1 lets identifiers stand nowhere else in a problem.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub subproblems: Vec<Subproblem>,
     /// When to try again. It goes into the header `Retry-After`, and not into the body.
@@ -233,7 +230,6 @@ impl AcmeProblem {
             status: kind.status(),
             instance: None,
             algorithms: Vec::new(),
-            identifier: None,
             subproblems: Vec::new(),
             retry_after: None,
         }

@@ -78,7 +78,6 @@ fn each_kind_has_a_name_and_a_status() {
 fn a_problem_is_read_back() {
     for kind in ErrorKind::ALL {
         let problem = AcmeProblem {
-            identifier: Some(dns("shop.example")),
             instance: Some("https://ca.example/terms".into()),
             algorithms: vec!["ES256".into()],
             subproblems: vec![Subproblem {
