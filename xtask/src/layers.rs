@@ -34,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sealock-docker", &["sealock-core", "sealock-net", "sealock-engine"]),
     ("sealock-secrets", &["sealock-core", "sealock-store"]),
     ("sealock-traffic", &["sealock-core", "sealock-store", "sealock-net"]),
+    ("sealock-acme", &["sealock-core", "sealock-store"]),
     // Starts commands and is PID 1 in containers: no store, no runtime.
     ("sealock-injector", &["sealock-core"]),
     (
@@ -49,6 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sealock-docker",
             "sealock-secrets",
             "sealock-traffic",
+            "sealock-acme",
             "sealock-receiver",
         ],
     ),

@@ -1,12 +1,15 @@
 //! What every plane of Sealock stands on: who somebody is ([`identity`]), whether they may
 //! ([`policy`]), what happened ([`audit`]), bytes nobody may see ([`secret`]), names as they stand in
-//! certificates ([`name`]) and in the vault ([`secret_name`]), spans and the clock ([`clock`], [`span`]).
+//! certificates ([`name`]) and in the vault ([`secret_name`]), JSON with one reading ([`json`]), keys that are none
+//! ([`ed25519`]), spans and the clock ([`clock`], [`span`]).
 //!
 //! Nothing here does I/O, reads the environment or needs an async runtime. Time is a parameter.
 
 pub mod audit;
 pub mod clock;
+pub mod ed25519;
 pub mod identity;
+pub mod json;
 pub mod name;
 pub mod policy;
 pub mod secret;

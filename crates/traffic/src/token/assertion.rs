@@ -4,13 +4,14 @@
 //! It is read as strictly as a token, and by the same reader. Until the signature has held it says only whose it claims
 //! to be, because that is where the keys are looked up.
 
+use sealock_core::json::{self, Value};
+
 use super::claims::{audience, text, time};
 use super::header::{Algorithm, Open};
 use super::jwks::KeySet;
 use super::key::PublicKey;
 use super::refusal::Refusal;
 use super::verify::{Parts, decode};
-use super::{json, json::Value};
 
 /// The longest `jti`, in bytes: somebody has to remember them.
 const LONGEST_ID: usize = 256;

@@ -2,11 +2,11 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use sealock_core::Identity;
+use sealock_core::json::{self, MAXIMUM_NUMBER, Members, Value};
 use serde::Serialize;
 
 use super::error::TokenError;
 use super::header::Profile;
-use super::json::{self, MAXIMUM_NUMBER, Members, Value};
 use super::refusal::Refusal;
 
 /// What a token says. All times are seconds since 1970.

@@ -1,10 +1,10 @@
 //! What fails on our own side: keys, key sets, and claims that must not be signed.
 
 use aws_lc_rs::error::KeyRejected;
+use sealock_core::json::JsonFault;
 use thiserror::Error;
 
 use super::header::Algorithm;
-use super::json::JsonFault;
 use super::jwks::{MAXIMUM_KEY_SET, MAXIMUM_KEYS};
 use super::verify::MAXIMUM_TOKEN;
 

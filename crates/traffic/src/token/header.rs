@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::json::{self, Value};
+use sealock_core::json::{self, Value};
+
 use super::refusal::Refusal;
 
 /// How a token is signed.

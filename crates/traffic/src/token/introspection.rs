@@ -1,10 +1,10 @@
 //! What an authorization server answers about a token that is not ours (RFC 7662 §2.2). Read strictly: what is not of the
 //! form is no answer, and never a good token.
 
+use sealock_core::json::{self, JsonFault, Members, Value};
 use thiserror::Error;
 
 use super::claims::binding;
-use super::json::{self, JsonFault, Members, Value};
 
 /// The longest answer, in bytes.
 pub const MAXIMUM_INTROSPECTION: usize = 64 * 1024;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use rustls_pki_types::pem::{PemObject, SectionKind};
+use sealock_core::json::{self, Members, Value};
 use serde::Serialize;
 
 use super::error::{KeyFault, KeySetError};
-use super::json::{self, Members, Value};
 use super::key::{Jwk, PublicKey};
 
 /// The longest key set, in bytes.

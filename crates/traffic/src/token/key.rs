@@ -10,13 +10,13 @@ use aws_lc_rs::signature::{
     Ed25519KeyPair, KeyPair, ParsedPublicKey, Signature,
 };
 use data_encoding::BASE64URL_NOPAD;
+use sealock_core::ed25519;
+use sealock_core::json::{self, Members, Value};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::error::{KeyFault, TokenError};
 use super::header::Algorithm;
-use super::json::{self, Members, Value};
-use super::small_order;
 
 /// How long a `kid` may be, in bytes.
 const MAXIMUM_KID: usize = 128;
@@ -189,7 +189,7 @@ impl PublicKey {
         let (algorithm, bytes) = found.ok_or(KeyFault::Kind)?;
         let wrong = match algorithm {
             Algorithm::Es256 => bytes.len() != 1 + 2 * COORDINATE || bytes.first() != Some(&4),
-            Algorithm::EdDsa => bytes.len() != COORDINATE || small_order::has(bytes),
+            Algorithm::EdDsa => bytes.len() != COORDINATE || ed25519::is_small_order(bytes),
         };
         if wrong {
             return Err(KeyFault::Point);
@@ -241,7 +241,7 @@ impl PublicKey {
             Algorithm::Es256 => [vec![4], coordinate("x")?, coordinate("y")?].concat(),
             Algorithm::EdDsa => {
                 let point = coordinate("x")?;
-                if small_order::has(&point) {
+                if ed25519::is_small_order(&point) {
                     return Err(KeyFault::Point);
                 }
                 point

@@ -26,11 +26,9 @@ mod header;
 mod identity;
 mod introspection;
 mod issue;
-mod json;
 mod jwks;
 mod key;
 mod refusal;
-mod small_order;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -38,6 +36,8 @@ mod verify;
 
 #[cfg(test)]
 pub(crate) use assertion::sign_assertion_for_tests;
+pub use sealock_core::json::JsonFault;
+
 pub use assertion::{AssertionExpected, ClientAssertion, UsedAssertion};
 pub use claims::Claims;
 pub use error::{KeyFault, KeySetError, TokenError};
@@ -48,7 +48,6 @@ pub use introspection::{
     Binding, Introspected, IntrospectionFault, MAXIMUM_INTROSPECTION, claimed_issuer, introspected,
 };
 pub use issue::issue;
-pub use json::JsonFault;
 pub use jwks::{KeySet, MAXIMUM_KEY_SET, MAXIMUM_KEYS};
 pub use key::{PublicKey, SigningKey};
 pub use refusal::Refusal;

@@ -1,8 +1,8 @@
 //! Why a token was refused.
 
+use sealock_core::json::JsonFault;
 use thiserror::Error;
 
-use super::json::JsonFault;
 use super::verify::MAXIMUM_TOKEN;
 
 /// Why a token was refused. It says which rule was broken, never what the token holds: it goes into logs, and some of

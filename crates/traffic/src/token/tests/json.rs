@@ -3,60 +3,24 @@
 use super::*;
 use JsonFault::{Deep, Duplicate, Large, Syntax};
 
-/// The object `good`, made into something that has no one reading.
+/// The object `good`, made into something that has no one reading. Which texts have none, the reader's own tests say;
+/// here it is seen that this reader reads.
 fn rows(good: &Written) -> Vec<(&'static str, Vec<u8>, Option<JsonFault>)> {
     let json = good.json();
     let (first, value) = good.0[0].clone();
     let doubled = |name: &str, value: &str| good.clone().also(name, value).json().into_bytes();
     let escaped = format!(r"\u{:04x}{}", u32::from(first.as_bytes()[0]), &first[1..]);
-    let inside = &json[1..json.len() - 1];
     let text = |text: String| text.into_bytes();
-    let bytes = |start: &[u8]| [start, inside.as_bytes(), b"}"].concat();
     vec![
         ("as it is", text(json.clone()), None),
         ("white space", text(format!(" \t\r\n{}\n ", json.replace("\":", "\" :\n"))), None),
         ("nothing", text(String::new()), Some(Syntax)),
-        ("blanks", text("  ".into()), Some(Syntax)),
-        ("null", text("null".into()), Some(Syntax)),
-        ("a number", text("1".into()), Some(Syntax)),
-        ("a text", text(quoted("x")), Some(Syntax)),
-        ("an array", text(format!("[{json}]")), Some(Syntax)),
         ("two objects", text(format!("{json}{json}")), Some(Syntax)),
-        ("something after it", text(format!("{json}x")), Some(Syntax)),
-        ("a comma after it", text(format!("{json},")), Some(Syntax)),
         ("cut short", text(json[..json.len() - 1].into()), Some(Syntax)),
-        ("a comma too many", text(format!("{{{inside},}}")), Some(Syntax)),
-        ("a comma too early", text(format!("{{,{inside}}}")), Some(Syntax)),
-        ("single quotes", text(json.replace('"', "'")), Some(Syntax)),
-        ("a comment", text(format!("{{/**/{inside}}}")), Some(Syntax)),
-        ("a comment line", text(format!("//\n{json}")), Some(Syntax)),
-        ("a name without quotes", text(format!("{{x:1,{inside}}}")), Some(Syntax)),
-        ("NaN", text(format!(r#"{{"x":NaN,{inside}}}"#)), Some(Syntax)),
-        ("Infinity", text(format!(r#"{{"x":-Infinity,{inside}}}"#)), Some(Syntax)),
-        ("a plus", text(format!(r#"{{"x":+1,{inside}}}"#)), Some(Syntax)),
-        ("a zero in front", text(format!(r#"{{"x":01,{inside}}}"#)), Some(Syntax)),
-        ("hexadecimal", text(format!(r#"{{"x":0x1,{inside}}}"#)), Some(Syntax)),
-        ("a line end in a text", text(format!("{{\"x\":\"\n\",{inside}}}")), Some(Syntax)),
-        ("an unknown escape", text(format!(r#"{{"x":"\x41",{inside}}}"#)), Some(Syntax)),
-        ("half a surrogate pair", text(format!(r#"{{"x":"\ud800",{inside}}}"#)), Some(Syntax)),
-        ("the other half", text(format!(r#"{{"x":"\udc00",{inside}}}"#)), Some(Syntax)),
-        ("a byte order mark", text(format!("\u{feff}{json}")), Some(Syntax)),
-        ("NUL in front", text(format!("\0{json}")), Some(Syntax)),
-        ("NUL behind", text(format!("{json}\0")), Some(Syntax)),
-        ("NUL in a text", text(format!("{{\"x\":\"\0\",{inside}}}")), Some(Syntax)),
-        ("UTF-16", json.encode_utf16().flat_map(u16::to_le_bytes).collect(), Some(Syntax)),
-        ("not UTF-8", bytes(b"{\"x\":\"\xff\","), Some(Syntax)),
-        ("a name not UTF-8", bytes(b"{\"\xc3\":1,"), Some(Syntax)),
-        ("an overlong `/`", bytes(b"{\"\xc0\xaf\":1,"), Some(Syntax)),
-        ("UTF-8 of a surrogate", bytes(b"{\"\xed\xa0\x80\":1,"), Some(Syntax)),
         ("a name twice", doubled(&first, &value), Some(Duplicate)),
-        ("a name twice, another value", doubled(&first, "null"), Some(Duplicate)),
         ("a name twice, once escaped", doubled(&escaped, &value), Some(Duplicate)),
         ("twice at another place", doubled("x", r#"[{"a":1,"b":2,"a":1}]"#), Some(Duplicate)),
         ("nine levels", doubled("x", &nested(8)), Some(Deep)),
-        ("nine levels of objects", doubled("x", &objects(8)), Some(Deep)),
-        ("a thousand levels", doubled("x", &nested(1000)), Some(Deep)),
-        ("a thousand levels, not closed", doubled("x", &"[".repeat(1000)), Some(Deep)),
         ("65 members", wide(good, 65), Some(Large)),
         ("65 members inside", doubled("x", &wide_object(65)), Some(Large)),
     ]
@@ -124,14 +88,4 @@ fn other_claims_are_passed_over() {
     }
     let many = String::from_utf8(wide(&body(), 64)).unwrap();
     assert_eq!(keys.verify_claims(&many), Ok(()));
-}
-
-/// A thousand digits are neither read as another number nor as none.
-#[test]
-fn numbers_beyond_all_bounds_are_no_json() {
-    let keys = Keys::new();
-    for number in ["1e400", "-1e400", &"9".repeat(1000), &format!("1e{}", "9".repeat(30))] {
-        let claims = body().also("x", number).json();
-        assert_eq!(keys.verify_claims(&claims), Err(Refusal::Claims(Syntax)), "{number}");
-    }
 }

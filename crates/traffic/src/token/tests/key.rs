@@ -90,7 +90,7 @@ fn what_is_given_out_is_public() {
 fn a_key_of_small_order_is_none() {
     let neutral_and_zero = [&[1][..], &[0; 63]].concat();
     let mut forgeable = 0;
-    for weak in small_order::POINTS {
+    for weak in sealock_core::ed25519::SMALL_ORDER {
         for sign in [0, 0x80] {
             let mut weak = weak;
             weak[31] |= sign;

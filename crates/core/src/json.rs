@@ -1,8 +1,11 @@
 //! JSON with one reading only.
 //!
-//! serde_json does the lexing; here names that stand twice, deep nesting and large objects are refused, at any place
-//! in the text. Numbers other than whole ones from 0 to 2^53 keep no value: no claim of ours may be one, and others do
-//! not matter to us.
+//! For what is signed, and for what decides: two readers must not see two things in one text. serde_json does the
+//! lexing; here names that stand twice, deep nesting and large objects are refused, at any place in the text. Numbers
+//! other than whole ones from 0 to 2^53 keep no value: nothing of ours may be one, and others do not matter to us.
+//!
+//! **What an attacker controls:** every byte. Memory and time are bounded by the number of bytes, which the caller
+//! limits.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,13 +14,13 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use thiserror::Error;
 
 /// How deep objects and arrays may lie within each other; the outermost object is the first level.
-pub(super) const DEPTH: usize = 8;
+pub const DEPTH: usize = 8;
 
 /// How many members one object may have.
-pub(super) const MEMBERS: usize = 64;
+pub const MEMBERS: usize = 64;
 
 /// The largest whole number that every JSON reader takes for the same one.
-pub(super) const MAXIMUM_NUMBER: u64 = 1 << 53;
+pub const MAXIMUM_NUMBER: u64 = 1 << 53;
 
 /// Why a text was refused as JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -38,11 +41,16 @@ pub enum JsonFault {
 
 /// A value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub enum Value {
+    /// A string.
     Text(String),
+    /// A whole number from 0 to [`MAXIMUM_NUMBER`].
     Number(u64),
+    /// An array.
     List(Vec<Value>),
+    /// An object.
     Object(Members),
+    /// `true` or `false`.
     Bool(bool),
     /// `null`, or a number that is not a whole one from 0 to [`MAXIMUM_NUMBER`].
     Other,
@@ -50,23 +58,23 @@ pub(super) enum Value {
 
 /// What is in an object. No two names are the same.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Members(Vec<(String, Value)>);
+pub struct Members(Vec<(String, Value)>);
 
 impl Members {
     /// Takes a member out.
-    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+    pub fn take(&mut self, name: &str) -> Option<Value> {
         let place = self.0.iter().position(|(key, _)| key == name)?;
         Some(self.0.swap_remove(place).1)
     }
 
     /// The names of what is still there.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 }
 
 /// Reads one object that takes up all of `bytes`. The caller has limited their number.
-pub(super) fn read(bytes: &[u8]) -> Result<Members, JsonFault> {
+pub fn read(bytes: &[u8]) -> Result<Members, JsonFault> {
     let fault = Cell::new(None);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Seed { level: 0, fault: &fault }.deserialize(&mut reader).and_then(|value| {
@@ -169,3 +177,6 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(Value::Object(Members(members)))
     }
 }
+
+#[cfg(test)]
+mod tests;
