@@ -26,6 +26,7 @@ pub mod rehearsal;
 pub mod service;
 mod sidecar;
 pub mod state;
+mod turns;
 
 pub use caller::{ADMIN, Caller, Door};
 pub use client::Client;
