@@ -10,6 +10,7 @@
 //! commands. Who the caller is never comes from what it sent: the kernel says it for the socket, the TLS
 //! handshake for HTTPS.
 
+mod acme;
 pub mod api;
 mod attest;
 mod caller;
