@@ -41,6 +41,8 @@ mod http;
 mod names;
 mod redirect;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod tls_alpn;
 
