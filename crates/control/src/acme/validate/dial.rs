@@ -139,3 +139,25 @@ fn chosen(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let v6 = v6.into_iter().take(MOST_ADDRESSES - v4.len().min(LEFT_TO_V4));
     v6.chain(v4).take(MOST_ADDRESSES).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv6_comes_first_and_leaves_room() {
+        let of = |v6: u16, v4: u8| {
+            let v6 =
+                (0..v6).map(|last| SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, last], 80)));
+            let v4 = (0..v4).map(|last| SocketAddr::from(([192, 0, 2, last], 80)));
+            let chosen = chosen(&v6.chain(v4).collect::<Vec<_>>());
+            chosen.iter().map(|it| if it.is_ipv6() { '6' } else { '4' }).collect::<String>()
+        };
+        assert_eq!(of(9, 0), "6666");
+        assert_eq!(of(9, 1), "6664");
+        assert_eq!(of(9, 9), "6644");
+        assert_eq!(of(1, 9), "6444");
+        assert_eq!(of(0, 9), "4444");
+        assert_eq!(of(1, 1), "64");
+    }
+}

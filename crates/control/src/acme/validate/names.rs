@@ -133,6 +133,7 @@ async fn ask(
     options.timeout = share;
     // Packets that are lost are sent again without this.
     options.attempts = 0;
+    // Who asks again is to see what is there now.
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     let asked = builder.build()?;
@@ -175,4 +176,53 @@ fn ordered(found: Vec<IpAddr>) -> Vec<IpAddr> {
     }
     ordered.sort_by_key(IpAddr::is_ipv4);
     ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::rr::rdata::{A, CNAME};
+
+    use super::*;
+
+    #[test]
+    fn only_what_belongs_to_the_name_is_taken() {
+        let name = |text: &str| Name::from_ascii(text).unwrap();
+        let a = |owner: &str, last: u8| {
+            Record::from_rdata(name(owner), 60, RData::A(A::new(192, 0, 2, last)))
+        };
+        let alias = |owner: &str, target: &str| {
+            Record::from_rdata(name(owner), 60, RData::CNAME(CNAME(name(target))))
+        };
+        let answers = [
+            a("other.test.", 1),
+            alias("b.test.", "c.test."),
+            alias("a.test.", "B.test."),
+            a("c.test.", 2),
+            alias("c.test.", "a.test."),
+            alias("x.test.", "y.test."),
+            a("y.test.", 3),
+        ];
+        let of = |text: &str| {
+            let found = belonging(&name(text), RecordType::A, &answers);
+            found.iter().filter_map(RData::ip_addr).map(|it| it.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("a.test."), ["192.0.2.2"]);
+        assert_eq!(of("x.test."), ["192.0.2.3"]);
+        assert!(of("test.").is_empty());
+    }
+
+    #[test]
+    fn addresses_are_in_order_and_as_what_they_are() {
+        let read = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        assert_eq!(
+            ordered(read(&[
+                "10.0.0.1",
+                "2001:db8::1",
+                "::ffff:10.0.0.2",
+                "10.0.0.1",
+                "2001:db8::1"
+            ])),
+            read(&["2001:db8::1", "10.0.0.1", "10.0.0.2"])
+        );
+    }
 }
