@@ -82,7 +82,11 @@ async fn a_resolver_that_misbehaves_shows_nothing() {
         assert_eq!(kind(ask(settings, Method::Dns01, "a.test").await), "dns", "{mood:?}");
     }
     let gone = resolver().await.address;
-    let settings = ValidateSettings { resolvers: vec![gone], ..settings(&resolver().await, 1) };
+    let settings = ValidateSettings {
+        resolvers: vec![gone],
+        deadline: SHORT,
+        ..settings(&resolver().await, 1)
+    };
     for method in [Method::Dns01, Method::Http01, Method::TlsAlpn01] {
         assert_eq!(kind(ask(settings.clone(), method, "a.test").await), "dns");
     }
