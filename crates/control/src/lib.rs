@@ -10,6 +10,7 @@
 //! commands. Who the caller is never comes from what it sent: the kernel says it for the socket, the TLS
 //! handshake for HTTPS.
 
+mod acme;
 pub mod api;
 mod attest;
 mod caller;
@@ -26,6 +27,7 @@ pub mod rehearsal;
 pub mod service;
 mod sidecar;
 pub mod state;
+mod turns;
 
 pub use caller::{ADMIN, Caller, Door};
 pub use client::Client;

@@ -31,7 +31,6 @@ mod routes;
 mod services;
 mod socket;
 mod streams;
-mod turns;
 
 pub use endpoints::{ENDPOINTS, Endpoint, Who};
 pub(crate) use https::identified;
@@ -40,7 +39,6 @@ pub use problem::{error_of, problem};
 pub(crate) use routes::Routes;
 pub use socket::{bind_socket, serve_socket};
 pub(crate) use streams::Streams;
-pub(crate) use turns::Turns;
 
 #[cfg(doc)]
 use crate::{Command, Reply, ServiceError};

@@ -13,12 +13,13 @@ use sealock_net::{Incoming, Shutdown};
 use super::body::{self, OutBody};
 use super::endpoints::{Endpoint, What};
 use super::streams::{Kind, Open};
-use super::{Streams, Turns, problem};
+use super::{Streams, problem};
 use crate::caller::{Caller, Door};
 use crate::command::Command;
 use crate::daemon::Planes;
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::{Service, new_request_id};
+use crate::turns::Turns;
 
 /// An empty line says that a follower's connection is still good.
 const HEARTBEAT: Duration = Duration::from_secs(15);

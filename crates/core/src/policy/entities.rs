@@ -1,8 +1,6 @@
 //! A [`Question`] as Cedar sees it: entities, and a request that was checked against the schema.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::IpAddr;
-use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{
@@ -314,7 +312,9 @@ fn resource_entity(
         }
         Resource::Name(SubjectName::Ip(address)) => {
             let version = if address.is_ipv4() { 4 } else { 6 };
-            for (id, _) in mentioned.networks.iter().filter(|(_, cidr)| cidr.contains(*address)) {
+            for (id, _) in
+                mentioned.networks.iter().filter(|(_, network)| network.contains(*address))
+            {
                 parents.push(words.uid(Kind::Network, id)?);
             }
             let version = RestrictedExpression::new_long(version);
@@ -459,41 +459,4 @@ pub(super) fn kept_labels<'a>(
     keys: Option<&'a BTreeSet<String>>,
 ) -> impl Iterator<Item = (&'a String, &'a String)> {
     labels.iter().filter(move |(key, _)| keys.is_none_or(|keys| keys.contains(*key)))
-}
-
-/// A network: address and prefix length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cidr {
-    address: IpAddr,
-    prefix: u32,
-}
-
-impl Cidr {
-    pub(super) fn contains(self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let different = u32::from(network) ^ u32::from(address);
-                different.checked_shr(32 - self.prefix).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let different = u128::from(network) ^ u128::from(address);
-                different.checked_shr(128 - self.prefix).unwrap_or(0) == 0
-            }
-            _ => false,
-        }
-    }
-}
-
-impl FromStr for Cidr {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refused = || format!("`{}` is not a network (such as 10.1.0.0/16)", plain(text));
-        let (address, prefix) = text.split_once('/').ok_or_else(refused)?;
-        let address: IpAddr = address.parse().map_err(|_| refused())?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
-        let prefix = prefix.parse().ok().filter(|prefix| digits && *prefix <= bits);
-        Ok(Self { address, prefix: prefix.ok_or_else(refused)? })
-    }
 }

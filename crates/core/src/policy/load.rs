@@ -6,9 +6,10 @@ use cedar_policy::{Effect, Policy, PolicyId, Schema, ValidationMode, Validator};
 use serde_json::Value;
 
 use super::defaults::{Defaults, DefaultsError};
-use super::entities::{Cidr, short_type};
+use super::entities::short_type;
 use super::error::{PolicyError, Problem};
 use crate::name::DnsName;
+use crate::network::Network;
 use crate::secret_name::SecretName;
 
 /// More problems than this are not shown: nobody reads them.
@@ -32,7 +33,7 @@ pub(super) struct Rule {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Mentioned {
     pub(super) domains: BTreeSet<String>,
-    pub(super) networks: BTreeMap<String, Cidr>,
+    pub(super) networks: BTreeMap<String, Network>,
     pub(super) repositories: BTreeSet<String>,
     pub(super) host_paths: BTreeSet<String>,
     pub(super) secrets: BTreeSet<String>,
@@ -202,11 +203,11 @@ fn mention(rule: &Rule, sources: &[(String, String)], into: &mut Mentioned) -> V
                 Ok(name) => refuse(id, format!("this can match no name: write \"{name}\"")),
                 Err(error) => refuse(id, error.to_string()),
             },
-            "Network" => match id.parse::<Cidr>() {
+            "Network" => match id.parse::<Network>() {
                 Ok(network) => {
                     into.networks.insert(id.to_owned(), network);
                 }
-                Err(message) => refuse(id, message),
+                Err(error) => refuse(id, error.to_string()),
             },
             "Repository" if is_repository(id) => {
                 into.repositories.insert(id.to_owned());

@@ -9,7 +9,7 @@
 //! | `0/8`, `::` | this host, to the kernel |
 //! | multicast, broadcast, `240/4`, `fec0::/10` | nobody's |
 //! | `127/8`, `::1` | this host; only where the directory names that very address |
-//! | a listener of ours, or what the owner adds, such as the broker | a loop, or a way to what controls us |
+//! | a listener of ours, or what the owner adds ([`Own`]), such as the broker | a loop, or a way to what controls us |
 //!
 //! An IPv4 address inside an IPv6 one (mapped, compatible, NAT64, 6to4) is looked at as what it is. Private networks
 //! (`10/8`, `fd00::/8` and so on) are where services are, and are dialled.
@@ -47,7 +47,7 @@ pub enum Forbidden {
     Own,
 }
 
-/// Whether an address may be dialled. `named`: the directory has this very address.
+/// Whether an address may be dialled. `named`: the directory, or the owner elsewhere, has this very address.
 pub fn check(address: IpAddr, named: bool) -> Result<(), Forbidden> {
     match address {
         IpAddr::V4(address) => check_v4(address, named),
@@ -103,9 +103,9 @@ fn inside(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// What is ours, and so not dialled.
+/// What is ours, and so not dialled. A listener that is unspecified is at every address of this host.
 #[derive(Debug, Default)]
-pub(super) struct Own {
+pub struct Own {
     /// As the owner has it.
     kept: Vec<SocketAddr>,
     /// What was found out since.
@@ -116,12 +116,13 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub(super) fn new(kept: Vec<SocketAddr>, mark: Option<u32>) -> Self {
+    /// What the owner has set. `mark`: by which the kernel knows our connections, if it should.
+    pub fn new(kept: Vec<SocketAddr>, mark: Option<u32>) -> Self {
         Self { kept, mark, found: Mutex::default(), listening: Mutex::default() }
     }
 
-    /// Replaces what was found out.
-    pub(super) fn find(&self, addresses: Vec<SocketAddr>) {
+    /// Replaces what was found out, beside what was set.
+    pub fn find(&self, addresses: Vec<SocketAddr>) {
         *self.found.lock() = addresses;
     }
 
@@ -138,8 +139,8 @@ impl Own {
         }
     }
 
-    /// Before dialling.
-    pub(super) fn check(&self, address: SocketAddr, named: bool) -> Result<(), Forbidden> {
+    /// Before dialling, as [`check`] and that it is not ours.
+    pub fn check(&self, address: SocketAddr, named: bool) -> Result<(), Forbidden> {
         check(address.ip(), named)?;
         let ip = effective(address.ip());
         let is_here = ip.is_loopback();
@@ -147,7 +148,7 @@ impl Own {
     }
 
     /// After it: only then it is known whether an address is one of this host's.
-    pub(super) fn check_dialled(&self, stream: &TcpStream) -> io::Result<()> {
+    pub fn check_dialled(&self, stream: &TcpStream) -> io::Result<()> {
         let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
         let (here, there) = (effective(local.ip()), effective(peer.ip()));
         // A port of ours that was chosen by chance can be the one that is dialled.

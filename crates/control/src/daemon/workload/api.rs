@@ -12,14 +12,19 @@ use tokio::sync::Semaphore;
 
 use super::super::blocking;
 use super::session::attested;
-use crate::api::{Routes, Streams, Turns};
+use crate::api::{Routes, Streams};
 use crate::attest::{AttestError, Socket};
 use crate::caller::{Caller, Door};
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::Service;
+use crate::turns::Turns;
 
 /// Connections of all containers together; each has its own limit besides.
 const CONNECTIONS: usize = 4096;
+/// Commands of all containers together. The rest of the daemon has many more threads.
+const COMMANDS: usize = 32;
+/// Commands of one container.
+const COMMANDS_EACH: usize = 4;
 /// Those who are turned away and told so at the same time; more are only turned away.
 const TOLD: usize = 64;
 /// How long that may take.
@@ -42,7 +47,7 @@ pub(super) async fn serve(listener: UnixListener, service: Arc<Service>, shutdow
         routes: Routes {
             service,
             shutdown: shutdown.clone(),
-            turns: Some(Turns::new()),
+            turns: Some(Turns::new(COMMANDS_EACH, COMMANDS)),
             streams: Some(Streams::default()),
             here: false,
             takes_secrets: false,

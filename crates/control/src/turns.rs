@@ -1,5 +1,5 @@
-//! Whose turn it is: containers have so many commands under way, each its own number and all together theirs. A command
-//! that nobody waits for any more still has its turn until it has ended.
+//! Whose turn it is: so much is done at once for each of those who ask, such as containers, and so much for all together.
+//! Work that nobody waits for any more still has its turn until it has ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -7,15 +7,12 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Commands of all containers together. The rest of the daemon has many more threads.
-const ALL: usize = 32;
-/// Commands of one container.
-const EACH: usize = 4;
-
 /// Gives turns.
 #[derive(Debug, Clone)]
 pub(crate) struct Turns {
     all: Arc<Semaphore>,
+    /// Turns of one of them.
+    most: usize,
     each: Arc<Mutex<HashMap<String, Weak<Semaphore>>>>,
 }
 
@@ -27,27 +24,28 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    pub(crate) fn new() -> Self {
-        Self { all: Arc::new(Semaphore::new(ALL)), each: Arc::default() }
+    /// As many at once for each, and for all together.
+    pub(crate) fn new(each: usize, all: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), most: each, each: Arc::default() }
     }
 
-    /// Of a container. `None` never happens while the daemon lives.
-    pub(crate) async fn take(&self, container: &str) -> Option<Turn> {
-        let own = self.of(container);
+    /// One for whoever this is. `None` never happens while the daemon lives.
+    pub(crate) async fn take(&self, who: &str) -> Option<Turn> {
+        let own = self.of(who);
         // One's own first: who waits for that takes no place of others.
         let own = own.acquire_owned().await.ok()?;
         let one = Arc::clone(&self.all).acquire_owned().await.ok()?;
         Some(Turn { _own: own, _one: one })
     }
 
-    fn of(&self, container: &str) -> Arc<Semaphore> {
+    fn of(&self, who: &str) -> Arc<Semaphore> {
         let mut each = self.each.lock();
         each.retain(|_, turns| turns.strong_count() > 0);
-        if let Some(turns) = each.get(container).and_then(Weak::upgrade) {
+        if let Some(turns) = each.get(who).and_then(Weak::upgrade) {
             return turns;
         }
-        let turns = Arc::new(Semaphore::new(EACH));
-        each.insert(container.to_owned(), Arc::downgrade(&turns));
+        let turns = Arc::new(Semaphore::new(self.most));
+        each.insert(who.to_owned(), Arc::downgrade(&turns));
         turns
     }
 }
@@ -59,10 +57,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_container_has_its_turns_and_takes_none_of_others() {
-        let turns = Turns::new();
+    async fn who_has_its_turns_takes_none_of_others() {
+        let turns = Turns::new(4, 32);
         let mut held = Vec::new();
-        for _ in 0..EACH {
+        for _ in 0..4 {
             held.push(turns.take("a").await.unwrap());
         }
         assert!(turns.take("a").now_or_never().is_none());
