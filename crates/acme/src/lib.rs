@@ -1,7 +1,8 @@
 //! ACME (RFC 8555, with RFC 8737 and 8738 for two kinds of challenge and identifier, RFC 9773 for renewals): what comes
 //! over the wire, read strictly, and what goes back.
 //!
-//! Nothing here does I/O, looks anything up or knows the time. The way of a request:
+//! What is read and written ([`jws`], [`wire`] and what they are made of) does no I/O, looks nothing up and does not know
+//! the time. What is remembered is in [`state`], in the store. The way of a request:
 //!
 //! 1. [`jws::Request::read`]: a flattened JWS with one reading, of which nothing is believed yet;
 //! 2. [`jws::Request::expect_url`]: it is meant for the resource at which it came (RFC 8555 §6.4);
@@ -37,6 +38,7 @@ pub mod jwk;
 pub mod jws;
 pub mod nonce;
 pub mod problem;
+pub mod state;
 pub mod wire;
 
 pub use fuzz::fuzz;

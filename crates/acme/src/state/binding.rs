@@ -1,0 +1,235 @@
+//! Keys for external account binding (RFC 8555 §7.3.4): whoever signs with one makes accounts as somebody.
+//!
+//! The key has 256 random bits. The server has to have it, for it is that of a MAC; so it is kept, sealed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::rand;
+use sealock_core::audit::{Actor, Fact};
+use sealock_core::{Identity, SecretBytes, Timestamp};
+use sealock_store::{Condition, KeyRange, Operation, Transaction};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::{ATTEMPTS, Acme, Found, Id, StateError, put};
+
+const PREFIX: &str = "acme/binding/";
+/// Random bytes of a key.
+const KEY: usize = 32;
+/// So many there may be.
+const MOST: usize = 10_000;
+
+/// The name of a binding, its `kid`: 1 to 64 of `a-z`, `0-9`, `.`, `_` and `-`, beginning with a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BindingName(String);
+
+/// A text that is no name of a binding.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the name has 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and begins with a letter or digit")]
+pub struct BindingNameError;
+
+impl BindingName {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BindingName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl FromStr for BindingName {
+    type Err = BindingNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let fits = text.len() <= 64
+            && text.bytes().next().is_some_and(is_plain)
+            && text.bytes().all(|byte| is_plain(byte) || b"._-".contains(&byte));
+        if fits { Ok(Self(text.to_owned())) } else { Err(BindingNameError) }
+    }
+}
+
+/// A binding as others may know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// Its `kid`.
+    pub name: BindingName,
+    /// As whom its accounts order.
+    pub identity: Identity,
+    /// Since when it is there.
+    pub made: Timestamp,
+    /// Until when accounts can be made with it.
+    pub until: Option<Timestamp>,
+    /// Whether more than one account can.
+    pub reusable: bool,
+    /// The account that was made with it, the newest.
+    pub account: Option<Id>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Row {
+    identity: String,
+    /// Base64 of the sealed key.
+    key: String,
+    made: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<i64>,
+    reusable: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<Id>,
+}
+
+fn place(name: &str) -> String {
+    format!("{PREFIX}{name}")
+}
+
+impl Row {
+    pub(super) fn identity(&self) -> Result<Identity, StateError> {
+        self.identity.parse().map_err(|_| StateError::Damaged(self.identity.clone()))
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now.as_millis())
+    }
+
+    fn is_good(&self, now: Timestamp) -> bool {
+        !self.is_over(now) && (self.reusable || self.account.is_none())
+    }
+
+    fn binding(&self, name: BindingName) -> Result<Binding, StateError> {
+        Ok(Binding {
+            name,
+            identity: self.identity()?,
+            made: Timestamp::from_millis(self.made),
+            until: self.until.map(Timestamp::from_millis),
+            reusable: self.reusable,
+            account: self.account.clone(),
+        })
+    }
+}
+
+/// What has to hold, and be written, for an account to be made with a binding.
+pub(super) fn used_by(
+    name: &str,
+    found: Found<Row>,
+    account: &Id,
+) -> Result<Transaction, StateError> {
+    let mut row = found.row;
+    row.account = Some(account.clone());
+    let (key, expires) = (place(name), row.until.map(Timestamp::from_millis));
+    Ok(Transaction::new()
+        .when(Condition::Version { key: key.clone().into_bytes(), version: found.version })
+        .with(put(&key, &row, expires)?))
+}
+
+impl Acme {
+    /// A binding that is good. Whoever asks for another one does not learn whether it is there.
+    pub(super) fn binding_row(&self, name: &str) -> Result<Found<Row>, StateError> {
+        let unknown = || StateError::Unknown("external account binding that is good");
+        let name: BindingName = name.parse().map_err(|_| unknown())?;
+        let found: Found<Row> = self.read(&place(name.as_str()))?.ok_or_else(unknown)?;
+        if found.row.is_good(self.now()) { Ok(found) } else { Err(unknown()) }
+    }
+
+    /// The key of a binding that is good.
+    ///
+    /// # Errors
+    /// It is not there, used or over, or what the store says.
+    pub fn binding_key(&self, name: &str) -> Result<SecretBytes, StateError> {
+        let found = self.binding_row(name)?;
+        let damaged = || StateError::Damaged(place(name));
+        let sealed =
+            data_encoding::BASE64.decode(found.row.key.as_bytes()).map_err(|_| damaged())?;
+        Ok(self.keyring.open_sealed(&place(name), &sealed)?)
+    }
+
+    /// Makes a binding, and its key, which nobody is shown again.
+    ///
+    /// # Errors
+    /// There is one of that name, there are too many, or what the journal says.
+    pub fn binding_make(
+        &self,
+        name: &BindingName,
+        identity: &Identity,
+        until: Option<Timestamp>,
+        reusable: bool,
+        actor: &Actor,
+    ) -> Result<SecretBytes, StateError> {
+        if self.store().range(&KeyRange::prefix(PREFIX.as_bytes()), MOST)?.len() >= MOST {
+            return Err(StateError::TooMany("external account bindings"));
+        }
+        let mut bytes = Zeroizing::new([0; KEY]);
+        rand::fill(bytes.as_mut()).map_err(|_| StateError::Random)?;
+        let (now, key) = (self.now(), place(name.as_str()));
+        let sealed = self.keyring.seal(&key, bytes.as_ref())?;
+        let row = Row {
+            identity: identity.to_string(),
+            key: data_encoding::BASE64.encode(&sealed),
+            made: now.as_millis(),
+            until: until.map(Timestamp::as_millis),
+            reusable,
+            account: None,
+        };
+        let transaction = Transaction::new()
+            .when(Condition::Absent(key.clone().into_bytes()))
+            .with(put(&key, &row, until)?);
+        let fact = Fact::AcmeBinding {
+            binding: name.to_string(),
+            identity: identity.to_string(),
+            change: "made".to_owned(),
+        };
+        match self.commit(transaction, vec![actor.event(now, fact)])? {
+            true => Ok(SecretBytes::new(bytes.to_vec())),
+            false => Err(StateError::BindingExists),
+        }
+    }
+
+    /// Removes a binding. The accounts that were made with it stay.
+    ///
+    /// # Errors
+    /// It is not there, or what the journal says.
+    pub fn binding_remove(&self, name: &BindingName, actor: &Actor) -> Result<(), StateError> {
+        let key = place(name.as_str());
+        for _ in 0..ATTEMPTS {
+            let found: Found<Row> =
+                self.read(&key)?.ok_or(StateError::Unknown("external account binding"))?;
+            let transaction = Transaction::new()
+                .when(Condition::Version { key: key.clone().into_bytes(), version: found.version })
+                .with(Operation::delete(key.clone()));
+            let fact = Fact::AcmeBinding {
+                binding: name.to_string(),
+                identity: found.row.identity,
+                change: "removed".to_owned(),
+            };
+            if self.commit(transaction, vec![actor.event(self.now(), fact)])? {
+                return Ok(());
+            }
+        }
+        Err(StateError::Busy("external account binding"))
+    }
+
+    /// All bindings, by name.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn bindings(&self) -> Result<Vec<Binding>, StateError> {
+        let mut all = Vec::new();
+        for (key, entry) in self.store().range(&KeyRange::prefix(PREFIX.as_bytes()), MOST)? {
+            let text = String::from_utf8_lossy(&key).into_owned();
+            let name = text.strip_prefix(PREFIX).and_then(|name| name.parse().ok());
+            let row: Option<Row> = serde_json::from_slice(&entry.value).ok();
+            let (Some(name), Some(row)) = (name, row) else {
+                return Err(StateError::Damaged(text));
+            };
+            all.push(row.binding(name)?);
+        }
+        Ok(all)
+    }
+}
