@@ -1,7 +1,7 @@
 //! What can go wrong with the authority.
 
 use sealock_core::{SubjectName, Timestamp, TrustDomain};
-use sealock_store::{JournalError, KeyringError, StoreError};
+use sealock_store::{BoxedError, JournalError, KeyringError, StoreError};
 use thiserror::Error;
 
 use crate::constraints::{ConstraintError, Violation};
@@ -124,6 +124,12 @@ pub enum AuthorityError {
     /// Another change of the authority came in between, again and again.
     #[error("the certificate authority is being changed by another process")]
     Contended,
+    /// What was to go with a certificate was changed in the meantime; there is no certificate.
+    #[error("what the certificate was to go with has been changed in the meantime")]
+    Overtaken,
+    /// What is to go with a certificate could not be said.
+    #[error("what the certificate goes with cannot be recorded")]
+    Along(#[source] BoxedError),
     /// The root key is not on this host.
     #[error("the root key is not here")]
     RootKeyAway,

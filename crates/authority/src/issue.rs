@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sealock_core::audit::{Actor, Fact};
 use sealock_core::{SecretBytes, SubjectName, Timestamp};
-use sealock_store::{Change, Condition, JournalError, Transaction};
+use sealock_store::{BoxedError, Change, Condition, JournalError, Transaction};
 
 use crate::authority::{ATTEMPTS, Authority, BACKDATE, Loaded};
 use crate::certificate::{self, LeafPlan, Validity};
@@ -54,6 +54,32 @@ impl Authority {
             let signed = self.sign(loaded, order, None, actor)?;
             self.commit("the certificate", signed.change)?;
             Ok(signed.issued)
+        })
+    }
+
+    /// Issues a certificate together with a change of somebody else's, in one commit: there is the certificate and what
+    /// goes with it, or neither. `along` is asked anew whenever another change of the authority came in between.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Overtaken`] when a condition of what goes along does not hold.
+    pub fn issue_along(
+        &self,
+        order: &Order,
+        actor: &Actor,
+        along: impl Fn(&Issued) -> Result<Transaction, BoxedError>,
+    ) -> Result<Issued, AuthorityError> {
+        self.attempt(|loaded| {
+            let Signed { mut change, issued } = self.sign(loaded, order, None, actor)?;
+            let along = along(&issued).map_err(AuthorityError::Along)?;
+            let conditions = along.conditions.clone();
+            change.transaction.conditions.extend(along.conditions);
+            change.transaction.operations.extend(along.operations);
+            match self.commit("the certificate", change) {
+                Err(error) if error.conflict().is_some_and(|it| conditions.contains(it)) => {
+                    Err(AuthorityError::Overtaken)
+                }
+                outcome => outcome.map(|_| issued),
+            }
         })
     }
 

@@ -240,6 +240,18 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "is_zero")]
         unrecorded: u64,
     },
+    /// An ACME account was made, deactivated, revoked or has another key; `identity` is as whom it orders, where it was
+    /// vouched for.
+    AcmeAccount {
+        account: String,
+        change: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<String>,
+    },
+    /// An ACME account has shown that it speaks for a name; `method` is the challenge.
+    AcmeProved { account: String, name: String, method: String },
+    /// A key that vouches for ACME accounts was made or removed.
+    AcmeBinding { binding: String, identity: String, change: String },
     /// The daemon started.
     DaemonStarted { version: String },
     /// The daemon stopped in order.

@@ -58,6 +58,10 @@ actions! {
     /// Have a name in a certificate that is not everybody's: one by which the daemon's own doors are known, or the host of a
     /// service by the settings. Beside the right to the certificate.
     CertReserved = "Cert::Reserved", Authority;
+    /// Have a certificate for a name by ACME without having to prove it by a challenge. Beside the right to the certificate.
+    CertUnproved = "Cert::Unproved", Authority;
+    /// Make, see and remove what vouches for ACME accounts; deactivate accounts.
+    AcmeManage = "Acme::Manage", Authority;
     /// Revoke a certificate.
     CertRevoke = "Cert::Revoke", Authority;
     /// List certificates, or see one.

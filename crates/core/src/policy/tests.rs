@@ -53,13 +53,15 @@ fn ip(address: &str) -> Resource {
 
 fn resource_for(action: Action) -> Resource {
     match action {
-        Action::CertIssue | Action::CertSign | Action::CertRenew | Action::CertReserved => {
-            dns("www.corp.example")
-        }
+        Action::CertIssue
+        | Action::CertSign
+        | Action::CertRenew
+        | Action::CertReserved
+        | Action::CertUnproved => dns("www.corp.example"),
         Action::CertRevoke | Action::CertRead => {
             Resource::Certificate { serial: "0a1b".into(), name: "www".into() }
         }
-        Action::CaManage | Action::CaRead => Resource::Authority,
+        Action::CaManage | Action::CaRead | Action::AcmeManage => Resource::Authority,
         Action::TransferSend => Resource::Container(facts()),
         Action::TransferOffer | Action::TransferReceive => Resource::Offer,
         Action::StatusRead => Resource::Status,
