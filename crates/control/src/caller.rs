@@ -22,6 +22,8 @@ pub enum Door {
     Client,
     /// A service, behind its Gatekeeper.
     Gatekeeper,
+    /// The ACME server, with an account's key.
+    Acme,
 }
 
 impl Door {
@@ -36,6 +38,7 @@ impl Door {
             Self::Label => "label",
             Self::Client => "client",
             Self::Gatekeeper => "gatekeeper",
+            Self::Acme => "acme",
         }
     }
 }

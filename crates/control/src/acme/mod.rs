@@ -1,8 +1,8 @@
-//! The ACME server (RFC 8555).
+//! The ACME server (RFC 8555): what it keeps in memory, and how it finds out who controls a name. What it decides is in
+//! `service::acme`, what it remembers in the crate `sealock-acme`, what is at which path in `api::acme`.
 
+mod server;
 mod validate;
 
-#[expect(unused_imports, reason = "the endpoints, which use it, are still to come")]
-pub(crate) use validate::{
-    Failure, Method, Question, Subject, ValidateSettings, Validator, resolver,
-};
+pub(crate) use server::AcmeServer;
+pub(crate) use validate::resolver;

@@ -30,6 +30,7 @@ pub(super) enum What {
     Health,
     Bundle,
     Crl,
+    Acme,
     Oauth(OauthWhat),
 }
 
@@ -70,7 +71,7 @@ const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 const OPENID: &str = "/.well-known/openid-configuration";
 
 /// All of them.
-pub static ENDPOINTS: [Endpoint; 17] = [
+pub static ENDPOINTS: [Endpoint; 18] = [
     post(CALL, Who::Policy, What::Call),
     get(FOLLOW, Who::Policy, What::Follow),
     get(FEED, Who::Policy, What::Feed),
@@ -79,6 +80,7 @@ pub static ENDPOINTS: [Endpoint; 17] = [
     get("/healthz", Who::Everybody, What::Health),
     get("/ca.crt", Who::Everybody, What::Bundle),
     get("/crl/", Who::Everybody, What::Crl),
+    post(super::acme::PREFIX, Who::Proof, What::Acme),
     post(OAUTH[0], Who::Proof, What::Oauth(OauthWhat::Token)),
     post(OAUTH[1], Who::Proof, What::Oauth(OauthWhat::Introspect)),
     post(OAUTH[2], Who::Proof, What::Oauth(OauthWhat::Revoke)),
@@ -108,9 +110,8 @@ mod tests {
         for (number, endpoint) in ENDPOINTS.iter().enumerate() {
             let found = Endpoint::at(endpoint.path).map(|found| found.path);
             assert_eq!(found, Some(endpoint.path), "{number} is behind another one");
-            assert!(
-                Endpoint::at(&format!("{}x/", endpoint.path)).is_none_or(|it| it.path == "/crl/")
-            );
+            let below = Endpoint::at(&format!("{}x/", endpoint.path));
+            assert!(below.is_none_or(|it| ["/crl/", "/acme/"].contains(&it.path)));
         }
         assert_eq!(Endpoint::at("/crl/a.crl").map(|it| it.what), Some(What::Crl));
         for path in ["", "/", "/crl", "/V1/call", "/v1/call/", "//v1/call", "/v1", "*"] {

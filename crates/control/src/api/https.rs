@@ -29,6 +29,7 @@ use super::oauth_login::Origin;
 use super::problem;
 use super::routes::{Routes, blocking};
 use super::streams::Streams;
+use crate::acme::AcmeServer;
 use crate::caller::Caller;
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::Service;
@@ -76,10 +77,12 @@ pub async fn serve_api(
 ) {
     let limits = Limits::default();
     let places = Places::new(shares(descriptors()));
+    let acme = AcmeServer::of(&service, bound.address);
     let routes = Routes {
         service,
         shutdown: shutdown.clone(),
         turns: None,
+        acme,
         streams: Some(Streams::default()),
         here: false,
         takes_secrets: false,

@@ -19,6 +19,7 @@
 //! Errors are `application/problem+json` (RFC 9457) with the fields of [`ServiceError`]. What everybody gets
 //! is what stands in every certificate's chain anyway.
 
+mod acme;
 mod body;
 mod by_secret;
 mod endpoints;

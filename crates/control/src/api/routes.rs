@@ -14,6 +14,7 @@ use super::body::{self, OutBody};
 use super::endpoints::{Endpoint, What};
 use super::streams::{Kind, Open};
 use super::{Streams, problem};
+use crate::acme::AcmeServer;
 use crate::caller::{Caller, Door};
 use crate::command::Command;
 use crate::daemon::Planes;
@@ -31,6 +32,8 @@ pub(crate) struct Routes {
     pub(crate) shutdown: Shutdown,
     /// Whose turn it is, at the door for containers.
     pub(crate) turns: Option<Turns>,
+    /// The ACME server, at the door for others.
+    pub(crate) acme: Option<Arc<AcmeServer>>,
     /// Who has which streams; they are not counted at the host's own door.
     pub(crate) streams: Option<Streams>,
     /// Whether who is at the other end is in our own network namespace, where loopback is the same for both.
@@ -49,6 +52,9 @@ impl Routes {
         let endpoint = Endpoint::at(request.uri().path());
         if let Some(Endpoint { what: What::Oauth(what), method, .. }) = endpoint {
             return self.oauth(*what, method, request, caller).await;
+        }
+        if let Some(Endpoint { what: What::Acme, .. }) = endpoint {
+            return self.acme(request).await;
         }
         let local = matches!(&caller, Ok(Caller { door: Door::Socket | Door::Process, .. }));
         match self.route(endpoint, request, caller).await {
@@ -92,7 +98,7 @@ impl Routes {
             }
             What::Bundle => self.bundle().await,
             What::Crl => self.crl(request.uri().path()).await,
-            What::Oauth(_) => Err(nothing()),
+            What::Oauth(_) | What::Acme => Err(nothing()),
         }
     }
 

@@ -34,6 +34,7 @@ pub async fn serve_socket(listener: UnixListener, service: Arc<Service>, shutdow
         service,
         shutdown: shutdown.clone(),
         turns: None,
+        acme: None,
         streams: None,
         here: true,
         takes_secrets: false,

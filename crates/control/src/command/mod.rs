@@ -4,6 +4,7 @@
 //! A [`Command`] is data from outside until the service has parsed its texts; the caller is never part of
 //! it. Secret texts travel as [`SecretText`].
 
+mod acme;
 mod authority;
 mod login;
 mod reply;
@@ -21,6 +22,7 @@ use sealock_core::IdentityKind;
 use sealock_core::policy::Grantee;
 use serde::{Deserialize, Serialize};
 
+pub use acme::{AcmeBind, AcmeBindingKey, AcmeBindingReport};
 pub use authority::{
     Init, Issue, KeyProtection, KeyType, List, Names, RevocationReason, RotateWhat, Sign, Usages,
 };
@@ -350,6 +352,20 @@ pub enum Command {
     },
     /// The services that Forwarders are told of, and their instances.
     ServiceList,
+    /// Make a key that vouches for ACME accounts.
+    AcmeBind(AcmeBind),
+    /// Who vouches for ACME accounts.
+    AcmeBindings,
+    /// Make a key that vouches for ACME accounts worth nothing.
+    AcmeUnbind {
+        /// Its name.
+        name: String,
+    },
+    /// End an ACME account.
+    AcmeAccountRevoke {
+        /// Its id.
+        account: String,
+    },
 }
 
 impl Command {
@@ -442,6 +458,10 @@ impl Command {
             Self::ClientKeys(_) => "client-keys",
             Self::CallsDenied { .. } => "calls-denied",
             Self::ServiceList => "service-list",
+            Self::AcmeBind(_) => "acme-bind",
+            Self::AcmeBindings => "acme-bindings",
+            Self::AcmeUnbind { .. } => "acme-unbind",
+            Self::AcmeAccountRevoke { .. } => "acme-account-revoke",
         }
     }
 }

@@ -8,9 +8,9 @@ use sealock_core::{SubjectName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientReport, ClientSecret, LoginConfirmed, LoginInvited, Logins, SecretAnswer, SecretReport,
-    SecretText, ServiceReport, TokenKeys, TokenReport, TokenState, VaultBackup, VaultImported,
-    VersionReport, Whoami,
+    AcmeBindingKey, AcmeBindingReport, ClientReport, ClientSecret, LoginConfirmed, LoginInvited,
+    Logins, SecretAnswer, SecretReport, SecretText, ServiceReport, TokenKeys, TokenReport,
+    TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
 };
 
 /// Somebody is in a group.
@@ -509,6 +509,10 @@ pub enum Reply {
     Clients(Vec<ClientReport>),
     /// To `service list`, by name.
     Services(Vec<ServiceReport>),
+    /// To `acme eab add`.
+    AcmeBindingKey(Box<AcmeBindingKey>),
+    /// To `acme eab list`, by name.
+    AcmeBindings(Vec<AcmeBindingReport>),
     /// Done, and nothing more to say.
     Done,
 }

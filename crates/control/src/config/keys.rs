@@ -7,6 +7,7 @@ use sealock_core::span::parse_span;
 use sealock_docker::gateway::Limit;
 use sealock_traffic::token::Algorithm;
 
+use super::acme;
 use super::file::Value;
 use super::settings::{self, Settings, Workload};
 use crate::command::KeyType;
@@ -147,6 +148,46 @@ keys! {
     "authority.longest_life", "398d", "longest life of a certificate",
     |settings, value| {
         settings.authority.longest_life = span(value)?;
+        Ok(())
+    };
+    "acme.enabled", "true", "whether the API is an ACME server (RFC 8555), at /acme/directory",
+    |settings, value| {
+        settings.acme.enabled = value.truth()?;
+        Ok(())
+    };
+    "acme.external_account_required", "false", "whether ACME accounts need somebody who vouches for them (`sealock acme eab add`)",
+    |settings, value| {
+        settings.acme.external_account_required = value.truth()?;
+        Ok(())
+    };
+    "acme.resolvers", "those of /etc/resolv.conf", "DNS resolvers for challenges, ADDRESS or ADDRESS:PORT",
+    |settings, value| {
+        settings.acme.resolvers = acme::resolvers(value)?;
+        Ok(())
+    };
+    "acme.networks", "all", "the only networks (ADDRESS/BITS) that are asked for a challenge",
+    |settings, value| {
+        settings.acme.networks = Some(acme::networks(value)?);
+        Ok(())
+    };
+    "acme.allow", "", "networks of loopback addresses that are asked for a challenge too",
+    |settings, value| {
+        settings.acme.allow = acme::networks(value)?;
+        Ok(())
+    };
+    "acme.http_port", "80", "port that http-01 asks at; another one than 80 is not RFC 8555",
+    |settings, value| {
+        settings.acme.http_port = acme::port(value)?;
+        Ok(())
+    };
+    "acme.tls_port", "443", "port that tls-alpn-01 asks at; another one than 443 is not RFC 8737",
+    |settings, value| {
+        settings.acme.tls_port = acme::port(value)?;
+        Ok(())
+    };
+    "acme.caa", "", "names by which CAA records mean this authority; without any, CAA is not looked at",
+    |settings, value| {
+        settings.acme.caa = acme::issuers(value)?;
         Ok(())
     };
     "traffic.issuer", "https://HOSTNAME:PORT of api.listen", "issuer of tokens: the https:// URL under which others find the broker",

@@ -4,6 +4,7 @@
 //! `SEALOCK_SECTION_NAME`. An unknown key in the file is an error with a suggestion. The environment is
 //! read in one place, [`Environment::of_process`], and handed in from there.
 
+mod acme;
 mod environment;
 mod error;
 mod file;
@@ -16,6 +17,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use acme::{AcmeProfile, AcmeSettings, USUAL_PROFILE};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use keys::{KEYS, Key};
@@ -124,6 +126,10 @@ impl Config {
         let applied = match key.split_once('.') {
             Some(("groups", group)) => settings::set_group(&mut self.settings, group, value),
             Some(("limits", key)) => settings::set_limit(&mut self.settings, key, value),
+            Some(("acme", profile)) if profile.starts_with("profiles.") => {
+                let name = profile.strip_prefix("profiles.").unwrap_or(profile);
+                acme::set_profile(&mut self.settings.acme.profiles, name, value)
+            }
             Some(("services", key)) => services::set(&mut self.settings.services, key, value),
             _ => match KEYS.iter().find(|known| known.name == key) {
                 Some(known) => (known.apply)(&mut self.settings, value),

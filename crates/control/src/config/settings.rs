@@ -13,6 +13,7 @@ use sealock_core::{DnsName, IdentityKind, TrustDomain};
 use sealock_docker::gateway::{Limit, Most, Quota, Quotas};
 use sealock_traffic::token::Algorithm;
 
+use super::acme::AcmeSettings;
 use super::file::Value;
 use super::services::Services;
 use crate::command::KeyType;
@@ -154,6 +155,8 @@ pub struct Settings {
     pub authority: AuthoritySettings,
     /// Tokens.
     pub traffic: TrafficSettings,
+    /// The ACME server.
+    pub acme: AcmeSettings,
     /// Labelled certificates.
     pub watch: WatchSettings,
     /// The members of each group, as `human/alice`.
@@ -192,6 +195,7 @@ impl Default for Settings {
                 algorithm: Algorithm::Es256,
                 longest_life: sealock_traffic::broker::LONGEST,
             },
+            acme: AcmeSettings::default(),
             watch: WatchSettings { enabled: true, grace: Duration::from_secs(30), scope: None },
             groups: BTreeMap::new(),
             checkpoint: Duration::from_secs(3600),

@@ -160,7 +160,8 @@ impl Service {
 
     /// Whether one more denial of this one is recorded; with how many of theirs were left out since the last.
     pub(super) fn room_for_denial(&self, asking: &Asking<'_>) -> Option<u64> {
-        let others = [Door::Api, Door::Gateway, Door::Workload, Door::Client, Door::Gatekeeper];
+        let others =
+            [Door::Api, Door::Gateway, Door::Workload, Door::Client, Door::Gatekeeper, Door::Acme];
         match others.map(Door::as_str).contains(&asking.via) {
             true => self.denials.lock().take(asking.who, self.journal.clock().now()),
             false => Some(0),

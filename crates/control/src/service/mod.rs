@@ -4,6 +4,7 @@
 //! decision. A denial is an event of its own, with the question, so that `policy explain` can answer it
 //! later. Reads are decided too, but only their denials are recorded.
 
+mod acme;
 mod audit;
 mod authority;
 mod authorize;
@@ -41,12 +42,14 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
+use sealock_acme::state::Acme;
 use sealock_authority::Authority;
 use sealock_core::{Clock, SecretBytes, SystemClock, TrustDomain};
 use sealock_secrets::Vault;
 use sealock_store::{Journal, Keyring, SqliteStore, Store};
 use sealock_traffic::broker::{Broker, Devices};
 
+pub(crate) use acme::{Download, KeyChange, Ordered, RenewalWindow, Revoker};
 pub use authorize::Granted;
 pub(crate) use broker::{TokenAsked, broker_error, lasting};
 pub(crate) use calls::CALLS_AT_ONCE;
@@ -129,6 +132,7 @@ pub struct Service {
     keyring: OnceLock<Arc<Keyring>>,
     vault: OnceLock<Arc<Vault>>,
     broker: OnceLock<Arc<Broker>>,
+    acme: OnceLock<Arc<Acme>>,
     making: parking_lot::Mutex<()>,
     denials: parking_lot::Mutex<budget::RecordBudgets>,
     passed: parking_lot::Mutex<passed::PassedCalls>,
@@ -172,6 +176,7 @@ impl Service {
             keyring: OnceLock::new(),
             vault: OnceLock::new(),
             broker: OnceLock::new(),
+            acme: OnceLock::new(),
             making: parking_lot::Mutex::new(()),
             denials: parking_lot::Mutex::new(budget::RecordBudgets::new(
                 budget::DENIALS,
@@ -326,6 +331,12 @@ impl Service {
                 self.calls_denied(caller, request, &service, &denials)
             }
             Command::ServiceList => self.service_list(caller, request),
+            Command::AcmeBind(bind) => self.acme_bind(caller, request, &bind),
+            Command::AcmeBindings => self.acme_bindings(caller, request),
+            Command::AcmeUnbind { name } => self.acme_unbind(caller, request, &name),
+            Command::AcmeAccountRevoke { account } => {
+                self.acme_account_revoke(caller, request, &account)
+            }
         }
     }
 

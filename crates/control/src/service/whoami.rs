@@ -41,5 +41,6 @@ const fn proof(caller: &Caller) -> &'static str {
         Door::Label => "the labels of a running container",
         Door::Client => "the secret of a client was shown",
         Door::Gatekeeper => "a token of ours was shown at a Gatekeeper",
+        Door::Acme => "the request is signed with the key of an ACME account",
     }
 }

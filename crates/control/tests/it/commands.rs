@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sealock_control::command::{
-    ClientKeys, Init, Issue, List, LoginConfirm, LoginDeny, LoginInvite, Names, NewValue,
+    AcmeBind, ClientKeys, Init, Issue, List, LoginConfirm, LoginDeny, LoginInvite, Names, NewValue,
     OfferEvent, OnExisting, RotateWhat, SecretBlob, SecretOutcome, SecretText, SecretWanted, Sign,
     TokenWanted, TokensRevoked, TransferBegin, TransferFinish,
 };
@@ -94,10 +94,14 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::LoginDeny(_) => (58, Guard::Policy),
         Command::LoginInvite(_) => (59, Guard::Policy),
         Command::ServiceList => (60, Guard::Policy),
+        Command::AcmeBind(_) => (61, Guard::Policy),
+        Command::AcmeBindings => (62, Guard::Policy),
+        Command::AcmeUnbind { .. } => (63, Guard::Policy),
+        Command::AcmeAccountRevoke { .. } => (64, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 61;
+const COMMANDS: usize = 65;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -131,6 +135,7 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
     };
     let mut all = of_vault();
     all.extend(of_broker(service).await);
+    all.extend(acme_samples());
     all.extend([
         Command::Init(Init::default()),
         Command::CaShow,
@@ -225,6 +230,17 @@ async fn of_broker(service: &Arc<Service>) -> Vec<Command> {
     ]
 }
 
+fn acme_samples() -> Vec<Command> {
+    let name = "web".to_owned();
+    let bind = AcmeBind { name: name.clone(), identity: None, life: None, reusable: false };
+    vec![
+        Command::AcmeBind(bind),
+        Command::AcmeBindings,
+        Command::AcmeUnbind { name },
+        Command::AcmeAccountRevoke { account: "A".repeat(22) },
+    ]
+}
+
 /// Somebody to whom a backup can be sealed.
 const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
@@ -299,10 +315,11 @@ async fn every_command_is_denied_to_strangers_and_done_for_the_administrator() {
     }
     for command in samples {
         let name = command.name();
-        let nobody_waits = matches!(command, Command::LoginConfirm(_));
+        let nobody_waits =
+            matches!(command, Command::LoginConfirm(_) | Command::AcmeAccountRevoke { .. });
         let done = call(&service, command).await;
         match done {
-            // Only at the API can somebody begin to wait: see `logins`.
+            // Only at the API can somebody begin to wait, or make an account: see `logins` and `acme`.
             Err(error) if nobody_waits => assert_eq!(error.code, ErrorCode::NotFound),
             done => assert!(done.is_ok(), "{name}: {done:?}"),
         }

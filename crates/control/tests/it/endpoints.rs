@@ -49,6 +49,8 @@ fn asked(path: &str) -> Row {
         "/healthz" => row("", "", 200, 200, 200, "ok"),
         "/ca.crt" => row("", "", 200, 200, 200, "BEGIN CERTIFICATE"),
         "/crl/" => row("none.crl", "", 404, 404, 404, "no such list"),
+        // Nothing is looked at but what is signed with an account's key.
+        "/acme/" => row("new-order", "{}", 415, 415, 415, "application/jose+json"),
         "/oauth/token" => row("", TOKEN, 401, 403, 403, "access_denied"),
         // Of a token that is not theirs they learn what they would of one that is none.
         "/oauth/introspect" => row("", "token=x", 401, 200, 200, "{\"active\":false}"),

@@ -1,6 +1,8 @@
 //! The service layer, its doors and the daemon, on scratch state folders.
 
 #[cfg(test)]
+mod acme;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod calls;

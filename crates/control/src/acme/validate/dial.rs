@@ -49,11 +49,6 @@ impl Guard {
         }
     }
 
-    /// Replaces what is ours, beside what was set.
-    pub(super) fn set_own(&self, addresses: Vec<SocketAddr>) {
-        self.own.find(addresses);
-    }
-
     /// Before dialling.
     pub(super) fn check(&self, address: SocketAddr) -> Result<(), Refused> {
         let ip = address.ip().to_canonical();

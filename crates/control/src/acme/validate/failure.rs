@@ -1,5 +1,6 @@
 //! Why a question was not answered as it should be, as the applicant is told.
 
+use sealock_acme::problem::ErrorKind;
 use thiserror::Error;
 
 /// Why somebody is not shown to control a name. The text is for the applicant. It has nothing of what the asked host sent,
@@ -30,17 +31,17 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The error type of ACME (RFC 8555 §6.7), without its prefix. That an address is not asked is told as a name that is
+    /// The error type of ACME (RFC 8555 §6.7). That an address is not asked is told as a name that is
     /// not served, which it comes to for the applicant.
-    pub(crate) const fn kind(&self) -> &'static str {
+    pub(crate) const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Connection(_) => "connection",
-            Self::Dns(_) => "dns",
-            Self::Tls(_) => "tls",
-            Self::IncorrectResponse(_) => "incorrectResponse",
-            Self::Unauthorized(_) => "unauthorized",
-            Self::RejectedAddress(_) => "rejectedIdentifier",
-            Self::Caa(_) => "caa",
+            Self::Connection(_) => ErrorKind::Connection,
+            Self::Dns(_) => ErrorKind::Dns,
+            Self::Tls(_) => ErrorKind::Tls,
+            Self::IncorrectResponse(_) => ErrorKind::IncorrectResponse,
+            Self::Unauthorized(_) => ErrorKind::Unauthorized,
+            Self::RejectedAddress(_) => ErrorKind::RejectedIdentifier,
+            Self::Caa(_) => ErrorKind::Caa,
         }
     }
 }

@@ -23,13 +23,6 @@
 //! **What an attacker controls:** as an applicant: the name, what the DNS says about it, and every byte of who answers
 //! there, and how slowly it comes. On the way: all of what goes over HTTP and DNS, which is why large authorities ask from
 //! several places; we ask from one.
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the endpoints of the ACME server, which use it, are still to come"
-    )
-)]
 
 mod caa;
 mod certificate;
@@ -47,7 +40,7 @@ mod tls;
 mod tls_alpn;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use sealock_core::DnsName;
@@ -144,11 +137,6 @@ impl Validator {
         let dialler = Dialler { names: Names::new(&settings), guard: Guard::new(&settings) };
         let turns = Turns::new(QUESTIONS_EACH, QUESTIONS);
         Ok(Self { dialler, clients: Clients::new()?, turns, settings })
-    }
-
-    /// Addresses that are never dialled from now on, beside those of the settings. What was said before is forgotten.
-    pub(crate) fn set_own(&self, addresses: Vec<SocketAddr>) {
-        self.dialler.guard.set_own(addresses);
     }
 
     /// Whether the question is answered as it should be. The deadline begins with its turn.

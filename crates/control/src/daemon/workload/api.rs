@@ -48,6 +48,7 @@ pub(super) async fn serve(listener: UnixListener, service: Arc<Service>, shutdow
             service,
             shutdown: shutdown.clone(),
             turns: Some(Turns::new(COMMANDS_EACH, COMMANDS)),
+            acme: None,
             streams: Some(Streams::default()),
             here: false,
             takes_secrets: false,

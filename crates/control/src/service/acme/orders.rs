@@ -1,0 +1,355 @@
+//! Orders, from the names that are asked for to the certificate.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
+use sealock_acme::identifier::Identifier;
+use sealock_acme::problem::{AcmeProblem, ErrorKind, Subproblem};
+use sealock_acme::state::{Account, Certificate, NewOrder, Order as AcmeOrder, StateError, Wanted};
+use sealock_acme::wire::OrderStatus;
+use sealock_authority::{
+    AuthorityError, Csr, Issued, KeySource, Order, OrderError, Usages, parse_csr,
+};
+use sealock_core::policy::{Action, Question, Resource};
+use sealock_core::{SubjectName, Timestamp};
+use sealock_store::BoxedError;
+use serde_json::{Value, json};
+
+use super::super::authorize::{Asking, Granted};
+use super::super::{Service, convert};
+use super::{read_id, service_problem, state_problem};
+use crate::caller::Caller;
+use crate::config::AcmeProfile;
+use crate::error::{ErrorCode, ServiceError};
+
+/// Somebody else brings the same order to an end, again and again.
+const ATTEMPTS: usize = 4;
+/// What policy is told of the key before it is known; it is asked again when it is.
+const ANY_KEY: &str = "p256";
+
+/// What is ordered.
+#[derive(Debug, Clone)]
+pub(crate) struct Ordered {
+    pub(crate) identifiers: Vec<Identifier>,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) not_after: Option<Timestamp>,
+    pub(crate) profile: Option<String>,
+    /// The serial of the certificate that it is to replace, in hex.
+    pub(crate) replaces: Option<String>,
+}
+
+impl Service {
+    /// Makes an order, if policy would let the account have such a certificate: nobody has us ask at a name that they
+    /// could not have in any case.
+    pub(crate) fn acme_order_make(
+        &self,
+        request: &str,
+        account: &Account,
+        ordered: &Ordered,
+    ) -> Result<AcmeOrder, AcmeProblem> {
+        let acme = self.opened()?;
+        let (profile, terms) = self.acme_profile(ordered.profile.as_deref())?;
+        let life = self.acme_life(&terms, ordered)?;
+        let replaces = match &ordered.replaces {
+            Some(serial) => Some(self.acme_replaced(account, serial)?),
+            None => None,
+        };
+        let caller = self.acme_caller(account).map_err(|error| service_problem(&error))?;
+        self.acme_check_names(&ordered.identifiers)?;
+        let about = About { life, usages: terms.usages, key_type: ANY_KEY };
+        self.acme_decide(&caller, request, &ordered.identifiers, &about)?;
+        let wanted = ordered.identifiers.iter().map(|identifier| Wanted {
+            vouched: self.acme_is_vouched(&caller, identifier, &about),
+            identifier: identifier.clone(),
+        });
+        let new = NewOrder {
+            wanted: wanted.collect(),
+            validity: (ordered.not_before, ordered.not_after),
+            profile,
+            replaces,
+        };
+        acme.order_make(&account.id, &new).map_err(|error| state_problem(&error))
+    }
+
+    pub(crate) fn acme_order(&self, account: &Account, id: &str) -> Result<AcmeOrder, AcmeProblem> {
+        let found = self.opened()?.order(&account.id, &read_id(id)?);
+        found.map_err(|error| state_problem(&error))
+    }
+
+    /// The orders of an account, and where to read on.
+    pub(crate) fn acme_orders(
+        &self,
+        account: &Account,
+        after: Option<&str>,
+    ) -> Result<(Vec<sealock_acme::state::Id>, bool), AcmeProblem> {
+        let after = after.map(read_id).transpose()?;
+        let found = self.opened()?.orders(&account.id, after.as_ref());
+        found.map_err(|error| state_problem(&error))
+    }
+
+    /// Issues the certificate of an order that is ready. Asked again with the same CSR, it says what came of it: whoever was
+    /// cut off before the answer gets the certificate that there is, and no second one.
+    pub(crate) fn acme_finalize(
+        &self,
+        request: &str,
+        account: &Account,
+        id: &str,
+        csr_der: &[u8],
+    ) -> Result<AcmeOrder, AcmeProblem> {
+        let csr_digest = HEXLOWER.encode(digest(&SHA256, csr_der).as_ref());
+        for _ in 0..ATTEMPTS {
+            let order = self.acme_order(account, id)?;
+            match order.status {
+                OrderStatus::Ready => {}
+                OrderStatus::Valid if order.csr.as_deref() == Some(&csr_digest) => {
+                    return Ok(order);
+                }
+                status => return Err(not_ready(status)),
+            }
+            let csr = read_csr(csr_der)?;
+            check_csr(&csr, &order, account)?;
+            match self.acme_issue(request, account, &order, &csr, &csr_digest) {
+                Ok(Some(_)) => return self.acme_order(account, id),
+                Ok(None) => {}
+                Err(problem) => return Err(problem),
+            }
+        }
+        Err(AcmeProblem::new(ErrorKind::RateLimited, "the order is being changed: try again"))
+    }
+
+    /// The certificate and the end of its order, in one commit. Nothing where the order was changed in the meantime.
+    fn acme_issue(
+        &self,
+        request: &str,
+        account: &Account,
+        order: &AcmeOrder,
+        csr: &Csr,
+        csr_digest: &str,
+    ) -> Result<Option<Issued>, AcmeProblem> {
+        let acme = self.opened()?;
+        let (_, terms) = self.acme_profile(Some(&order.profile))?;
+        let life = self.remaining(&terms, order)?;
+        let caller = self.acme_caller(account).map_err(|error| service_problem(&error))?;
+        let key_type = csr.public_key.kind().to_string();
+        let about = About { life, usages: terms.usages, key_type: &key_type };
+        let granted = self.acme_decide(&caller, request, &order.identifiers, &about)?;
+        let finishing = match acme.order_finishing(&account.id, &order.id) {
+            Err(StateError::Status(_)) => return Ok(None),
+            finishing => finishing.map_err(|error| state_problem(&error))?,
+        };
+        let wanted = Order {
+            name: inventory_name(&order.identifiers),
+            identity: None,
+            names: order.identifiers.iter().map(Identifier::to_subject_name).collect(),
+            usages: terms.usages,
+            ttl: life,
+            key: KeySource::PublicKey(csr.public_key.clone()),
+        };
+        let authority = self.authority().map_err(|error| service_problem(&error))?;
+        let issued = authority.issue_along(&wanted, &granted.actor, |issued| {
+            let (serial, ends) = (issued.serial.to_string(), issued.not_after);
+            let certificate = Certificate { serial: &serial, ends, csr: csr_digest };
+            finishing.with(&certificate).map_err(boxed)
+        });
+        match issued {
+            Ok(issued) => {
+                self.metrics.issued();
+                Ok(Some(issued))
+            }
+            Err(AuthorityError::Overtaken) => Ok(None),
+            Err(error) => Err(refused_by_authority(&error)),
+        }
+    }
+
+    /// A profile by its name, or the usual one.
+    fn acme_profile(&self, name: Option<&str>) -> Result<(String, AcmeProfile), AcmeProblem> {
+        let profiles = &self.config().settings.acme.profiles;
+        let name = name.unwrap_or(crate::config::USUAL_PROFILE);
+        let profile = profiles.get(name).ok_or_else(|| {
+            let known: Vec<&str> = profiles.keys().map(String::as_str).collect();
+            AcmeProblem::new(
+                ErrorKind::InvalidProfile,
+                format!("there is no such profile; there are {}", known.join(", ")),
+            )
+        })?;
+        Ok((name.to_owned(), *profile))
+    }
+
+    /// How long the certificate lives: as the profile says, or less where that was asked.
+    fn acme_life(&self, terms: &AcmeProfile, ordered: &Ordered) -> Result<Duration, AcmeProblem> {
+        let now = self.journal.clock().now();
+        let refused = |text: &str| Err(AcmeProblem::new(ErrorKind::Malformed, text));
+        if ordered.not_before.is_some_and(|asked| asked > now.plus(Duration::from_secs(60))) {
+            return refused("notBefore in the future is not offered");
+        }
+        let longest = terms.life.min(self.config().settings.authority.longest_life);
+        match ordered.not_after {
+            None => Ok(longest),
+            Some(asked) if asked <= now => refused("notAfter is over"),
+            Some(asked) => Ok(asked.since(now).min(longest)),
+        }
+    }
+
+    fn remaining(&self, terms: &AcmeProfile, order: &AcmeOrder) -> Result<Duration, AcmeProblem> {
+        let (not_before, not_after) = order.validity;
+        let asked = Ordered {
+            identifiers: Vec::new(),
+            not_before,
+            not_after,
+            profile: None,
+            replaces: None,
+        };
+        self.acme_life(terms, &asked)
+    }
+
+    /// That the authority's own constraints let these names through.
+    fn acme_check_names(&self, identifiers: &[Identifier]) -> Result<(), AcmeProblem> {
+        let authority = self.authority().map_err(|error| service_problem(&error))?;
+        let refused = identifiers.iter().filter_map(|identifier| {
+            let error = authority.check_name(&identifier.to_subject_name()).err()?;
+            Some(Subproblem {
+                kind: ErrorKind::RejectedIdentifier,
+                detail: error.to_string(),
+                identifier: identifier.clone(),
+            })
+        });
+        let refused: Vec<Subproblem> = refused.collect();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        Err(AcmeProblem::of_identifiers("this authority certifies no such names", refused))
+    }
+
+    fn acme_decide(
+        &self,
+        caller: &Caller,
+        request: &str,
+        identifiers: &[Identifier],
+        about: &About<'_>,
+    ) -> Result<Granted, AcmeProblem> {
+        let names: Vec<SubjectName> = identifiers.iter().map(Identifier::to_subject_name).collect();
+        let context = about.context(&inventory_name(identifiers));
+        let asking = Asking::of(caller, request);
+        self.decide_names(&asking, Action::CertIssue, &names, &context).map_err(|error| match error
+            .code
+        {
+            ErrorCode::Denied => denied(&error),
+            _ => service_problem(&error),
+        })
+    }
+
+    /// Whether the account need not prove this name. In no mode but by a rule.
+    fn acme_is_vouched(&self, caller: &Caller, identifier: &Identifier, about: &About<'_>) -> bool {
+        let resource = Resource::Name(identifier.to_subject_name());
+        let mut question = Question::new(caller.principal.clone(), Action::CertUnproved, resource)
+            .with("via", caller.door.as_str());
+        for (name, value) in about.context(&identifier.to_string()) {
+            question = question.with(name, value);
+        }
+        self.policy.current().decide(&question).allowed
+    }
+}
+
+/// What policy is told about an order.
+struct About<'a> {
+    life: Duration,
+    usages: Usages,
+    key_type: &'a str,
+}
+
+impl About<'_> {
+    fn context(&self, name: &str) -> Vec<(&'static str, Value)> {
+        vec![
+            ("name", name.into()),
+            ("ttl", json!(i64::try_from(self.life.as_secs()).unwrap_or(i64::MAX))),
+            ("usages", convert::usage_names(self.usages).into()),
+            ("keyType", self.key_type.into()),
+        ]
+    }
+}
+
+fn boxed(error: StateError) -> BoxedError {
+    let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
+    boxed.into()
+}
+
+/// What the inventory calls it.
+fn inventory_name(identifiers: &[Identifier]) -> String {
+    identifiers.first().map(ToString::to_string).unwrap_or_default()
+}
+
+fn denied(error: &ServiceError) -> AcmeProblem {
+    let request = error.request.as_deref().unwrap_or_default();
+    let text = match request.is_empty() {
+        true => format!("{error}"),
+        false => format!(
+            "{error}; on the server, `sealock policy explain {request}` says which rule would allow it"
+        ),
+    };
+    AcmeProblem::new(ErrorKind::RejectedIdentifier, text)
+}
+
+fn not_ready(status: OrderStatus) -> AcmeProblem {
+    let text = match status {
+        OrderStatus::Pending => "the order is pending: its authorizations are not all valid",
+        OrderStatus::Valid => "the order is valid: its certificate was issued for another CSR",
+        OrderStatus::Invalid => "the order is invalid: make a new one",
+        OrderStatus::Ready | OrderStatus::Processing => "the order is being changed: try again",
+    };
+    AcmeProblem::new(ErrorKind::OrderNotReady, text)
+}
+
+fn read_csr(der: &[u8]) -> Result<Csr, AcmeProblem> {
+    use sealock_authority::CsrError as E;
+    let kind = |error: &E| match error {
+        E::WeakRsa(_) | E::UnknownKey(_) => ErrorKind::BadPublicKey,
+        _ => ErrorKind::BadCsr,
+    };
+    // PEM is for people: here it is DER (RFC 8555 §7.4).
+    if der.first() != Some(&0x30) {
+        return Err(AcmeProblem::new(ErrorKind::BadCsr, "the CSR is not DER"));
+    }
+    parse_csr(der).map_err(|error| {
+        let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+        AcmeProblem::new(kind(&error), format!("{error}{hint}"))
+    })
+}
+
+/// The CSR must ask for just the names of the order, and be for another key than the account's (RFC 8555 §7.4, §11.1).
+fn check_csr(csr: &Csr, order: &AcmeOrder, account: &Account) -> Result<(), AcmeProblem> {
+    let refused = |text: String| Err(AcmeProblem::new(ErrorKind::BadCsr, text));
+    if let Some(kind) = csr.ignored.first() {
+        return refused(format!("the CSR asks for a name of the kind {kind}"));
+    }
+    let ordered: Vec<SubjectName> =
+        order.identifiers.iter().map(Identifier::to_subject_name).collect();
+    if let Some(name) = csr.names.iter().find(|name| !ordered.contains(name)) {
+        return refused(format!("the CSR asks for {name}, which the order is not for"));
+    }
+    if let Some(name) = ordered.iter().find(|name| !csr.names.contains(name)) {
+        return refused(format!("the CSR does not ask for {name}, which the order is for"));
+    }
+    if account.key.same_as_spki(&csr.public_key.to_spki_der()) {
+        return Err(AcmeProblem::new(
+            ErrorKind::BadCsr,
+            "the CSR is for the account's own key: make another one",
+        ));
+    }
+    Ok(())
+}
+
+fn refused_by_authority(error: &AuthorityError) -> AcmeProblem {
+    match error {
+        AuthorityError::Order(OrderError::OwnKey) => {
+            AcmeProblem::new(ErrorKind::BadPublicKey, error.to_string())
+        }
+        AuthorityError::Order(_) | AuthorityError::Csr(_) => {
+            AcmeProblem::new(ErrorKind::BadCsr, error.to_string())
+        }
+        AuthorityError::NotPermitted { .. } => {
+            AcmeProblem::new(ErrorKind::RejectedIdentifier, error.to_string())
+        }
+        other => service_problem(&convert::authority_error(other)),
+    }
+}
