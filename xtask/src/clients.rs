@@ -26,6 +26,11 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("chromium-headless-shell", "chromium-headless-shell", "browses through a Forwarder"),
     ("h2load", "nghttp2-client", "makes many requests at once over HTTP/2"),
     ("nginx", "nginx", "is an app behind a Gatekeeper"),
+    ("certbot", "certbot", "gets certificates by ACME"),
+    ("lego", "lego", "gets certificates by ACME"),
+    ("dehydrated", "dehydrated", "gets certificates by ACME"),
+    ("uacme", "uacme", "gets certificates by ACME"),
+    ("caddy", "caddy", "gets its certificates by ACME, and serves with them"),
     ("nft", "nftables", "brings an app's connections to a Forwarder"),
     ("ip", "iproute2", "makes addresses in a test's own network namespace"),
 ];

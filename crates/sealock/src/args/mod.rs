@@ -1,5 +1,6 @@
 //! The command line as typed arguments. Help texts here are the source of the generated CLI reference.
 
+mod acme;
 mod authority;
 mod delivery;
 mod docker;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use acme::{AcmeAccountCommand, AcmeCommand, EabAddArgs, EabCommand};
 pub(crate) use authority::{
     CaCommand, CertCommand, CsrSign, InitArgs, IssueArgs, KeyProtection, KeyType, ListArgs,
     NamesArgs, ReasonArg, RotateWhat, UsageArg,
@@ -126,6 +128,9 @@ pub(crate) enum Command {
     /// Certificates: issue, list, renew, revoke
     #[command(subcommand)]
     Cert(CertCommand),
+    /// The ACME server: who may have accounts
+    #[command(subcommand)]
+    Acme(AcmeCommand),
     /// Send files into a running container
     Send(SendArgs),
     /// Offer files once, to whoever holds the ticket

@@ -1,5 +1,6 @@
 //! One module for each command: arguments in, a command to the service, its answer out.
 
+mod acme;
 mod audit;
 mod broker;
 mod ca;
@@ -57,6 +58,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Status(arguments) => return status::run(&arguments, &session()?, printer),
         Command::Ca(command) => ca::run(command, &session()?, printer)?,
         Command::Cert(command) => cert::run(command, &session()?, printer)?,
+        Command::Acme(command) => acme::run(command, &session()?, printer)?,
         Command::Send(arguments) => send::run(&arguments, &session()?, printer)?,
         Command::Offer(arguments) => offer::run(arguments, &session()?, printer)?,
         Command::Receive(arguments) => offer::receive(&arguments, printer)?,

@@ -1,0 +1,110 @@
+//! `sealock acme …`
+
+use std::io::Write as _;
+use std::path::Path;
+
+use sealock_control::command::{AcmeBind, AcmeBindingKey, AcmeBindingReport, Command, Reply};
+use sealock_core::Timestamp;
+
+use super::files::PendingFile;
+use super::session::{Session, unexpected};
+use crate::args::{AcmeAccountCommand, AcmeCommand, EabAddArgs, EabCommand};
+use crate::printer::{Failure, Printer, Table};
+
+/// Runs one of the `acme` commands.
+pub(crate) fn run(
+    command: AcmeCommand,
+    session: &Session,
+    printer: Printer,
+) -> Result<(), Failure> {
+    match command {
+        AcmeCommand::Eab(EabCommand::Add(arguments)) => add(arguments, session, printer),
+        AcmeCommand::Eab(EabCommand::List) => match session.call(Command::AcmeBindings)? {
+            Reply::AcmeBindings(all) => printer.either(&all, |all| table(all)),
+            other => Err(unexpected(&other)),
+        },
+        AcmeCommand::Eab(EabCommand::Remove { name }) => {
+            done(session.call(Command::AcmeUnbind { name: name.clone() })?)?;
+            printer.note(format!("{name} vouches for no account any more."));
+            Ok(())
+        }
+        AcmeCommand::Account(AcmeAccountCommand::Revoke { account }) => {
+            done(session.call(Command::AcmeAccountRevoke { account })?)?;
+            printer.note("The account has ended. `sealock cert revoke` ends its certificates.");
+            Ok(())
+        }
+    }
+}
+
+fn done(reply: Reply) -> Result<(), Failure> {
+    match reply {
+        Reply::Done => Ok(()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn add(arguments: EabAddArgs, session: &Session, printer: Printer) -> Result<(), Failure> {
+    let EabAddArgs { name, identity, life, reusable, key_out } = arguments;
+    if key_out.is_dir() {
+        return Err(Failure::usage(format!("{} is a folder", key_out.display()))
+            .hint("name the file that the key is to be in"));
+    }
+    let stdout = key_out == Path::new("-");
+    // The file is there before the key is made, so that one is not made in vain.
+    let file = if stdout { None } else { Some(PendingFile::create(&key_out, 0o600)?) };
+    let bind = AcmeBind {
+        name,
+        identity: identity.map(|(kind, member)| format!("{}/{member}", kind.segment())),
+        life: life.map(|life| life.as_secs()),
+        reusable,
+    };
+    let made = match session.call(Command::AcmeBind(bind))? {
+        Reply::AcmeBindingKey(made) => *made,
+        other => return Err(unexpected(&other)),
+    };
+    let AcmeBindingKey { binding, key } = &made;
+    match file {
+        Some(mut file) => {
+            let kept = file.write_all(key.bytes().expose()).map_err(|error| {
+                Failure::refused(format!("cannot write {}", key_out.display())).caused_by(&error)
+            });
+            kept.and_then(|()| file.keep()).map_err(|failure| {
+                let name = &binding.name;
+                failure.hint(format!(
+                    "the key was made and is lost: `sealock acme eab remove {name}`, and add it again"
+                ))
+            })?;
+            if printer.json() {
+                printer.value(binding)?;
+            }
+        }
+        None if printer.json() => printer.value(&made)?,
+        None => {
+            printer.data(key.bytes().expose())?;
+            printer.data(b"\n")?;
+        }
+    }
+    let how = if binding.reusable { "Accounts" } else { "One account" };
+    let until = binding.until.map(Timestamp::to_rfc3339).unwrap_or_default();
+    printer.note(format!(
+        "{how} can be made with it until {until}, and order{} as {}.",
+        if binding.reusable { "" } else { "s" },
+        binding.identity
+    ));
+    Ok(())
+}
+
+fn table(all: &[AcmeBindingReport]) -> String {
+    let mut table = Table::new(&["NAME", "IDENTITY", "UNTIL", "REUSABLE", "ACCOUNT"]);
+    for binding in all {
+        let until = binding.until.map(Timestamp::to_rfc3339).unwrap_or_default();
+        let reusable = if binding.reusable { "yes" } else { "" }.to_owned();
+        let account = binding.account.clone().unwrap_or_default();
+        table.row([binding.name.clone(), binding.identity.clone(), until, reusable, account]);
+    }
+    if table.is_empty() {
+        "There are no external account bindings.".to_owned()
+    } else {
+        table.render()
+    }
+}
