@@ -160,14 +160,14 @@ keys! {
         settings.acme.external_account_required = value.truth()?;
         Ok(())
     };
-    "acme.resolvers", "those of /etc/resolv.conf", "DNS resolvers for challenges, ADDRESS or ADDRESS:PORT",
+    "acme.resolvers", "", "DNS resolvers for challenges, ADDRESS or ADDRESS:PORT; without any, those of /etc/resolv.conf",
     |settings, value| {
         settings.acme.resolvers = acme::resolvers(value)?;
         Ok(())
     };
-    "acme.networks", "all", "the only networks (ADDRESS/BITS) that are asked for a challenge",
+    "acme.networks", "", "the only networks (ADDRESS/BITS) that are asked for a challenge; without any, all",
     |settings, value| {
-        settings.acme.networks = Some(acme::networks(value)?);
+        settings.acme.networks = Some(acme::networks(value)?).filter(|all| !all.is_empty());
         Ok(())
     };
     "acme.allow", "", "networks of loopback addresses that are asked for a challenge too",
