@@ -15,6 +15,8 @@ use crate::wire::{AccountStatus, Contact};
 const UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
 /// So many of those there may be: whoever can connect makes them.
 const MOST_UNUSED: usize = 10_000;
+/// Between two counts of them.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,10 +72,10 @@ fn key_place(thumbprint: &str) -> String {
     format!("acme/key/{thumbprint}")
 }
 
-const UNPROVEN: &str = "acme/unused/";
+const UNUSED_PREFIX: &str = "acme/unused/";
 
 fn unused_place(id: &Id) -> String {
-    format!("{UNPROVEN}{id}")
+    format!("{UNUSED_PREFIX}{id}")
 }
 
 impl Row {
@@ -137,10 +139,7 @@ impl Acme {
             let id = Id::new()?;
             let (identity, mut transaction) = match &new.binding {
                 None => {
-                    let range = KeyRange::prefix(UNPROVEN.as_bytes());
-                    if self.store().range(&range, MOST_UNUSED)?.len() >= MOST_UNUSED {
-                        return Err(StateError::TooMany("accounts that nobody vouches for"));
-                    }
+                    self.one_more_unused(now)?;
                     (None, Transaction::new())
                 }
                 Some(name) => {
@@ -179,6 +178,26 @@ impl Acme {
             }
         }
         Err(StateError::Busy("account"))
+    }
+
+    /// Counts one more account that nobody vouches for. They are not counted anew each time: whoever makes many would have us
+    /// do that.
+    fn one_more_unused(&self, now: Timestamp) -> Result<(), StateError> {
+        let mut unused = self.unused.lock();
+        let known = unused.filter(|(at, _)| now.since(*at) < COUNT_EVERY);
+        let (at, count) = match known {
+            Some(known) => known,
+            None => {
+                let range = KeyRange::prefix(UNUSED_PREFIX.as_bytes());
+                (now, self.store().range(&range, MOST_UNUSED)?.len())
+            }
+        };
+        if count >= MOST_UNUSED {
+            *unused = Some((at, count));
+            return Err(StateError::TooMany("accounts that nobody vouches for"));
+        }
+        *unused = Some((at, count + 1));
+        Ok(())
     }
 
     /// Gives an account other contacts.

@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand;
 use data_encoding::BASE64URL_NOPAD;
+use parking_lot::Mutex;
 use sealock_core::Timestamp;
 use sealock_core::audit::Event;
 use sealock_store::{
@@ -166,6 +167,8 @@ pub(crate) struct Found<T> {
 pub struct Acme {
     journal: Arc<Journal>,
     keyring: Arc<Keyring>,
+    /// When accounts that were never used were counted last, and how many there were.
+    unused: Mutex<Option<(Timestamp, usize)>>,
 }
 
 impl fmt::Debug for Acme {
@@ -177,7 +180,7 @@ impl fmt::Debug for Acme {
 impl Acme {
     /// In this journal's store. Keys of bindings are sealed by `keyring`.
     pub fn new(journal: Arc<Journal>, keyring: Arc<Keyring>) -> Self {
-        Self { journal, keyring }
+        Self { journal, keyring, unused: Mutex::default() }
     }
 
     fn now(&self) -> Timestamp {

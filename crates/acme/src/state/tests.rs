@@ -158,6 +158,25 @@ fn accounts_that_were_never_used_are_forgotten_and_others_are_kept() {
 }
 
 #[test]
+fn strangers_make_so_many_accounts_and_no_more() {
+    let scratch = Scratch::new();
+    let week = Some(scratch.clock.now().plus(Duration::from_secs(7 * 86_400)));
+    let one = |number: u32| put(&format!("acme/unused/{number:022}"), &(), week).unwrap();
+    let all = Transaction { operations: (0..10_000).map(one).collect(), ..Transaction::new() };
+    assert!(scratch.acme.commit(all, Vec::new()).unwrap());
+    let make = |scratch: &Scratch| {
+        let new = NewAccount { key: key(), contacts: Vec::new(), binding: None };
+        scratch.acme.account_make(&new, |_| actor()).map(|_| ())
+    };
+    assert!(matches!(make(&scratch), Err(StateError::TooMany(_))));
+    let name: BindingName = "shop".parse().unwrap();
+    scratch.acme.binding_make(&name, &identity(), None, false, &actor()).unwrap();
+    scratch.account_of(key(), Some("shop"));
+    scratch.clock.advance(Duration::from_secs(7 * 86_400 + 1));
+    make(&scratch).unwrap();
+}
+
+#[test]
 fn a_binding_vouches_once_and_its_key_is_nowhere_in_the_clear() {
     let scratch = Scratch::new();
     let name: BindingName = "shop".parse().unwrap();
