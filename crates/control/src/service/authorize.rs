@@ -5,6 +5,7 @@ use sealock_core::policy::{Action, Decision, PolicySet, Principal, Question, Res
 use sealock_store::Change;
 use serde_json::Value;
 
+use super::acme::ACME_NOBODY;
 use super::{Service, convert};
 use crate::caller::{Caller, Door};
 use crate::error::{ErrorCode, ServiceError};
@@ -163,6 +164,10 @@ impl Service {
         let others =
             [Door::Api, Door::Gateway, Door::Workload, Door::Client, Door::Gatekeeper, Door::Acme];
         match others.map(Door::as_str).contains(&asking.via) {
+            // Whoever can connect makes such accounts: they share what one has.
+            true if asking.who.starts_with(ACME_NOBODY) => {
+                self.denials.lock().take(ACME_NOBODY, self.journal.clock().now())
+            }
             true => self.denials.lock().take(asking.who, self.journal.clock().now()),
             false => Some(0),
         }

@@ -9,8 +9,11 @@ use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 use sealock_control::command::{AcmeBind, AcmeBindingKey};
+use sealock_control::config::Settings;
 use sealock_control::daemon::{Daemon, up};
 use sealock_control::{Command, Reply};
+use sealock_core::audit::Fact;
+use sealock_core::policy::{Mode, Plane};
 use serde_json::{Value, json};
 
 use crate::api::{connect, end, roots};
@@ -54,10 +57,16 @@ impl Answer {
 
 impl World {
     async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let scratch = Scratch::new();
         drop(scratch.initialised().await);
         std::fs::write(scratch.rule_file("acme.cedar"), RULES).unwrap();
-        let daemon = up(scratch.opening()).await.unwrap();
+        let mut opening = scratch.opening();
+        change(&mut opening.config.settings);
+        let daemon = up(opening).await.unwrap();
         let roots = roots(&daemon).await;
         let port = daemon.started().api.clone().unwrap();
         let base = format!("https://localhost:{}/acme", port.rsplit(':').next().unwrap());
@@ -370,6 +379,48 @@ async fn an_account_has_another_key_or_none_and_then_nothing() {
     assert_eq!(ended.document()["status"], "deactivated");
     let after =
         world.signed(&fresh, Some(&kid), &world.at("new-order"), &order(&["a.open.example"])).await;
-    assert_eq!(after.problem(), "unauthorized");
+    assert_eq!((after.status, after.problem().as_str()), (401, "unauthorized"));
+    end(world.daemon).await;
+}
+
+/// The mode that lets everything pass is for those whom somebody knows.
+#[tokio::test]
+async fn learning_gives_strangers_nothing_and_takes_no_challenge_from_anybody() {
+    let learning = |settings: &mut Settings| {
+        let modes = std::mem::take(&mut settings.policy.modes);
+        settings.policy.modes = modes.with(Plane::Authority, Mode::Learn);
+    };
+    let world = World::with(learning).await;
+    let (stranger, url) = (Key::new(), world.at("new-order"));
+    let kid = world.account(&stranger).await;
+    let refused = world.signed(&stranger, Some(&kid), &url, &order(&["a.example"])).await;
+    assert_eq!(refused.problem(), "rejectedIdentifier");
+    let open = world.signed(&stranger, Some(&kid), &url, &order(&["a.open.example"])).await;
+    assert_eq!(open.document()["status"], "pending", "what a rule gives is to be proved");
+    let known = Key::new();
+    let kid = world.bound(&known).await;
+    let learnt = world.signed(&known, Some(&kid), &url, &order(&["a.example"])).await;
+    assert_eq!(learnt.document()["status"], "pending", "let pass, and to be proved");
+    end(world.daemon).await;
+}
+
+/// Whoever can connect makes accounts: what they are denied does not fill the audit log, however many they make.
+#[tokio::test]
+async fn accounts_that_nobody_vouches_for_share_their_room_in_the_log() {
+    let world = World::new().await;
+    let (before, mut refused) = (records(world.daemon.service()).len(), 0);
+    for _ in 0..6 {
+        let key = Key::new();
+        let kid = world.account(&key).await;
+        for number in 0..40 {
+            let order = order(&[&format!("n{number}.example")]);
+            let answer = world.signed(&key, Some(&kid), &world.at("new-order"), &order).await;
+            assert_eq!(answer.problem(), "rejectedIdentifier");
+            refused += 1;
+        }
+    }
+    let all = records(world.daemon.service()).split_off(before);
+    let denied = all.iter().filter(|it| matches!(it.event.fact, Fact::Denied { .. })).count();
+    assert!(denied >= 100 && denied < refused - 40, "{denied} of {refused}");
     end(world.daemon).await;
 }

@@ -25,7 +25,7 @@ pub(super) fn make(asked: &Asked) -> Result<Said, AcmeProblem> {
     if let Some(account) = asked.service.acme_account_of_key(key)? {
         if account.status != AccountStatus::Valid {
             let text = "the account of this key is no longer valid";
-            return Err(AcmeProblem::new(ErrorKind::Unauthorized, text));
+            return Err(AcmeProblem::unauthorized(text).with_status(401));
         }
         return Ok(shown(asked, StatusCode::OK, &account));
     }

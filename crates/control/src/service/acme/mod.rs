@@ -24,6 +24,8 @@ use crate::error::{ErrorCode, ServiceError};
 
 /// The group of accounts that nobody vouches for.
 pub(crate) const ACME_GROUP: &str = "acme";
+/// What stands before the id of such an account, in the audit log.
+pub(super) const ACME_NOBODY: &str = "acme:";
 
 pub(crate) use certificates::{Download, RenewalWindow, Revoker};
 pub(crate) use orders::Ordered;
@@ -48,7 +50,7 @@ impl Service {
                 let name = format!("acme.{}", account.id);
                 let identity = Identity::new(&self.trust_domain(), IdentityKind::Service, &name)
                     .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
-                (format!("acme:{}", account.id), identity, vec![ACME_GROUP.to_owned()])
+                (format!("{ACME_NOBODY}{}", account.id), identity, vec![ACME_GROUP.to_owned()])
             }
         };
         let mut principal = Principal::new(identity);
@@ -71,7 +73,7 @@ impl Service {
         let actor = |account: &Account| {
             let who = match &account.identity {
                 Some(identity) => identity.to_string(),
-                None => format!("acme:{}", account.id),
+                None => format!("{ACME_NOBODY}{}", account.id),
             };
             Actor { who, request: request.to_owned(), decision: None }
         };
@@ -91,7 +93,8 @@ impl Service {
         match account.status {
             AccountStatus::Valid => Ok(account),
             AccountStatus::Deactivated | AccountStatus::Revoked => {
-                Err(AcmeProblem::new(ErrorKind::Unauthorized, "the account is no longer valid"))
+                // RFC 8555 §7.3.6.
+                Err(AcmeProblem::unauthorized("the account is no longer valid").with_status(401))
             }
         }
     }

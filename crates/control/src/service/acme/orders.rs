@@ -11,6 +11,7 @@ use sealock_acme::wire::OrderStatus;
 use sealock_authority::{
     AuthorityError, Csr, Issued, KeySource, Order, OrderError, Usages, parse_csr,
 };
+use sealock_core::audit::DecisionNote;
 use sealock_core::policy::{Action, Question, Resource};
 use sealock_core::{SubjectName, Timestamp};
 use sealock_store::BoxedError;
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::super::authorize::{Asking, Granted};
 use super::super::{Service, convert};
-use super::{read_id, service_problem, state_problem};
+use super::{ACME_NOBODY, read_id, service_problem, state_problem};
 use crate::caller::Caller;
 use crate::config::AcmeProfile;
 use crate::error::{ErrorCode, ServiceError};
@@ -231,12 +232,30 @@ impl Service {
         let names: Vec<SubjectName> = identifiers.iter().map(Identifier::to_subject_name).collect();
         let context = about.context(&inventory_name(identifiers));
         let asking = Asking::of(caller, request);
-        self.decide_names(&asking, Action::CertIssue, &names, &context).map_err(|error| match error
-            .code
-        {
+        let granted = self.decide_names(&asking, Action::CertIssue, &names, &context);
+        let granted = granted.map_err(|error| match error.code {
             ErrorCode::Denied => denied(&error),
             _ => service_problem(&error),
-        })
+        })?;
+        // In the modes that let everything pass, whoever can connect would pass.
+        match &granted.actor.decision {
+            Some(note) if !note.allowed && caller.who.starts_with(ACME_NOBODY) => {
+                Err(self.acme_denied_in_every_mode(&asking, note))
+            }
+            _ => Ok(granted),
+        }
+    }
+
+    fn acme_denied_in_every_mode(&self, asking: &Asking<'_>, note: &DecisionNote) -> AcmeProblem {
+        let reason = "no rule permits it, and accounts that nobody vouches for have in every mode what rules permit";
+        if let Some(unrecorded) = self.room_for_denial(asking) {
+            let denied = format!("denied: {reason}");
+            let recorded = self.record_denial(asking, Some(note.clone()), denied, unrecorded);
+            if let Err(error) = recorded {
+                return service_problem(&error);
+            }
+        }
+        AcmeProblem::new(ErrorKind::RejectedIdentifier, reason)
     }
 
     /// Whether the account need not prove this name. In no mode but by a rule.
