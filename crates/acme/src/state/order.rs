@@ -126,14 +126,28 @@ impl Acme {
     /// # Errors
     /// The account is no longer valid, or what the journal says.
     pub fn order_make(&self, account: &Id, new: &NewOrder) -> Result<Order, StateError> {
-        let now = self.now();
-        let owner = self.account_row(account)?;
-        if owner.row.status != AccountStatus::Valid {
-            return Err(StateError::Status("the account is no longer valid"));
+        for _ in 0..ATTEMPTS {
+            let owner = self.account_row(account)?;
+            if owner.row.status != AccountStatus::Valid {
+                return Err(StateError::Status("the account is no longer valid"));
+            }
+            let as_it_was = Condition::Version {
+                key: super::account::place(account).into_bytes(),
+                version: owner.version,
+            };
+            let (id, transaction) = self.order_written(account, new)?;
+            if self.commit(transaction.when(as_it_was), Vec::new())? {
+                return self.order(account, &id);
+            }
         }
-        let list = list_place(account);
-        let (id, expires) = (Id::new()?, now.plus(OPEN));
+        Err(StateError::Busy("account"))
+    }
+
+    /// What has to be written for an order, with the authorizations that are new.
+    fn order_written(&self, account: &Id, new: &NewOrder) -> Result<(Id, Transaction), StateError> {
+        let (id, expires) = (Id::new()?, self.now().plus(OPEN));
         let mut transaction = Transaction::new();
+        let replaces = new.replaces.as_ref();
         let mut row = Row {
             account: account.clone(),
             identifiers: new.wanted.iter().map(|it| it.identifier.clone()).collect(),
@@ -142,10 +156,7 @@ impl Acme {
             not_before: new.validity.0.map(Timestamp::as_millis),
             not_after: new.validity.1.map(Timestamp::as_millis),
             profile: new.profile.clone(),
-            replaces: new
-                .replaces
-                .as_ref()
-                .map(|(serial, ends)| (serial.clone(), ends.as_millis())),
+            replaces: replaces.map(|(serial, ends)| (serial.clone(), ends.as_millis())),
             done: None,
             error: None,
         };
@@ -154,17 +165,13 @@ impl Acme {
             row.authorizations.push(ready.id);
             transaction.operations.extend(ready.operations);
         }
-        let transaction = transaction
-            .when(Condition::Version {
-                key: super::account::place(account).into_bytes(),
-                version: owner.version,
-            })
-            .with(put(&place(&id), &row, Some(expires))?)
-            .with(put(&format!("{list}{id}"), &(), Some(expires))?);
-        if !self.commit(transaction, Vec::new())? {
-            return Err(StateError::Busy("account"));
-        }
-        self.order(account, &id)
+        let listed = format!("{}{id}", list_place(account));
+        let transaction = transaction.with(put(&place(&id), &row, Some(expires))?).with(put(
+            &listed,
+            &(),
+            Some(expires),
+        )?);
+        Ok((id, transaction))
     }
 
     /// An order of this account.

@@ -25,29 +25,36 @@ permit (principal == Sealock::Service::\"web\", action in [Sealock::Action::\"Ce
 permit (principal in Sealock::Group::\"acme\", action == Sealock::Action::\"Cert::Issue\", resource in Sealock::Domain::\"open.example\");
 ";
 
-struct World {
-    daemon: Daemon,
+pub(crate) struct World {
+    pub(crate) daemon: Daemon,
     roots: String,
     base: String,
     _scratch: Scratch,
 }
 
 /// Status, headers, document.
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: HeaderMap,
     body: Bytes,
 }
 
 impl Answer {
-    fn document(&self) -> Value {
+    pub(crate) fn document(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
     /// What kind of problem, without its namespace.
-    fn problem(&self) -> String {
+    pub(crate) fn problem(&self) -> String {
         let kind = self.document()["type"].as_str().unwrap_or_default().to_owned();
         kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(&kind).to_owned()
+    }
+
+    /// Where a list goes on.
+    pub(crate) fn next(&self) -> Option<String> {
+        let mut links = self.headers.get_all("link").iter().filter_map(|link| link.to_str().ok());
+        let next = links.find(|link| link.ends_with("rel=\"next\""))?;
+        Some(next.split_once('>')?.0.trim_start_matches('<').to_owned())
     }
 
     fn location(&self) -> String {
@@ -56,7 +63,7 @@ impl Answer {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
@@ -102,12 +109,18 @@ impl World {
     }
 
     /// As a client does it.
-    async fn signed(&self, key: &Key, kid: Option<&str>, url: &str, payload: &str) -> Answer {
+    pub(crate) async fn signed(
+        &self,
+        key: &Key,
+        kid: Option<&str>,
+        url: &str,
+        payload: &str,
+    ) -> Answer {
         let nonce = self.nonce().await;
         self.post(url, &key.jws(kid, url, &nonce, payload)).await
     }
 
-    fn at(&self, path: &str) -> String {
+    pub(crate) fn at(&self, path: &str) -> String {
         format!("{}/{path}", self.base)
     }
 
@@ -126,7 +139,7 @@ impl World {
     }
 
     /// An account that the service `web` vouches for.
-    async fn bound(&self, key: &Key) -> String {
+    pub(crate) async fn bound(&self, key: &Key) -> String {
         let mac = self.binding("web").await;
         let url = self.at("new-account");
         let payload = json!({"externalAccountBinding": key.binding("web", &mac, &url)});
@@ -136,10 +149,10 @@ impl World {
     }
 }
 
-struct Key(EcdsaKeyPair);
+pub(crate) struct Key(EcdsaKeyPair);
 
 impl Key {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
     }
 
@@ -178,12 +191,12 @@ impl Key {
     }
 }
 
-fn order(names: &[&str]) -> String {
+pub(crate) fn order(names: &[&str]) -> String {
     let all: Vec<Value> = names.iter().map(|name| json!({"type": "dns", "value": name})).collect();
     json!({ "identifiers": all }).to_string()
 }
 
-fn csr(names: &[&str]) -> String {
+pub(crate) fn csr(names: &[&str]) -> String {
     let key = rcgen::KeyPair::generate().unwrap();
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let params = rcgen::CertificateParams::new(names).unwrap();

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod acme;
 #[cfg(test)]
+mod acme_many;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod calls;
