@@ -39,7 +39,7 @@ impl Key {
 
 macro_rules! keys {
     ($($name:literal, $default:literal, $help:literal, $apply:expr;)*) => {
-        /// All settings but the groups (`groups.NAME = ["human/alice"]`), the limits of some
+        /// All settings but the groups (`groups.NAME = ["human/alice"]`), the profiles of ACME, the limits of some
         /// (`limits."service/runner".rate = 20`) and the services (`services.orders.addresses = ["10.0.0.5:8443"]`).
         pub const KEYS: &[Key] = &[
             $(Key { name: $name, default: $default, help: $help, apply: $apply },)*

@@ -160,3 +160,24 @@ fn a_named_file_must_exist() {
     let error = Config::load(Some(missing), &Environment::default(), &vec![]).unwrap_err();
     assert!(matches!(error, ConfigError::Read { .. }));
 }
+
+#[test]
+fn profiles_of_acme_are_changed_and_added() {
+    let text =
+        "[acme.profiles.server]\nlife = \"30d\"\n[acme.profiles.vpn]\nusages = [\"client\"]\n";
+    let profiles = parts(text, &[], &vec![]).unwrap().settings.acme.profiles;
+    let server = profiles[USUAL_PROFILE];
+    assert_eq!(server.life, std::time::Duration::from_secs(30 * 86_400));
+    assert!(server.usages.server && !server.usages.client);
+    assert!(profiles["vpn"].usages.client && !profiles["vpn"].usages.server);
+    assert!(profiles.contains_key("short") && profiles.contains_key("mutual"));
+    for (text, part) in [
+        ("[acme.profiles.server]\nlife = \"1s\"\n", "a minute"),
+        ("[acme.profiles.server]\nlives = \"1d\"\n", "life and usages"),
+        ("[acme.profiles.server]\nusages = [\"code\"]\n", "server, client or both"),
+        ("[acme.profiles.\"A b\"]\nlife = \"1d\"\n", "is no profile"),
+    ] {
+        let error = parts(text, &[], &vec![]).unwrap_err();
+        assert!(error.to_string().contains(part), "{text}: {error}");
+    }
+}

@@ -202,7 +202,9 @@ fn settings() -> String {
          `burst` counts only where it is set as near as `rate`; else it is twice the rate.\n\n\
          Services that Forwarders are told of: `[services.orders]` with `addresses` (its Gatekeepers, HOST:PORT; those \
          that have joined the broker come to them), `hosts` (other hosts that mean it, HOST or HOST:PORT) and `tls` \
-         (`identity`, or the host that the certificates at `addresses` are for; then only these are told).\n",
+         (`identity`, or the host that the certificates at `addresses` are for; then only these are told).\n\n\
+         Profiles of the ACME server: `[acme.profiles.NAME]` with `life` (a span) and `usages` (of `server` and `client`). \
+         There are `server`, which an order has that names none, `short` and `mutual`.\n",
     );
     text
 }
