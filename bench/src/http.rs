@@ -11,6 +11,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 
 const READ: usize = 64 * 1024;
+const NONCE: &[u8] = b"replay-nonce:";
 
 /// Bytes both ways.
 trait Io: AsyncRead + AsyncWrite + Unpin {}
@@ -46,6 +47,16 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// Whether the connection is over.
     pub(crate) last: bool,
+    /// `Replay-Nonce`, of an ACME server.
+    pub(crate) nonce: Option<String>,
+}
+
+/// What a head says.
+struct Head {
+    status: u16,
+    length: Length,
+    last: bool,
+    nonce: Option<String>,
 }
 
 enum Length {
@@ -92,8 +103,8 @@ impl Connection {
 
     /// Reads an answer to its end.
     pub(crate) async fn answer(&mut self) -> Result<Answer> {
-        let (status, length, mut last) = self.head().await?;
-        let mut answer = Answer { status, length: 0, body: Vec::new(), last };
+        let Head { status, length, mut last, nonce } = self.head().await?;
+        let mut answer = Answer { status, length: 0, body: Vec::new(), last, nonce };
         match length {
             Length::Fixed(length) => self.take(length, &mut answer).await?,
             Length::Chunked => loop {
@@ -124,19 +135,25 @@ impl Connection {
 
     /// Waits for the head of an answer and says its status.
     pub(crate) async fn status(&mut self) -> Result<u16> {
-        let (status, ..) = self.head().await?;
-        Ok(status)
+        Ok(self.head().await?.status)
     }
 
-    async fn head(&mut self) -> Result<(u16, Length, bool)> {
+    async fn head(&mut self) -> Result<Head> {
         let first = self.line().await?;
         let code = first.get(9..12).and_then(|code| std::str::from_utf8(code).ok());
         let status = code.and_then(|code| code.parse().ok()).context("no status")?;
-        let (mut length, mut last) = (Length::UntilClose, false);
+        let (mut length, mut last, mut nonce) = (Length::UntilClose, false, None);
         loop {
             let mut line = self.line().await?;
             if line.is_empty() {
                 break;
+            }
+            // Its value is the only one in which case matters.
+            let name = line.get(..NONCE.len()).unwrap_or_default();
+            if name.eq_ignore_ascii_case(NONCE) {
+                let value = line.get(NONCE.len()..).unwrap_or_default().trim_ascii();
+                nonce = Some(String::from_utf8_lossy(value).into_owned());
+                continue;
             }
             line.make_ascii_lowercase();
             if let Some(value) = line.strip_prefix(b"content-length:") {
@@ -151,7 +168,7 @@ impl Connection {
         if matches!(status, 204 | 304) {
             length = Length::Fixed(0);
         }
-        Ok((status, length, last))
+        Ok(Head { status, length, last, nonce })
     }
 
     /// A line without its end.

@@ -9,6 +9,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
+mod acme;
 mod deliver;
 mod gateway;
 mod http;
@@ -54,11 +55,12 @@ fn main() -> Result<()> {
         return gateway::stand_in(Path::new(socket));
     }
     let settings = parse(arguments.into_iter())?;
-    let groups: [(&str, Group); 7] = [
+    let groups: [(&str, Group); 8] = [
         ("start", start::run),
         ("deliver", deliver::run),
         ("seal", seal::run),
         ("issue", issue::run),
+        ("acme", acme::run),
         ("gateway", gateway::run),
         ("secrets", secrets::run),
         ("traffic", traffic::run),
