@@ -8,7 +8,6 @@ use super::authorization::Wanted;
 use super::certificate::{Owned, owned, replaced};
 use super::{ATTEMPTS, Acme, Found, Id, KEPT, OPEN, StateError, put};
 use crate::identifier::Identifier;
-use crate::problem::AcmeProblem;
 use crate::wire::{AccountStatus, AuthorizationStatus, OrderStatus};
 
 /// Orders of an account that a page of its list has.
@@ -39,8 +38,6 @@ pub struct Order {
     pub certificate: Option<String>,
     /// SHA-256 of the CSR that it was issued for.
     pub csr: Option<String>,
-    /// Why nothing came of it.
-    pub error: Option<AcmeProblem>,
 }
 
 /// What becomes an order.
@@ -73,8 +70,6 @@ struct Row {
     replaces: Option<(String, i64)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     done: Option<Done>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<AcmeProblem>,
 }
 
 #[derive(Serialize, Deserialize, Clone)]
@@ -158,7 +153,6 @@ impl Acme {
             profile: new.profile.clone(),
             replaces: replaces.map(|(serial, ends)| (serial.clone(), ends.as_millis())),
             done: None,
-            error: None,
         };
         for wanted in &new.wanted {
             let ready = self.authorization_for(account, wanted)?;
@@ -203,7 +197,6 @@ impl Acme {
             replaces: row.replaces.map(|(serial, _)| serial),
             certificate: row.done.as_ref().map(|done| done.serial.clone()),
             csr: row.done.map(|done| done.csr),
-            error: row.error,
         })
     }
 
@@ -212,7 +205,7 @@ impl Acme {
             return Ok(OrderStatus::Valid);
         }
         let now = self.now();
-        if row.error.is_some() || row.expires <= now.as_millis() {
+        if row.expires <= now.as_millis() {
             return Ok(OrderStatus::Invalid);
         }
         let mut status = OrderStatus::Ready;
@@ -262,30 +255,6 @@ impl Acme {
         }
         let account = self.account_used(account)?;
         Ok(Finishing { acme: self, id: id.clone(), row: FoundRow(found), account })
-    }
-
-    /// That nothing will come of an order.
-    ///
-    /// # Errors
-    /// It is not there, or what the journal says.
-    pub fn order_fail(&self, account: &Id, id: &Id, error: &AcmeProblem) -> Result<(), StateError> {
-        let key = place(id);
-        for _ in 0..ATTEMPTS {
-            let found = self.order_row(account, id)?;
-            let mut row = found.row;
-            if row.done.is_some() || row.error.is_some() {
-                return Ok(());
-            }
-            row.error = Some(error.clone());
-            let expires = Timestamp::from_millis(row.expires);
-            let transaction = Transaction::new()
-                .when(Condition::Version { key: key.clone().into_bytes(), version: found.version })
-                .with(put(&key, &row, Some(expires))?);
-            if self.commit(transaction, Vec::new())? {
-                return Ok(());
-            }
-        }
-        Err(StateError::Busy("order"))
     }
 }
 

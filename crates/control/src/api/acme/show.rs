@@ -53,7 +53,8 @@ pub(super) fn order(order: &Order, base: &str) -> OrderResource {
         not_after: order.validity.1,
         profile: Some(order.profile.clone()),
         replaces: None,
-        error: order.error.clone(),
+        // Why is with the authorization that failed.
+        error: None,
         authorizations: order
             .authorizations
             .iter()

@@ -170,6 +170,10 @@ impl Service {
         if owned.is_some_and(|owned| owned.account == account.id) {
             return Ok(());
         }
+        // One without names would be everybody's.
+        if found.summary.names.is_empty() {
+            return Err(unauthorized());
+        }
         for name in &found.summary.names {
             let proved =
                 acme.has_proved(&account.id, name).map_err(|error| state_problem(&error))?;
