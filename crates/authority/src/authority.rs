@@ -18,6 +18,8 @@ use crate::error::AuthorityError;
 use crate::inventory::{Inventory, IssuerId};
 use crate::key::{AuthorityKey, KeyType};
 use crate::make::{self, Made};
+use crate::ocsp::Answers;
+use crate::publication::{Publication, check_url};
 use crate::signer::AuditSigner;
 use crate::state::{FORMAT, STATE, SignerRecord, State, key_name};
 
@@ -41,6 +43,8 @@ pub struct CreateOptions {
     pub name_constraints: NameConstraints,
     /// Under which URL its CRLs will be found; `/<issuer id>.crl` is appended for each issuer.
     pub crl_url: Option<String>,
+    /// Where others find what it publishes.
+    pub publication: Publication,
 }
 
 impl CreateOptions {
@@ -51,6 +55,7 @@ impl CreateOptions {
             key_type: KeyType::default(),
             name_constraints: NameConstraints::default(),
             crl_url: None,
+            publication: Publication::default(),
         }
     }
 }
@@ -68,6 +73,8 @@ pub struct Authority {
     pub(crate) loaded: ArcSwap<Loaded>,
     /// Held while the authority's own state or a CRL changes. Issuing does not take it.
     pub(crate) changing: Mutex<()>,
+    pub(crate) publication: ArcSwap<Publication>,
+    pub(crate) answers: Answers,
 }
 
 /// The state as read, and what is made from it.
@@ -95,8 +102,9 @@ impl Authority {
         actor: &Actor,
     ) -> Result<Arc<Self>, AuthorityError> {
         if let Some(url) = &options.crl_url {
-            check_crl_url(url)?;
+            check_url(url)?;
         }
+        options.publication.check()?;
         if !Self::exists(journal.store().as_ref())? {
             let change = new_authority(&journal, &keyring, options, actor)?;
             match journal.commit_blocking(change) {
@@ -107,6 +115,7 @@ impl Authority {
             }
         }
         let opened = Self::open(journal, keyring)?;
+        opened.publish(options.publication.clone())?;
         let existing = opened.trust_domain();
         if existing != options.trust_domain {
             let asked = options.trust_domain.clone();
@@ -126,9 +135,18 @@ impl Authority {
             inventory: Inventory::new(store),
             loaded: ArcSwap::from_pointee(loaded),
             changing: Mutex::new(()),
+            publication: ArcSwap::default(),
+            answers: Answers::default(),
         };
         authority.settle_retired()?;
         Ok(Arc::new(authority))
+    }
+
+    /// Says where others find what it publishes. From then on certificates have the URLs.
+    pub fn publish(&self, publication: Publication) -> Result<(), AuthorityError> {
+        publication.check()?;
+        self.publication.store(Arc::new(publication));
+        Ok(())
     }
 
     /// The name under which all identities live.
@@ -254,13 +272,13 @@ fn new_authority(
         key_type: options.key_type,
         number: 1,
         constraints: &options.name_constraints,
-        crl_url: options.crl_url.as_deref(),
+        urls: &options.publication.urls(root.record.id, options.crl_url.as_deref()),
     };
     let intermediate = make::intermediate(&new, &root.record, &root_issuer, now)?;
     let signer = make::signer(&options.trust_domain, &root.record, &root_issuer, now)?;
-    let (root_crl, _) = crl::first(&root.record, &root_issuer, now, intermediate.record.not_after)?;
-    let (crl, _) =
-        crl::first(&intermediate.record, &intermediate.issuer()?, now, now.plus(crl::LIFE))?;
+    let (root_crl, _) = root.first_crl(None, now, intermediate.record.not_after)?;
+    let delta = options.publication.delta(intermediate.record.id);
+    let (crl, _) = intermediate.first_crl(delta.as_deref(), now, now.plus(crl::LIFE))?;
     let fact = Fact::CaCreated {
         trust_domain: options.trust_domain.to_string(),
         root: root.record.serial.to_string(),
@@ -300,16 +318,4 @@ pub(crate) fn seal(
         .seal(&name, made.pkcs8.expose())
         .map_err(|source| AuthorityError::Seal { key: "new key".into(), source })?;
     Ok(transaction.create(name.into_bytes(), sealed))
-}
-
-/// An http(s) URL of printable ASCII that something can be appended to.
-fn check_crl_url(url: &str) -> Result<(), AuthorityError> {
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    let good = rest.is_some_and(|rest| {
-        !rest.is_empty() && !rest.starts_with('/') && !rest.contains(['?', '#', '@'])
-    });
-    if good && url.len() <= 1024 && SubjectName::uri(url).is_ok() {
-        return Ok(());
-    }
-    Err(AuthorityError::CrlUrl(url.escape_default().take(80).collect()))
 }

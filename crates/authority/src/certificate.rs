@@ -6,19 +6,26 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose,
+    DnType, ExtendedKeyUsagePurpose, InvalidAsn1String, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose,
     PublicKeyData as _, SanType, SerialNumber,
 };
 use sealock_core::{SubjectName, Timestamp, TrustDomain};
 
+use crate::asn1;
 use crate::constraints::NameConstraints;
+use crate::der::NULL;
 use crate::key::{AuthorityKey, PublicKey};
 use crate::order::Usages;
+use crate::publication::Urls;
 use crate::serial::Serial;
 
 /// `id-kp-documentSigning` (RFC 9336): the audit signer's only purpose.
 const DOCUMENT_SIGNING: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 36];
 const NAME_CONSTRAINTS: [u64; 4] = [2, 5, 29, 30];
+/// `id-pkix-ocsp-nocheck` (RFC 6960 §4.2.2.2.1).
+const OCSP_NO_CHECK: [u64; 10] = [1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
+/// `id-pe-authorityInfoAccess` (RFC 5280 §4.2.2.1).
+const AUTHORITY_INFO_ACCESS: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 1, 1];
 
 /// From when to when; both ends belong to it, in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +43,7 @@ pub(crate) struct LeafPlan<'a> {
     pub(crate) names: &'a [SubjectName],
     pub(crate) usages: Usages,
     pub(crate) public: &'a PublicKey,
-    pub(crate) crl_url: Option<&'a str>,
+    pub(crate) urls: &'a Urls,
 }
 
 /// The kinds of certificate that the authority has for itself.
@@ -48,6 +55,8 @@ pub(crate) enum OwnKind<'a> {
     Intermediate { number: u16, constraints: &'a NameConstraints },
     /// Signs the checkpoints of the audit chain.
     Signer,
+    /// Answers OCSP for one issuer, which has signed it (RFC 6960 §4.2.2.2).
+    Responder,
 }
 
 /// What one of the authority's own certificates is made from.
@@ -57,7 +66,7 @@ pub(crate) struct OwnPlan<'a> {
     pub(crate) trust_domain: &'a TrustDomain,
     pub(crate) serial: Serial,
     pub(crate) validity: Validity,
-    pub(crate) crl_url: Option<&'a str>,
+    pub(crate) urls: &'a Urls,
 }
 
 /// A leaf, signed.
@@ -65,8 +74,7 @@ pub(crate) fn leaf(
     plan: &LeafPlan<'_>,
     issuer: &Issuer<'_, AuthorityKey>,
 ) -> Result<Vec<u8>, rcgen::Error> {
-    let mut parameters =
-        basics(plan.serial, plan.validity, &plan.public.identifier(), plan.crl_url);
+    let mut parameters = basics(plan.serial, plan.validity, &plan.public.identifier(), plan.urls)?;
     if let Some(name) = plan.common_name {
         parameters.distinguished_name.push(DnType::CommonName, name);
     }
@@ -89,7 +97,7 @@ pub(crate) fn leaf(
 
 /// A self-signed root.
 pub(crate) fn root(plan: &OwnPlan<'_>, key: &AuthorityKey) -> Result<Vec<u8>, rcgen::Error> {
-    let mut parameters = own_parameters(plan, &key.identifier());
+    let mut parameters = own_parameters(plan, &key.identifier())?;
     parameters.use_authority_key_identifier_extension = false;
     Ok(parameters.self_signed(key)?.der().to_vec())
 }
@@ -100,12 +108,15 @@ pub(crate) fn own(
     key: &AuthorityKey,
     issuer: &Issuer<'_, AuthorityKey>,
 ) -> Result<Vec<u8>, rcgen::Error> {
-    let parameters = own_parameters(plan, &key.identifier());
+    let parameters = own_parameters(plan, &key.identifier())?;
     Ok(parameters.signed_by(key, issuer)?.der().to_vec())
 }
 
-fn own_parameters(plan: &OwnPlan<'_>, identifier: &[u8; 20]) -> CertificateParams {
-    let mut parameters = basics(plan.serial, plan.validity, identifier, plan.crl_url);
+fn own_parameters(
+    plan: &OwnPlan<'_>,
+    identifier: &[u8; 20],
+) -> Result<CertificateParams, rcgen::Error> {
+    let mut parameters = basics(plan.serial, plan.validity, identifier, plan.urls)?;
     // `ub-organization-name` is 64; a trust domain may be longer, and its identities still say it whole.
     let organization: String = plan.trust_domain.as_str().chars().take(64).collect();
     parameters.distinguished_name.push(DnType::OrganizationName, organization);
@@ -137,16 +148,25 @@ fn own_parameters(plan: &OwnPlan<'_>, identifier: &[u8; 20]) -> CertificateParam
             let purpose = ExtendedKeyUsagePurpose::Other(DOCUMENT_SIGNING.to_vec());
             parameters.extended_key_usages = vec![purpose];
         }
+        OwnKind::Responder => {
+            parameters.distinguished_name.push(DnType::CommonName, "Sealock OCSP Responder");
+            parameters.is_ca = IsCa::ExplicitNoCa;
+            parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning];
+            // Nobody asks whether the one who answers is revoked; it lives for weeks (RFC 6960 §4.2.2.2.1).
+            let no_check = CustomExtension::from_oid_content(&OCSP_NO_CHECK, NULL.to_vec());
+            parameters.custom_extensions.push(no_check);
+        }
     }
-    parameters
+    Ok(parameters)
 }
 
 fn basics(
     serial: Serial,
     validity: Validity,
     identifier: &[u8; 20],
-    crl_url: Option<&str>,
-) -> CertificateParams {
+    urls: &Urls,
+) -> Result<CertificateParams, rcgen::Error> {
     let mut parameters = CertificateParams::default();
     parameters.not_before = validity.not_before.to_offset();
     parameters.not_after = validity.not_after.to_offset();
@@ -155,8 +175,16 @@ fn basics(
     parameters.use_authority_key_identifier_extension = true;
     parameters.key_identifier_method = KeyIdMethod::PreSpecified(identifier.to_vec());
     parameters.crl_distribution_points =
-        crl_url.iter().map(|url| CrlDistributionPoint { uris: vec![(*url).to_owned()] }).collect();
-    parameters
+        urls.crl.iter().map(|url| CrlDistributionPoint { uris: vec![url.clone()] }).collect();
+    if urls.ocsp.is_some() || urls.issuer.is_some() {
+        let content = asn1::information_access(urls.ocsp.as_deref(), urls.issuer.as_deref())
+            .map_err(|_| {
+                rcgen::Error::InvalidAsn1String(InvalidAsn1String::Ia5String(String::new()))
+            })?;
+        let extension = CustomExtension::from_oid_content(&AUTHORITY_INFO_ACCESS, content);
+        parameters.custom_extensions.push(extension);
+    }
+    Ok(parameters)
 }
 
 fn alternative_name(name: &SubjectName) -> Result<SanType, rcgen::Error> {

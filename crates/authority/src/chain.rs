@@ -10,7 +10,6 @@ use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
 use crate::issued::OwnCertificate;
 use crate::key::AuthorityKey;
-use crate::make;
 use crate::state::{IssuerKind, IssuerRecord, State};
 
 /// The active intermediate and all above it.
@@ -20,7 +19,6 @@ pub(crate) struct Chain {
     pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,
     pub(crate) issuer: Issuer<'static, AuthorityKey>,
-    pub(crate) crl_url: Option<String>,
     intermediate: OwnCertificate,
     /// The active root certified by the one before, while leaves of that one are in use.
     bridge: Option<(OwnCertificate, IssuerRecord)>,
@@ -59,7 +57,6 @@ impl Chain {
             not_before: active.not_before,
             not_after: active.not_after,
             issuer,
-            crl_url: make::crl_url(state.crl_url.as_deref(), active.id),
             intermediate: OwnCertificate::new(&active.der.0),
             bridge: bridge.map(|(der, old)| (OwnCertificate::new(&der.0), old.clone())),
             roots: state.trusted_roots(everything).map(with_record).collect(),

@@ -77,6 +77,12 @@ pub enum AuthorityError {
         /// Why not.
         source: rcgen::Error,
     },
+    /// A list or an answer could not be signed.
+    #[error("the signature failed")]
+    Sign,
+    /// A list or an answer could not be written.
+    #[error("cannot be written as DER: {0}")]
+    Der(String),
     /// The order itself is wrong.
     #[error(transparent)]
     Order(#[from] OrderError),

@@ -180,7 +180,7 @@ impl Authority {
             names: &names,
             usages: order.usages,
             public: &key.public,
-            crl_url: loaded.chain.crl_url.as_deref(),
+            urls: &self.publication.load().urls(loaded.chain.id, loaded.state.crl_url.as_deref()),
         };
         let der = certificate::leaf(&plan, &loaded.chain.issuer)
             .map_err(|source| AuthorityError::Build { what: "the certificate", source })?;

@@ -248,6 +248,11 @@ impl AuthorityKey {
         Ok(Self { pair: Pair::Rsa(Box::new(pair)), kind: KeyType::Rsa3072 })
     }
 
+    /// What kind of key it is.
+    pub(crate) fn kind(&self) -> KeyType {
+        self.kind
+    }
+
     /// The key identifier of the public half.
     pub(crate) fn identifier(&self) -> [u8; 20] {
         identifier(self.der_bytes())

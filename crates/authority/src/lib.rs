@@ -68,6 +68,7 @@
 //! store's content, if they can write to the state folder: sealed keys then do not open, and the audit
 //! chain does not verify.
 
+mod asn1;
 mod authority;
 mod certificate;
 mod chain;
@@ -80,9 +81,12 @@ mod inventory;
 mod issue;
 mod issued;
 mod key;
+mod lists;
 mod make;
+mod ocsp;
 mod order;
 mod pem;
+mod publication;
 mod query;
 mod revoke;
 mod root_key;
@@ -103,7 +107,12 @@ pub use inventory::{
 pub use issue::Renewal;
 pub use issued::{Issued, OwnCertificate};
 pub use key::{KeyError, KeyType, PublicKey, PublicKeyKind};
+pub use ocsp::{
+    LARGEST as LARGEST_OCSP, MOST as MOST_OCSP, OcspAnswer, OcspError, OcspRequest, Published,
+    from_path as ocsp_from_path, fuzz as fuzz_ocsp,
+};
 pub use order::{KeySource, MOST_NAMES, Order, OrderError, Usages};
+pub use publication::{OCSP_LIFE, PRESIGNED, Publication};
 pub use query::{CaInfo, IssuerInfo};
 pub use revoke::RevokeOutcome;
 pub use root_key::RootKeyFile;

@@ -6,9 +6,12 @@ use sealock_core::{SecretBytes, Timestamp, TrustDomain};
 use crate::authority::{BACKDATE, INTERMEDIATE_LIFE, ROOT_LIFE};
 use crate::certificate::{self, OwnKind, OwnPlan, Validity};
 use crate::constraints::NameConstraints;
+use crate::crl::{self, Crl};
 use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
 use crate::key::{AuthorityKey, KeyType, NewKey};
+use crate::ocsp;
+use crate::publication::Urls;
 use crate::serial::Serial;
 use crate::state::{Der, IssuerKind, IssuerRecord};
 
@@ -26,6 +29,18 @@ impl Made {
         certificate::issuer(&self.record.der.0, key)
             .map_err(|source| AuthorityError::Build { what: "the new issuer", source })
     }
+
+    /// Its first revocation list.
+    pub(crate) fn first_crl(
+        &self,
+        delta_url: Option<&str>,
+        now: Timestamp,
+        next_update: Timestamp,
+    ) -> Result<(crl::Stored, Crl), AuthorityError> {
+        let key = AuthorityKey::from_pkcs8(&self.pkcs8)?;
+        let by = crl::By { record: &self.record, key: &key, freshest: delta_url };
+        crl::first(by, now, next_update)
+    }
 }
 
 /// What a new intermediate is to be.
@@ -35,7 +50,8 @@ pub(crate) struct NewIntermediate<'a> {
     pub(crate) key_type: KeyType,
     pub(crate) number: u16,
     pub(crate) constraints: &'a NameConstraints,
-    pub(crate) crl_url: Option<&'a str>,
+    /// Where its own revocation is found, and its root's certificate.
+    pub(crate) urls: &'a Urls,
 }
 
 /// From `BACKDATE` before `now` until the earlier of `life` later and `end`, in whole seconds.
@@ -68,7 +84,7 @@ pub(crate) fn root(
         trust_domain,
         serial: new_serial()?,
         validity: validity_,
-        crl_url: None,
+        urls: &Urls::default(),
     };
     let der = certificate::root(&plan, &key).map_err(failed)?;
     let bridge = old
@@ -91,13 +107,13 @@ pub(crate) fn intermediate(
     now: Timestamp,
 ) -> Result<Made, AuthorityError> {
     let (pkcs8, key) = new_key(new.key_type)?;
-    let crl_url = crl_url(new.crl_url, root.id);
     let plan = OwnPlan {
         kind: OwnKind::Intermediate { number: new.number, constraints: new.constraints },
         trust_domain: new.trust_domain,
         serial: new_serial()?,
         validity: validity(now, INTERMEDIATE_LIFE, Some(root.not_after)),
-        crl_url: crl_url.as_deref(),
+        // A root answers no OCSP: its key may be elsewhere. Its list lives as long as what is below it.
+        urls: &Urls { ocsp: None, ..new.urls.clone() },
     };
     let der = certificate::own(&plan, &key, root_issuer)
         .map_err(|source| AuthorityError::Build { what: "the intermediate certificate", source })?;
@@ -121,7 +137,7 @@ pub(crate) fn signer(
         trust_domain,
         serial: new_serial()?,
         validity: validity(now, ROOT_LIFE, Some(root.not_after)),
-        crl_url: None,
+        urls: &Urls::default(),
     };
     let der = certificate::own(&plan, &key, root_issuer).map_err(|source| {
         AuthorityError::Build { what: "the audit signer's certificate", source }
@@ -129,6 +145,30 @@ pub(crate) fn signer(
     let id = IssuerId::of(&key.identifier());
     let kind = IssuerKind::Intermediate;
     Ok(Made { record: record(kind, id, root.id, 0, KeyType::P256, &plan, der, None), pkcs8 })
+}
+
+/// A new OCSP responder under an intermediate. P-256, as the audit signer: everything can check it.
+pub(crate) fn responder(
+    trust_domain: &TrustDomain,
+    issuer: &IssuerRecord,
+    ca: &Issuer<'_, AuthorityKey>,
+    now: Timestamp,
+) -> Result<Made, AuthorityError> {
+    let (pkcs8, key) = new_key(KeyType::P256)?;
+    let plan = OwnPlan {
+        kind: OwnKind::Responder,
+        trust_domain,
+        serial: new_serial()?,
+        validity: validity(now, ocsp::RESPONDER_LIFE, Some(issuer.not_after)),
+        urls: &Urls::default(),
+    };
+    let der = certificate::own(&plan, &key, ca).map_err(|source| AuthorityError::Build {
+        what: "the OCSP responder's certificate",
+        source,
+    })?;
+    let id = IssuerId::of(&key.identifier());
+    let kind = IssuerKind::Intermediate;
+    Ok(Made { record: record(kind, id, issuer.id, 0, KeyType::P256, &plan, der, None), pkcs8 })
 }
 
 /// Where an issuer's CRL will be found.

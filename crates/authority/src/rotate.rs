@@ -22,11 +22,11 @@ use sealock_core::audit::{Actor, Fact};
 use sealock_store::{Change, Transaction};
 
 use crate::authority::{Authority, read_state, seal};
-use crate::crl;
+use crate::crl::{self, By};
 use crate::error::AuthorityError;
 use crate::key::AuthorityKey;
+use crate::lists::made_list;
 use crate::make::{self, Made, NewIntermediate};
-use crate::revoke::made_list;
 use crate::root_key::RootKeyFile;
 use crate::serial::Serial;
 use crate::state::{IssuerKind, IssuerRecord, STATE, SignerRecord, State, key_name};
@@ -118,14 +118,15 @@ impl Authority {
         actor: &Actor,
     ) -> Result<(Change, Rotated), AuthorityError> {
         let now = self.now();
-        let made = below(&state, root, root_issuer, now)?;
+        let made = self.below(&state, root, root_issuer, now)?;
         let serial = made.record.serial;
         let transaction = self.add_intermediate(&made, now, Transaction::new())?;
         // The root's own list has to last as long as what is below it: its key may be gone until then.
-        let previous = self.stored_crl(root.id)?;
+        let previous = self.lists(root.id)?.into_previous();
         let end = Some(made.record.not_after);
-        let (condition, put, list) =
-            crl::next(root.id, root_issuer, previous.as_ref(), now, &[], end)?;
+        let by = By { record: root, key: root_issuer.key(), freshest: None };
+        let number = previous.as_ref().map_or(1, |before| before.crl.number + 1);
+        let (condition, put, list) = crl::next(by, number, previous.as_ref(), now, &[], end)?;
         let transaction = transaction.when(condition).with(put);
         retire(&mut state, IssuerKind::Intermediate, now);
         state.intermediate = made.record.id;
@@ -151,10 +152,10 @@ impl Authority {
         let bridge = old_issuer.map(|issuer| (old, issuer));
         let root = make::root(&state.trust_domain, state.key_type, number, now, bridge)?;
         let root_issuer = root.issuer()?;
-        let made = below(&state, &root.record, &root_issuer, now)?;
+        let made = self.below(&state, &root.record, &root_issuer, now)?;
         let signer = make::signer(&state.trust_domain, &root.record, &root_issuer, now)?;
         let end = made.record.not_after;
-        let (root_crl, _) = crl::first(&root.record, &root_issuer, now, end)?;
+        let (root_crl, _) = root.first_crl(None, now, end)?;
         let mut transaction = Transaction::new().put(root_crl.key, root_crl.value);
         for new in [&root, &signer] {
             transaction = seal(&self.keyring, new, transaction)?;
@@ -185,6 +186,29 @@ impl Authority {
         Ok((Change { transaction, events }, rotated))
     }
 
+    fn below(
+        &self,
+        state: &State,
+        root: &IssuerRecord,
+        root_issuer: &Issuer<'_, AuthorityKey>,
+        now: Timestamp,
+    ) -> Result<Made, AuthorityError> {
+        if now < root.not_before {
+            return Err(AuthorityError::ClockBehind { now, not_before: root.not_before });
+        }
+        if now > root.not_after {
+            return Err(AuthorityError::IssuerExpired(root.not_after));
+        }
+        let new = NewIntermediate {
+            trust_domain: &state.trust_domain,
+            key_type: state.key_type,
+            number: state.next_number(IssuerKind::Intermediate),
+            constraints: &state.name_constraints,
+            urls: &self.publication.load().urls(root.id, state.crl_url.as_deref()),
+        };
+        make::intermediate(&new, root, root_issuer, now)
+    }
+
     /// Adds a new intermediate's key and first revocation list.
     fn add_intermediate(
         &self,
@@ -192,7 +216,8 @@ impl Authority {
         now: Timestamp,
         transaction: Transaction,
     ) -> Result<Transaction, AuthorityError> {
-        let (list, _) = crl::first(&made.record, &made.issuer()?, now, now.plus(crl::LIFE))?;
+        let delta = self.publication.load().delta(made.record.id);
+        let (list, _) = made.first_crl(delta.as_deref(), now, now.plus(crl::LIFE))?;
         Ok(seal(&self.keyring, made, transaction)?.put(list.key, list.value))
     }
 
@@ -289,28 +314,6 @@ impl Authority {
 
 fn active(state: &State, id: crate::inventory::IssuerId) -> Result<&IssuerRecord, AuthorityError> {
     state.issuer(id).ok_or_else(|| AuthorityError::Corrupt { record: "the active root".into() })
-}
-
-fn below(
-    state: &State,
-    root: &IssuerRecord,
-    root_issuer: &Issuer<'_, AuthorityKey>,
-    now: Timestamp,
-) -> Result<Made, AuthorityError> {
-    if now < root.not_before {
-        return Err(AuthorityError::ClockBehind { now, not_before: root.not_before });
-    }
-    if now > root.not_after {
-        return Err(AuthorityError::IssuerExpired(root.not_after));
-    }
-    let new = NewIntermediate {
-        trust_domain: &state.trust_domain,
-        key_type: state.key_type,
-        number: state.next_number(IssuerKind::Intermediate),
-        constraints: &state.name_constraints,
-        crl_url: state.crl_url.as_deref(),
-    };
-    make::intermediate(&new, root, root_issuer, now)
 }
 
 fn retire(state: &mut State, kind: IssuerKind, now: Timestamp) {

@@ -144,6 +144,11 @@ pub(crate) fn key_name(id: IssuerId) -> String {
     format!("ca/key/{id}")
 }
 
+/// Where an issuer's delta CRL is.
+pub(crate) fn delta_key(id: IssuerId) -> Vec<u8> {
+    format!("ca/delta/{id}").into_bytes()
+}
+
 /// Where an issuer's CRL is.
 pub(crate) fn crl_key(id: IssuerId) -> Vec<u8> {
     format!("ca/crl/{id}").into_bytes()

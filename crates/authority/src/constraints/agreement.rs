@@ -90,7 +90,7 @@ fn what_we_sign_openssl_accepts() {
             key_type: KeyType::P256,
             number: 1,
             constraints: &constraints,
-            crl_url: None,
+            urls: &crate::publication::Urls::default(),
         };
         let made = make::intermediate(&new, &root.record, &root_issuer, now).unwrap();
         write(folder.path(), "intermediate.pem", &made.record.der.0);
@@ -130,7 +130,7 @@ fn sign_unchecked(folder: &Path, name: &SubjectName, issuer: &Issuer<'_, Authori
         names: std::slice::from_ref(name),
         usages: Usages::BOTH,
         public: &public,
-        crl_url: None,
+        urls: &crate::publication::Urls::default(),
     };
     write(folder, "leaf.pem", &certificate::leaf(&plan, issuer).unwrap());
 }

@@ -121,6 +121,16 @@ pub(crate) struct Found {
     pub(crate) version: u64,
 }
 
+/// A certificate that has not expired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InForce {
+    /// Its place in the index, to go on from.
+    pub(crate) key: Vec<u8>,
+    pub(crate) serial: Serial,
+    pub(crate) issuer: IssuerId,
+    pub(crate) revoked: Option<(Timestamp, Reason)>,
+}
+
 /// The inventory in a store.
 #[derive(Debug, Clone)]
 pub(crate) struct Inventory(Arc<dyn Store>);
@@ -234,6 +244,37 @@ impl Inventory {
             }
         }
         found.truncate(filter.limit);
+        Ok(found)
+    }
+
+    /// At most `limit` certificates that have not expired, soonest to expire first and those that were
+    /// replaced or revoked last; after the one with the key `after`.
+    pub(crate) fn in_force(
+        &self,
+        now: Timestamp,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<InForce>, AuthorityError> {
+        let mut found = Vec::new();
+        for part in Part::BOTH {
+            let mut range = KeyRange::prefix(&part.prefix());
+            range.start = keys::expiry_from(part, now);
+            if let Some(after) = after {
+                match () {
+                    () if range.contains(after) => range = range.after(after),
+                    // It was in the part after this one.
+                    () if after > range.start.as_slice() => continue,
+                    () => {}
+                }
+            }
+            for (key, stored) in self.0.range(&range, limit - found.len())? {
+                let (_, serial) = keys::tail(&key).ok_or_else(|| corrupt_key(&key))?;
+                let index = Expiring::from_bytes(&stored.value).ok_or_else(|| corrupt(serial))?;
+                let entry = self.at(Place { issued: index.issued, serial })?.entry;
+                let revoked = entry.note.revoked.map(|it| (it.at, it.reason));
+                found.push(InForce { key, serial, issuer: entry.issuer, revoked });
+            }
+        }
         Ok(found)
     }
 

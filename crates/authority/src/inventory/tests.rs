@@ -44,7 +44,7 @@ fn entry() -> (Entry, Vec<u8>) {
         names: &names,
         usages: Usages::CLIENT,
         public: &public,
-        crl_url: None,
+        urls: &crate::publication::Urls::default(),
     };
     let der = certificate::leaf(&plan, &root.issuer().unwrap()).unwrap();
     let serial = plan.serial;

@@ -12,6 +12,8 @@ mod common;
 mod gnutls;
 mod kill;
 mod life;
+mod lists;
+mod ocsp;
 mod openssl;
 mod pkilint;
 mod requests;

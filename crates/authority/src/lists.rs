@@ -1,0 +1,242 @@
+//! The revocation lists of all issuers: made with each revocation, and before they run out.
+
+use rcgen::Issuer;
+use sealock_core::Timestamp;
+use sealock_core::audit::{Actor, Fact};
+use sealock_store::{Change, Store, Transaction};
+
+use crate::authority::{Authority, BACKDATE};
+use crate::certificate;
+use crate::crl::{self, By, Crl, Delta, Previous, PreviousDelta, Revoked};
+use crate::error::AuthorityError;
+use crate::inventory::IssuerId;
+use crate::key::AuthorityKey;
+use crate::state::{IssuerKind, IssuerRecord, crl_key, delta_key};
+
+/// The lists of one issuer as they are stored.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lists {
+    full: Option<Previous>,
+    delta: Option<PreviousDelta>,
+}
+
+/// What has to be made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Delta,
+    Both,
+}
+
+impl Lists {
+    pub(crate) fn read(store: &dyn Store, issuer: IssuerId) -> Result<Self, AuthorityError> {
+        let corrupt = || AuthorityError::Corrupt { record: format!("CRL of {issuer}") };
+        let full = store.get(&crl_key(issuer))?.map(|stored| {
+            Previous::from_bytes(issuer, &stored.value, stored.version).ok_or_else(corrupt)
+        });
+        let delta = store.get(&delta_key(issuer))?.map(|stored| {
+            PreviousDelta::from_bytes(issuer, &stored.value, stored.version).ok_or_else(corrupt)
+        });
+        Ok(Self { full: full.transpose()?, delta: delta.transpose()? })
+    }
+
+    /// The full list, with its version.
+    pub(crate) fn into_previous(self) -> Option<Previous> {
+        self.full
+    }
+
+    /// The full list.
+    pub(crate) fn into_full(self) -> Option<Crl> {
+        self.full.map(|full| full.crl)
+    }
+
+    /// The delta.
+    pub(crate) fn into_delta(self) -> Option<Crl> {
+        self.delta.map(|delta| delta.crl)
+    }
+
+    /// The number of what is made next.
+    fn number(&self) -> u64 {
+        let full = self.full.as_ref().map(|full| full.crl.number);
+        let delta = self.delta.as_ref().map(|delta| delta.crl.number);
+        full.max(delta).unwrap_or(0) + 1
+    }
+
+    /// How many revocations the full list lacks.
+    fn pending(&self) -> u64 {
+        self.delta.as_ref().map_or(0, |delta| delta.delta.pending)
+    }
+
+    fn due(&self, now: Timestamp) -> Due {
+        let Some(full) = &self.full else { return Due::Both };
+        let made = full.crl.this_update.plus(BACKDATE);
+        let lacks = self.pending() > 0 && now >= made.plus(crl::FULL_AFTER);
+        if lacks || full.crl.next_update < now.plus(crl::MARGIN) {
+            return Due::Both;
+        }
+        let ends = |delta: &PreviousDelta| delta.crl.next_update < now.plus(crl::DELTA_MARGIN);
+        if self.delta.as_ref().is_none_or(ends) { Due::Delta } else { Due::Nothing }
+    }
+}
+
+impl Authority {
+    /// The revocation list of the active intermediate, made anew first when it is about to run out.
+    pub fn crl(&self) -> Result<Crl, AuthorityError> {
+        let issuer = self.loaded.load().state.intermediate;
+        self.crl_of(issuer)?.ok_or_else(|| AuthorityError::Corrupt { record: "the CRL".into() })
+    }
+
+    /// The revocation list of one issuer; `None` for an unknown issuer.
+    pub fn crl_of(&self, issuer: IssuerId) -> Result<Option<Crl>, AuthorityError> {
+        self.refresh_crl(issuer, &Actor::daemon("crl"))?;
+        Ok(self.lists(issuer)?.into_full())
+    }
+
+    /// The delta of an issuer's list; `None` for an unknown issuer and for roots.
+    pub fn delta_of(&self, issuer: IssuerId) -> Result<Option<Crl>, AuthorityError> {
+        self.refresh_crl(issuer, &Actor::daemon("crl"))?;
+        Ok(self.lists(issuer)?.into_delta())
+    }
+
+    /// The revocation lists of all issuers whose certificates may still be in use, roots included.
+    /// webpki (rustls) picks a list by its issuer's name alone, and all roots of a trust domain have one
+    /// name: give it these with `only_check_end_entity_revocation`.
+    pub fn crls(&self) -> Result<Vec<Crl>, AuthorityError> {
+        let now = self.now();
+        let state = self.loaded.load().state.clone();
+        let in_use = state.issuers.iter().filter(|issuer| issuer.in_use(now));
+        in_use.filter_map(|issuer| self.crl_of(issuer.id).transpose()).collect()
+    }
+
+    pub(crate) fn lists(&self, issuer: IssuerId) -> Result<Lists, AuthorityError> {
+        Lists::read(self.store(), issuer)
+    }
+
+    /// Adds the lists with one more revocation to `transaction`, and gives the full one if that was made.
+    /// Nothing is added when the issuer's key is gone.
+    pub(crate) fn list_revocation(
+        &self,
+        issuer: IssuerId,
+        revoked: Revoked,
+        now: Timestamp,
+        transaction: Transaction,
+    ) -> Result<(Transaction, Option<Crl>), AuthorityError> {
+        let Some((record, key)) = self.list_key(issuer)? else { return Ok((transaction, None)) };
+        let url = self.publication.load().delta(issuer);
+        let by = By { record: &record, key: &key, freshest: url.as_deref() };
+        let lists = self.lists(issuer)?;
+        let number = lists.number();
+        let entries = lists.full.as_ref().map_or(0, |full| full.crl.entries) + lists.pending() + 1;
+        let delta = lists.delta.as_ref().map(|delta| delta.delta.clone());
+        let short = delta.as_ref().filter(|delta| !delta.is_long());
+        if let (Some(delta), true) = (short, entries > crl::FULL_AT_ONCE) {
+            let delta = delta.clone().with(revoked);
+            let (condition, put) = delta.build(by, number, lists.delta.as_ref(), now)?;
+            return Ok((transaction.when(condition).with(put), None));
+        }
+        let mut all = self.still_listed(issuer, lists.full.as_ref(), now)?;
+        all.push(revoked);
+        let (condition, put, full) = crl::next(by, number, lists.full.as_ref(), now, &all, None)?;
+        let transaction = transaction.when(condition).with(put);
+        let delta = match delta {
+            Some(delta) => delta.with(revoked).settled(&full),
+            None => Delta::to(&full),
+        };
+        let (condition, put) = delta.build(by, number, lists.delta.as_ref(), now)?;
+        Ok((transaction.when(condition).with(put), Some(full)))
+    }
+
+    /// What is already revoked by an issuer and belongs on its next list.
+    fn still_listed(
+        &self,
+        issuer: IssuerId,
+        previous: Option<&Previous>,
+        now: Timestamp,
+    ) -> Result<Vec<Revoked>, AuthorityError> {
+        let since = previous.map_or(now, |before| before.crl.this_update.min(now));
+        self.inventory.revoked_by(issuer, since)
+    }
+
+    /// Makes an intermediate's lists anew when little is left of them, or when the full one has lacked a
+    /// revocation for long enough. A root's list is made with the certificates below it and lives as long
+    /// as they do: the root key may be elsewhere. Gives the full list if it was made.
+    pub(crate) fn refresh_crl(
+        &self,
+        issuer: IssuerId,
+        actor: &Actor,
+    ) -> Result<Option<Crl>, AuthorityError> {
+        let state = self.loaded.load().state.clone();
+        let record = state.issuer(issuer).filter(|record| record.kind == IssuerKind::Intermediate);
+        if record.is_none() || self.lists(issuer)?.due(self.now()) == Due::Nothing {
+            return Ok(None);
+        }
+        let _changing = self.changing.lock();
+        let now = self.now();
+        let lists = self.lists(issuer)?;
+        let due = lists.due(now);
+        let key = self.list_key(issuer)?.filter(|_| due != Due::Nothing);
+        let Some((record, key)) = key else { return Ok(None) };
+        let url = self.publication.load().delta(issuer);
+        let by = By { record: &record, key: &key, freshest: url.as_deref() };
+        let mut number = lists.number();
+        let before = lists.delta.as_ref();
+        let (delta, full) = match (before, &lists.full, due) {
+            (Some(before), _, Due::Delta) => (before.delta.clone(), None),
+            (None, Some(full), Due::Delta) => {
+                // It says the same, so it has the same number (RFC 5280 §5.2.3).
+                number = full.crl.number;
+                (Delta::to(&full.crl), None)
+            }
+            _ => {
+                let revoked = self.still_listed(issuer, lists.full.as_ref(), now)?;
+                let made = crl::next(by, number, lists.full.as_ref(), now, &revoked, None)?;
+                (Delta::to(&made.2), Some(made))
+            }
+        };
+        let (condition, put) = delta.build(by, number, before, now)?;
+        let mut transaction = Transaction::new().when(condition).with(put);
+        let mut events = Vec::new();
+        let full = full.map(|(condition, put, full)| {
+            transaction = std::mem::take(&mut transaction).when(condition).with(put);
+            events.push(actor.event(now, made_list(&full)));
+            full
+        });
+        self.commit("the revocation list", Change { transaction, events })?;
+        Ok(full)
+    }
+
+    /// An intermediate and its key; `None` when that is gone.
+    fn list_key(
+        &self,
+        id: IssuerId,
+    ) -> Result<Option<(IssuerRecord, AuthorityKey)>, AuthorityError> {
+        let state = self.loaded.load().state.clone();
+        let Some(record) = state.issuer(id).filter(|record| record.key_here) else {
+            return Ok(None);
+        };
+        Ok(Some((record.clone(), self.key_of(record)?)))
+    }
+
+    /// The key of a CA of the authority's own, from the store.
+    pub(crate) fn key_of(&self, record: &IssuerRecord) -> Result<AuthorityKey, AuthorityError> {
+        let key = self.unseal(record.id, &record.title())?;
+        if !certificate::belongs(&record.der.0, &key) {
+            let record = format!("{}: its key is another one", record.title());
+            return Err(AuthorityError::Corrupt { record });
+        }
+        Ok(key)
+    }
+
+    /// The same, ready to sign certificates.
+    pub(crate) fn issuer_of(
+        &self,
+        record: &IssuerRecord,
+    ) -> Result<Issuer<'static, AuthorityKey>, AuthorityError> {
+        certificate::issuer(&record.der.0, self.key_of(record)?)
+            .map_err(|source| AuthorityError::Build { what: "the issuer", source })
+    }
+}
+
+pub(crate) fn made_list(list: &Crl) -> Fact {
+    Fact::CrlMade { number: list.number, entries: list.entries }
+}
