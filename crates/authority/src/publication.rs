@@ -38,7 +38,7 @@ impl Default for Publication {
 
 impl Publication {
     /// Checks that the URL can be written into certificates.
-    pub(crate) fn check(&self) -> Result<(), AuthorityError> {
+    pub fn check(&self) -> Result<(), AuthorityError> {
         self.url.as_deref().map_or(Ok(()), check_url)
     }
 

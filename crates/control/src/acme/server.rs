@@ -53,11 +53,12 @@ impl AcmeServer {
         if !settings.acme.enabled || service.opening().planes != Planes::All {
             return None;
         }
-        let gateway = match settings.gateway.listen {
+        let others = [settings.gateway.listen, settings.revocation.listen];
+        let others = others.into_iter().filter_map(|listen| match listen {
             Listen::At(address) => Some(address),
             Listen::Off => None,
-        };
-        match Self::new(&settings.acme, gateway.into_iter().chain([api]).collect()) {
+        });
+        match Self::new(&settings.acme, others.chain([api]).collect()) {
             Ok(server) => Some(server),
             Err(error) => {
                 tracing::error!(%error, "there is no ACME server");

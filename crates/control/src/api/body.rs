@@ -56,6 +56,11 @@ pub(super) fn whole(
     response
 }
 
+/// No body, for who asked for the head alone.
+pub(super) fn empty() -> OutBody {
+    Full::new(Bytes::new()).boxed_unsync()
+}
+
 /// An answer that goes on.
 pub(super) fn stream(
     kind: &'static str,

@@ -44,7 +44,7 @@ const CONNECTIONS: usize = 20_000;
 /// A bound listener.
 #[derive(Debug)]
 pub struct ApiListener {
-    listener: TcpListener,
+    pub(super) listener: TcpListener,
     /// Where it listens; with the port that was given to it.
     pub address: SocketAddr,
 }

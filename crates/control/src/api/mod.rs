@@ -9,7 +9,7 @@
 //! | `GET /metrics` | OpenMetrics text | policy decides (`Status::Read`) |
 //! | `GET /healthz` | that the daemon answers | everybody |
 //! | `GET /ca.crt` | the trust bundle, PEM | everybody |
-//! | `GET /crl/ISSUER.crl` | an issuer's revocation list, DER | everybody |
+//! | `GET /crl/ISSUER.crl` | an issuer's revocation list, DER; `ISSUER-delta.crl` its delta | everybody |
 //! | `POST /oauth/token`, `/oauth/introspect`, `/oauth/revoke` | OAuth 2, see [`sealock_traffic::oauth`] | policy decides |
 //! | `POST /oauth/device_authorization` | begins a person's login (RFC 8628) | everybody, a few at a time |
 //! | `POST /oauth/enroll` | a person's certificate | who has a code, or the certificate that is renewed |
@@ -28,6 +28,7 @@ mod https;
 mod oauth;
 mod oauth_login;
 mod problem;
+mod revocation;
 mod routes;
 mod services;
 mod socket;
@@ -37,6 +38,7 @@ pub use endpoints::{ENDPOINTS, Endpoint, Who};
 pub(crate) use https::identified;
 pub use https::{ApiListener, bind_api, serve_api};
 pub use problem::{error_of, problem};
+pub(crate) use revocation::serve_revocation;
 pub(crate) use routes::Routes;
 pub use socket::{bind_socket, serve_socket};
 pub(crate) use streams::Streams;

@@ -228,13 +228,12 @@ impl Routes {
 
     async fn crl(&self, path: &str) -> Result<Response<OutBody>, ServiceError> {
         let unknown = || ServiceError::new(ErrorCode::NotFound, "there is no such list");
-        let issuer: IssuerId = path
-            .strip_prefix("/crl/")
-            .and_then(|name| name.strip_suffix(".crl"))
-            .and_then(|id| id.parse().ok())
-            .ok_or_else(unknown)?;
-        let service = Arc::clone(&self.service);
-        let crl = blocking(move || service.crl_der(issuer)).await?.ok_or_else(unknown)?;
+        let name = path.strip_prefix("/crl/").and_then(|name| name.strip_suffix(".crl"));
+        let name = name.ok_or_else(unknown)?;
+        let id = name.strip_suffix("-delta");
+        let issuer: IssuerId = id.unwrap_or(name).parse().map_err(|_| unknown())?;
+        let (service, delta) = (Arc::clone(&self.service), id.is_some());
+        let crl = blocking(move || service.crl_der(issuer, delta)).await?.ok_or_else(unknown)?;
         Ok(body::whole(StatusCode::OK, "application/pkix-crl", crl))
     }
 }

@@ -317,6 +317,9 @@ pub struct StatusReport {
     /// The gateway's socket for containers.
     #[serde(default)]
     pub gateway_socket: Option<PathBuf>,
+    /// Where revocation lists and OCSP are served.
+    #[serde(default)]
+    pub revocation: Option<String>,
     /// The API's socket for containers.
     #[serde(default)]
     pub workload: Option<PathBuf>,

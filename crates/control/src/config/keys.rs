@@ -32,6 +32,7 @@ impl Key {
             "api.listen" => "SEALOCK_API".to_owned(),
             "gateway.listen" => "SEALOCK_GATEWAY".to_owned(),
             "docker.url" => "SEALOCK_DOCKER".to_owned(),
+            "revocation.listen" => "SEALOCK_REVOCATION".to_owned(),
             name => format!("SEALOCK_{}", name.replace('.', "_").to_ascii_uppercase()),
         }
     }
@@ -132,6 +133,30 @@ keys! {
             return Err("must be an http:// or https:// URL".to_owned());
         }
         settings.authority.crl_url = Some(url.to_owned());
+        Ok(())
+    };
+    "revocation.listen", "off", "where revocation lists and OCSP are served over HTTP without TLS: ADDRESS:PORT, or off",
+    |settings, value| {
+        settings.revocation.listen = value.text()?.parse()?;
+        Ok(())
+    };
+    "revocation.url", "", "by which URL others reach revocation.listen, such as http://pki.corp.example:8480; written into every certificate",
+    |settings, value| settings.revocation.set_url(value.text()?);
+    "revocation.ocsp", "true", "whether OCSP is answered at revocation.listen",
+    |settings, value| {
+        settings.revocation.ocsp = value.truth()?;
+        Ok(())
+    };
+    "revocation.ocsp_life", "1d", "how long an OCSP answer is good for; 10m to 7d",
+    |settings, value| settings.revocation.set_life(span(value)?);
+    "revocation.nonce", "false", "whether OCSP nonces are answered, at the price of a signature for each request that has one",
+    |settings, value| {
+        settings.revocation.nonce = value.truth()?;
+        Ok(())
+    };
+    "revocation.presigned", "10000", "for how many certificates in force OCSP answers are made in advance",
+    |settings, value| {
+        settings.revocation.presigned = value.to_string().parse().map_err(|_| "must be a whole number".to_owned())?;
         Ok(())
     };
     "authority.key_type", "p256", "algorithm of the CA's keys, when it is made",

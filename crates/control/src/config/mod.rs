@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod file;
 mod keys;
+mod revocation;
 mod services;
 mod settings;
 mod suggest;
@@ -21,6 +22,7 @@ pub use acme::{AcmeProfile, AcmeSettings, USUAL_PROFILE};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use keys::{KEYS, Key};
+pub use revocation::RevocationSettings;
 pub use services::{ServiceSettings, Services};
 pub use settings::{
     ApiSettings, AuthoritySettings, EngineSettings, GatewaySettings, Listen, PolicySettings,

@@ -15,6 +15,7 @@ use sealock_traffic::token::Algorithm;
 
 use super::acme::AcmeSettings;
 use super::file::Value;
+use super::revocation::RevocationSettings;
 use super::services::Services;
 use crate::command::KeyType;
 
@@ -153,6 +154,8 @@ pub struct Settings {
     pub policy: PolicySettings,
     /// The authority.
     pub authority: AuthoritySettings,
+    /// Where others learn what is revoked.
+    pub revocation: RevocationSettings,
     /// Tokens.
     pub traffic: TrafficSettings,
     /// The ACME server.
@@ -190,6 +193,7 @@ impl Default for Settings {
                 key_type: KeyType::P256,
                 longest_life: Duration::from_secs(398 * 86_400),
             },
+            revocation: RevocationSettings::default(),
             traffic: TrafficSettings {
                 issuer: None,
                 algorithm: Algorithm::Es256,

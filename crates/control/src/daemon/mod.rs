@@ -10,6 +10,7 @@ mod engine_tls;
 mod gateway;
 mod notify;
 mod planes;
+mod revocation;
 mod tls;
 mod watched;
 mod workload;
@@ -39,6 +40,8 @@ use crate::error::{ErrorCode, ServiceError};
 use crate::service::{DaemonView, Opening, Service, Watched};
 use crate::state::{COMMAND_WAIT, Purpose};
 
+/// Between two attempts to get the passphrase of locked keys.
+const LOCKED: Duration = Duration::from_secs(2);
 /// For what is under way when the daemon is told to stop.
 const DRAIN: Duration = Duration::from_secs(15);
 
@@ -57,6 +60,9 @@ pub struct Started {
     /// The gateway's socket for containers.
     #[serde(default)]
     pub gateway_socket: Option<PathBuf>,
+    /// Where revocation lists and OCSP are served.
+    #[serde(default)]
+    pub revocation: Option<String>,
     /// The API's socket for containers.
     #[serde(default)]
     pub workload: Option<PathBuf>,
@@ -107,8 +113,12 @@ async fn start(
     let began = Instant::now();
     let engine_url = engine_url(&opening)?;
     let shutdown = Shutdown::default();
-    let (service, init, socket) = blocking(move || prepare(opening, purpose)).await?;
+    let (service, socket) = blocking(move || open(opening, purpose)).await?;
     let settings = service.config().settings.clone();
+    let mut tasks = JoinSet::new();
+    // Before the keys: who checks certificates does not wait for whoever types the passphrase.
+    let revocation = revocation::open(&service, &shutdown, &mut tasks).await?;
+    let init = unlocked(&service, revocation.is_some()).await?;
     let api = match settings.api.listen {
         Listen::Off => None,
         Listen::At(address) => Some(bind_api(address).await?),
@@ -117,7 +127,6 @@ async fn start(
     let own = Arc::clone(&service);
     let version = env!("CARGO_PKG_VERSION").to_owned();
     blocking(move || record(&own, Fact::DaemonStarted { version })).await?;
-    let mut tasks = JoinSet::new();
     let alarms = Arc::new(ArcSwap::from_pointee(Vec::new()));
     let address = api.as_ref().map(|api| api.address.to_string());
     let tls = match &api {
@@ -144,6 +153,7 @@ async fn start(
         gateway: gateway_address.clone(),
         gateway_socket: gateway_socket.clone(),
         workload: workload.clone(),
+        revocation: revocation.clone(),
         engine: planes.need_engine(&settings).then(|| Arc::clone(&parts.status)),
         watched: parts.watched.clone().map(|watched| watched as Arc<dyn Watched>),
         alarms: Arc::clone(&alarms),
@@ -165,6 +175,7 @@ async fn start(
         gateway: gateway_address,
         gateway_socket,
         workload,
+        revocation,
         engine: EngineStatus::clone(&parts.status.load()),
         policy: service.policy().status(),
         config: service.config().file.clone(),
@@ -218,14 +229,36 @@ impl Gateways {
     }
 }
 
-/// State, authority, policy, identities; blocking.
-fn prepare(
-    opening: Opening,
-    purpose: Purpose,
-) -> Result<(Arc<Service>, InitReport, PathBuf), ServiceError> {
+/// The state folder; blocking.
+fn open(opening: Opening, purpose: Purpose) -> Result<(Arc<Service>, PathBuf), ServiceError> {
     let lock = opening.state.open(purpose, COMMAND_WAIT).map_err(|error| state_error(&error))?;
     let socket = opening.state.prepare_run().map_err(|error| state_error(&error))?;
-    let service = Service::open(opening, lock)?;
+    Ok((Service::open(opening, lock)?, socket))
+}
+
+/// Authority, policy, identities. Where the keys' passphrase cannot be had and lists and answers are served
+/// meanwhile, it is asked for again and again: they are what others cannot do without.
+async fn unlocked(service: &Arc<Service>, waits: bool) -> Result<InitReport, ServiceError> {
+    let mut told = false;
+    loop {
+        let own = Arc::clone(service);
+        let error = match blocking(move || prepare(&own)).await {
+            Err(error) if waits && error.code == ErrorCode::Unavailable => error,
+            outcome => return outcome,
+        };
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!(
+                %error, causes = ?error.causes,
+                "the keys are locked: revocation lists and OCSP are served, the rest waits for the passphrase"
+            );
+            notify::tell(service, "STATUS=locked: waiting for the passphrase");
+        }
+        tokio::time::sleep(LOCKED).await;
+    }
+}
+
+/// What a start makes where it is missing; blocking.
+fn prepare(service: &Arc<Service>) -> Result<InitReport, ServiceError> {
     let actor = Actor::daemon("start");
     let key_type = service.config().settings.authority.key_type;
     let key_protection = service.present_protection()?;
@@ -238,7 +271,7 @@ fn prepare(
     if let Err(error) = service.keep_token_keys() {
         tracing::error!(%error, causes = ?error.causes, "the keys of tokens cannot be looked after");
     }
-    Ok((service, init, socket))
+    Ok(init)
 }
 
 fn record(service: &Service, fact: Fact) -> Result<(), ServiceError> {

@@ -2,7 +2,7 @@
 //! not need it ask for no passphrase.
 
 use super::*;
-use sealock_authority::{CreateOptions, NameConstraints};
+use sealock_authority::{CreateOptions, NameConstraints, Published};
 use sealock_core::audit::Actor;
 use sealock_store::{NewProtection, Protection};
 
@@ -38,10 +38,23 @@ impl Service {
             return Err(convert::authority_error(&missing));
         }
         let keyring = self.keyring()?;
+        let publication = self.opening.config.settings.revocation.publication();
         let authority = Authority::open(Arc::clone(&self.journal), keyring)
+            .and_then(|authority| authority.publish(publication).map(|()| authority))
             .map_err(|error| convert::authority_error(&error))?;
         self.authority.store(Some(Arc::clone(&authority)));
         Ok(authority)
+    }
+
+    /// The authority, if it is open.
+    pub(crate) fn opened_authority(&self) -> Option<Arc<Authority>> {
+        self.authority.load_full()
+    }
+
+    /// What the authority has published, for which no key is needed.
+    pub(crate) fn published(&self) -> Published {
+        let journal = &self.journal;
+        Published::of(Arc::clone(journal.store()), Arc::clone(journal.clock()))
     }
 
     /// The keyring, opened now if it was not; whoever calls this holds the lock `making`, so that nobody is asked
@@ -155,6 +168,7 @@ impl Service {
                 excluded: subtrees(&init.exclude)?,
             },
             crl_url: init.crl_url.clone().or_else(|| settings.authority.crl_url.clone()),
+            publication: settings.revocation.publication(),
         })
     }
 

@@ -75,11 +75,15 @@ impl Service {
         Ok(CrlReport { pem: crls.iter().map(sealock_authority::Crl::pem).collect() })
     }
 
-    /// One issuer's list in DER.
-    pub(crate) fn crl_der(&self, issuer: IssuerId) -> Result<Option<Vec<u8>>, ServiceError> {
-        let crl =
-            self.authority()?.crl_of(issuer).map_err(|error| convert::authority_error(&error))?;
-        Ok(crl.map(|crl| crl.der))
+    /// One issuer's list in DER, or its delta.
+    pub(crate) fn crl_der(
+        &self,
+        issuer: IssuerId,
+        delta: bool,
+    ) -> Result<Option<Vec<u8>>, ServiceError> {
+        let authority = self.authority()?;
+        let crl = if delta { authority.delta_of(issuer) } else { authority.crl_of(issuer) };
+        Ok(crl.map_err(|error| convert::authority_error(&error))?.map(|crl| crl.der))
     }
 
     pub(super) fn ca_rotate(

@@ -43,6 +43,8 @@ pub struct DaemonView {
     pub gateway: Option<String>,
     /// The gateway's socket for containers.
     pub gateway_socket: Option<PathBuf>,
+    /// Where revocation lists and OCSP are served.
+    pub revocation: Option<String>,
     /// The API's socket for containers.
     pub workload: Option<PathBuf>,
     /// The engine.
@@ -120,6 +122,7 @@ impl Service {
             api: daemon.and_then(|daemon| daemon.api.clone()),
             gateway: daemon.and_then(|daemon| daemon.gateway.clone()),
             gateway_socket: daemon.and_then(|daemon| daemon.gateway_socket.clone()),
+            revocation: daemon.and_then(|daemon| daemon.revocation.clone()),
             workload: daemon.and_then(|daemon| daemon.workload.clone()),
             ca,
             engine: daemon

@@ -16,6 +16,10 @@ pub(crate) struct UpArgs {
     /// [env: SEALOCK_GATEWAY]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) gateway: Option<String>,
+    /// Where revocation lists and OCSP are served over HTTP without TLS, or `off` [default: off]
+    /// [env: SEALOCK_REVOCATION]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) revocation: Option<String>,
 }
 
 /// `sealock gateway`

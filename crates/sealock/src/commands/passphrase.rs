@@ -26,6 +26,7 @@ pub(crate) fn from_file(path: &Path) -> Result<SecretBytes, Failure> {
         Failure::refused(format!("cannot read the passphrase file {}", path.display()))
             .caused_by(error)
             .hint("name a readable file with --passphrase-file")
+            .unavailable()
     };
     let file = File::open(path).map_err(|error| failed(&error))?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(256));
@@ -86,6 +87,7 @@ pub(crate) fn prompt_for(what: &str, question: &str, hint: &str) -> Result<Secre
         Failure::refused(format!("a {what} is needed and there is no terminal to ask on"))
             .caused_by(&error)
             .hint(hint)
+            .unavailable()
     })?;
     let failed = |error: &dyn std::error::Error| {
         Failure::refused(format!("cannot ask for the {what}: {error}"))

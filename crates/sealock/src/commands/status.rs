@@ -89,7 +89,10 @@ fn daemon(report: &StatusReport) -> String {
     let api = report.api.as_ref().map_or_else(String::new, |api| format!(", https://{api}"));
     let gateway =
         report.gateway.as_ref().map_or_else(String::new, |gateway| format!(", tcp://{gateway}"));
-    format!("{} running as process {}{since}{api}{gateway}", report.version, report.pid)
+    let revocation = report.revocation.as_ref();
+    let revocation = revocation.map_or_else(String::new, |address| format!(", http://{address}"));
+    let process = report.pid;
+    format!("{} running as process {process}{since}{api}{gateway}{revocation}", report.version)
 }
 
 fn authority(report: &StatusReport) -> String {

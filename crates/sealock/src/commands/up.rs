@@ -17,7 +17,11 @@ use crate::printer::{Failure, Printer};
 /// Starts the daemon, says what it made, and guards the host until it is told to stop.
 pub(crate) fn run(arguments: UpArgs, global: &Global, printer: Printer) -> Result<(), Failure> {
     log_to_stderr(global)?;
-    let given = [("api.listen", arguments.api), ("gateway.listen", arguments.gateway)];
+    let given = [
+        ("api.listen", arguments.api),
+        ("gateway.listen", arguments.gateway),
+        ("revocation.listen", arguments.revocation),
+    ];
     let flags: Flags = given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let opening = opening(global, &flags)?;
     serve(up(opening), |started| text(started, global), printer)
@@ -80,6 +84,9 @@ fn text(started: &Started, global: &Global) -> String {
     }
     if let Some(gateway) = &started.gateway {
         field("", format!("tcp://{gateway} (the Docker API, mutual TLS)"));
+    }
+    if let Some(revocation) = &started.revocation {
+        field("", format!("http://{revocation} (revocation lists and OCSP, for everybody)"));
     }
     if let Some(socket) = &started.gateway_socket {
         field("", format!("{} (the Docker API, for containers)", socket.display()));

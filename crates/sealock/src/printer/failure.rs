@@ -26,12 +26,21 @@ pub(crate) struct Failure {
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
     code: u8,
+    /// Something that is needed is not there, and may be in a moment.
+    #[serde(skip)]
+    unavailable: bool,
 }
 
 impl Failure {
     /// Refused, or failed for a reason outside sealock.
     pub(crate) fn refused(error: impl Into<String>) -> Self {
-        Self { error: error.into(), causes: Vec::new(), hint: None, code: exit::REFUSED }
+        Self {
+            error: error.into(),
+            causes: Vec::new(),
+            hint: None,
+            code: exit::REFUSED,
+            unavailable: false,
+        }
     }
 
     /// A fault of ours.
@@ -51,6 +60,12 @@ impl Failure {
             failure = failure.caused_by(source);
         }
         failure
+    }
+
+    /// What is needed is not there, and may be in a moment.
+    #[must_use]
+    pub(crate) fn unavailable(self) -> Self {
+        Self { unavailable: true, ..self }
     }
 
     /// Adds an error and its causes under the first line, none twice.
@@ -90,7 +105,11 @@ impl Failure {
 
     /// The same for the service, which hands it back when it could not go on without a passphrase.
     pub(crate) fn to_service_error(&self) -> ServiceError {
-        let code = if self.code == exit::USAGE { ErrorCode::Usage } else { ErrorCode::Failed };
+        let code = match self.code {
+            exit::USAGE => ErrorCode::Usage,
+            _ if self.unavailable => ErrorCode::Unavailable,
+            _ => ErrorCode::Failed,
+        };
         let mut error = ServiceError::new(code, &self.error).maybe_hint(self.hint.clone());
         error.causes.clone_from(&self.causes);
         error

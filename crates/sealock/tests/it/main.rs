@@ -54,6 +54,7 @@ mod policy;
 mod policy_tools;
 mod promises;
 mod raw;
+mod revocation;
 mod run;
 mod secrets;
 mod send;

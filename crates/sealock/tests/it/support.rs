@@ -112,7 +112,8 @@ impl Home {
         self.spawn_with(&[])
     }
 
-    fn spawn_with(&self, options: &[&str]) -> Daemon {
+    /// The same with more options, before the command.
+    pub(crate) fn spawn_with(&self, options: &[&str]) -> Daemon {
         let log = std::fs::File::create(self.path("daemon.log")).unwrap();
         let mut command = self.command();
         command.args(options);
@@ -197,6 +198,11 @@ impl Daemon {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Its exit code, when it ends by itself.
