@@ -17,6 +17,7 @@ mod issue;
 mod measure;
 mod noise;
 mod process;
+mod revocation;
 mod seal;
 mod secrets;
 mod start;
@@ -55,11 +56,12 @@ fn main() -> Result<()> {
         return gateway::stand_in(Path::new(socket));
     }
     let settings = parse(arguments.into_iter())?;
-    let groups: [(&str, Group); 8] = [
+    let groups: [(&str, Group); 9] = [
         ("start", start::run),
         ("deliver", deliver::run),
         ("seal", seal::run),
         ("issue", issue::run),
+        ("revocation", revocation::run),
         ("acme", acme::run),
         ("gateway", gateway::run),
         ("secrets", secrets::run),
