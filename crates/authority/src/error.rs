@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::constraints::{ConstraintError, Violation};
 use crate::csr::CsrError;
 use crate::key::KeyError;
+use crate::lint::{self, LintError};
 use crate::order::OrderError;
 use crate::serial::Serial;
 
@@ -76,6 +77,14 @@ pub enum AuthorityError {
         what: &'static str,
         /// Why not.
         source: rcgen::Error,
+    },
+    /// What was made breaks a rule, so it was not signed.
+    #[error("{what} is not signed: it would not be good")]
+    Lint {
+        /// What was made.
+        what: &'static str,
+        /// The rule.
+        source: LintError,
     },
     /// A list or an answer could not be signed.
     #[error("the signature failed")]
@@ -157,6 +166,14 @@ pub enum AuthorityError {
 }
 
 impl AuthorityError {
+    /// Something that could not be built, or was not signed since it breaks a rule.
+    pub(crate) fn build(what: &'static str, source: rcgen::Error) -> Self {
+        match lint::taken() {
+            Some(source) => Self::Lint { what, source },
+            None => Self::Build { what, source },
+        }
+    }
+
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

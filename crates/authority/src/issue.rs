@@ -183,7 +183,7 @@ impl Authority {
             urls: &self.publication.load().urls(loaded.chain.id, loaded.state.crl_url.as_deref()),
         };
         let der = certificate::leaf(&plan, &loaded.chain.issuer)
-            .map_err(|source| AuthorityError::Build { what: "the certificate", source })?;
+            .map_err(|source| AuthorityError::build("the certificate", source))?;
         let note = Note {
             name: order.name.clone(),
             by: actor.who.clone(),

@@ -20,6 +20,8 @@ use sealock_core::SecretBytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::lint;
+
 /// Why a key could not be made, read or used.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum KeyError {
@@ -297,7 +299,9 @@ impl PublicKeyData for AuthorityKey {
 }
 
 impl SigningKey for AuthorityKey {
+    /// What rcgen has signed is certificates, and none is that breaks a rule.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        lint::refuse(lint::before_signing(message, &self.identifier()))?;
         self.signature(message).map_err(|_| rcgen::Error::RingUnspecified)
     }
 }

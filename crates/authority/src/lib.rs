@@ -81,6 +81,7 @@ mod inventory;
 mod issue;
 mod issued;
 mod key;
+mod lint;
 mod lists;
 mod make;
 mod ocsp;
@@ -107,6 +108,7 @@ pub use inventory::{
 pub use issue::Renewal;
 pub use issued::{Issued, OwnCertificate};
 pub use key::{KeyError, KeyType, PublicKey, PublicKeyKind};
+pub use lint::LintError;
 pub use ocsp::{
     LARGEST as LARGEST_OCSP, MOST as MOST_OCSP, OcspAnswer, OcspError, OcspRequest, Published,
     from_path as ocsp_from_path, fuzz as fuzz_ocsp,

@@ -76,7 +76,7 @@ pub(crate) fn root(
     now: Timestamp,
     old: Option<(&IssuerRecord, &Issuer<'_, AuthorityKey>)>,
 ) -> Result<Made, AuthorityError> {
-    let failed = |source| AuthorityError::Build { what: "the root certificate", source };
+    let failed = |source| AuthorityError::build("the root certificate", source);
     let (pkcs8, key) = new_key(key_type)?;
     let validity_ = validity(now, ROOT_LIFE, None);
     let plan = OwnPlan {
@@ -116,7 +116,7 @@ pub(crate) fn intermediate(
         urls: &Urls { ocsp: None, ..new.urls.clone() },
     };
     let der = certificate::own(&plan, &key, root_issuer)
-        .map_err(|source| AuthorityError::Build { what: "the intermediate certificate", source })?;
+        .map_err(|source| AuthorityError::build("the intermediate certificate", source))?;
     let id = IssuerId::of(&key.identifier());
     let kind = IssuerKind::Intermediate;
     let record = record(kind, id, root.id, new.number, new.key_type, &plan, der, None);
@@ -139,9 +139,8 @@ pub(crate) fn signer(
         validity: validity(now, ROOT_LIFE, Some(root.not_after)),
         urls: &Urls::default(),
     };
-    let der = certificate::own(&plan, &key, root_issuer).map_err(|source| {
-        AuthorityError::Build { what: "the audit signer's certificate", source }
-    })?;
+    let der = certificate::own(&plan, &key, root_issuer)
+        .map_err(|source| AuthorityError::build("the audit signer's certificate", source))?;
     let id = IssuerId::of(&key.identifier());
     let kind = IssuerKind::Intermediate;
     Ok(Made { record: record(kind, id, root.id, 0, KeyType::P256, &plan, der, None), pkcs8 })
@@ -162,10 +161,8 @@ pub(crate) fn responder(
         validity: validity(now, ocsp::RESPONDER_LIFE, Some(issuer.not_after)),
         urls: &Urls::default(),
     };
-    let der = certificate::own(&plan, &key, ca).map_err(|source| AuthorityError::Build {
-        what: "the OCSP responder's certificate",
-        source,
-    })?;
+    let der = certificate::own(&plan, &key, ca)
+        .map_err(|source| AuthorityError::build("the OCSP responder's certificate", source))?;
     let id = IssuerId::of(&key.identifier());
     let kind = IssuerKind::Intermediate;
     Ok(Made { record: record(kind, id, issuer.id, 0, KeyType::P256, &plan, der, None), pkcs8 })
