@@ -1,8 +1,9 @@
 //! Writing DER.
 
-use crate::asn1::{INTEGER, OCTET_STRING, OID, SEQUENCE};
+use crate::asn1::{INTEGER, OCTET_STRING, OID, SEQUENCE, SET};
 
 const NULL: u8 = 0x05;
+const BMP_STRING: u8 = 0x1e;
 
 /// One element with these parts in it.
 pub(crate) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -29,6 +30,13 @@ pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     element(SEQUENCE, parts)
 }
 
+/// A set, in the order that DER wants (X.690 §11.6).
+pub(crate) fn set(parts: &[&[u8]]) -> Vec<u8> {
+    let mut parts = parts.to_vec();
+    parts.sort_unstable();
+    element(SET, &parts)
+}
+
 pub(crate) fn octets(bytes: &[u8]) -> Vec<u8> {
     element(OCTET_STRING, &[bytes])
 }
@@ -51,6 +59,12 @@ pub(crate) fn number(number: u32) -> Vec<u8> {
     element(INTEGER, &[sign, digits])
 }
 
+/// A text as PKCS#12 has names: UTF-16, the high byte first.
+pub(crate) fn bmp_string(text: &str) -> Vec<u8> {
+    let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    element(BMP_STRING, &[&bytes])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +81,6 @@ mod tests {
             assert_eq!(&*Reader::new(&made).octets().unwrap(), &body);
         }
         assert_eq!(octets(&[0; 128]).get(..3).unwrap(), [4, 0x81, 0x80]);
+        assert_eq!(bmp_string("é"), [0x1e, 2, 0, 0xe9]);
     }
 }

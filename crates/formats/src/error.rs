@@ -73,3 +73,51 @@ impl ReadError {
         })
     }
 }
+
+/// Why nothing was written.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum WriteError {
+    /// There is no certificate to write.
+    #[error("there is no certificate")]
+    NoCertificate,
+    /// A store of trusted certificates without any.
+    #[error("there is no root certificate")]
+    NoRoot,
+    /// The format needs the private key.
+    #[error("there is no private key")]
+    NoKey,
+    /// The private key is none, or of a kind that is not known here.
+    #[error("the private key is damaged, or of an unknown kind")]
+    Key,
+    /// The private key is another certificate's.
+    #[error("the private key does not belong to the certificate")]
+    OtherKey,
+    /// One of the certificates is none.
+    #[error("certificate {0} cannot be read")]
+    Certificate(usize),
+    /// The format needs a password.
+    #[error("this format needs a password")]
+    PasswordMissing,
+    /// What keytool and others would not take.
+    #[error("the password must be of 6 to 256 characters of text in UTF-8, without NUL")]
+    Password,
+    /// What cannot be a name in a key store.
+    #[error("the alias must be of 1 to 128 characters, none of them a control character")]
+    Alias,
+    /// The cryptographic library failed.
+    #[error("cannot encrypt")]
+    Encrypt,
+}
+
+impl WriteError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::PasswordMissing => {
+                Some("name a file that holds the password with --password-file")
+            }
+            Self::OtherKey => Some("issue it again, or put the key there that it was issued for"),
+            _ => None,
+        }
+    }
+}

@@ -1,17 +1,18 @@
 //! Encryption under a password: PBES2 (RFC 8018 §6.2), and PKCS#12's older schemes (RFC 7292 §C).
 
 use aws_lc_rs::cipher::{
-    AES_128, AES_192, AES_256, Algorithm, DecryptionContext, PaddedBlockDecryptingKey,
-    UnboundCipherKey,
+    AES_128, AES_192, AES_256, Algorithm, DecryptionContext, EncryptionContext,
+    PaddedBlockDecryptingKey, PaddedBlockEncryptingKey, UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
 use cbc::cipher::block_padding::Pkcs7;
-use cbc::cipher::{BlockCipher, BlockDecryptMut, InnerIvInit, KeyInit};
+use cbc::cipher::{BlockCipher, BlockDecryptMut, BlockEncryptMut, InnerIvInit, KeyInit};
 use des::{TdesEde2, TdesEde3};
 use rc2::Rc2;
 use zeroize::Zeroizing;
 
 use crate::asn1::{INTEGER, OID, Reader, SEQUENCE};
+use crate::der;
 use crate::error::ReadError;
 use crate::oid;
 use crate::password::{Derivation, Hash, Password, Purpose, Rounds};
@@ -173,4 +174,57 @@ fn decrypt_blocks<C: BlockCipher + BlockDecryptMut>(
         .map_err(|_| ReadError::WrongPassword)?;
     data.truncate(length);
     Ok(data)
+}
+
+/// How much work it is to try a password on what we write. Programs that limit it, as .NET's loader does, take this.
+pub(crate) const WRITTEN_ROUNDS: u32 = 100_000;
+
+/// What is encrypted, and under which scheme.
+pub(crate) struct Encrypted {
+    /// An `AlgorithmIdentifier`.
+    pub(crate) algorithm: Vec<u8>,
+    pub(crate) data: Vec<u8>,
+}
+
+/// PBES2 with PBKDF2, HMAC-SHA-256 and AES-256-CBC.
+pub(crate) fn encrypt(
+    password: &Password,
+    salt: [u8; 16],
+    iv: [u8; 16],
+    plain: &[u8],
+) -> Option<Encrypted> {
+    let derivation = Derivation { hash: Hash::Sha256, salt: &salt, rounds: WRITTEN_ROUNDS };
+    let key = derivation.pbkdf2(password.utf8(), 32, &mut Rounds::new(u32::MAX)).ok()?;
+    let mut data = plain.to_vec();
+    // It is padded and encrypted in place: it must not grow, and so leave a copy behind.
+    data.reserve_exact(16);
+    let context = EncryptionContext::Iv128(FixedLength::from(iv));
+    UnboundCipherKey::new(&AES_256, &key)
+        .and_then(PaddedBlockEncryptingKey::cbc_pkcs7)
+        .and_then(|key| key.less_safe_encrypt(&mut data, context))
+        .ok()?;
+    let function = der::sequence(&[&der::oid(oid::HMAC_SHA256), &der::null()]);
+    let parameters = der::sequence(&[&der::octets(&salt), &der::number(WRITTEN_ROUNDS), &function]);
+    let derivation = der::sequence(&[&der::oid(oid::PBKDF2), &parameters]);
+    let cipher = der::sequence(&[&der::oid(oid::AES_256_CBC), &der::octets(&iv)]);
+    let parameters = der::sequence(&[&derivation, &cipher]);
+    Some(Encrypted { algorithm: der::sequence(&[&der::oid(oid::PBES2), &parameters]), data })
+}
+
+/// `pbeWithSHAAnd3-KeyTripleDES-CBC`, for programs that know nothing newer.
+pub(crate) fn encrypt_legacy(
+    password: &Password,
+    salt: [u8; 16],
+    plain: &[u8],
+) -> Option<Encrypted> {
+    let derivation = Derivation { hash: Hash::Sha1, salt: &salt, rounds: WRITTEN_ROUNDS };
+    let mut left = Rounds::new(u32::MAX);
+    let key = derivation.pkcs12(Purpose::Key, password.utf16(), 24, &mut left).ok()?;
+    let iv = derivation.pkcs12(Purpose::Iv, password.utf16(), 8, &mut left).ok()?;
+    let cipher = TdesEde3::new_from_slice(&key).ok()?;
+    let cbc = cbc::Encryptor::<TdesEde3>::inner_iv_slice_init(cipher, &iv).ok()?;
+    let data = cbc.encrypt_padded_vec_mut::<Pkcs7>(plain);
+    let parameters = der::sequence(&[&der::octets(&salt), &der::number(WRITTEN_ROUNDS)]);
+    let algorithm = der::sequence(&[&der::oid(oid::PBE_SHA1_3DES), &parameters]);
+    Some(Encrypted { algorithm, data })
 }

@@ -108,3 +108,21 @@ fn body_of(body: &str) -> Result<Zeroizing<Vec<u8>>, ReadError> {
 pub(crate) fn base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     BASE64_LINES.decode(text.as_bytes()).ok().map(Zeroizing::new)
 }
+
+/// One block, its lines 64 characters long.
+pub(crate) fn write(label: &str, der: &[u8], into: &mut String) {
+    let text = Zeroizing::new(BASE64.encode(der));
+    into.push_str(BEGIN);
+    into.push_str(label);
+    into.push_str("-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at_checked(64).unwrap_or((rest, ""));
+        into.push_str(line);
+        into.push('\n');
+        rest = after;
+    }
+    into.push_str(END);
+    into.push_str(label);
+    into.push_str("-----\n");
+}

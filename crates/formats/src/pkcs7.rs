@@ -1,6 +1,7 @@
 //! Certificates in a PKCS#7 file: a CMS `SignedData` that signs nothing (RFC 5652 §5, "certs-only").
 
 use crate::asn1::{CONTEXT_0, INTEGER, OID, Reader, SEQUENCE, SET};
+use crate::der;
 use crate::error::ReadError;
 use crate::oid;
 use crate::pbe::unsupported;
@@ -31,4 +32,15 @@ pub(crate) fn certificates(bytes: &[u8]) -> Result<Vec<&[u8]>, ReadError> {
         }
     }
     Ok(found)
+}
+
+/// These certificates as a `ContentInfo`, in this order: a reader of chains wants the order of the chain more than that
+/// of a set, and so does OpenSSL write it.
+pub(crate) fn write(certificates: &[&[u8]]) -> Vec<u8> {
+    let set = der::element(CONTEXT_0, certificates);
+    let content = der::sequence(&[&der::oid(oid::DATA)]);
+    let none = der::set(&[]);
+    let signed = der::sequence(&[&der::number(1), &none, &content, &set, &none]);
+    let signed = der::element(CONTEXT_0, &[&signed]);
+    der::sequence(&[&der::oid(oid::SIGNED_DATA), &signed])
 }

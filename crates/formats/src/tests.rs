@@ -5,12 +5,12 @@ use sealock_core::SecretBytes;
 use crate::{Format, ReadError, belongs, read};
 
 /// The fuzz target's corpus.
-fn sample(name: &str) -> Vec<u8> {
+pub(crate) fn sample(name: &str) -> Vec<u8> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/formats_read/");
     std::fs::read(format!("{folder}{name}")).unwrap()
 }
 
-fn changeit() -> SecretBytes {
+pub(crate) fn changeit() -> SecretBytes {
     SecretBytes::new(b"changeit".to_vec())
 }
 
