@@ -292,6 +292,16 @@ impl<'a> Checked<'a> {
     }
 }
 
+/// A private key (PKCS#8) by itself, as PEM.
+pub fn key_to_pem(pkcs8: &SecretBytes) -> SecretBytes {
+    SecretBytes::new(pem_of(&[("PRIVATE KEY", pkcs8.expose())]).into_bytes())
+}
+
+/// A certificate (DER) by itself, as PEM.
+pub fn certificate_to_pem(der: &[u8]) -> String {
+    pem_of(&[("CERTIFICATE", der)])
+}
+
 fn pem_of(blocks: &[(&str, &[u8])]) -> String {
     // Enough for all of it: what grows leaves its bytes where it was.
     let length: usize = blocks.iter().map(|(_, der)| der.len() * 3 / 2 + 128).sum();
