@@ -15,6 +15,8 @@ pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 /// `[0]`, with something in it.
 pub(crate) const CONTEXT_0: u8 = 0xa0;
+/// `[1]`, with something in it.
+pub(crate) const CONTEXT_1: u8 = 0xa1;
 /// `[0]` in the place of a tag that has no parts, as `[0] IMPLICIT OCTET STRING`.
 pub(crate) const CONTEXT_0_PLAIN: u8 = 0x80;
 
