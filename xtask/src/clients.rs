@@ -16,6 +16,9 @@ use crate::run;
 const CLIENTS: &[(&str, &str, &str)] = &[
     ("openssl", "openssl", "verifies chains, CRLs and handshakes"),
     ("certtool", "gnutls-bin", "verifies chains with GnuTLS"),
+    ("keytool", "default-jre-headless", "takes and makes key stores of Java"),
+    ("pk12util", "libnss3-tools", "takes and makes PKCS#12 with NSS"),
+    ("certutil", "libnss3-tools", "makes databases of NSS"),
     ("curl", "curl", "talks to served certificates"),
     ("busybox", "busybox-static", "is what scratch images are made of"),
     ("age", "age", "opens what we seal, and the other way round"),

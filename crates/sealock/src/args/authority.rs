@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use sealock_core::span::parse_span;
 
+use super::export::ExportArgs;
+
 /// Algorithm of a private key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KeyType {
@@ -233,6 +235,8 @@ pub(crate) enum CertCommand {
         #[arg(long, value_name = "SPAN", value_parser = parse_span)]
         ttl: Option<Duration>,
     },
+    /// Write an issued certificate as one file, in the format that a program wants
+    Export(ExportArgs),
     /// Revoke a certificate
     Revoke {
         /// Serial number

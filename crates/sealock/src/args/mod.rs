@@ -5,6 +5,7 @@ mod authority;
 mod delivery;
 mod docker;
 mod envelope;
+mod export;
 mod guard;
 mod host;
 mod login;
@@ -30,6 +31,7 @@ pub(crate) use docker::{
     DockerCheckArgs, DockerClientArgs, DockerCommand, DockerSetupArgs, KindArg,
 };
 pub(crate) use envelope::{OpenArgs, SealArgs};
+pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use guard::Listen;
 pub(crate) use host::{
     AuditCommand, ConfigCommand, DemoArgs, DemoServerArgs, GatewayArgs, GroupCommand, MemberArgs,
@@ -125,7 +127,7 @@ pub(crate) enum Command {
     /// The certificate authority itself
     #[command(subcommand)]
     Ca(CaCommand),
-    /// Certificates: issue, list, renew, revoke
+    /// Certificates: issue, list, renew, export, revoke
     #[command(subcommand)]
     Cert(CertCommand),
     /// The ACME server: who may have accounts
