@@ -29,6 +29,7 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("chromium-headless-shell", "chromium-headless-shell", "browses through a Forwarder"),
     ("h2load", "nghttp2-client", "makes many requests at once over HTTP/2"),
     ("nginx", "nginx", "is an app behind a Gatekeeper"),
+    ("haproxy", "haproxy", "takes a certificate that was exported"),
     ("certbot", "certbot", "gets certificates by ACME"),
     ("lego", "lego", "gets certificates by ACME"),
     ("dehydrated", "dehydrated", "gets certificates by ACME"),

@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &ExportArgs, printer: Printer) -> Result<(), Failur
     };
     let report = Report { file: &arguments.out, changed };
     // What was asked for goes to stdout, when it was asked for there.
-    if changed && place::is_stream(&arguments.out) {
+    if changed && files::is_device(&arguments.out) {
         return Ok(());
     }
     printer.either(&report, |report| {
@@ -57,7 +57,7 @@ fn make(
     password: Option<&SecretBytes>,
 ) -> Result<SecretBytes, Failure> {
     if target.needs_password() && password.is_none() {
-        return Err(wrong(arguments, &WriteError::PasswordMissing).code(exit::USAGE));
+        return Err(wrong(arguments, &WriteError::PasswordMissing));
     }
     let material = material(arguments, target)?;
     write(&material, target, password).map_err(|error| wrong(arguments, &error))
@@ -66,6 +66,11 @@ fn make(
 fn wrong(arguments: &ExportArgs, error: &WriteError) -> Failure {
     let folder = arguments.folder.display();
     let failure = Failure::refused(format!("cannot export {folder}")).caused_by(error);
+    let code = match error {
+        WriteError::PasswordMissing => exit::USAGE,
+        _ => exit::REFUSED,
+    };
+    let failure = failure.code(code);
     error.hint().into_iter().fold(failure, Failure::hint)
 }
 

@@ -75,7 +75,7 @@ fn the_list_of_guides_says_which_are_run() {
         marked += usize::from(is_run);
     }
     // As many as there are tests below that follow one.
-    assert_eq!(marked, 4);
+    assert_eq!(marked, 5);
 }
 
 #[test]
@@ -207,6 +207,14 @@ fn apps_that_know_nothing_of_tokens_are_as_the_guide_says() {
     follow(&home, &guide, &[("COMPOSE_PROJECT_NAME", &project.0)], 11);
     drop(names);
     assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn certificates_in_other_formats_are_as_the_guide_says() {
+    if skip_without(&["keytool", "haproxy", "nginx", "certutil", "pk12util"]) {
+        return;
+    }
+    follow(&Home::initialised(), &read("formats"), &[], 11);
 }
 
 fn read(name: &str) -> String {

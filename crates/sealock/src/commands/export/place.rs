@@ -26,11 +26,6 @@ pub(super) fn file(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, Failure
     Ok(true)
 }
 
-/// Whether it is no file, but something that bytes go through.
-pub(super) fn is_stream(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
-}
-
 fn is_same(path: &Path, bytes: &[u8]) -> bool {
     let plain = fs::symlink_metadata(path);
     if !plain.is_ok_and(|there| there.is_file() && there.len() == bytes.len() as u64) {
