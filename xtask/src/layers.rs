@@ -35,6 +35,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sealock-secrets", &["sealock-core", "sealock-store"]),
     ("sealock-traffic", &["sealock-core", "sealock-store", "sealock-net"]),
     ("sealock-acme", &["sealock-core", "sealock-store"]),
+    // Its state is in the directory itself.
+    ("sealock-directory", &["sealock-core", "sealock-net"]),
     // Starts commands and is PID 1 in containers: no store, no runtime.
     ("sealock-injector", &["sealock-core"]),
     (
@@ -51,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sealock-secrets",
             "sealock-traffic",
             "sealock-acme",
+            "sealock-directory",
             "sealock-receiver",
         ],
     ),
