@@ -75,7 +75,7 @@ fn the_list_of_guides_says_which_are_run() {
         marked += usize::from(is_run);
     }
     // As many as there are tests below that follow one.
-    assert_eq!(marked, 4);
+    assert_eq!(marked, 5);
 }
 
 #[test]
@@ -162,6 +162,14 @@ fn docker_from_a_container_is_as_the_guide_says() {
         .replace("172.17.0.1:4242", &address);
     follow(&home, &names.placed(guide), &[], 15);
     assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn certificates_in_a_directory_are_as_the_guide_says() {
+    let home = Home::initialised();
+    let Some(slapd) = crate::publish::slapd(&home) else { return };
+    let here = format!("127.0.0.1:{}", slapd.tls);
+    follow(&home, &read("directory").replace("ldap.corp.example", &here), &[], 7);
 }
 
 #[test]

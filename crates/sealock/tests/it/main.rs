@@ -53,6 +53,7 @@ mod offer;
 mod policy;
 mod policy_tools;
 mod promises;
+mod publish;
 mod raw;
 mod run;
 mod secrets;
