@@ -37,6 +37,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sealock-acme", &["sealock-core", "sealock-store"]),
     // Hostile files: nothing but what reads them.
     ("sealock-formats", &["sealock-core"]),
+    // Its state is in the directory itself.
+    ("sealock-directory", &["sealock-core", "sealock-net"]),
     // Starts commands and is PID 1 in containers: no store, no runtime.
     ("sealock-injector", &["sealock-core"]),
     (
@@ -54,6 +56,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sealock-traffic",
             "sealock-acme",
             "sealock-formats",
+            "sealock-directory",
             "sealock-receiver",
         ],
     ),

@@ -3,6 +3,8 @@
 use sealock_core::{Timestamp, TrustDomain};
 use sealock_store::Protection;
 use serde::Serialize;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use crate::authority::Authority;
 use crate::constraints::NameConstraints;
@@ -124,6 +126,14 @@ impl Authority {
         let found = self.inventory.by_serial(serial)?;
         let found = found.ok_or_else(|| AuthorityError::Unknown(serial.to_string()))?;
         Ok(self.detail(found))
+    }
+
+    /// The certificate that is this DER byte for byte; `None` for what the inventory does not have, whatever it is.
+    pub fn find_der(&self, der: &[u8]) -> Result<Option<CertSummary>, AuthorityError> {
+        let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Ok(None) };
+        let Some(serial) = Serial::from_integer(certificate.raw_serial()) else { return Ok(None) };
+        let found = self.inventory.by_serial(serial)?.filter(|found| found.der == der);
+        Ok(found.map(|found| summarise(found.entry, self.now())))
     }
 
     fn detail(&self, found: Found) -> CertDetail {

@@ -129,6 +129,18 @@ pub enum Fact {
     CertRenewed { serial: String, replaces: String, name: String, not_after: String },
     /// A certificate was revoked.
     CertRevoked { serial: String, reason: String },
+    /// The certificates of an entry of an LDAP directory were changed: these serials were put in and taken out. `directory`
+    /// is its name in the settings; `created` says that the entry was made, too.
+    CertPublished {
+        name: String,
+        url: String,
+        dn: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        directory: Option<String>,
+        added: Vec<String>,
+        removed: Vec<String>,
+        created: bool,
+    },
     /// A new CRL was made.
     CrlMade { number: u64, entries: u64 },
     /// Policy said no.

@@ -61,6 +61,24 @@ fn many_creators_at_once_make_one_authority() {
 }
 
 #[test]
+fn a_certificate_is_known_by_all_of_its_bytes_or_not_at_all() {
+    let scratch = Scratch::new();
+    let issued = scratch.issue(&order(&["web", "web.corp.example"])).unwrap();
+    let find = |der: &[u8]| scratch.authority.find_der(der).unwrap();
+    assert_eq!(find(&issued.leaf_der).unwrap().serial, issued.serial);
+    // The same serial, and another signature: what somebody else has made of it.
+    let mut forged = issued.leaf_der.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(find(&forged), None);
+    forged.pop();
+    assert_eq!(find(&forged), None);
+    assert_eq!(find(&[&issued.leaf_der[..], b"x"].concat()), None);
+    assert_eq!(find(b""), None);
+    let another = scratch.issue(&order(&["web", "web.corp.example"])).unwrap();
+    assert_eq!(find(&another.leaf_der).unwrap().serial, another.serial);
+}
+
+#[test]
 fn an_issue_is_in_inventory_and_audit_before_it_is_out() {
     let scratch = Scratch::new();
     let issued = scratch.issue(&order(&["web", "web.corp.example"])).unwrap();

@@ -7,6 +7,7 @@
 mod acme;
 mod authority;
 mod login;
+mod publish;
 mod reply;
 mod secret_blob;
 mod secret_text;
@@ -30,11 +31,12 @@ pub use login::{
     LoginCode, LoginConfirm, LoginConfirmed, LoginDeny, LoginInvite, LoginInvited, LoginWaiting,
     Logins,
 };
+pub use publish::{LdapServer, Publish, PublishReport};
 pub use reply::{
     Alarm, AuditPage, AuditReport, CaCertificate, CaReport, CertificateList, CertificateReport,
     ContainerStatus, CrlReport, DeliveredSecretStatus, DeliveredStatus, EngineStatus, Files,
-    InitReport, Membership, PolicyCheck, PolicyExplained, PolicyStatus, PolicyUsed, Reply,
-    SettingInForce, SidecarStatus, StatusReport, TransferOpened,
+    InitReport, Membership, PolicyCheck, PolicyExplained, PolicyStatus, PolicyUsed, PublishedAt,
+    Reply, SettingInForce, SidecarStatus, StatusReport, TransferOpened,
 };
 pub use secret_blob::SecretBlob;
 pub use secret_text::SecretText;
@@ -114,6 +116,8 @@ pub enum Command {
         #[serde(default)]
         reason: RevocationReason,
     },
+    /// Publish a certificate in an LDAP directory, and take out what is no longer good.
+    CertPublish(Publish),
     /// Ask whether files may be sent, and record that it begins.
     TransferBegin(TransferBegin),
     /// Record the receipt.
@@ -410,6 +414,7 @@ impl Command {
             Self::CertShow { .. } => "cert-show",
             Self::CertRenew { .. } => "cert-renew",
             Self::CertRevoke { .. } => "cert-revoke",
+            Self::CertPublish(_) => "cert-publish",
             Self::TransferBegin(_) => "transfer-begin",
             Self::TransferFinish(_) => "transfer-finish",
             Self::TransferFailed { .. } => "transfer-failed",

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AcmeBindingKey, AcmeBindingReport, ClientReport, ClientSecret, LoginConfirmed, LoginInvited,
-    Logins, SecretAnswer, SecretReport, SecretText, ServiceReport, TokenKeys, TokenReport,
-    TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
+    Logins, PublishReport, SecretAnswer, SecretReport, SecretText, ServiceReport, TokenKeys,
+    TokenReport, TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
 };
 
 /// Somebody is in a group.
@@ -146,6 +146,21 @@ pub struct CertificateReport {
     /// The certificate and its intermediates; only for a single certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pem: Option<String>,
+    /// In which entries of LDAP directories it may be; only for a certificate that is being revoked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<PublishedAt>,
+}
+
+/// An entry of an LDAP directory in which a certificate was published.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PublishedAt {
+    /// The directory's URL.
+    pub url: String,
+    /// The entry.
+    pub dn: String,
+    /// The directory's name in the settings; from there the daemon takes it out by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
 }
 
 /// The inventory.
@@ -442,6 +457,8 @@ pub enum Reply {
     Certificates(CertificateList),
     /// To `cert show`.
     Certificate(Box<CertificateReport>),
+    /// To `cert publish`.
+    Published(Box<PublishReport>),
     /// To `transfer begin` and `offer begin`.
     Opened(TransferOpened),
     /// To `status`.

@@ -5,6 +5,7 @@
 //! read in one place, [`Environment::of_process`], and handed in from there.
 
 mod acme;
+mod directories;
 mod environment;
 mod error;
 mod file;
@@ -19,6 +20,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use acme::{AcmeProfile, AcmeSettings, USUAL_PROFILE};
+pub use directories::{Directories, DirectorySettings};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use keys::{KEYS, Key};
@@ -93,12 +95,15 @@ impl Config {
             config.set(key, &Value::Text(text.clone()), "flag".to_owned(), None)?;
         }
         // Each is good by itself; only now it is known whether they are together.
-        services::check(&config.settings.services).map_err(|reason| ConfigError::BadValue {
+        let bad = |key: &str, reason: String| ConfigError::BadValue {
             place: file
                 .map_or_else(|| "settings".to_owned(), |(path, _)| path.display().to_string()),
-            key: "services".to_owned(),
+            key: key.to_owned(),
             reason: sealock_core::policy::plain(&reason),
-        })?;
+        };
+        services::check(&config.settings.services).map_err(|reason| bad("services", reason))?;
+        directories::check(&config.settings.directories)
+            .map_err(|reason| bad("directory", reason))?;
         Ok(config)
     }
 
@@ -133,6 +138,9 @@ impl Config {
                 acme::set_profile(&mut self.settings.acme.profiles, name, value)
             }
             Some(("services", key)) => services::set(&mut self.settings.services, key, value),
+            Some(("directory", key)) => {
+                directories::set(&mut self.settings.directories, key, value)
+            }
             _ => match KEYS.iter().find(|known| known.name == key) {
                 Some(known) => (known.apply)(&mut self.settings, value),
                 None => {

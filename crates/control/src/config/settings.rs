@@ -14,6 +14,7 @@ use sealock_docker::gateway::{Limit, Most, Quota, Quotas};
 use sealock_traffic::token::Algorithm;
 
 use super::acme::AcmeSettings;
+use super::directories::Directories;
 use super::file::Value;
 use super::revocation::RevocationSettings;
 use super::services::Services;
@@ -168,6 +169,8 @@ pub struct Settings {
     pub checkpoint: Duration,
     /// The services that Forwarders are told of.
     pub services: Services,
+    /// The LDAP directories in which certificates are published.
+    pub directories: Directories,
 }
 
 impl Default for Settings {
@@ -204,6 +207,7 @@ impl Default for Settings {
             groups: BTreeMap::new(),
             checkpoint: Duration::from_secs(3600),
             services: Services::new(),
+            directories: Directories::new(),
         }
     }
 }
@@ -221,6 +225,9 @@ impl Settings {
             if path.is_relative() {
                 *path = folder.join(&path);
             }
+        }
+        for directory in self.directories.values_mut() {
+            directory.resolve_paths(folder);
         }
         if let Workload::At(path) = &mut self.gateway.socket
             && path.is_relative()

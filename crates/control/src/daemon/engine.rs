@@ -188,6 +188,7 @@ async fn watcher(service: &Arc<Service>, engine: &Engine) -> Result<Arc<Watcher>
     let parts = WatcherParts {
         source: Arc::new(PolicySource(Arc::clone(service))),
         secrets: Arc::new(PolicySource(Arc::clone(service))),
+        publisher: Arc::new(PolicySource(Arc::clone(service))),
         host: Arc::clone(&site) as _,
         site,
         journal: Arc::clone(service.journal()),

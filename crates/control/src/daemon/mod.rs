@@ -11,6 +11,7 @@ mod gateway;
 mod notify;
 mod planes;
 mod revocation;
+mod publisher;
 mod tls;
 mod watched;
 mod workload;
@@ -31,6 +32,7 @@ use tokio::task::JoinSet;
 pub use engine::engine_url;
 pub(crate) use gateway::Sessions;
 pub use planes::Planes;
+pub(crate) use publisher::Publications;
 
 use crate::api::{ApiListener, bind_api, bind_socket, serve_api, serve_socket};
 use crate::client::state_error;
@@ -163,6 +165,9 @@ async fn start(
     let doors =
         tls.into_iter().chain(gateways.door.as_ref().map(|door| door.tls.clone())).collect();
     gateways.serve(&service, &shutdown, &mut tasks);
+    if !settings.directories.is_empty() || parts.watched.is_some() {
+        tasks.spawn(publisher::run(Arc::clone(&service), shutdown.clone()));
+    }
     chores::start(
         chores::Chores { service: Arc::clone(&service), doors, watcher: parts.watched, alarms },
         &shutdown,

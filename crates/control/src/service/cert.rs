@@ -185,7 +185,7 @@ impl Service {
 
     /// One certificate, once its reader may see it. To those who may not see the inventory, one that does
     /// not exist is denied like one that does.
-    fn readable(
+    pub(super) fn readable(
         &self,
         caller: &Caller,
         request: &str,
@@ -256,7 +256,10 @@ impl Service {
             .map_err(|error| convert::authority_error(&error))?;
         self.metrics.revoked(outcome.already);
         self.sessions().cut(&outcome.certificate.serial.to_string());
-        Ok(Reply::Certificate(Box::new(convert::certificate(&outcome.certificate))))
+        let mut report = convert::certificate(&outcome.certificate);
+        report.published = self.published_at(serial)?;
+        self.publications().poke();
+        Ok(Reply::Certificate(Box::new(report)))
     }
 }
 
@@ -271,7 +274,7 @@ impl Service {
     }
 }
 
-fn resource(found: &CertDetail) -> Resource {
+pub(super) fn resource(found: &CertDetail) -> Resource {
     Resource::Certificate {
         serial: found.summary.serial.to_string(),
         name: found.summary.name.clone(),

@@ -147,6 +147,7 @@ pub(super) fn certificate(summary: &CertSummary) -> CertificateReport {
         reason: summary.reason.map(|reason| reason.to_string()),
         fingerprint: None,
         pem: None,
+        published: Vec::new(),
     }
 }
 

@@ -21,10 +21,13 @@ mod folder;
 mod groups;
 mod guarded;
 mod identities;
+mod ldap;
 mod login;
 mod names;
 mod passed;
 mod policy;
+mod publish;
+mod published;
 mod registrar;
 mod request;
 mod reserved;
@@ -56,6 +59,7 @@ pub(crate) use calls::CALLS_AT_ONCE;
 pub(crate) use feed::Said;
 pub use folder::PolicyFolder;
 pub use policy::check_policy;
+pub(crate) use published::PublishedRecord;
 pub(crate) use registrar::Seat;
 pub use request::new_request_id;
 pub use source::PolicySource;
@@ -65,7 +69,7 @@ use crate::attest::Attester;
 use crate::caller::{Caller, Door};
 use crate::command::{Command, Reply};
 use crate::config::{Config, Environment};
-use crate::daemon::{Planes, Sessions};
+use crate::daemon::{Planes, Publications, Sessions};
 use crate::error::{ErrorCode, ServiceError};
 use crate::metrics::Metrics;
 use crate::sidecar::SidecarRecords;
@@ -148,6 +152,7 @@ pub struct Service {
     sidecars: SidecarRecords,
     regrouped: AtomicU64,
     registrar: registrar::Registrar,
+    publications: Publications,
     _lock: Lock,
 }
 
@@ -195,6 +200,7 @@ impl Service {
             sidecars,
             regrouped: AtomicU64::new(0),
             registrar: registrar::Registrar::new(),
+            publications: Publications::default(),
             opening,
             _lock: lock,
         }))
@@ -251,6 +257,7 @@ impl Service {
             Command::CertRevoke { serial, reason } => {
                 self.cert_revoke(caller, request, &serial, reason)
             }
+            Command::CertPublish(publish) => self.cert_publish(caller, request, &publish),
             Command::TransferBegin(begin) => self.transfer_begin(caller, request, begin),
             Command::TransferFinish(finish) => self.transfer_finish(caller, request, finish),
             Command::TransferFailed { transfer, error } => {
@@ -373,6 +380,11 @@ impl Service {
     /// As whom the sidecars act that labels have asked for.
     pub(crate) fn sidecars(&self) -> &SidecarRecords {
         &self.sidecars
+    }
+
+    /// What labels want published.
+    pub(crate) fn publications(&self) -> &Publications {
+        &self.publications
     }
 
     /// The figures.

@@ -103,6 +103,7 @@ impl Service {
         if let Some(daemon) = daemon {
             alarms.extend(daemon.alarms.load().iter().cloned());
         }
+        alarms.extend(self.publications().alarms());
         let policy = self.policy.status();
         let now = self.journal.clock().now();
         alarms.extend(policy.rejected.iter().map(|reason| Alarm {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sealock_control::command::{
-    AcmeBind, ClientKeys, Init, Issue, List, LoginConfirm, LoginDeny, LoginInvite, Names, NewValue,
-    OfferEvent, OnExisting, RotateWhat, SecretBlob, SecretOutcome, SecretText, SecretWanted, Sign,
-    TokenWanted, TokensRevoked, TransferBegin, TransferFinish,
+    AcmeBind, ClientKeys, Init, Issue, LdapServer, List, LoginConfirm, LoginDeny, LoginInvite,
+    Names, NewValue, OfferEvent, OnExisting, Publish, RotateWhat, SecretBlob, SecretOutcome,
+    SecretText, SecretWanted, Sign, TokenWanted, TokensRevoked, TransferBegin, TransferFinish,
 };
 use sealock_control::{Command, ErrorCode, Reply, Service};
 use sealock_core::audit::Fact;
@@ -98,10 +98,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::AcmeBindings => (62, Guard::Policy),
         Command::AcmeUnbind { .. } => (63, Guard::Policy),
         Command::AcmeAccountRevoke { .. } => (64, Guard::Policy),
+        Command::CertPublish(_) => (65, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 65;
+const COMMANDS: usize = 66;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -146,6 +147,7 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
         Command::CertList(List::default()),
         Command::CertShow { certificate: "web".into() },
         Command::CertRenew { certificate: "web".into(), ttl: Some(3600) },
+        publish(),
         Command::CertRevoke { serial: issued.serial, reason: Default::default() },
         begin,
         Command::TransferFinish(finish),
@@ -228,6 +230,17 @@ async fn of_broker(service: &Arc<Service>) -> Vec<Command> {
         Command::ClientRemove { name: "shop".into() },
         Command::CallsDenied { service: "orders".into(), denials: Vec::new() },
     ]
+}
+
+/// Where nobody listens: see `publish` for what is done where somebody does.
+fn publish() -> Command {
+    let server = LdapServer { url: "ldap://127.0.0.1:1".into(), ..LdapServer::default() };
+    Command::CertPublish(Publish {
+        certificate: "web".into(),
+        directory: None,
+        dn: Some("cn=web,dc=corp,dc=example".into()),
+        server: Some(server),
+    })
 }
 
 fn acme_samples() -> Vec<Command> {
@@ -321,6 +334,7 @@ async fn every_command_is_denied_to_strangers_and_done_for_the_administrator() {
         match done {
             // Only at the API can somebody begin to wait, or make an account: see `logins` and `acme`.
             Err(error) if nobody_waits => assert_eq!(error.code, ErrorCode::NotFound),
+            Err(error) if name == "cert-publish" => assert_eq!(error.code, ErrorCode::Unavailable),
             done => assert!(done.is_ok(), "{name}: {done:?}"),
         }
     }

@@ -33,6 +33,8 @@ mod policy;
 #[cfg(test)]
 mod presets;
 #[cfg(test)]
+mod publish;
+#[cfg(test)]
 mod reserved;
 #[cfg(test)]
 mod scratch;

@@ -66,6 +66,8 @@ actions! {
     CertRevoke = "Cert::Revoke", Authority;
     /// List certificates, or see one.
     CertRead = "Cert::Read", Authority;
+    /// Publish a certificate in an LDAP directory, and take out of the entry what is no longer good.
+    DirectoryPublish = "Directory::Publish", Authority;
     /// Make, rotate or export the authority's keys.
     CaManage = "Ca::Manage", Authority;
     /// See the authority and its revocation list.

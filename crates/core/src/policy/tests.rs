@@ -58,7 +58,7 @@ fn resource_for(action: Action) -> Resource {
         | Action::CertRenew
         | Action::CertReserved
         | Action::CertUnproved => dns("www.corp.example"),
-        Action::CertRevoke | Action::CertRead => {
+        Action::CertRevoke | Action::CertRead | Action::DirectoryPublish => {
             Resource::Certificate { serial: "0a1b".into(), name: "www".into() }
         }
         Action::CaManage | Action::CaRead | Action::AcmeManage => Resource::Authority,

@@ -12,8 +12,9 @@ use super::{
 };
 
 /// The settings, as they stand in a label after the certificate's name.
-pub(super) const SETTINGS: [&str; 11] = [
+pub(super) const SETTINGS: [&str; 12] = [
     "dns", "ip", "usage", "ttl", "path", "owner", "mode", "key-type", "layout", "reload", "verify",
+    "publish",
 ];
 /// Where its folder is that has no `.path`.
 const FOLDER: &str = "/run/sealock/certs";
@@ -47,6 +48,9 @@ pub struct CertificateRequest {
     pub reload: Option<Reload>,
     /// Where the service is to be seen serving it.
     pub verify: Option<Endpoint>,
+    /// In which LDAP directory of the settings it is published once it is delivered. Where that is, and under which name,
+    /// is not for labels to say.
+    pub publish: Option<LabelName>,
 }
 
 impl CertificateRequest {
@@ -66,6 +70,7 @@ impl CertificateRequest {
             layout: Layout::Tls,
             reload: None,
             verify: None,
+            publish: None,
         }
     }
 
@@ -82,6 +87,7 @@ impl CertificateRequest {
             "layout" => self.layout = text.parse()?,
             "reload" => self.reload = Some(text.parse()?),
             "verify" => self.verify = Some(text.parse()?),
+            "publish" => self.publish = Some(text.parse()?),
             other => return Err(error::unknown_setting(Kind::Certificate, other)),
         }
         Ok(())

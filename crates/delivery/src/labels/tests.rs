@@ -47,6 +47,7 @@ fn every_setting_is_read() {
         ("sealock.cert.my.web.layout", "docker"),
         ("sealock.cert.my.web.reload", "exec:nginx -s 'reload now'"),
         ("sealock.cert.my.web.verify", "tls:8443/web"),
+        ("sealock.cert.my.web.publish", "corp"),
         ("com.docker.compose.service", "web"),
         ("sealock.scope", "another room's"),
         ("sealock.test", "another program's"),
@@ -65,6 +66,7 @@ fn every_setting_is_read() {
     assert_eq!(request.reload, Some(Reload::Exec(words)));
     let endpoint = Endpoint { port: 8443, server_name: Some("web".parse().unwrap()) };
     assert_eq!(request.verify, Some(endpoint));
+    assert_eq!(request.publish.as_ref().map(LabelName::as_str), Some("corp"));
 }
 
 #[test]
@@ -140,6 +142,8 @@ fn bad_values_are_refused_by_setting() {
             "verify",
             &["", "8443", "tls:", "tls:0", "tls:65536", "tls:+1", "tls:1/", "tls:1/*.a", "tcp:1"],
         ),
+        // Only a name of the settings: neither a URL nor a DN.
+        ("publish", &["", "ldaps://evil.example", "cn=web,dc=corp", "Corp", "a,b", "../corp"]),
     ] {
         for text in values {
             assert!(one(setting, text).is_err(), "{setting}={text:?}");

@@ -64,8 +64,8 @@ pub use book::container_facts;
 pub use engine_site::EngineSite;
 pub use ports::{
     CertificateSource, Contents, Current, Delivered, DeliveredCertificate, DeliveredSecret, Held,
-    Host, Parcel, ParcelFile, Place, Refusal, SecretSource, Site, SiteError, Trust,
-    WantedCertificate, WantedSecret,
+    Host, Parcel, ParcelFile, Place, Publisher, Refusal, SecretSource, Site, SiteError, Trust,
+    WantedCertificate, WantedPublication, WantedSecret,
 };
 pub use settings::{SCOPE_LABEL, WatcherSettings};
 pub use status::{
@@ -102,6 +102,8 @@ pub struct WatcherParts {
     pub source: Arc<dyn CertificateSource>,
     /// Policy and vault.
     pub secrets: Arc<dyn SecretSource>,
+    /// Who publishes what was delivered.
+    pub publisher: Arc<dyn Publisher>,
     /// The engine.
     pub host: Arc<dyn Host>,
     /// What is done in containers.

@@ -133,6 +133,25 @@ pub trait CertificateSource: Send + Sync {
     fn trust(&self) -> Arc<Trust>;
 }
 
+/// A delivered certificate whose labels ask that it be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedPublication {
+    /// The container, with its own names.
+    pub container: ContainerFacts,
+    /// The certificate's name within the container.
+    pub certificate: LabelName,
+    /// The serial that was delivered last, in hex.
+    pub serial: String,
+    /// In which directory of the settings.
+    pub directory: LabelName,
+}
+
+/// Where delivered certificates are published. Whatever becomes of that, no delivery waits for it.
+pub trait Publisher: Send + Sync {
+    /// All that is delivered now and asks for it. Cheap, and waits for nothing: it is called in every round.
+    fn keep(&self, delivered: Vec<WantedPublication>);
+}
+
 /// Where secrets come from: policy and vault, put together by `control`.
 pub trait SecretSource: Send + Sync {
     /// Asks policy whether this container may read it, and reads it. Both are audited.

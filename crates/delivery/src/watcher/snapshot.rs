@@ -2,6 +2,7 @@
 
 use super::book::{BadLabel, Book, Seat};
 use super::entry::{Entry, Reason, World};
+use super::ports::WantedPublication;
 use super::proof::Proof;
 use super::status::{CertificateStatus, DeliveryState, SecretStatus, VerifyState};
 use super::wanted::What;
@@ -26,6 +27,23 @@ pub(super) fn secrets(book: &Book, world: &World<'_>) -> Vec<SecretStatus> {
     let mut all: Vec<SecretStatus> = good.chain(bad).collect();
     all.sort_by_cached_key(|one| (one.container.clone(), one.name.clone(), one.label.clone()));
     all
+}
+
+/// Every delivered certificate whose labels ask that it be published.
+pub(super) fn publications(book: &Book) -> Vec<WantedPublication> {
+    let of = |entry: &Entry| {
+        let What::Certificate(wanted) = &entry.wanted.what else { return None };
+        let directory = wanted.request.publish.clone()?;
+        let serial = entry.record.as_ref()?.certificate()?.serial.clone();
+        let container = book.seats.get(&entry.key.container)?.facts.clone();
+        Some(WantedPublication {
+            container,
+            certificate: entry.key.name.clone(),
+            serial,
+            directory,
+        })
+    };
+    book.entries.values().filter_map(of).collect()
 }
 
 fn bad_labels(book: &Book, kind: Kind) -> impl Iterator<Item = (&Seat, &BadLabel)> {

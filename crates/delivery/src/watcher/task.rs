@@ -10,13 +10,13 @@ use sealock_engine::{Container, EngineError, EngineEvent, EventKind};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::Watcher;
 use super::effects::Effects;
 use super::entry::Step;
 use super::ports::with_causes;
 use super::record::EntryKey;
 use super::settle::Doubt;
 use super::work::{Done, Task};
+use super::{Watcher, snapshot};
 
 /// A round comes at least this often, so that a clock that was set is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -175,6 +175,9 @@ impl<'a> Run<'a> {
         book.synced |= self.listed && self.to_inspect.is_empty() && self.inspecting.is_empty();
         book.review_alarms(&world);
         self.pending.append(std::mem::take(&mut book.effects));
+        let published = snapshot::publications(&book);
+        drop(book);
+        watcher.parts.publisher.keep(published);
         let sleep = next.map_or(LONGEST_SLEEP, |at| at.since(world.now)).min(LONGEST_SLEEP);
         // A moment in milliseconds has been reached only when it is over.
         let next = Instant::now() + sleep + Duration::from_millis(1);

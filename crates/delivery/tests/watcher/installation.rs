@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::source::Source;
+use super::source::{Nowhere, Source};
 use super::vault::Vault;
 
 /// Long enough for a machine that builds something else meanwhile.
@@ -90,6 +90,7 @@ impl Installation {
         let parts = WatcherParts {
             source: Arc::<Source>::clone(&self.source),
             secrets: Arc::<Vault>::clone(&self.vault),
+            publisher: Arc::new(Nowhere),
             host: Arc::<EngineSite>::clone(&site),
             site,
             journal: Arc::clone(&self.journal),

@@ -12,7 +12,8 @@ use rcgen::{
 };
 use sealock_core::{SecretBytes, SubjectName, Timestamp};
 use sealock_delivery::watcher::{
-    CertificateSource, DeliveredCertificate, Refusal, Trust, WantedCertificate,
+    CertificateSource, DeliveredCertificate, Publisher, Refusal, Trust, WantedCertificate,
+    WantedPublication,
 };
 
 /// Grants what the container's own names allow.
@@ -83,6 +84,13 @@ fn alternative(name: &SubjectName) -> SanType {
         SubjectName::Ip(address) => SanType::IpAddress(*address),
         other => panic!("no {other} is asked for"),
     }
+}
+
+/// Nothing is published.
+pub(crate) struct Nowhere;
+
+impl Publisher for Nowhere {
+    fn keep(&self, _: Vec<WantedPublication>) {}
 }
 
 impl CertificateSource for Source {

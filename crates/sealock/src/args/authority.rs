@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use sealock_core::span::parse_span;
 
 use super::export::ExportArgs;
+use super::PublishArgs;
 
 /// Algorithm of a private key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -245,4 +246,6 @@ pub(crate) enum CertCommand {
         #[arg(long, value_enum, default_value = "unspecified")]
         reason: ReasonArg,
     },
+    /// Publish a certificate in an LDAP directory, and take out those of its name that are no longer good
+    Publish(Box<PublishArgs>),
 }

@@ -9,6 +9,7 @@ mod export;
 mod guard;
 mod host;
 mod login;
+mod publish;
 mod quick;
 mod run;
 mod secrets;
@@ -40,6 +41,7 @@ pub(crate) use host::{
 pub(crate) use login::{
     LoginArgs, LoginCommand, LoginConfirmArgs, LoginDenyArgs, LoginInviteArgs, LogoutArgs,
 };
+pub(crate) use publish::{CreateArg, PublishArgs, ServerArgs};
 pub(crate) use run::{ExecArg, FilesArg, RunArgs, SummonArgs};
 pub(crate) use secrets::{
     OnExistingArg, SecretCommand, SecretExportArgs, SecretGetArgs, SecretImportArgs,

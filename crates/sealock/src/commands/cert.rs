@@ -11,6 +11,7 @@ use sealock_core::span::format_span;
 
 use super::files;
 use super::init::key_type;
+use super::publish;
 use super::session::{Session, unexpected};
 use crate::args::{CertCommand, CsrSign, IssueArgs, ListArgs, NamesArgs, ReasonArg, UsageArg};
 use crate::printer::{Failure, Printer, Table};
@@ -40,6 +41,7 @@ pub(crate) fn run(
         }
         CertCommand::Export(arguments) => super::export::run(&arguments, printer),
         CertCommand::Revoke { serial, reason } => revoke(serial, reason, session, printer),
+        CertCommand::Publish(arguments) => publish::run(*arguments, session, printer),
     }
 }
 
@@ -224,8 +226,20 @@ fn revoke(
         ReasonArg::CessationOfOperation => RevocationReason::CessationOfOperation,
         ReasonArg::PrivilegeWithdrawn => RevocationReason::PrivilegeWithdrawn,
     };
-    session.call(Command::CertRevoke { serial: serial.clone(), reason })?;
-    printer.either(&serde_json::json!({ "serial": serial, "state": "revoked" }), |_| {
-        format!("{serial} is revoked; the revocation list (sealock ca crl) says so.")
+    let revoked = match session.call(Command::CertRevoke { serial: serial.clone(), reason })? {
+        Reply::Certificate(revoked) => revoked,
+        other => return Err(unexpected(&other)),
+    };
+    let report = match revoked.published.as_slice() {
+        [] => serde_json::json!({ "serial": serial, "state": "revoked" }),
+        at => serde_json::json!({ "serial": serial, "state": "revoked", "published": at }),
+    };
+    printer.either(&report, |_| {
+        let mut text =
+            format!("{serial} is revoked; the revocation list (sealock ca crl) says so.");
+        for at in &revoked.published {
+            text.push_str(&publish::still_there(&revoked.name, at));
+        }
+        text
     })
 }

@@ -20,6 +20,7 @@ mod login;
 mod offer;
 mod passphrase;
 mod policy;
+mod publish;
 mod reference;
 mod run;
 mod secrets;

@@ -165,6 +165,14 @@ fn docker_from_a_container_is_as_the_guide_says() {
 }
 
 #[test]
+fn certificates_in_a_directory_are_as_the_guide_says() {
+    let home = Home::initialised();
+    let Some(slapd) = crate::publish::slapd(&home) else { return };
+    let here = format!("127.0.0.1:{}", slapd.tls);
+    follow(&home, &read("directory").replace("ldap.corp.example", &here), &[], 7);
+}
+
+#[test]
 fn apps_that_know_nothing_of_tokens_are_as_the_guide_says() {
     let is_unfit = skip_without_engine() || skip_without_root();
     if is_unfit || skip_without(&["docker-compose", "nft", "nsenter"]) {

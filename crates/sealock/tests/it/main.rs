@@ -54,6 +54,7 @@ mod offer;
 mod policy;
 mod policy_tools;
 mod promises;
+mod publish;
 mod raw;
 mod revocation;
 mod run;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealock_core::audit::Fact;
 use sealock_engine::EventKind;
 
-use super::super::{AlarmKind, DeliveryState};
+use super::super::{AlarmKind, DeliveryState, WantedPublication};
 use super::fixture::id;
 use super::running::{World, until};
 
@@ -36,6 +36,37 @@ async fn events_lead_to_deliveries_and_time_to_renewals() {
     let delivered =
         |fact: &&Fact| matches!(fact, Fact::CertDelivered { reload, .. } if reload == "signal:HUP");
     assert_eq!(world.facts().iter().filter(delivered).count(), 2);
+}
+
+/// What is delivered and asks for it is told in every round, with the serial that is there now; nothing waits for it.
+#[tokio::test]
+async fn delivered_certificates_are_told_to_whoever_publishes_them() {
+    let world = World::new();
+    let mut shown = world.web(1, "shown");
+    shown.labels.insert("sealock.cert.web.publish".to_owned(), "corp".to_owned());
+    world.engine.put(shown);
+    world.engine.put(world.web(2, "hidden"));
+    let run = world.start();
+    run.delivered("shown").await;
+    run.delivered("hidden").await;
+    let told = || {
+        let all = world.published.0.lock().clone();
+        let one = |one: &WantedPublication| {
+            let (container, directory) = (one.container.name.clone(), one.directory.to_string());
+            (container, one.certificate.to_string(), one.serial.clone(), directory)
+        };
+        all.iter().map(one).collect::<Vec<_>>()
+    };
+    let first = until("the first", || told().pop()).await;
+    assert_eq!((first.0.as_str(), first.1.as_str(), first.3.as_str()), ("shown", "web", "corp"));
+    assert_eq!(told().len(), 1, "the other does not ask for it");
+    world.clock.advance(Duration::from_secs(2400));
+    run.watcher.poke();
+    until("its successor", || told().pop().filter(|now| now.2 != first.2)).await;
+    world.engine.containers.lock().remove(&id(1));
+    world.engine.tell(EventKind::Destroyed, id(1));
+    until("the end of it", || told().is_empty().then_some(())).await;
+    run.stop().await;
 }
 
 #[tokio::test]

@@ -23,8 +23,8 @@ use tokio::task::JoinHandle;
 
 use super::super::{
     CertificateSource, Contents, Delivered, DeliveredCertificate, DeliveryState, Held, Host,
-    Parcel, Place, Refusal, SecretStatus, Site, SiteError, Trust, VerifyState, WantedCertificate,
-    Watcher, WatcherParts, WatcherSettings,
+    Parcel, Place, Publisher, Refusal, SecretStatus, Site, SiteError, Trust, VerifyState,
+    WantedCertificate, WantedPublication, Watcher, WatcherParts, WatcherSettings,
 };
 use super::fixture::{container, service};
 use super::vault::Vault;
@@ -245,6 +245,16 @@ pub(super) struct Authority {
     pub(super) permits_bank: AtomicBool,
 }
 
+/// What the last round asked to be published.
+#[derive(Default)]
+pub(super) struct Published(pub(super) Mutex<Vec<WantedPublication>>);
+
+impl Publisher for Published {
+    fn keep(&self, delivered: Vec<WantedPublication>) {
+        *self.0.lock() = delivered;
+    }
+}
+
 impl CertificateSource for Authority {
     fn request(
         &self,
@@ -326,6 +336,7 @@ pub(super) struct World {
     pub(super) inside: Arc<Inside>,
     pub(super) authority: Arc<Authority>,
     pub(super) vault: Arc<Vault>,
+    pub(super) published: Arc<Published>,
     pub(super) store: Arc<Brittle>,
     pub(super) journal: Arc<Journal>,
     pub(super) clock: Arc<ManualClock>,
@@ -360,6 +371,7 @@ impl World {
             inside: Arc::default(),
             authority: Arc::new(authority),
             vault: Arc::default(),
+            published: Arc::default(),
             store,
             journal: journal.unwrap(),
             clock,
@@ -378,6 +390,7 @@ impl World {
         let parts = WatcherParts {
             source: Arc::<Authority>::clone(&self.authority),
             secrets: Arc::<Vault>::clone(&self.vault),
+            publisher: Arc::<Published>::clone(&self.published),
             host: Arc::<Engine>::clone(&self.engine),
             site: Arc::<Inside>::clone(&self.inside),
             journal: Arc::clone(&self.journal),

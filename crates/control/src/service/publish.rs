@@ -1,0 +1,330 @@
+//! `cert publish`, the publications that labels ask for, and the certificates that are taken out when they are revoked.
+
+use sealock_authority::{Authority, CertDetail, CertState, ListFilter, Serial};
+use sealock_core::audit::{Actor, Fact};
+use sealock_core::policy::Action;
+use sealock_delivery::watcher::{Publisher, WantedPublication};
+use sealock_directory::{
+    BoxedError, Create, DirectoryError, Dn, Location, Outcome, Publication, Standing,
+};
+use sealock_store::Change;
+use serde_json::Value;
+
+use super::authorize::Asking;
+use super::ldap::{self, How};
+use super::published::PublishedRecord;
+use super::{PolicySource, Service, convert};
+use crate::caller::{Caller, Door};
+use crate::command::{Publish, PublishReport, PublishedAt, Reply};
+use crate::error::{ErrorCode, ServiceError};
+
+/// Where something is published.
+struct Place<'a> {
+    url: Location,
+    dn: Dn,
+    directory: Option<&'a str>,
+    create: Option<Create>,
+    how: How<'a>,
+}
+
+impl Place<'_> {
+    fn at(&self) -> PublishedAt {
+        PublishedAt {
+            url: self.url.to_string(),
+            dn: self.dn.to_string(),
+            directory: self.directory.map(str::to_owned),
+        }
+    }
+
+    fn context(&self) -> Vec<(&'static str, Value)> {
+        let mut context = vec![
+            ("url", Value::from(self.url.to_string())),
+            ("dn", Value::from(self.dn.to_string())),
+        ];
+        context.extend(self.directory.map(|name| ("directory", Value::from(name))));
+        context
+    }
+}
+
+impl Service {
+    pub(super) fn cert_publish(
+        &self,
+        caller: &Caller,
+        request: &str,
+        publish: &Publish,
+    ) -> Result<Reply, ServiceError> {
+        let authority = self.authority()?;
+        let found = authority.show(&publish.certificate);
+        let found = self.readable(caller, request, found)?;
+        let place = self.place(publish, &found.summary.name)?;
+        // A socket's other end would see this process, which is root, whoever has asked for it; and what listens on
+        // loopback trusts whoever is here.
+        let here = matches!(caller.door, Door::Socket | Door::Process);
+        if !here && place.directory.is_none() && place.url.is_local() {
+            return Err(ServiceError::new(
+                ErrorCode::Usage,
+                "a server of this very host is for its administrator to name",
+            )
+            .hint("name a directory of the settings, or write ldaps://"));
+        }
+        let wanted = newest_good(&authority, &found)?;
+        let resource = super::cert::resource(wanted.as_ref().unwrap_or(&found));
+        let context = place.context();
+        let action = Action::DirectoryPublish;
+        let granted = self.authorize(caller, request, action, resource, &context)?;
+        let name = &found.summary.name;
+        let outcome = self.publish_in(&authority, &place, name, wanted.as_ref(), &granted.actor)?;
+        Ok(Reply::Published(Box::new(report(&place, name, wanted.as_ref(), &outcome))))
+    }
+
+    fn place<'a>(&'a self, publish: &'a Publish, name: &str) -> Result<Place<'a>, ServiceError> {
+        let usage = |text: &str| ServiceError::new(ErrorCode::Usage, text);
+        let given = publish.dn.as_deref().map(str::parse::<Dn>).transpose();
+        let given = given.map_err(|error| ServiceError::of(ErrorCode::Usage, &error))?;
+        match (&publish.directory, &publish.server) {
+            (Some(directory), None) => self.place_of_settings(directory, given, name),
+            (None, Some(server)) => {
+                let dn = given.ok_or_else(|| usage("the entry is not named").hint("give --dn"))?;
+                let url = server.url.parse();
+                let url = url.map_err(|error| ServiceError::of(ErrorCode::Usage, &error))?;
+                let create = server.create.as_deref().map(str::parse::<Create>).transpose();
+                let create = create.map_err(|error| usage(&format!("create {error}")))?;
+                Ok(Place { url, dn, directory: None, create, how: How::Given(server) })
+            }
+            _ => Err(usage("either a directory of the settings or a server is named")
+                .hint("give --directory NAME, or --ldap URL and --dn DN")),
+        }
+    }
+
+    fn place_of_settings<'a>(
+        &'a self,
+        directory: &'a str,
+        dn: Option<Dn>,
+        name: &str,
+    ) -> Result<Place<'a>, ServiceError> {
+        let settings = &self.config().settings.directories;
+        let set =
+            settings.get(directory).and_then(|set| Some((set, set.url.clone()?, set.dn.as_ref()?)));
+        let Some((set, url, template)) = set else {
+            let text = format!("the settings have no directory `{directory}`");
+            return Err(ServiceError::new(ErrorCode::NotFound, text)
+                .hint("write [directory.NAME] with url and dn into sealock.toml"));
+        };
+        let dn = match dn {
+            Some(dn) => dn,
+            None => {
+                template.fill(name).map_err(|error| ServiceError::of(ErrorCode::Usage, &error))?
+            }
+        };
+        Ok(Place {
+            url,
+            dn,
+            directory: Some(directory),
+            create: set.create,
+            how: How::Settings(set),
+        })
+    }
+
+    /// Writes down that it may be there, has it put there, and records what was done. Blocking.
+    fn publish_in(
+        &self,
+        authority: &Authority,
+        place: &Place<'_>,
+        name: &str,
+        wanted: Option<&CertDetail>,
+        actor: &Actor,
+    ) -> Result<Done, ServiceError> {
+        let target = ldap::target(authority, &place.url, &place.how)?;
+        target.check().map_err(|error| worded(&error))?;
+        let at = place.at();
+        if let Some(wanted) = wanted {
+            self.note_published(wanted.summary.serial, &at)?;
+        }
+        let publication = Publication {
+            dn: place.dn.clone(),
+            wanted: wanted.map(|wanted| wanted.der.clone()),
+            create: place.create.filter(|_| wanted.is_some()),
+        };
+        let standing = |der: &[u8]| standing(authority, name, der);
+        let runtime = tokio::runtime::Handle::try_current()
+            .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+        let asked = sealock_directory::publish(&target, &publication, &standing);
+        let outcome = match runtime.block_on(asked) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                if error.may_have_changed() {
+                    self.record_doubt(actor, &at, &error)?;
+                }
+                return Err(worded(&error));
+            }
+        };
+        self.record_published(authority, name, &at, outcome, actor)
+    }
+
+    fn record_published(
+        &self,
+        authority: &Authority,
+        name: &str,
+        at: &PublishedAt,
+        outcome: Outcome,
+        actor: &Actor,
+    ) -> Result<Done, ServiceError> {
+        let serials = |ders: &[Vec<u8>]| -> Result<Vec<String>, ServiceError> {
+            let found =
+                ders.iter().map(|der| authority.find_der(der)).collect::<Result<Vec<_>, _>>();
+            let found = found.map_err(|error| convert::authority_error(&error))?;
+            Ok(found.into_iter().flatten().map(|one| one.serial.to_string()).collect())
+        };
+        let added = serials(outcome.added.as_slice())?;
+        let removed = serials(&outcome.removed)?;
+        if !outcome.is_unchanged() {
+            let PublishedAt { url, dn, directory } = at.clone();
+            let name = name.to_owned();
+            let (added, removed, created) = (added.clone(), removed.clone(), outcome.created);
+            let transaction = Self::cross_out(&removed, at);
+            let fact = Fact::CertPublished { name, url, dn, directory, added, removed, created };
+            let event = actor.event(self.journal.clock().now(), fact);
+            self.journal
+                .commit_blocking(Change::new(transaction, event))
+                .map_err(|error| convert::journal_error(&error))?;
+        }
+        Ok(Done { added, removed, outcome })
+    }
+
+    /// Nobody knows whether the change was made: the next run finds out, and the log says that there was one.
+    fn record_doubt(
+        &self,
+        actor: &Actor,
+        at: &PublishedAt,
+        error: &DirectoryError,
+    ) -> Result<(), ServiceError> {
+        let what = format!("publication in {} of {}", at.url, at.dn);
+        let fact = Fact::Failed { what, error: error.to_string() };
+        let event = actor.event(self.journal.clock().now(), fact);
+        let recorded = self.journal.commit_blocking(Change::event(event));
+        recorded.map(|_| ()).map_err(|error| convert::journal_error(&error))
+    }
+
+    /// Publishes what labels ask for. Blocking.
+    pub(crate) fn publish_for_label(&self, wanted: &WantedPublication) -> Result<(), ServiceError> {
+        let authority = self.authority()?;
+        let serial: Serial =
+            wanted.serial.parse().map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+        let found =
+            authority.show_serial(serial).map_err(|error| convert::authority_error(&error))?;
+        let name = found.summary.name.clone();
+        let place = self.place_of_settings(wanted.directory.as_str(), None, &name)?;
+        let principal = self.container_principal(&wanted.container)?;
+        let who = principal.identity.to_string();
+        let request = super::new_request_id()?;
+        let via = Door::Label.as_str();
+        let asking = Asking { who: &who, principal: &principal, via, request: &request };
+        let resource = super::cert::resource(&found);
+        let action = Action::DirectoryPublish;
+        let granted = self.decide(&asking, action, vec![resource], &place.context())?;
+        // It may have been revoked since it was delivered.
+        let good = Some(found).filter(|found| found.summary.state == CertState::Valid);
+        self.publish_in(&authority, &place, &name, good.as_ref(), &granted.actor).map(|_| ())
+    }
+
+    /// Takes a certificate out of a directory of the settings, if it is no longer good; crosses out what is no longer
+    /// known. Blocking.
+    pub(crate) fn unpublish(&self, record: &PublishedRecord) -> Result<(), ServiceError> {
+        let authority = self.authority()?;
+        let serial: Serial =
+            record.serial.parse().map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+        let serials = [record.serial.clone()];
+        let name = match authority.show_serial(serial) {
+            Ok(found) if found.summary.state == CertState::Revoked => found.summary.name,
+            Ok(_) => return Ok(()),
+            Err(sealock_authority::AuthorityError::Unknown(_)) => {
+                return self.forget_published(&serials, &record.at);
+            }
+            Err(error) => return Err(convert::authority_error(&error)),
+        };
+        let Some(directory) = record.at.directory.as_deref() else { return Ok(()) };
+        let dn = record.at.dn.parse();
+        let dn: Dn = dn.map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+        let place = self.place_of_settings(directory, Some(dn), &name)?;
+        let actor = Actor::daemon("publish");
+        self.publish_in(&authority, &place, &name, None, &actor)?;
+        // Also where somebody else has taken it out, or nothing was ever put in.
+        self.forget_published(&serials, &record.at)
+    }
+}
+
+impl Publisher for PolicySource {
+    fn keep(&self, delivered: Vec<WantedPublication>) {
+        self.0.publications().keep(delivered);
+    }
+}
+
+/// What was done, by serials.
+struct Done {
+    added: Vec<String>,
+    removed: Vec<String>,
+    outcome: Outcome,
+}
+
+fn report(
+    place: &Place<'_>,
+    name: &str,
+    wanted: Option<&CertDetail>,
+    done: &Done,
+) -> PublishReport {
+    let PublishedAt { url, dn, directory } = place.at();
+    PublishReport {
+        name: name.to_owned(),
+        serial: wanted.map(|wanted| wanted.summary.serial.to_string()),
+        url,
+        directory,
+        dn,
+        created: done.outcome.created,
+        added: done.added.clone(),
+        removed: done.removed.clone(),
+        others: done.outcome.others,
+        unchanged: done.outcome.is_unchanged(),
+    }
+}
+
+/// The certificate itself where it is good, else the newest good one of its name.
+fn newest_good(
+    authority: &Authority,
+    found: &CertDetail,
+) -> Result<Option<CertDetail>, ServiceError> {
+    if found.summary.state == CertState::Valid {
+        return Ok(Some(found.clone()));
+    }
+    let failed = |error| convert::authority_error(&error);
+    let (name, state) = (Some(found.summary.name.clone()), Some(CertState::Valid));
+    let filter = ListFilter { name, state, limit: 1, ..ListFilter::default() };
+    let newest = authority.list(&filter).map_err(failed)?.pop();
+    newest.map(|newest| authority.show_serial(newest.serial)).transpose().map_err(failed)
+}
+
+/// Where a certificate of the entry stands, for the ones of this name.
+fn standing(authority: &Authority, name: &str, der: &[u8]) -> Result<Standing, BoxedError> {
+    let Some(found) = authority.find_der(der)? else { return Ok(Standing::Foreign) };
+    Ok(match found.state {
+        CertState::Revoked => Standing::Revoked,
+        CertState::Replaced | CertState::Expired if found.name == name => Standing::Outdated,
+        _ => Standing::Kept,
+    })
+}
+
+pub(super) fn worded(error: &DirectoryError) -> ServiceError {
+    use DirectoryError as E;
+    let code = match error {
+        E::Plain(_) | E::StartTls(_) | E::EmptyPassword(_) | E::CertificateWithoutTls(_) => {
+            ErrorCode::Usage
+        }
+        E::Shape { .. } | E::Tls { .. } => ErrorCode::Usage,
+        E::Connect { .. } | E::Broken { .. } | E::Disconnects { .. } => ErrorCode::Unavailable,
+        E::Late { .. } => ErrorCode::Timeout,
+        E::NoEntry(_) => ErrorCode::NotFound,
+        E::Contended(_) => ErrorCode::Conflict,
+        E::Inventory(_) => ErrorCode::State,
+        _ => ErrorCode::Failed,
+    };
+    ServiceError::of(code, error).maybe_hint(error.hint())
+}
