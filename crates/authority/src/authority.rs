@@ -15,6 +15,7 @@ use crate::chain::Chain;
 use crate::constraints::NameConstraints;
 use crate::crl;
 use crate::error::AuthorityError;
+use crate::imported::Known;
 use crate::inventory::{Inventory, IssuerId};
 use crate::key::{AuthorityKey, KeyType};
 use crate::make::{self, Made};
@@ -68,6 +69,8 @@ pub struct Authority {
     pub(crate) loaded: ArcSwap<Loaded>,
     /// Held while the authority's own state or a CRL changes. Issuing does not take it.
     pub(crate) changing: Mutex<()>,
+    /// What others have signed or are to sign, and their roots.
+    pub(crate) known: ArcSwap<Known>,
 }
 
 /// The state as read, and what is made from it.
@@ -119,6 +122,7 @@ impl Authority {
     pub fn open(journal: Arc<Journal>, keyring: Arc<Keyring>) -> Result<Arc<Self>, AuthorityError> {
         let store = Arc::clone(journal.store());
         let loaded = load(store.as_ref(), &keyring)?;
+        let known = Known::load(store.as_ref())?;
         journal.set_signer(Arc::clone(&loaded.signer) as _);
         let authority = Self {
             journal,
@@ -126,6 +130,7 @@ impl Authority {
             inventory: Inventory::new(store),
             loaded: ArcSwap::from_pointee(loaded),
             changing: Mutex::new(()),
+            known: ArcSwap::from_pointee(known),
         };
         authority.settle_retired()?;
         Ok(Arc::new(authority))
@@ -141,8 +146,8 @@ impl Authority {
         Arc::clone(&self.loaded.load().signer)
     }
 
-    /// The roots to trust, as DER: the active one first, then old ones until the last leaf below them
-    /// has expired.
+    /// Our roots, as DER: the active one first, then old ones until the last leaf below them has expired. By these
+    /// alone, clients come in at doors of ours; what is handed out to others is [`Authority::distributed_bundle`].
     pub fn trust_bundle(&self) -> Vec<Vec<u8>> {
         let loaded = self.loaded.load();
         loaded.chain.roots(self.now()).into_iter().map(|root| root.der.to_vec()).collect()
