@@ -35,6 +35,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sealock-secrets", &["sealock-core", "sealock-store"]),
     ("sealock-traffic", &["sealock-core", "sealock-store", "sealock-net"]),
     ("sealock-acme", &["sealock-core", "sealock-store"]),
+    // Hostile files: nothing but what reads them.
+    ("sealock-formats", &["sealock-core"]),
     // Starts commands and is PID 1 in containers: no store, no runtime.
     ("sealock-injector", &["sealock-core"]),
     (
@@ -51,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sealock-secrets",
             "sealock-traffic",
             "sealock-acme",
+            "sealock-formats",
             "sealock-receiver",
         ],
     ),
@@ -68,6 +71,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sealock-secrets",
             "sealock-traffic",
             "sealock-injector",
+            "sealock-formats",
             "sealock-control",
             "sealock-receiver",
         ],

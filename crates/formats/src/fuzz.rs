@@ -1,0 +1,39 @@
+//! The entry for fuzzing.
+
+use sealock_core::SecretBytes;
+
+use crate::password::Password;
+use crate::read::{Collector, MAXIMUM_CERTIFICATES, MAXIMUM_KEYS, read_within};
+use crate::{key, pkcs12};
+
+/// What the files of the corpus open under.
+const PASSWORD: &[u8] = b"changeit";
+
+/// Fewer than a real file may have, so that an input takes no seconds.
+const ROUNDS: u32 = 20_000;
+
+/// Reads any bytes as a file, with a password and without. What comes out must be within the limits, and be readable
+/// again.
+///
+/// # Panics
+///
+/// When a promise of this crate is broken.
+pub fn fuzz(data: &[u8]) {
+    let password = SecretBytes::new(PASSWORD.to_vec());
+    if let Some(password) = Password::new(&password) {
+        // A changed file has a wrong MAC, behind which nothing would ever be reached.
+        let _ = pkcs12::read_content(data, &password, &mut Collector::new(ROUNDS, true));
+    }
+    for password in [None, Some(&password)] {
+        let Ok(contents) = read_within(data, password, ROUNDS) else { continue };
+        assert!(contents.certificates.len() <= MAXIMUM_CERTIFICATES);
+        assert!(contents.keys.len() <= MAXIMUM_KEYS);
+        for certificate in &contents.certificates {
+            let again = read_within(certificate, None, 0);
+            assert!(again.is_ok_and(|again| again.certificates == [certificate.clone()]));
+        }
+        for found in &contents.keys {
+            assert!(key::from_pkcs8(found.expose()).is_ok_and(|again| again == *found));
+        }
+    }
+}

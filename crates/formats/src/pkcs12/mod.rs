@@ -1,0 +1,7 @@
+//! PKCS#12 (RFC 7292): certificates and private keys under a password.
+
+mod read;
+mod write;
+
+pub(crate) use read::{read, read_content};
+pub(crate) use write::{KeyStore, trust_store};
