@@ -1,8 +1,8 @@
 //! Roots of others: what chains of imported certificates may end at, and what is handed out as trust bundle beside our
 //! own roots.
 
-use sealock_core::{ImportedName, Timestamp};
 use sealock_core::audit::{Actor, Fact};
+use sealock_core::{ImportedName, Timestamp};
 use sealock_store::{Change, Transaction};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -185,9 +185,10 @@ impl Authority {
     fn check_anchor(&self, root: &Foreign, intermediate: bool) -> Result<(), AnchorError> {
         let subject = || root.subject_text.clone();
         // Whoever reads a bundle tells our roots by their subject.
-        let ours = self.trust_bundle().iter().any(|own| {
-            Foreign::read(own).is_ok_and(|own| own.subject == root.subject)
-        });
+        let ours = self
+            .trust_bundle()
+            .iter()
+            .any(|own| Foreign::read(own).is_ok_and(|own| own.subject == root.subject));
         if ours {
             return Err(AnchorError::Own(subject()));
         }

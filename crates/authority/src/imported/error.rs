@@ -77,7 +77,9 @@ pub enum ImportError {
         subject: String,
     },
     /// An issuer may not sign certificates.
-    #[error("{subject} stands as an issuer in the chain, but its key usage has no certificate signing")]
+    #[error(
+        "{subject} stands as an issuer in the chain, but its key usage has no certificate signing"
+    )]
     NoCertSign {
         /// Which certificate.
         subject: String,

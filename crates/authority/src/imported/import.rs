@@ -1,7 +1,7 @@
 //! What came back is taken: checked as a whole, then written in one commit; and what was taken is handed out.
 
-use sealock_core::{ImportedName, SecretBytes};
 use sealock_core::audit::{Actor, Fact};
+use sealock_core::{ImportedName, SecretBytes};
 use sealock_store::{Change, Transaction};
 
 use super::assemble::{Assembled, Expected, Foreign, assemble};
@@ -88,7 +88,8 @@ impl Authority {
             usages: record.map_or(Usages { server: false, client: false }, |it| it.wishes.usages),
         };
         let roots = self.distributed_bundle();
-        let assembled = assemble(&pile.certificates, &roots, &expected, self.now()).map_err(refused)?;
+        let assembled =
+            assemble(&pile.certificates, &roots, &expected, self.now()).map_err(refused)?;
         let held = self.held(&assembled, &key.reference);
         let chain = chain_of(&assembled);
         if let Some((record, _)) = before
@@ -138,8 +139,7 @@ impl Authority {
             .collect();
         let has = |key: &&KeyRef| keys.contains(&key.spki.0);
         let first = waits.filter(has).or_else(|| serves.filter(has)).or(waits).or(serves);
-        let reference =
-            first.cloned().ok_or_else(|| RequestError::NotWaiting(name.clone()))?;
+        let reference = first.cloned().ok_or_else(|| RequestError::NotWaiting(name.clone()))?;
         Ok(Key { reference, brought: None })
     }
 
@@ -166,9 +166,9 @@ impl Authority {
         let wishes = before.map_or_else(|| wishes_of(&assembled.leaf), |it| it.wishes.clone());
         let pending = before.and_then(|record| record.pending.clone());
         // Signed again for the key that is served: a successor is not waited for any more.
-        let pending = pending
-            .filter(|pending| pending.key != held.key)
-            .filter(|pending| !(pending.renewal && fresh) && before.is_some_and(|it| it.held.is_some()));
+        let pending = pending.filter(|pending| pending.key != held.key).filter(|pending| {
+            !(pending.renewal && fresh) && before.is_some_and(|it| it.held.is_some())
+        });
         let imports = before.map_or(0, |record| record.imports) + 1;
         Record { format: FORMAT, wishes, imports, pending, held: Some(held), alarmed: false }
     }
@@ -248,20 +248,13 @@ fn wishes_of(leaf: &Foreign) -> Wishes {
         .iter()
         .find(|name| matches!(name, sealock_core::SubjectName::Dns(_)))
         .map(|name| Subject::common_name(&name.to_string()));
-    let usages = leaf.purposes.map_or(Usages::BOTH, |it| Usages {
-        server: it.server,
-        client: it.client,
-    });
+    let usages =
+        leaf.purposes.map_or(Usages::BOTH, |it| Usages { server: it.server, client: it.client });
     let key_type = match leaf.public_key_kind() {
         Some(PublicKeyKind::P384) => KeyType::P384,
         Some(PublicKeyKind::Ed25519) => KeyType::Ed25519,
         Some(PublicKeyKind::Rsa(_)) => KeyType::Rsa3072,
         _ => KeyType::P256,
     };
-    Wishes {
-        subject: common_name.unwrap_or_default(),
-        names: leaf.names.clone(),
-        usages,
-        key_type,
-    }
+    Wishes { subject: common_name.unwrap_or_default(), names: leaf.names.clone(), usages, key_type }
 }

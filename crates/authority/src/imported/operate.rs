@@ -75,7 +75,9 @@ impl RequestError {
                 "`sealock cert request {name} --show` prints what waits; --replace makes a new key and CSR"
             ),
             Self::Unknown(name) => {
-                format!("see `sealock cert requests`; `sealock cert request {name} --dns …` makes one")
+                format!(
+                    "see `sealock cert requests`; `sealock cert request {name} --dns …` makes one"
+                )
             }
             Self::NotWaiting(name) => {
                 format!("`sealock cert request {name} --forget` removes certificate and key")
@@ -390,9 +392,10 @@ pub(super) fn seal(
     entry: &str,
     pkcs8: &[u8],
 ) -> Result<Vec<u8>, AuthorityError> {
-    keyring
-        .seal(entry, pkcs8)
-        .map_err(|source| AuthorityError::Seal { key: "key of an imported certificate".into(), source })
+    keyring.seal(entry, pkcs8).map_err(|source| AuthorityError::Seal {
+        key: "key of an imported certificate".into(),
+        source,
+    })
 }
 
 fn check(wishes: &Wishes) -> Result<(), RequestError> {

@@ -100,9 +100,9 @@ impl Held {
         pem::encode("CERTIFICATE", &self.root.0)
     }
 
-    /// The subjects between leaf and root are not kept apart: this says how many there are.
-    pub fn intermediates(&self) -> usize {
-        self.intermediates.len()
+    /// Whether this certificate (DER) is in the chain, leaf and root included.
+    pub fn has(&self, der: &[u8]) -> bool {
+        self.ders().any(|one| one == der)
     }
 
     pub(super) fn ders(&self) -> impl Iterator<Item = &[u8]> {

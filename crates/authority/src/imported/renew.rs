@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sealock_core::{ImportedName, Timestamp};
 use sealock_core::audit::{Actor, Fact};
+use sealock_core::{ImportedName, Timestamp};
 use sealock_store::Change;
 
 use super::operate::{RequestError, Standing, write};

@@ -8,9 +8,10 @@ use sealock_core::{SubjectName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcmeBindingKey, AcmeBindingReport, ClientReport, ClientSecret, LoginConfirmed, LoginInvited,
-    Logins, SecretAnswer, SecretReport, SecretText, ServiceReport, TokenKeys, TokenReport,
-    TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
+    AcmeBindingKey, AcmeBindingReport, AnchorReport, ClientReport, ClientSecret, ImportReport,
+    LoginConfirmed, LoginInvited, Logins, RequestReport, SecretAnswer, SecretReport, SecretText,
+    ServiceReport, Todo, TokenKeys, TokenReport, TokenState, VaultBackup, VaultImported,
+    VersionReport, Whoami,
 };
 
 /// Somebody is in a group.
@@ -330,6 +331,9 @@ pub struct StatusReport {
     pub expiring: Vec<CertificateReport>,
     /// What needs a person.
     pub alarms: Vec<Alarm>,
+    /// What a person has to do by and by, most urgent first.
+    #[serde(default)]
+    pub todo: Vec<Todo>,
     /// The loaded policy.
     pub policy: PolicyStatus,
     /// The number of the last audit record.
@@ -433,12 +437,20 @@ pub enum Reply {
     Crl(CrlReport),
     /// To `ca export-root-key`: PKCS#8 in PEM.
     RootKey(SecretText),
-    /// To `cert issue`, `sign` and `renew`.
+    /// To `cert issue`, `sign`, `renew` and `files`.
     Files(Box<Files>),
     /// To `cert list`.
     Certificates(CertificateList),
     /// To `cert show`.
     Certificate(Box<CertificateReport>),
+    /// To `cert request`.
+    Requested(Box<RequestReport>),
+    /// To `cert requests`, by name.
+    Requests(Vec<RequestReport>),
+    /// To `cert import`.
+    CertificatesImported(Vec<ImportReport>),
+    /// To `trust list` and `trust add`, by name.
+    Anchors(Vec<AnchorReport>),
     /// To `transfer begin` and `offer begin`.
     Opened(TransferOpened),
     /// To `status`.

@@ -5,6 +5,7 @@
 //! waited for; what is wrong (the port is taken, the state is damaged) is one clear error.
 
 mod chores;
+mod drop_folder;
 mod engine;
 mod engine_tls;
 mod gateway;
@@ -119,6 +120,7 @@ async fn start(
     blocking(move || record(&own, Fact::DaemonStarted { version })).await?;
     let mut tasks = JoinSet::new();
     let alarms = Arc::new(ArcSwap::from_pointee(Vec::new()));
+    let dropped = Arc::new(ArcSwap::from_pointee(Vec::new()));
     let address = api.as_ref().map(|api| api.address.to_string());
     let tls = match &api {
         Some(api) => {
@@ -147,6 +149,7 @@ async fn start(
         engine: planes.need_engine(&settings).then(|| Arc::clone(&parts.status)),
         watched: parts.watched.clone().map(|watched| watched as Arc<dyn Watched>),
         alarms: Arc::clone(&alarms),
+        dropped: Arc::clone(&dropped),
     });
     tasks.spawn(serve_socket(listener, Arc::clone(&service), shutdown.clone()));
     serve_tls(api, tls.as_ref(), &service, &shutdown, &mut tasks);
@@ -154,7 +157,13 @@ async fn start(
         tls.into_iter().chain(gateways.door.as_ref().map(|door| door.tls.clone())).collect();
     gateways.serve(&service, &shutdown, &mut tasks);
     chores::start(
-        chores::Chores { service: Arc::clone(&service), doors, watcher: parts.watched, alarms },
+        chores::Chores {
+            service: Arc::clone(&service),
+            doors,
+            watcher: parts.watched,
+            alarms,
+            dropped,
+        },
         &shutdown,
         &mut tasks,
     );

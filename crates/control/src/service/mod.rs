@@ -21,6 +21,7 @@ mod folder;
 mod groups;
 mod guarded;
 mod identities;
+mod imported;
 mod login;
 mod names;
 mod passed;
@@ -55,6 +56,9 @@ pub(crate) use broker::{TokenAsked, broker_error, lasting};
 pub(crate) use calls::CALLS_AT_ONCE;
 pub(crate) use feed::Said;
 pub use folder::PolicyFolder;
+pub(crate) use imported::Dropped;
+#[cfg(test)]
+pub(crate) use imported::tests::World as CorporateWorld;
 pub use policy::check_policy;
 pub(crate) use registrar::Seat;
 pub use request::new_request_id;
@@ -148,6 +152,7 @@ pub struct Service {
     sidecars: SidecarRecords,
     regrouped: AtomicU64,
     registrar: registrar::Registrar,
+    refusals: parking_lot::Mutex<imported::Refusals>,
     _lock: Lock,
 }
 
@@ -195,6 +200,7 @@ impl Service {
             sidecars,
             regrouped: AtomicU64::new(0),
             registrar: registrar::Registrar::new(),
+            refusals: parking_lot::Mutex::default(),
             opening,
             _lock: lock,
         }))
@@ -250,6 +256,18 @@ impl Service {
             }
             Command::CertRevoke { serial, reason } => {
                 self.cert_revoke(caller, request, &serial, reason)
+            }
+            Command::CertRequest(wanted) => self.cert_request(caller, request, &wanted),
+            Command::CertRequests { name } => self.cert_requests(caller, request, name.as_deref()),
+            Command::CertRequestDrop { name, forget } => {
+                self.cert_request_drop(caller, request, &name, forget)
+            }
+            Command::CertImport(wanted) => self.cert_import(caller, request, &wanted),
+            Command::CertFiles { name } => self.cert_files(caller, request, &name),
+            Command::TrustAdd(add) => self.trust_add(caller, request, &add),
+            Command::TrustList => self.trust_list(caller, request),
+            Command::TrustRemove { root, force } => {
+                self.trust_remove(caller, request, &root, force)
             }
             Command::TransferBegin(begin) => self.transfer_begin(caller, request, begin),
             Command::TransferFinish(finish) => self.transfer_finish(caller, request, finish),

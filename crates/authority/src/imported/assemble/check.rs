@@ -65,9 +65,7 @@ fn usages(one: &Foreign, expected: &Expected<'_>) -> Result<(), ImportError> {
     ];
     let lacking = wanted.into_iter().find(|(wanted, permitted, _)| *wanted && !permitted);
     match lacking {
-        Some((_, _, usage)) => {
-            Err(ImportError::Usage { subject: one.subject_text.clone(), usage })
-        }
+        Some((_, _, usage)) => Err(ImportError::Usage { subject: one.subject_text.clone(), usage }),
         None => Ok(()),
     }
 }

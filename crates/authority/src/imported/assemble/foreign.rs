@@ -208,12 +208,12 @@ impl Foreign {
 /// A text of a certificate, fit to be shown.
 fn shown(text: &str) -> String {
     let short = text.chars().take(LONGEST_TEXT);
-    short.flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    short
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect()
 }
 
-fn alternative_names(
-    certificate: &X509Certificate<'_>,
-) -> Option<(Vec<SubjectName>, Vec<String>)> {
+fn alternative_names(certificate: &X509Certificate<'_>) -> Option<(Vec<SubjectName>, Vec<String>)> {
     let Some(found) = certificate.subject_alternative_name().ok()? else {
         return Some((Vec::new(), Vec::new()));
     };
@@ -294,15 +294,13 @@ fn scheme(certificate: &X509Certificate<'_>) -> Scheme {
         return Scheme::Refused("ECDSA and SHA-1");
     }
     match SignatureAlgorithm::try_from(algorithm) {
-        Ok(SignatureAlgorithm::RSASSA_PSS(parameters)) => {
-            hash(parameters.hash_algorithm_oid()).map_or(Scheme::Refused("RSA-PSS and SHA-1"), Scheme::Pss)
-        }
+        Ok(SignatureAlgorithm::RSASSA_PSS(parameters)) => hash(parameters.hash_algorithm_oid())
+            .map_or(Scheme::Refused("RSA-PSS and SHA-1"), Scheme::Pss),
         _ => Scheme::Refused("an algorithm that is not known"),
     }
 }
 
-const ECDSA_WITH_SHA1: Oid<'static> =
-    x509_parser::der_parser::oid!(1.2.840.10045.4.1);
+const ECDSA_WITH_SHA1: Oid<'static> = x509_parser::der_parser::oid!(1.2.840.10045.4.1);
 
 fn key_kind(info: &SubjectPublicKeyInfo<'_>) -> KeyKind {
     let algorithm = &info.algorithm;
@@ -344,9 +342,13 @@ fn verification(scheme: Scheme, key: KeyKind) -> Option<&'static dyn Verificatio
         (Scheme::Ecdsa(Hash::Sha256), KeyKind::P521) => &signature::ECDSA_P521_SHA256_ASN1,
         (Scheme::Ecdsa(Hash::Sha384), KeyKind::P521) => &signature::ECDSA_P521_SHA384_ASN1,
         (Scheme::Ecdsa(Hash::Sha512), KeyKind::P521) => &signature::ECDSA_P521_SHA512_ASN1,
-        (Scheme::Pkcs1(Hash::Sha256), KeyKind::Rsa(_)) => &signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
+        (Scheme::Pkcs1(Hash::Sha256), KeyKind::Rsa(_)) => {
+            &signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY
+        }
         (Scheme::Pkcs1(Hash::Sha384), KeyKind::Rsa(_)) => &signature::RSA_PKCS1_2048_8192_SHA384,
-        (Scheme::Pkcs1(Hash::Sha512), KeyKind::Rsa(_)) => &signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
+        (Scheme::Pkcs1(Hash::Sha512), KeyKind::Rsa(_)) => {
+            &signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY
+        }
         (Scheme::Pss(Hash::Sha256), KeyKind::Rsa(_)) => &signature::RSA_PSS_2048_8192_SHA256,
         (Scheme::Pss(Hash::Sha384), KeyKind::Rsa(_)) => &signature::RSA_PSS_2048_8192_SHA384,
         (Scheme::Pss(Hash::Sha512), KeyKind::Rsa(_)) => &signature::RSA_PSS_2048_8192_SHA512,

@@ -100,8 +100,8 @@ fn read(pile: &[Vec<u8>]) -> Result<Vec<Foreign>, ImportError> {
     }
     let mut all: Vec<Foreign> = Vec::new();
     for (index, der) in pile.iter().enumerate() {
-        let one = Foreign::read(der)
-            .map_err(|why| ImportError::Unreadable { number: index + 1, why })?;
+        let one =
+            Foreign::read(der).map_err(|why| ImportError::Unreadable { number: index + 1, why })?;
         if !all.iter().any(|known| known.der == one.der) {
             all.push(one);
         }
@@ -123,6 +123,9 @@ impl Assembled {
     /// Leaf, intermediates and root as DER, in this order.
     pub fn ders(&self) -> Vec<&[u8]> {
         let between = self.intermediates.iter().map(|one| one.der.as_slice());
-        std::iter::once(self.leaf.der.as_slice()).chain(between).chain([self.root.der.as_slice()]).collect()
+        std::iter::once(self.leaf.der.as_slice())
+            .chain(between)
+            .chain([self.root.der.as_slice()])
+            .collect()
     }
 }

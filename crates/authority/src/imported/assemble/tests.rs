@@ -91,11 +91,10 @@ fn any_order_and_any_mix_makes_the_same_chain() {
         turned.rotate_left(turn);
         turned.push(pile[0].clone());
         let found = world.try_pile(&turned).unwrap();
-        assert_eq!(subjects(&found), [
-            "O=Corp, CN=www.corp.example",
-            "O=Corp, CN=Issuing",
-            "O=Corp, CN=Root"
-        ]);
+        assert_eq!(
+            subjects(&found),
+            ["O=Corp, CN=www.corp.example", "O=Corp, CN=Issuing", "O=Corp, CN=Root"]
+        );
         assert_eq!(found.ders(), [&pile[0][..], &pile[1][..], &pile[2][..]]);
     }
     // The root need not be sent, and need not be above an intermediate.
@@ -110,7 +109,8 @@ fn any_order_and_any_mix_makes_the_same_chain() {
 #[test]
 fn of_several_leaves_for_the_key_the_newest_that_holds_is_taken() {
     let world = World::new();
-    let (now, next_year) = (world.leaf(), world.leaf_with(|it| it.not_before = date_time_ymd(2027, 6, 1)));
+    let (now, next_year) =
+        (world.leaf(), world.leaf_with(|it| it.not_before = date_time_ymd(2027, 6, 1)));
     let old = world.leaf_with(|it| it.not_before = date_time_ymd(2025, 1, 1));
     let pile = [old, now.clone(), next_year, world.intermediate.der.clone()];
     assert_eq!(world.try_pile(&pile).unwrap().leaf.der, now);
@@ -130,7 +130,10 @@ fn of_cross_signed_cas_the_shortest_way_to_a_known_root_is_taken() {
     assert_eq!(found.root.der, world.root.der);
     // Where only the other root is known, it is the way there is.
     let found = world.try_with(&pile, &[other.der.clone()], |_| {}).unwrap();
-    assert_eq!(subjects(&found)[1..], ["O=Corp, CN=Issuing", "O=Corp, CN=Root", "O=Corp, CN=New Root"]);
+    assert_eq!(
+        subjects(&found)[1..],
+        ["O=Corp, CN=Issuing", "O=Corp, CN=Root", "O=Corp, CN=New Root"]
+    );
     // A shorter way that does not hold is passed over.
     let mut expired = authority_parameters("Issuing");
     expired.not_after = date_time_ymd(2026, 6, 1);
@@ -147,7 +150,9 @@ fn the_leaf_must_be_for_the_key_and_as_asked_for() {
     let tried = |leaf: Vec<u8>| world.try_pile(&[leaf, intermediate.clone()]).unwrap_err();
     let other = world.intermediate.sign(&leaf_parameters(), &key());
     let error = tried(other);
-    assert!(matches!(&error, ImportError::OtherKey { found } if found[0] == "O=Corp, CN=www.corp.example"));
+    assert!(
+        matches!(&error, ImportError::OtherKey { found } if found[0] == "O=Corp, CN=www.corp.example")
+    );
     let add = |name: &str| rcgen::SanType::DnsName(name.try_into().unwrap());
     let more = world.leaf_with(|it| it.subject_alt_names.push(add("evil.example")));
     assert_eq!(tried(more.clone()), ImportError::NamesAdded { extra: vec!["evil.example".into()] });
@@ -160,7 +165,9 @@ fn the_leaf_must_be_for_the_key_and_as_asked_for() {
     let missing = vec!["www.corp.example".to_owned()];
     assert_eq!(tried(none), ImportError::NamesMissing { missing });
     let early = world.leaf_with(|it| it.not_before = date_time_ymd(2027, 6, 1));
-    assert!(matches!(tried(early), ImportError::NotYetValid { subject, .. } if subject.contains("www")));
+    assert!(
+        matches!(tried(early), ImportError::NotYetValid { subject, .. } if subject.contains("www"))
+    );
     let late = world.leaf_with(|it| it.not_after = date_time_ymd(2026, 6, 1));
     assert!(matches!(tried(late), ImportError::Expired { subject, .. } if subject.contains("www")));
     let server = world.leaf_with(|it| {
@@ -187,8 +194,14 @@ fn issuers_must_be_cas_in_time_and_within_what_those_above_permit() {
     };
     let issuing = "O=Corp, CN=Issuing".to_owned();
     let subject = || issuing.clone();
-    assert_eq!(through(&|it| it.is_ca = IsCa::ExplicitNoCa), ImportError::NotAuthority { subject: subject() });
-    assert_eq!(through(&|it| it.is_ca = IsCa::NoCa), ImportError::NotAuthority { subject: subject() });
+    assert_eq!(
+        through(&|it| it.is_ca = IsCa::ExplicitNoCa),
+        ImportError::NotAuthority { subject: subject() }
+    );
+    assert_eq!(
+        through(&|it| it.is_ca = IsCa::NoCa),
+        ImportError::NotAuthority { subject: subject() }
+    );
     assert_eq!(
         through(&|it| it.key_usages = vec![KeyUsagePurpose::DigitalSignature]),
         ImportError::NoCertSign { subject: subject() }
@@ -211,11 +224,14 @@ fn issuers_must_be_cas_in_time_and_within_what_those_above_permit() {
     let url = "http://pki.corp.example/issuing.crt";
     let leaf = world.leaf_with(|it| it.custom_extensions.push(issuer_url(url)));
     let error = world.try_pile(&[leaf]).unwrap_err();
-    assert_eq!(error, ImportError::Missing {
-        issuer: issuing.clone(),
-        subject: "O=Corp, CN=www.corp.example".into(),
-        url: Some(url.into()),
-    });
+    assert_eq!(
+        error,
+        ImportError::Missing {
+            issuer: issuing.clone(),
+            subject: "O=Corp, CN=www.corp.example".into(),
+            url: Some(url.into()),
+        }
+    );
     assert!(error.hint().unwrap().contains(url));
 }
 
@@ -246,10 +262,13 @@ fn signatures_are_checked_and_not_only_names() {
     let last = forged.len() - 1;
     forged[last] ^= 1;
     let error = world.try_pile(&[forged, world.intermediate.der.clone()]).unwrap_err();
-    assert_eq!(error, ImportError::Signature {
-        subject: "O=Corp, CN=www.corp.example".into(),
-        issuer: "O=Corp, CN=Issuing".into(),
-    });
+    assert_eq!(
+        error,
+        ImportError::Signature {
+            subject: "O=Corp, CN=www.corp.example".into(),
+            issuer: "O=Corp, CN=Issuing".into(),
+        }
+    );
     // The same name with another key: by the key identifier it is another CA.
     let twin = world.root.below("Issuing");
     let error = world.try_pile(&[world.leaf(), twin.der]).unwrap_err();
@@ -315,7 +334,8 @@ fn weak_algorithms_and_keys_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
     let openssl = |arguments: &[&str]| {
-        let output = Command::new("openssl").args(arguments).output().expect("openssl is installed");
+        let output =
+            Command::new("openssl").args(arguments).output().expect("openssl is installed");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     let world = World::new();
@@ -324,13 +344,46 @@ fn weak_algorithms_and_keys_are_refused_by_name() {
     let make = |bits: &str, digest: &str| {
         openssl(&["genrsa", "-out", &ca_key, bits]);
         openssl(&[
-            "req", "-x509", "-new", "-key", &ca_key, "-subj", "/CN=Old", "-days", "3650", "-outform", "DER",
-            "-out", &ca, "-sha256", "-addext", "basicConstraints=critical,CA:TRUE",
+            "req",
+            "-x509",
+            "-new",
+            "-key",
+            &ca_key,
+            "-subj",
+            "/CN=Old",
+            "-days",
+            "3650",
+            "-outform",
+            "DER",
+            "-out",
+            &ca,
+            "-sha256",
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
         ]);
         openssl(&[
-            "req", "-x509", "-new", "-key", &key_file, "-subj", "/CN=www", "-CA", &ca, "-CAkey", &ca_key,
-            "-outform", "DER", "-out", &leaf, digest, "-addext", "basicConstraints=critical,CA:FALSE",
-            "-addext", "subjectAltName=DNS:www.corp.example", "-days", "365",
+            "req",
+            "-x509",
+            "-new",
+            "-key",
+            &key_file,
+            "-subj",
+            "/CN=www",
+            "-CA",
+            &ca,
+            "-CAkey",
+            &ca_key,
+            "-outform",
+            "DER",
+            "-out",
+            &leaf,
+            digest,
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-addext",
+            "subjectAltName=DNS:www.corp.example",
+            "-days",
+            "365",
         ]);
         let (leaf, ca) = (std::fs::read(&leaf).unwrap(), std::fs::read(&ca).unwrap());
         // openssl's certificates begin now.
@@ -344,5 +397,8 @@ fn weak_algorithms_and_keys_are_refused_by_name() {
     }
     let error = make("1024", "-sha256").unwrap_err();
     let small = "its RSA key has 1024 bits";
-    assert!(matches!(&error, ImportError::Weak { subject, why } if subject == "CN=Old" && why == small), "{error}");
+    assert!(
+        matches!(&error, ImportError::Weak { subject, why } if subject == "CN=Old" && why == small),
+        "{error}"
+    );
 }
