@@ -7,6 +7,7 @@ mod docker;
 mod envelope;
 mod guard;
 mod host;
+mod imported;
 mod login;
 mod quick;
 mod run;
@@ -35,6 +36,7 @@ pub(crate) use host::{
     AuditCommand, ConfigCommand, DemoArgs, DemoServerArgs, GatewayArgs, GroupCommand, MemberArgs,
     PolicyCommand, ReferenceArgs, StatusArgs, UpArgs,
 };
+pub(crate) use imported::{ImportedArgs, RequestArgs, TrustCommand};
 pub(crate) use login::{
     LoginArgs, LoginCommand, LoginConfirmArgs, LoginDenyArgs, LoginInviteArgs, LogoutArgs,
 };
@@ -128,6 +130,9 @@ pub(crate) enum Command {
     /// Certificates: issue, list, renew, revoke
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Roots of other authorities: known, and handed out beside ours
+    #[command(subcommand)]
+    Trust(TrustCommand),
     /// The ACME server: who may have accounts
     #[command(subcommand)]
     Acme(AcmeCommand),

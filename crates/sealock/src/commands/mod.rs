@@ -14,6 +14,7 @@ mod gatekeeper;
 mod gateway;
 mod group;
 mod import;
+mod imported;
 mod init;
 mod login;
 mod offer;
@@ -28,6 +29,7 @@ pub(crate) mod session;
 mod status;
 mod summon;
 mod token;
+mod trust;
 mod up;
 mod workload;
 
@@ -58,6 +60,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Status(arguments) => return status::run(&arguments, &session()?, printer),
         Command::Ca(command) => ca::run(command, &session()?, printer)?,
         Command::Cert(command) => cert::run(command, &session()?, printer)?,
+        Command::Trust(command) => trust::run(command, &session()?, printer)?,
         Command::Acme(command) => acme::run(command, &session()?, printer)?,
         Command::Send(arguments) => send::run(&arguments, &session()?, printer)?,
         Command::Offer(arguments) => offer::run(arguments, &session()?, printer)?,

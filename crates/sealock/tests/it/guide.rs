@@ -75,7 +75,7 @@ fn the_list_of_guides_says_which_are_run() {
         marked += usize::from(is_run);
     }
     // As many as there are tests below that follow one.
-    assert_eq!(marked, 4);
+    assert_eq!(marked, 5);
 }
 
 #[test]
@@ -340,4 +340,14 @@ fn calls_between_services_are_as_the_guide_says() {
     follow(&home, &guide, &[("COMPOSE_PROJECT_NAME", &project.0)], 25);
     drop(names);
     assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn certificates_of_the_companys_ca_are_as_the_guide_says() {
+    if skip_without(&["openssl"]) {
+        return;
+    }
+    let home = Home::initialised();
+    crate::corporate::Company::new(&home);
+    follow(&home, &read("corporate-ca"), &[], 9);
 }
