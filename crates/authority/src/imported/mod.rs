@@ -27,6 +27,7 @@ mod csr;
 mod error;
 mod fuzz;
 mod import;
+mod known;
 mod operate;
 mod record;
 mod renew;
@@ -44,4 +45,4 @@ pub use record::{Held, Wishes};
 pub use renew::RENEWAL_SHARE;
 pub use subject::{Subject, SubjectError};
 
-pub(crate) use operate::Known;
+pub(crate) use known::Known;

@@ -1,17 +1,14 @@
-//! Requests: made, shown, dropped. All state is read into memory when the authority is opened and after every change
-//! of it, so what is asked in every round of the watcher costs nothing.
-
-use std::collections::BTreeMap;
+//! Requests: made, shown, dropped.
 
 use sealock_core::audit::{Actor, Fact};
 use sealock_core::{ImportedName, SubjectName, Timestamp};
-use sealock_store::{Change, Condition, KeyRange, Keyring, Store, Transaction};
+use sealock_store::{Change, Condition, Keyring, Transaction};
 use thiserror::Error;
 
-use super::anchor::{ANCHORS, Anchor};
 use super::csr::{self, Asked};
 use super::error::ImportError;
-use super::record::{FORMAT, Held, KeyRef, Pending, RECORDS, Record, Wishes, place};
+use super::known::Known;
+use super::record::{FORMAT, Held, KeyRef, Pending, Record, Wishes, place};
 use crate::authority::Authority;
 use crate::error::AuthorityError;
 use crate::key::{AuthorityKey, NewKey};
@@ -19,7 +16,6 @@ use crate::order::MOST_NAMES;
 use crate::pem;
 use crate::state::Der;
 
-const PAGE: usize = 1000;
 /// The most names that imported certificates may have here.
 const MOST: usize = 1000;
 
@@ -87,54 +83,6 @@ impl RequestError {
             Self::Authority(error) => return error.hint(),
             _ => return None,
         })
-    }
-}
-
-/// All that is remembered, as it is in the store.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    pub(super) anchors: Vec<Anchor>,
-    pub(super) records: BTreeMap<ImportedName, (Record, u64)>,
-}
-
-impl Known {
-    pub(crate) fn load(store: &dyn Store) -> Result<Self, AuthorityError> {
-        let mut all = Self::default();
-        each(store, ANCHORS, |_, anchor: Anchor, _| {
-            all.anchors.push(anchor);
-            Some(())
-        })?;
-        each(store, RECORDS, |name, record: Record, version| {
-            let name: ImportedName = name.parse().ok().filter(|_| record.format == FORMAT)?;
-            all.records.insert(name, (record, version));
-            Some(())
-        })?;
-        Ok(all)
-    }
-}
-
-fn each<T: serde::de::DeserializeOwned>(
-    store: &dyn Store,
-    prefix: &str,
-    mut keep: impl FnMut(&str, T, u64) -> Option<()>,
-) -> Result<(), AuthorityError> {
-    let mut range = KeyRange::prefix(prefix.as_bytes());
-    loop {
-        let page = store.range(&range, PAGE)?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        let (last, full) = (last.clone(), page.len() == PAGE);
-        for (key, entry) in page {
-            let rest = std::str::from_utf8(&key).ok().and_then(|key| key.strip_prefix(prefix));
-            let kept = rest.zip(serde_json::from_slice(&entry.value).ok());
-            if kept.and_then(|(rest, value)| keep(rest, value, entry.version)).is_none() {
-                let record = String::from_utf8_lossy(&key).escape_default().to_string();
-                return Err(AuthorityError::Corrupt { record });
-            }
-        }
-        if !full {
-            return Ok(());
-        }
-        range = range.after(&last);
     }
 }
 
@@ -219,8 +167,8 @@ impl Authority {
         known.records.get(name).map(|(record, _)| Standing::of(name, record))
     }
 
-    /// Makes a key and a CSR. The same again changes nothing; with other wishes it takes `replace`. What is served
-    /// goes on being served.
+    /// Makes a key and a CSR. The same again changes nothing, also when the certificate is here already; a new key, or
+    /// other wishes, take `replace`. What is served goes on being served.
     pub fn request(
         &self,
         name: &ImportedName,
@@ -236,15 +184,15 @@ impl Authority {
             if record.wishes != *wishes {
                 return Err(RequestError::OtherWishes(name.clone()));
             }
-            if record.pending.is_some() {
-                return Ok(Requested { standing: Standing::of(name, record), new: false });
-            }
+            return Ok(Requested { standing: Standing::of(name, record), new: false });
         }
         if before.is_none() && known.records.len() >= MOST {
             return Err(RequestError::TooMany);
         }
         let held = before.and_then(|(record, _)| record.held.clone());
-        let made = self.make_request(name, wishes, held.is_some())?;
+        // Other wishes are more than a successor.
+        let renewal = before.is_some_and(|(record, _)| record.wishes == *wishes);
+        let made = self.make_request(name, wishes, renewal && held.is_some())?;
         let record = Record {
             format: FORMAT,
             wishes: wishes.clone(),

@@ -6,7 +6,7 @@ use sealock_core::audit::{Actor, Fact};
 use sealock_core::{ImportedName, Timestamp};
 use sealock_store::Change;
 
-use super::operate::{RequestError, Standing, write};
+use super::operate::{RequestError, write};
 use super::record::{Held, Record};
 use crate::authority::Authority;
 
@@ -63,27 +63,37 @@ impl Authority {
     }
 
     /// Makes the next key and CSR of everything that is served and nears its end, each in a commit of its own. What is
-    /// served goes on being served. Called again and again; what waits already is not made anew.
-    pub fn request_renewals(
-        &self,
-        actor: &Actor,
-    ) -> Vec<Result<Standing, (ImportedName, RequestError)>> {
+    /// served goes on being served. Called again and again; what waits already is not made anew. Says how many were made
+    /// and, where one was not, why; that keeps none of the others.
+    pub fn request_renewals(&self, actor: &Actor) -> (usize, Option<RequestError>) {
         let _changing = self.changing.lock();
         let known = self.known.load_full();
         let now = self.now();
-        let due = known.records.iter().filter(|(_, (record, _))| {
-            record.pending.is_none() && record.held.as_ref().is_some_and(|held| is_due(held, now))
-        });
-        due.map(|(name, before)| {
+        let (mut made, mut failed) = (0, None);
+        for (name, before) in &known.records {
             let (record, _) = before;
-            let made = self.make_request(name, &record.wishes, true);
-            made.and_then(|made| {
-                let pending = Some(made.pending.clone());
-                let after = Record { pending, ..record.clone() };
-                self.put_request(name, Some(before), after, Some(made), actor)
-            })
-            .map_err(|error| (name.clone(), error))
-        })
-        .collect()
+            let due = record.held.as_ref().is_some_and(|held| is_due(held, now));
+            if !due || record.pending.is_some() {
+                continue;
+            }
+            match self.renew_request(name, before, actor) {
+                Ok(()) => made += 1,
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        (made, failed)
+    }
+
+    fn renew_request(
+        &self,
+        name: &ImportedName,
+        before: &(Record, u64),
+        actor: &Actor,
+    ) -> Result<(), RequestError> {
+        let (record, _) = before;
+        let made = self.make_request(name, &record.wishes, true)?;
+        let pending = Some(made.pending.clone());
+        let after = Record { pending, ..record.clone() };
+        self.put_request(name, Some(before), after, Some(made), actor).map(|_| ())
     }
 }

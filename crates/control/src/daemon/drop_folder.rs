@@ -34,7 +34,7 @@ const REFUSED: &str = "refused";
 struct Seen {
     inode: u64,
     size: u64,
-    changed: (i64, i64),
+    changed: (i128, i128),
 }
 
 /// A file that was read.
@@ -122,7 +122,7 @@ impl DropFolder {
             return Ok(Some(Err("it is no regular file".to_owned())));
         }
         let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
-        let changed = (stat.st_mtime as i64, stat.st_mtime_nsec as i64);
+        let changed = (i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec));
         let now = Seen { inode: stat.st_ino, size, changed };
         let before = self.seen.get(name) == Some(&now);
         seen.insert(name.to_owned(), now);
@@ -137,7 +137,7 @@ impl DropFolder {
         if let Err(error) = limited.read_to_end(&mut bytes) {
             return Ok(Some(Err(format!("it cannot be read: {error}"))));
         }
-        let since = Timestamp::from_secs(changed.0);
+        let since = Timestamp::from_secs(i64::try_from(changed.0).unwrap_or_default());
         Ok(Some(certificates(&bytes).map(|certificates| Found {
             name: name.to_owned(),
             since,

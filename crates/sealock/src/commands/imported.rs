@@ -60,7 +60,14 @@ pub(super) fn request(
         Reply::Requested(report) => report,
         other => return Err(unexpected(&other)),
     };
-    let csr = write_out(&report, arguments.out.as_deref())?;
+    let Some(csr) = write_out(&report, arguments.out.as_deref())? else {
+        return printer.either(&*report, |report| {
+            format!(
+                "{}  {}\nNothing waits; a new key and CSR: --replace",
+                report.name, report.state
+            )
+        });
+    };
     let mut shown = serde_json::to_value(&*report).unwrap_or_default();
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("csr_file".to_owned(), csr.display().to_string().into());
@@ -76,18 +83,15 @@ pub(super) fn request(
     })
 }
 
-/// The two files in a folder of the caller's; says where the CSR is.
-fn write_out(report: &RequestReport, out: Option<&Path>) -> Result<PathBuf, Failure> {
-    let waiting = report
-        .waiting
-        .as_ref()
-        .ok_or_else(|| Failure::fault("the service answered without a CSR"))?;
-    let Some(folder) = out else { return Ok(waiting.csr_file.clone()) };
+/// The two files in a folder of the caller's; says where the CSR is, if one is out.
+fn write_out(report: &RequestReport, out: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    let Some(waiting) = &report.waiting else { return Ok(None) };
+    let Some(folder) = out else { return Ok(Some(waiting.csr_file.clone())) };
     files::private_folder(folder)?;
     let csr = folder.join(format!("{}.csr", report.name));
     files::write(&csr, waiting.csr.as_bytes(), 0o644)?;
     files::write(&folder.join(format!("{}.txt", report.name)), waiting.text.as_bytes(), 0o644)?;
-    Ok(csr)
+    Ok(Some(csr))
 }
 
 fn show(name: String, session: &Session, printer: Printer) -> Result<(), Failure> {

@@ -122,7 +122,7 @@ fn assembled(chain: &[&Foreign]) -> Result<Assembled, ImportError> {
     let [leaf, intermediates @ .., root] = chain else { return Err(ImportError::Empty) };
     Ok(Assembled {
         leaf: Foreign::clone(leaf),
-        intermediates: intermediates.iter().map(|one| Foreign::clone(one)).collect(),
+        intermediates: intermediates.iter().copied().cloned().collect(),
         root: Foreign::clone(root),
     })
 }

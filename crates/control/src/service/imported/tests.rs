@@ -262,6 +262,8 @@ fn what_comes_back_is_taken_as_a_whole_and_a_refusal_changes_nothing() {
         panic!("nothing was imported")
     };
     assert!(!again[0].new);
+    let same = world.request(World::wanted()).unwrap();
+    assert_eq!((same.state.as_str(), same.waiting), ("in use", None), "asked for and here");
     assert_eq!(world.facts().len(), facts, "the same again is no event");
     let told = |wanted: fn(&Fact) -> bool| world.facts().iter().filter(|fact| wanted(fact)).count();
     assert_eq!(told(|fact| matches!(fact, Fact::CertImported { .. })), 1);

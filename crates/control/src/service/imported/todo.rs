@@ -16,18 +16,13 @@ impl Service {
     pub(crate) fn keep_imported(&self) -> Result<(), ServiceError> {
         let authority = self.authority()?;
         let actor = Actor::daemon("renewal");
-        let made = authority.request_renewals(&actor);
-        let any = !made.is_empty();
-        let failed = made.into_iter().filter_map(Result::err).next();
+        let (made, failed) = authority.request_renewals(&actor);
         self.tidy_requests()?;
         authority.note_expiring(&actor).map_err(|error| request_error(&error))?;
-        if any {
+        if made > 0 {
             self.changed();
         }
-        match failed {
-            Some((_, error)) => Err(request_error(&error)),
-            None => Ok(()),
-        }
+        failed.map_or(Ok(()), |error| Err(request_error(&error)))
     }
 
     /// What is to be done, most urgent first.
