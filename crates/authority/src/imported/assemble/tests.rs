@@ -40,7 +40,7 @@ impl World {
     }
 
     fn try_pile(&self, pile: &[Vec<u8>]) -> Result<Assembled, ImportError> {
-        self.try_with(pile, &[self.root.der.clone()], |_| {})
+        self.try_with(pile, std::slice::from_ref(&self.root.der), |_| {})
     }
 
     fn try_with(
@@ -129,7 +129,7 @@ fn of_cross_signed_cas_the_shortest_way_to_a_known_root_is_taken() {
     // What was added counts, not the other certificate for the same name and key that came along.
     assert_eq!(found.root.der, world.root.der);
     // Where only the other root is known, it is the way there is.
-    let found = world.try_with(&pile, &[other.der.clone()], |_| {}).unwrap();
+    let found = world.try_with(&pile, std::slice::from_ref(&other.der), |_| {}).unwrap();
     assert_eq!(
         subjects(&found)[1..],
         ["O=Corp, CN=Issuing", "O=Corp, CN=Root", "O=Corp, CN=New Root"]
@@ -139,7 +139,7 @@ fn of_cross_signed_cas_the_shortest_way_to_a_known_root_is_taken() {
     expired.not_after = date_time_ymd(2026, 6, 1);
     let expired = other.certify(expired, same(&world.intermediate.key));
     let pile = [world.leaf(), expired.der, world.intermediate.der.clone(), bridge.der];
-    let found = world.try_with(&pile, &[other.der.clone()], |_| {}).unwrap();
+    let found = world.try_with(&pile, std::slice::from_ref(&other.der), |_| {}).unwrap();
     assert_eq!(found.intermediates.len(), 2);
 }
 
@@ -243,14 +243,14 @@ fn path_lengths_hold_and_self_issued_cas_do_not_count() {
     let short = root_of(parameters.clone(), key());
     let (below, key) = (short.below("Issuing"), &world.key);
     let pile = [below.sign(&leaf_parameters(), key), below.der.clone()];
-    let error = world.try_with(&pile, &[short.der.clone()], |_| {}).unwrap_err();
+    let error = world.try_with(&pile, std::slice::from_ref(&short.der), |_| {}).unwrap_err();
     let subject = "O=Corp, CN=Root".to_owned();
     assert_eq!(error, ImportError::PathLength { subject, permitted: 0, found: 1 });
     // A new key of the same CA, certified by its old one.
     let renewed = short.certify(authority_parameters("Root"), self::key());
     let pile = [renewed.sign(&leaf_parameters(), key), renewed.der.clone()];
     assert!(!matches!(
-        world.try_with(&pile, &[short.der.clone()], |_| {}),
+        world.try_with(&pile, std::slice::from_ref(&short.der), |_| {}),
         Err(ImportError::PathLength { .. })
     ));
 }

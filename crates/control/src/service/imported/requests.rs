@@ -33,7 +33,11 @@ impl Service {
             .request(&name, &wishes, wanted.replace, &granted.actor)
             .map_err(|error| request_error(&error))?;
         self.write_request(&made.standing)?;
-        self.changed();
+        if made.new {
+            // What was refused was for another key.
+            self.refusals.lock().remove(&name);
+            self.changed();
+        }
         Ok(Reply::Requested(Box::new(self.request_report(&made.standing))))
     }
 
