@@ -15,6 +15,7 @@ use crate::chain::Chain;
 use crate::constraints::NameConstraints;
 use crate::crl;
 use crate::error::AuthorityError;
+use crate::imported::Known;
 use crate::inventory::{Inventory, IssuerId};
 use crate::key::{AuthorityKey, KeyType};
 use crate::make::{self, Made};
@@ -75,6 +76,8 @@ pub struct Authority {
     pub(crate) changing: Mutex<()>,
     pub(crate) publication: ArcSwap<Publication>,
     pub(crate) answers: Answers,
+    /// What others have signed or are to sign, and their roots.
+    pub(crate) known: ArcSwap<Known>,
 }
 
 /// The state as read, and what is made from it.
@@ -128,6 +131,7 @@ impl Authority {
     pub fn open(journal: Arc<Journal>, keyring: Arc<Keyring>) -> Result<Arc<Self>, AuthorityError> {
         let store = Arc::clone(journal.store());
         let loaded = load(store.as_ref(), &keyring)?;
+        let known = Known::load(store.as_ref())?;
         journal.set_signer(Arc::clone(&loaded.signer) as _);
         let authority = Self {
             journal,
@@ -137,6 +141,7 @@ impl Authority {
             changing: Mutex::new(()),
             publication: ArcSwap::default(),
             answers: Answers::default(),
+            known: ArcSwap::from_pointee(known),
         };
         authority.settle_retired()?;
         Ok(Arc::new(authority))
@@ -159,8 +164,8 @@ impl Authority {
         Arc::clone(&self.loaded.load().signer)
     }
 
-    /// The roots to trust, as DER: the active one first, then old ones until the last leaf below them
-    /// has expired.
+    /// Our roots, as DER: the active one first, then old ones until the last leaf below them has expired. By these
+    /// alone, clients come in at doors of ours; what is handed out to others is [`Authority::distributed_bundle`].
     pub fn trust_bundle(&self) -> Vec<Vec<u8>> {
         let loaded = self.loaded.load();
         loaded.chain.roots(self.now()).into_iter().map(|root| root.der.to_vec()).collect()

@@ -62,6 +62,10 @@
 //! # }
 //! ```
 //!
+//! # Certificates of others
+//!
+//! Where the company has its own CA, [`imported`] makes key and CSR, and takes what comes back.
+//!
 //! # What an attacker controls
 //!
 //! CSRs, byte for byte ([`parse_csr`]). Names and usages of orders, within what policy grants. The
@@ -77,6 +81,7 @@ mod crl;
 mod csr;
 mod der;
 mod error;
+pub mod imported;
 mod inventory;
 mod issue;
 mod issued;

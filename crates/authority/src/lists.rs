@@ -214,11 +214,11 @@ impl Authority {
         let Some(record) = state.issuer(id).filter(|record| record.key_here) else {
             return Ok(None);
         };
-        Ok(Some((record.clone(), self.key_of(record)?)))
+        Ok(Some((record.clone(), self.ca_key(record)?)))
     }
 
     /// The key of a CA of the authority's own, from the store.
-    pub(crate) fn key_of(&self, record: &IssuerRecord) -> Result<AuthorityKey, AuthorityError> {
+    pub(crate) fn ca_key(&self, record: &IssuerRecord) -> Result<AuthorityKey, AuthorityError> {
         let key = self.unseal(record.id, &record.title())?;
         if !certificate::belongs(&record.der.0, &key) {
             let record = format!("{}: its key is another one", record.title());
@@ -232,7 +232,7 @@ impl Authority {
         &self,
         record: &IssuerRecord,
     ) -> Result<Issuer<'static, AuthorityKey>, AuthorityError> {
-        certificate::issuer(&record.der.0, self.key_of(record)?)
+        certificate::issuer(&record.der.0, self.ca_key(record)?)
             .map_err(|source| AuthorityError::Build { what: "the issuer", source })
     }
 }

@@ -168,7 +168,7 @@ fn issuer_info(state: &State, record: &IssuerRecord) -> IssuerInfo {
     }
 }
 
-fn fingerprint(der: &[u8]) -> String {
+pub(crate) fn fingerprint(der: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
     data_encoding::HEXLOWER.encode(digest.as_ref())
 }

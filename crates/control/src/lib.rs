@@ -29,6 +29,8 @@ mod sidecar;
 pub mod state;
 mod turns;
 
+pub use sealock_formats as formats;
+
 pub use caller::{ADMIN, Caller, Door};
 pub use client::Client;
 pub use command::{Command, Reply};

@@ -143,6 +143,31 @@ pub enum Fact {
     },
     /// A new CRL was made.
     CrlMade { number: u64, entries: u64 },
+    /// A key and a CSR were made for a certificate that another authority signs; `key` is the SHA-256 of the public key.
+    CertRequested {
+        name: String,
+        subject: String,
+        names: Vec<String>,
+        key: String,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        renewal: bool,
+    },
+    /// Such a request was dropped; `certificate`: what was served, too.
+    CertRequestDropped { name: String, certificate: bool },
+    /// A certificate of another authority was taken.
+    CertImported {
+        name: String,
+        serial: String,
+        issuer: String,
+        names: Vec<String>,
+        not_after: String,
+    },
+    /// Such a certificate was handed out with its key.
+    CertTaken { name: String, serial: String },
+    /// A root of another authority is handed out from now on.
+    AnchorAdded { anchor: String, subject: String, sha256: String },
+    /// It no longer is.
+    AnchorRemoved { anchor: String, subject: String, sha256: String },
     /// Policy said no.
     Denied { reason: String },
     /// A request was refused or failed for another reason than policy.

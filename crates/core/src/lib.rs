@@ -9,6 +9,7 @@ pub mod audit;
 pub mod clock;
 pub mod ed25519;
 pub mod identity;
+pub mod imported_name;
 pub mod json;
 pub mod name;
 pub mod network;
@@ -19,6 +20,7 @@ pub mod span;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use identity::{Identity, IdentityKind, TrustDomain};
+pub use imported_name::{ImportedName, ImportedNameError};
 pub use name::{DnsName, SubjectName};
 pub use network::{Network, NoNetwork};
 pub use secret::SecretBytes;

@@ -14,6 +14,7 @@ use sealock_net::tls::{
 };
 use sealock_traffic::registry::Address;
 use tokio::net::TcpStream;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::wire::{self, Follower};
 use crate::api::{FEED, SERVICES};
@@ -51,8 +52,26 @@ impl IdentityFolder {
         };
         let path = folder.join("tls.key");
         let key = PrivateKeyDer::from_pem_file(&path).map_err(|error| failed(&path, &error))?;
-        Ok(IdentityFiles { chain: certificates("tls.crt")?, key, roots: certificates("ca.crt")? })
+        let (chain, roots) = (certificates("tls.crt")?, certificates("ca.crt")?);
+        Ok(IdentityFiles { roots: own_roots(&chain, roots), chain, key })
     }
+}
+
+/// Those of the roots that are above our own certificate. A bundle may have roots of other authorities, for services that
+/// serve what those have signed; who speaks for an identity of ours, they do not say. All roots of one authority have
+/// the same subject.
+fn own_roots(
+    chain: &[CertificateDer<'static>],
+    mut roots: Vec<CertificateDer<'static>>,
+) -> Vec<CertificateDer<'static>> {
+    let named = |der: &CertificateDer<'_>, issuer: bool| {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let name = if issuer { certificate.issuer() } else { certificate.subject() };
+        Some(name.as_raw().to_vec())
+    };
+    let issuers: Vec<Vec<u8>> = chain.iter().filter_map(|der| named(der, true)).collect();
+    roots.retain(|root| named(root, false).is_some_and(|subject| issuers.contains(&subject)));
+    roots
 }
 
 fn certificates(
@@ -67,7 +86,7 @@ pub(crate) fn roots_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, Serv
     certificates(path).map_err(|error| {
         ServiceError::new(ErrorCode::Failed, format!("cannot use {}", path.display()))
             .caused_by(error.as_ref())
-            .hint("it is the trust bundle: `sealock ca bundle`")
+            .hint("it is the trust bundle of our own: `sealock ca bundle --own`")
     })
 }
 
@@ -272,5 +291,30 @@ mod tests {
             assert_eq!(of(listen, from), None, "{listen} {from:?}");
         }
         assert_eq!(Advertise::No.address(None), None);
+    }
+
+    #[test]
+    fn of_a_bundle_only_roots_above_our_own_certificate_count() {
+        use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+        let root = |name: &str| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+        };
+        // Roots of one authority have one subject, whichever of them is the newest.
+        let (old, new, corporate) = (root("Ours"), root("Ours"), root("Corp Root"));
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "Issuing");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let issuing =
+            CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &new).unwrap();
+        let leaf = CertificateParams::new(vec!["web".to_owned()]).unwrap();
+        let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &issuing).unwrap();
+        let der = |root: &CertifiedIssuer<'_, KeyPair>| CertificateDer::from(root.der().to_vec());
+        let chain = [leaf.der().clone(), der(&issuing)];
+        let bundle = vec![der(&new), der(&old), der(&corporate)];
+        assert_eq!(own_roots(&chain, bundle), [der(&new), der(&old)]);
+        assert_eq!(own_roots(&chain, vec![der(&corporate)]), []);
     }
 }

@@ -6,6 +6,7 @@
 
 mod acme;
 mod authority;
+mod imported;
 mod login;
 mod publish;
 mod reply;
@@ -26,6 +27,10 @@ use serde::{Deserialize, Serialize};
 pub use acme::{AcmeBind, AcmeBindingKey, AcmeBindingReport};
 pub use authority::{
     Init, Issue, KeyProtection, KeyType, List, Names, RevocationReason, RotateWhat, Sign, Usages,
+};
+pub use imported::{
+    AnchorReport, CertImport, CertRequest, HeldReport, ImportReport, RequestReport, Todo, TrustAdd,
+    WaitingReport,
 };
 pub use login::{
     LoginCode, LoginConfirm, LoginConfirmed, LoginDeny, LoginInvite, LoginInvited, LoginWaiting,
@@ -118,6 +123,41 @@ pub enum Command {
     },
     /// Publish a certificate in an LDAP directory, and take out what is no longer good.
     CertPublish(Publish),
+    /// A key here, and a CSR for another authority.
+    CertRequest(CertRequest),
+    /// What others sign, and where it stands.
+    CertRequests {
+        /// This one only.
+        #[serde(default)]
+        name: Option<String>,
+    },
+    /// Drop a request that waits.
+    CertRequestDrop {
+        /// Which.
+        name: String,
+        /// Also the certificate that is served, and its key.
+        #[serde(default)]
+        forget: bool,
+    },
+    /// Take what another authority has signed.
+    CertImport(CertImport),
+    /// The files of such a certificate, its key among them.
+    CertFiles {
+        /// Which.
+        name: String,
+    },
+    /// Know a root of another authority, and hand it out.
+    TrustAdd(TrustAdd),
+    /// The roots of other authorities.
+    TrustList,
+    /// Know one of them no more.
+    TrustRemove {
+        /// Its name, or the SHA-256 of it.
+        root: String,
+        /// Also one that a certificate in use ends at.
+        #[serde(default)]
+        force: bool,
+    },
     /// Ask whether files may be sent, and record that it begins.
     TransferBegin(TransferBegin),
     /// Record the receipt.
@@ -415,6 +455,14 @@ impl Command {
             Self::CertRenew { .. } => "cert-renew",
             Self::CertRevoke { .. } => "cert-revoke",
             Self::CertPublish(_) => "cert-publish",
+            Self::CertRequest(_) => "cert-request",
+            Self::CertRequests { .. } => "cert-requests",
+            Self::CertRequestDrop { .. } => "cert-request-drop",
+            Self::CertImport(_) => "cert-import",
+            Self::CertFiles { .. } => "cert-files",
+            Self::TrustAdd(_) => "trust-add",
+            Self::TrustList => "trust-list",
+            Self::TrustRemove { .. } => "trust-remove",
             Self::TransferBegin(_) => "transfer-begin",
             Self::TransferFinish(_) => "transfer-finish",
             Self::TransferFailed { .. } => "transfer-failed",

@@ -8,9 +8,10 @@ use sealock_core::{SubjectName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcmeBindingKey, AcmeBindingReport, ClientReport, ClientSecret, LoginConfirmed, LoginInvited,
-    Logins, PublishReport, SecretAnswer, SecretReport, SecretText, ServiceReport, TokenKeys,
-    TokenReport, TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
+    AcmeBindingKey, AcmeBindingReport, AnchorReport, ClientReport, ClientSecret, ImportReport,
+    LoginConfirmed, LoginInvited, Logins, PublishReport, RequestReport, SecretAnswer, SecretReport,
+    SecretText, ServiceReport, Todo, TokenKeys, TokenReport, TokenState, VaultBackup,
+    VaultImported, VersionReport, Whoami,
 };
 
 /// Somebody is in a group.
@@ -348,6 +349,9 @@ pub struct StatusReport {
     pub expiring: Vec<CertificateReport>,
     /// What needs a person.
     pub alarms: Vec<Alarm>,
+    /// What a person has to do by and by, most urgent first.
+    #[serde(default)]
+    pub todo: Vec<Todo>,
     /// The loaded policy.
     pub policy: PolicyStatus,
     /// The number of the last audit record.
@@ -451,7 +455,7 @@ pub enum Reply {
     Crl(CrlReport),
     /// To `ca export-root-key`: PKCS#8 in PEM.
     RootKey(SecretText),
-    /// To `cert issue`, `sign` and `renew`.
+    /// To `cert issue`, `sign`, `renew` and `files`.
     Files(Box<Files>),
     /// To `cert list`.
     Certificates(CertificateList),
@@ -459,6 +463,14 @@ pub enum Reply {
     Certificate(Box<CertificateReport>),
     /// To `cert publish`.
     Published(Box<PublishReport>),
+    /// To `cert request`.
+    Requested(Box<RequestReport>),
+    /// To `cert requests`, by name.
+    Requests(Vec<RequestReport>),
+    /// To `cert import`.
+    CertificatesImported(Vec<ImportReport>),
+    /// To `trust list` and `trust add`, by name.
+    Anchors(Vec<AnchorReport>),
     /// To `transfer begin` and `offer begin`.
     Opened(TransferOpened),
     /// To `status`.

@@ -176,6 +176,15 @@ keys! {
         settings.authority.longest_life = span(value)?;
         Ok(())
     };
+    "authority.drop_folder", "", "folder in which `up` looks for what other authorities have signed; absolute, and written to by root or the daemon's user only",
+    |settings, value| {
+        let folder = std::path::PathBuf::from(value.text()?);
+        if !folder.is_absolute() {
+            return Err("must be an absolute path".to_owned());
+        }
+        settings.authority.drop_folder = Some(folder);
+        Ok(())
+    };
     "acme.enabled", "true", "whether the API is an ACME server (RFC 8555), at /acme/directory",
     |settings, value| {
         settings.acme.enabled = value.truth()?;

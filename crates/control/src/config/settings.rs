@@ -114,6 +114,8 @@ pub struct AuthoritySettings {
     pub key_type: KeyType,
     /// The longest life of a certificate.
     pub longest_life: Duration,
+    /// Where what other authorities have signed may be put.
+    pub drop_folder: Option<PathBuf>,
 }
 
 /// Labelled certificates.
@@ -195,6 +197,7 @@ impl Default for Settings {
                 crl_url: None,
                 key_type: KeyType::P256,
                 longest_life: Duration::from_secs(398 * 86_400),
+                drop_folder: None,
             },
             revocation: RevocationSettings::default(),
             traffic: TrafficSettings {

@@ -1,6 +1,7 @@
 //! What has to be done again and again: certificates of our own, revocation lists, checkpoints, the policy
 //! folder, expired entries. Each chore can fail; the others go on.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use sealock_net::Shutdown;
 use tokio::task::JoinSet;
 
 use super::blocking;
+use super::drop_folder::{self, DropFolder};
 use super::tls::ApiTls;
 use super::watched::WatchedContainers;
 use crate::command::Alarm;
@@ -19,6 +21,8 @@ use crate::service::Service;
 
 /// How often the policy folder is looked at.
 const POLICY: Duration = Duration::from_secs(2);
+/// How often it is looked which certificates of other authorities near their end.
+const IMPORTED: Duration = Duration::from_secs(60);
 /// How often the authority is kept up.
 const AUTHORITY: Duration = Duration::from_secs(3600);
 
@@ -28,10 +32,12 @@ pub(super) struct Chores {
     pub(super) doors: Vec<ApiTls>,
     pub(super) watcher: Option<Arc<WatchedContainers>>,
     pub(super) alarms: Arc<ArcSwap<Vec<Alarm>>>,
+    /// That the drop folder is not used.
+    pub(super) dropped: Arc<ArcSwap<Vec<Alarm>>>,
 }
 
 pub(super) fn start(chores: Chores, shutdown: &Shutdown, tasks: &mut JoinSet<()>) {
-    let Chores { service, doors, watcher, alarms } = chores;
+    let Chores { service, doors, watcher, alarms, dropped } = chores;
     let own = Arc::clone(&service);
     every(POLICY, shutdown, tasks, move || {
         let service = Arc::clone(&own);
@@ -50,6 +56,16 @@ pub(super) fn start(chores: Chores, shutdown: &Shutdown, tasks: &mut JoinSet<()>
     if let Some(watcher) = &watcher {
         let (service, watcher) = (Arc::clone(&service), Arc::clone(watcher));
         tasks.spawn(follow_vault(service, watcher, shutdown.clone()));
+    }
+    let own = Arc::clone(&service);
+    every(IMPORTED, shutdown, tasks, move || {
+        let service = Arc::clone(&own);
+        async move {
+            report("imported certificates", blocking(move || service.keep_imported()).await);
+        }
+    });
+    if let Some(folder) = service.config().settings.authority.drop_folder.clone() {
+        tasks.spawn(follow_drop_folder(Arc::clone(&service), folder, dropped, shutdown.clone()));
     }
     let changes = service.changes();
     tasks.spawn(keep_authority(service, doors, watcher, alarms, changes, shutdown.clone()));
@@ -90,6 +106,46 @@ async fn follow_vault(service: Arc<Service>, watcher: Arc<WatchedContainers>, sh
                 Some(_) => watcher.poke(),
                 None => return,
             },
+        }
+    }
+}
+
+/// Looks into the drop folder again and again. One that cannot be used is an alarm, and is looked at again.
+async fn follow_drop_folder(
+    service: Arc<Service>,
+    path: PathBuf,
+    alarms: Arc<ArcSwap<Vec<Alarm>>>,
+    shutdown: Shutdown,
+) {
+    let mut folder = DropFolder::new(path.clone());
+    loop {
+        let own = Arc::clone(&service);
+        let looked = blocking(move || {
+            let outcome = folder.look(&own);
+            Ok((folder, outcome))
+        });
+        let outcome = match looked.await {
+            Ok((again, outcome)) => {
+                folder = again;
+                outcome
+            }
+            Err(error) => {
+                folder = DropFolder::new(path.clone());
+                Err(error)
+            }
+        };
+        match outcome {
+            Ok(()) => alarms.store(Arc::default()),
+            Err(error) if alarms.load().is_empty() => {
+                let since = service.journal().clock().now();
+                tracing::warn!(%error, causes = ?error.causes, "the drop folder is not used");
+                alarms.store(Arc::new(vec![drop_folder::alarm(&error, &path, since)]));
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = shutdown.triggered() => return,
+            () = tokio::time::sleep(drop_folder::LOOK) => {}
         }
     }
 }

@@ -5,13 +5,14 @@
 //! waited for; what is wrong (the port is taken, the state is damaged) is one clear error.
 
 mod chores;
+mod drop_folder;
 mod engine;
 mod engine_tls;
 mod gateway;
 mod notify;
 mod planes;
-mod revocation;
 mod publisher;
+mod revocation;
 mod tls;
 mod watched;
 mod workload;
@@ -130,6 +131,7 @@ async fn start(
     let version = env!("CARGO_PKG_VERSION").to_owned();
     blocking(move || record(&own, Fact::DaemonStarted { version })).await?;
     let alarms = Arc::new(ArcSwap::from_pointee(Vec::new()));
+    let dropped = Arc::new(ArcSwap::from_pointee(Vec::new()));
     let address = api.as_ref().map(|api| api.address.to_string());
     let tls = match &api {
         Some(api) => {
@@ -159,6 +161,7 @@ async fn start(
         engine: planes.need_engine(&settings).then(|| Arc::clone(&parts.status)),
         watched: parts.watched.clone().map(|watched| watched as Arc<dyn Watched>),
         alarms: Arc::clone(&alarms),
+        dropped: Arc::clone(&dropped),
     });
     tasks.spawn(serve_socket(listener, Arc::clone(&service), shutdown.clone()));
     serve_tls(api, tls.as_ref(), &service, &shutdown, &mut tasks);
@@ -169,7 +172,13 @@ async fn start(
         tasks.spawn(publisher::run(Arc::clone(&service), shutdown.clone()));
     }
     chores::start(
-        chores::Chores { service: Arc::clone(&service), doors, watcher: parts.watched, alarms },
+        chores::Chores {
+            service: Arc::clone(&service),
+            doors,
+            watcher: parts.watched,
+            alarms,
+            dropped,
+        },
         &shutdown,
         &mut tasks,
     );

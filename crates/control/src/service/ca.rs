@@ -61,7 +61,7 @@ impl Service {
 
     pub(super) fn ca_bundle(&self, caller: &Caller, request: &str) -> Result<Reply, ServiceError> {
         self.read_ca(caller, request)?;
-        Ok(Reply::Bundle(self.authority()?.trust_bundle_pem()))
+        Ok(Reply::Bundle(self.authority()?.distributed_bundle_pem()))
     }
 
     pub(super) fn ca_crl(&self, caller: &Caller, request: &str) -> Result<Reply, ServiceError> {

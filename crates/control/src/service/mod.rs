@@ -21,6 +21,7 @@ mod folder;
 mod groups;
 mod guarded;
 mod identities;
+mod imported;
 mod ldap;
 mod login;
 mod names;
@@ -58,6 +59,9 @@ pub(crate) use broker::{TokenAsked, broker_error, lasting};
 pub(crate) use calls::CALLS_AT_ONCE;
 pub(crate) use feed::Said;
 pub use folder::PolicyFolder;
+pub(crate) use imported::Dropped;
+#[cfg(test)]
+pub(crate) use imported::tests::World as CorporateWorld;
 pub use policy::check_policy;
 pub(crate) use published::PublishedRecord;
 pub(crate) use registrar::Seat;
@@ -153,6 +157,7 @@ pub struct Service {
     regrouped: AtomicU64,
     registrar: registrar::Registrar,
     publications: Publications,
+    refusals: parking_lot::Mutex<imported::Refusals>,
     _lock: Lock,
 }
 
@@ -201,6 +206,7 @@ impl Service {
             regrouped: AtomicU64::new(0),
             registrar: registrar::Registrar::new(),
             publications: Publications::default(),
+            refusals: parking_lot::Mutex::default(),
             opening,
             _lock: lock,
         }))
@@ -258,6 +264,18 @@ impl Service {
                 self.cert_revoke(caller, request, &serial, reason)
             }
             Command::CertPublish(publish) => self.cert_publish(caller, request, &publish),
+            Command::CertRequest(wanted) => self.cert_request(caller, request, &wanted),
+            Command::CertRequests { name } => self.cert_requests(caller, request, name.as_deref()),
+            Command::CertRequestDrop { name, forget } => {
+                self.cert_request_drop(caller, request, &name, forget)
+            }
+            Command::CertImport(wanted) => self.cert_import(caller, request, &wanted),
+            Command::CertFiles { name } => self.cert_files(caller, request, &name),
+            Command::TrustAdd(add) => self.trust_add(caller, request, &add),
+            Command::TrustList => self.trust_list(caller, request),
+            Command::TrustRemove { root, force } => {
+                self.trust_remove(caller, request, &root, force)
+            }
             Command::TransferBegin(begin) => self.transfer_begin(caller, request, begin),
             Command::TransferFinish(finish) => self.transfer_finish(caller, request, finish),
             Command::TransferFailed { transfer, error } => {

@@ -53,7 +53,7 @@ impl PolicySource {
 }
 
 /// What is not there is asked for again when there is a new version.
-fn refused(error: &ServiceError) -> Refusal {
+pub(super) fn refused(error: &ServiceError) -> Refusal {
     match (error.code, refusal(error)) {
         (ErrorCode::NotFound, Refusal::Unavailable { reason, hint }) => {
             Refusal::Denied { reason, hint }

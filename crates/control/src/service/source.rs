@@ -9,14 +9,15 @@ use sealock_authority::{
 };
 use sealock_core::audit::Actor;
 use sealock_core::policy::{Action, ContainerFacts, Principal, Question, Resource, plain};
-use sealock_core::{Identity, IdentityKind, SubjectName};
+use sealock_core::{Identity, IdentityKind, ImportedName, SubjectName};
 use sealock_delivery::labels;
 use sealock_delivery::watcher::{
-    CertificateSource, DeliveredCertificate, Refusal, Trust, WantedCertificate,
+    CertificateSource, Current, DeliveredCertificate, Refusal, Trust, WantedCertificate,
 };
 use serde_json::{Value, json};
 
 use super::authorize::Asking;
+use super::secret_source::refused;
 use super::{Authority, Service, convert};
 use crate::caller::Door;
 use crate::error::{ErrorCode, ServiceError};
@@ -34,7 +35,8 @@ impl CertificateSource for PolicySource {
         async move {
             let work = move || service.certificate_for_label(&wanted);
             match tokio::task::spawn_blocking(work).await {
-                Ok(outcome) => outcome.map_err(|error| refusal(&error)),
+                // What is not there comes with another import, which is seen.
+                Ok(outcome) => outcome.map_err(|error| refused(&error)),
                 Err(error) => Err(Refusal::Unavailable { reason: error.to_string(), hint: None }),
             }
         }
@@ -49,11 +51,26 @@ impl CertificateSource for PolicySource {
     fn trust(&self) -> Arc<Trust> {
         // The daemon has opened the authority before there is a watcher.
         let Ok(authority) = self.0.authority() else { return Arc::default() };
-        let anchors = authority.trust_bundle();
+        // What is handed out changes with the roots of others, too, and services may serve what those have signed.
+        let anchors = authority.distributed_bundle();
         let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
         anchors.iter().for_each(|anchor| digest.update(anchor));
         let digest = data_encoding::HEXLOWER.encode(digest.finish().as_ref());
         Arc::new(Trust { digest, anchors })
+    }
+
+    fn imported(&self, name: &ImportedName) -> Current {
+        let Ok(authority) = self.0.authority() else { return Current::Unknown };
+        match authority.standing(name) {
+            Some(standing) if standing.held.is_some() => Current::Version(standing.imports),
+            Some(_) => Current::Waiting,
+            None => Current::Gone,
+        }
+    }
+
+    fn imported_names(&self, name: &ImportedName) -> Vec<SubjectName> {
+        let standing = self.0.authority().ok().and_then(|it| it.standing(name));
+        standing.and_then(|it| it.held).map(|held| held.names).unwrap_or_default()
     }
 }
 
@@ -74,6 +91,9 @@ impl Service {
         &self,
         wanted: &WantedCertificate,
     ) -> Result<DeliveredCertificate, ServiceError> {
+        if let Some(name) = &wanted.imported {
+            return self.imported_for_label(wanted, name);
+        }
         let authority = self.authority()?;
         let principal = self.container_principal(&wanted.container)?;
         let who = principal.identity.to_string();
@@ -103,7 +123,7 @@ impl Service {
             key: KeySource::Generate(key_type),
         };
         let issued = self.renew_or_issue(&authority, wanted, &order, &granted.actor)?;
-        delivered(&issued)
+        delivered(&issued, self.bundle_for(wanted)?)
     }
 
     /// The successor of what it replaces, where that can still be renewed; else a new certificate.
@@ -175,16 +195,17 @@ impl Service {
     }
 }
 
-fn delivered(issued: &Issued) -> Result<DeliveredCertificate, ServiceError> {
+fn delivered(issued: &Issued, roots: String) -> Result<DeliveredCertificate, ServiceError> {
     let tls_key = issued.tls_key().cloned().ok_or_else(|| {
         ServiceError::new(ErrorCode::Fault, format!("{} has no key", plain(&issued.name)))
     })?;
     Ok(DeliveredCertificate {
         serial: issued.serial.to_string(),
         not_after: issued.not_after,
+        version: None,
         tls_crt: issued.tls_crt().into_bytes(),
         tls_key,
-        ca_crt: issued.ca_crt().into_bytes(),
+        ca_crt: roots.into_bytes(),
         bundle_pem: issued.bundle_pem(),
     })
 }

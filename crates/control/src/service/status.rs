@@ -53,6 +53,8 @@ pub struct DaemonView {
     pub watched: Option<Arc<dyn Watched>>,
     /// Alarms of the daemon itself, such as an intermediate that needs the root key.
     pub alarms: Arc<ArcSwap<Vec<Alarm>>>,
+    /// That the drop folder is not used.
+    pub dropped: Arc<ArcSwap<Vec<Alarm>>>,
 }
 
 impl std::fmt::Debug for DaemonView {
@@ -92,7 +94,8 @@ impl Service {
         // Without a daemon the authority is only opened when that needs no passphrase.
         let locked = self.authority.load().is_none() && self.needs_passphrase()?;
         let initialised = self.is_initialised()?;
-        let (ca, expiring) = if initialised && !locked {
+        let open = initialised && !locked;
+        let (ca, expiring) = if open {
             let authority = self.authority()?;
             (Some(convert::ca_report(&authority.ca_info())), self.expiring()?)
         } else {
@@ -102,6 +105,10 @@ impl Service {
         let mut alarms = watched.map(|watched| watched.alarms()).unwrap_or_default();
         if let Some(daemon) = daemon {
             alarms.extend(daemon.alarms.load().iter().cloned());
+            alarms.extend(daemon.dropped.load().iter().cloned());
+        }
+        if open {
+            alarms.extend(self.imported_alarms()?);
         }
         alarms.extend(self.publications().alarms());
         let policy = self.policy.status();
@@ -131,6 +138,7 @@ impl Service {
             containers: watched.map(|watched| watched.containers()).unwrap_or_default(),
             expiring,
             alarms,
+            todo: if open { self.todos()? } else { Vec::new() },
             policy,
             audit_seq: self.journal.last_seq(),
         })

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use sealock_control::api::error_of;
-use sealock_control::command::{Files, Issue, Names};
+use sealock_control::command::{Files, Issue, Names, TrustAdd};
 use sealock_control::daemon::{Daemon, up};
 use sealock_control::{Command, ErrorCode, Reply};
 use sealock_core::IdentityKind;
@@ -285,5 +285,48 @@ async fn a_group_gives_its_rights_on_a_connection_that_is_open_and_after_a_resta
         change: "added".into(),
     };
     assert_eq!(changes, [wanted]);
+    end(daemon).await;
+}
+
+#[tokio::test]
+async fn a_root_of_another_authority_lets_nobody_in() {
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
+        IsCa, KeyPair, SanType,
+    };
+    let scratch = Scratch::new();
+    let daemon = up(scratch.opening()).await.unwrap();
+    let own = roots(&daemon).await;
+    let mut root = CertificateParams::new(Vec::new()).unwrap();
+    root.distinguished_name.push(DnType::CommonName, "Corp Root");
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
+    let add = TrustAdd {
+        certificate: data_encoding::BASE64.encode(root.der()),
+        name: Some("corp".into()),
+        intermediate: false,
+    };
+    call(daemon.service(), Command::TrustAdd(add)).await.unwrap();
+    assert_eq!(roots(&daemon).await, own.clone() + &root.pem(), "it is handed out");
+
+    // The other authority says that somebody is our administrator.
+    let mut leaf = CertificateParams::new(Vec::new()).unwrap();
+    let admin = "spiffe://test.sealock/human/admin";
+    leaf.subject_alt_names.push(SanType::URI(admin.try_into().unwrap()));
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate().unwrap();
+    let chain = leaf.signed_by(&key, &root).unwrap().pem();
+    let key = key.serialize_pem();
+    let identity = Some((chain.as_bytes(), key.as_bytes()));
+    let refused = match connect(&daemon, &own, identity).await {
+        Err(_) => true,
+        // In TLS 1.3 a client learns of it with the first answer.
+        Ok(mut sender) => {
+            let asked = Request::get("/v1/status").header("host", "localhost");
+            let asked = asked.body(Full::new(Bytes::new())).unwrap();
+            sender.ready().await.is_err() || sender.send_request(asked).await.is_err()
+        }
+    };
+    assert!(refused, "a certificate of another authority was let in");
     end(daemon).await;
 }

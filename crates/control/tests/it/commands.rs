@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sealock_control::command::{
-    AcmeBind, ClientKeys, Init, Issue, LdapServer, List, LoginConfirm, LoginDeny, LoginInvite,
-    Names, NewValue, OfferEvent, OnExisting, Publish, RotateWhat, SecretBlob, SecretOutcome,
-    SecretText, SecretWanted, Sign, TokenWanted, TokensRevoked, TransferBegin, TransferFinish,
+    AcmeBind, CertImport, CertRequest, ClientKeys, Init, Issue, LdapServer, List, LoginConfirm,
+    LoginDeny, LoginInvite, Names, NewValue, OfferEvent, OnExisting, Publish, RotateWhat,
+    SecretBlob, SecretOutcome, SecretText, SecretWanted, Sign, TokenWanted, TokensRevoked,
+    TransferBegin, TransferFinish, TrustAdd,
 };
 use sealock_control::{Command, ErrorCode, Reply, Service};
 use sealock_core::audit::Fact;
@@ -98,11 +99,19 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::AcmeBindings => (62, Guard::Policy),
         Command::AcmeUnbind { .. } => (63, Guard::Policy),
         Command::AcmeAccountRevoke { .. } => (64, Guard::Policy),
-        Command::CertPublish(_) => (65, Guard::Policy),
+        Command::CertPublish(_) => (73, Guard::Policy),
+        Command::CertRequest(_) => (65, Guard::Policy),
+        Command::CertRequests { .. } => (66, Guard::Policy),
+        Command::CertRequestDrop { .. } => (67, Guard::Policy),
+        Command::CertImport(_) => (68, Guard::Policy),
+        Command::CertFiles { .. } => (69, Guard::Policy),
+        Command::TrustAdd(_) => (70, Guard::Policy),
+        Command::TrustList => (71, Guard::Policy),
+        Command::TrustRemove { .. } => (72, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 66;
+const COMMANDS: usize = 74;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -137,6 +146,7 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
     let mut all = of_vault();
     all.extend(of_broker(service).await);
     all.extend(acme_samples());
+    all.extend(of_others());
     all.extend([
         Command::Init(Init::default()),
         Command::CaShow,
@@ -251,6 +261,44 @@ fn acme_samples() -> Vec<Command> {
         Command::AcmeBindings,
         Command::AcmeUnbind { name },
         Command::AcmeAccountRevoke { account: "A".repeat(22) },
+    ]
+}
+
+/// A certificate with its key, of an authority of the company's own.
+fn of_others() -> Vec<Command> {
+    let mut root = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    root.distinguished_name.push(rcgen::DnType::CommonName, "Corp Root");
+    root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = rcgen::CertifiedIssuer::self_signed(root, rcgen::KeyPair::generate().unwrap());
+    let root = root.unwrap();
+    let mut leaf = rcgen::CertificateParams::new(vec!["www.corp.example".to_owned()]).unwrap();
+    leaf.is_ca = rcgen::IsCa::ExplicitNoCa;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = leaf.signed_by(&key, &root).unwrap();
+    let base64 = |der: &[u8]| data_encoding::BASE64.encode(der);
+    let name = || "corp-web".to_owned();
+    vec![
+        Command::TrustAdd(TrustAdd {
+            certificate: base64(root.der()),
+            name: Some("corp".into()),
+            intermediate: false,
+        }),
+        Command::TrustList,
+        Command::CertRequest(CertRequest {
+            name: name(),
+            names: Names { dns: vec!["www.corp.example".into()], ..Names::default() },
+            ..CertRequest::default()
+        }),
+        Command::CertRequests { name: None },
+        Command::CertImport(CertImport {
+            name: Some(name()),
+            certificates: vec![base64(leaf.der())],
+            key: Some(SecretBytes::new(key.serialize_der()).into()),
+            accept_names: false,
+        }),
+        Command::CertFiles { name: name() },
+        Command::CertRequestDrop { name: name(), forget: true },
+        Command::TrustRemove { root: "corp".into(), force: false },
     ]
 }
 

@@ -7,7 +7,7 @@ use sealock_control::service::PolicySource;
 use sealock_core::SubjectName;
 use sealock_core::audit::Fact;
 use sealock_core::policy::ContainerFacts;
-use sealock_delivery::labels::{KeyType, Usages};
+use sealock_delivery::labels::{KeyType, Layout, Usages};
 use sealock_delivery::watcher::{CertificateSource, Refusal, WantedCertificate};
 
 use crate::scratch::{Scratch, records};
@@ -22,6 +22,8 @@ fn wanted(names: &[&str]) -> WantedCertificate {
         },
         certificate: "web".parse().unwrap(),
         names: names.iter().map(|name| SubjectName::dns(name).unwrap()).collect(),
+        imported: None,
+        layout: Layout::Tls,
         usages: Usages { server: true, client: false },
         ttl: Duration::from_secs(600),
         key_type: KeyType::P256,

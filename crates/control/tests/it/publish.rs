@@ -16,7 +16,7 @@ use sealock_control::{Client, Command, ErrorCode, Opening, Reply, Service, Servi
 use sealock_core::SecretBytes;
 use sealock_core::audit::Fact;
 use sealock_core::policy::ContainerFacts;
-use sealock_delivery::labels::{KeyType, Usages};
+use sealock_delivery::labels::{KeyType, Layout, Usages};
 use sealock_delivery::watcher::{
     CertificateSource as _, Publisher as _, WantedCertificate, WantedPublication,
 };
@@ -388,6 +388,8 @@ async fn delivered(
         key_type: KeyType::P256,
         replaces,
         request: "label-1".into(),
+        imported: None,
+        layout: Layout::Tls,
     };
     let serial = source.request(wanted).await.unwrap().serial;
     let directory = "corp".parse().unwrap();

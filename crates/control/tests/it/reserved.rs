@@ -11,7 +11,7 @@ use sealock_control::{Caller, Command, Door, ErrorCode, Service, ServiceError};
 use sealock_core::SubjectName;
 use sealock_core::audit::Fact;
 use sealock_core::policy::ContainerFacts;
-use sealock_delivery::labels::{KeyType, Usages};
+use sealock_delivery::labels::{KeyType, Layout, Usages};
 use sealock_delivery::watcher::{CertificateSource, Refusal, WantedCertificate};
 
 use crate::scratch::{Scratch, call, person, records};
@@ -71,6 +71,8 @@ fn wanted(own: &str, names: &[&str]) -> WantedCertificate {
         },
         certificate: "x".parse().unwrap(),
         names: names.iter().map(|text| name(text)).collect(),
+        imported: None,
+        layout: Layout::Tls,
         usages: Usages { server: true, client: false },
         ttl: Duration::from_secs(600),
         key_type: KeyType::P256,

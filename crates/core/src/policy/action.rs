@@ -60,6 +60,14 @@ actions! {
     CertReserved = "Cert::Reserved", Authority;
     /// Have a certificate for a name by ACME without having to prove it by a challenge. Beside the right to the certificate.
     CertUnproved = "Cert::Unproved", Authority;
+    /// Have a key and a CSR made for a certificate that another authority signs, or drop them.
+    CertRequest = "Cert::Request", Authority;
+    /// Have a certificate taken that another authority has signed.
+    CertImport = "Cert::Import", Authority;
+    /// Have such a certificate with its key.
+    CertUse = "Cert::Use", Authority;
+    /// Say which roots of others are trusted, and handed out.
+    TrustManage = "Trust::Manage", Authority;
     /// Make, see and remove what vouches for ACME accounts; deactivate accounts.
     AcmeManage = "Acme::Manage", Authority;
     /// Revoke a certificate.

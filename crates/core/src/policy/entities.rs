@@ -51,6 +51,7 @@ kinds!(
     Uri,
     Email,
     Certificate,
+    ImportedCertificate,
     Container,
     DockerEngine,
     Repository,
@@ -146,6 +147,7 @@ pub(super) fn resource_kind(resource: &Resource) -> Kind {
         Resource::Name(SubjectName::Uri(_)) => Kind::Uri,
         Resource::Name(SubjectName::Email(_)) => Kind::Email,
         Resource::Certificate { .. } => Kind::Certificate,
+        Resource::ImportedCertificate(_) => Kind::ImportedCertificate,
         Resource::Container(_) => Kind::Container,
         Resource::DockerEngine => Kind::DockerEngine,
         Resource::DockerImage(_) => Kind::DockerImage,
@@ -170,6 +172,7 @@ pub(super) fn resource_id(resource: &Resource) -> String {
     match resource {
         Resource::Name(name) => name.to_string(),
         Resource::Certificate { serial, .. } => serial.clone(),
+        Resource::ImportedCertificate(name) => name.clone(),
         Resource::Container(facts) => facts.id.clone(),
         Resource::DockerEngine => "engine".to_owned(),
         Resource::DockerImage(facts) => facts.reference.clone(),

@@ -187,6 +187,7 @@ impl Scope {
             Resource::DockerObject { kind, .. } => Self::Object(kind.clone()),
             Resource::DockerImage(_)
             | Resource::Name(_)
+            | Resource::ImportedCertificate(_)
             | Resource::HostPath(_)
             | Resource::Secret(_)
             | Resource::Service { .. } => Self::Exactly(kind, resource_id(resource)),

@@ -122,6 +122,8 @@ pub enum Resource {
         /// The name under which it was ordered.
         name: String,
     },
+    /// A certificate that another authority signs, by the name that it has here.
+    ImportedCertificate(String),
     /// A container.
     Container(ContainerFacts),
     /// The engine itself.
@@ -195,6 +197,9 @@ impl fmt::Display for Resource {
             Self::Name(name) => write!(formatter, "{}:{name}", name.kind()),
             Self::Certificate { serial, name } => {
                 write!(formatter, "certificate {} ({})", plain(serial), plain(name))
+            }
+            Self::ImportedCertificate(name) => {
+                write!(formatter, "imported certificate {}", plain(name))
             }
             Self::Container(facts) => {
                 let short: String = facts.id.chars().take(12).collect();

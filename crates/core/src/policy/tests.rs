@@ -61,7 +61,12 @@ fn resource_for(action: Action) -> Resource {
         Action::CertRevoke | Action::CertRead | Action::DirectoryPublish => {
             Resource::Certificate { serial: "0a1b".into(), name: "www".into() }
         }
-        Action::CaManage | Action::CaRead | Action::AcmeManage => Resource::Authority,
+        Action::CertRequest | Action::CertImport | Action::CertUse => {
+            Resource::ImportedCertificate("www".into())
+        }
+        Action::CaManage | Action::CaRead | Action::AcmeManage | Action::TrustManage => {
+            Resource::Authority
+        }
         Action::TransferSend => Resource::Container(facts()),
         Action::TransferOffer | Action::TransferReceive => Resource::Offer,
         Action::StatusRead => Resource::Status,
@@ -223,6 +228,10 @@ fn what_is_reserved_is_not_among_all_certificates() {
         };
         assert!(may(Action::CertIssue) && may(Action::CertRenew));
         assert!(!may(Action::CertReserved));
+        for action in [Action::CertRequest, Action::CertImport, Action::CertUse] {
+            let foreign = Question::new(principal.clone(), action, resource_for(action));
+            assert!(!set.decide(&foreign).allowed, "{action}");
+        }
     }
     let admin = human("admin").in_group(ADMIN_GROUP);
     let asked = Question::new(admin, Action::CertReserved, dns("host.corp.example"));

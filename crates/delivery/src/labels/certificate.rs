@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sealock_core::DnsName;
+use sealock_core::{DnsName, ImportedName};
 use sealock_transfer::landing::Owner;
 
 use super::{
@@ -12,10 +12,12 @@ use super::{
 };
 
 /// The settings, as they stand in a label after the certificate's name.
-pub(super) const SETTINGS: [&str; 12] = [
+pub(super) const SETTINGS: [&str; 13] = [
     "dns", "ip", "usage", "ttl", "path", "owner", "mode", "key-type", "layout", "reload", "verify",
-    "publish",
+    "publish", "imported",
 ];
+/// Those that say what certificate is to be issued. One that another authority has signed is as it is.
+const OF_OURS: [&str; 5] = ["dns", "ip", "usage", "ttl", "key-type"];
 /// Where its folder is that has no `.path`.
 const FOLDER: &str = "/run/sealock/certs";
 /// How many names a certificate may have, and as many addresses.
@@ -51,11 +53,44 @@ pub struct CertificateRequest {
     /// In which LDAP directory of the settings it is published once it is delivered. Where that is, and under which name,
     /// is not for labels to say.
     pub publish: Option<LabelName>,
+    /// The certificate of another authority that is to be delivered in place of one of ours.
+    pub imported: Option<ImportedName>,
+}
+
+/// A certificate whose labels are still being read.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    request: Box<CertificateRequest>,
+    /// The settings so far that are for certificates of ours.
+    of_ours: Vec<&'static str>,
+}
+
+impl Draft {
+    /// With every setting at its default.
+    pub(super) fn new(name: LabelName) -> Self {
+        Self { request: Box::new(CertificateRequest::with_defaults(name)), of_ours: Vec::new() }
+    }
+
+    pub(super) fn apply(&mut self, setting: &str, text: &str) -> Result<(), LabelError> {
+        self.request.apply(setting, text)?;
+        self.of_ours.extend(OF_OURS.iter().find(|known| **known == setting));
+        Ok(())
+    }
+
+    /// What is asked for; or the setting that cannot be, and why.
+    pub(super) fn finish(self) -> Result<CertificateRequest, (&'static str, LabelError)> {
+        match self.of_ours.first() {
+            Some(setting) if self.request.imported.is_some() => {
+                Err((*setting, LabelError::NotWithImported { setting }))
+            }
+            _ => Ok(*self.request),
+        }
+    }
 }
 
 impl CertificateRequest {
     /// A request with every setting at its default.
-    pub(super) fn with_defaults(name: LabelName) -> Self {
+    fn with_defaults(name: LabelName) -> Self {
         let path = ContainerPath::in_folder(FOLDER, &name);
         Self {
             name,
@@ -71,10 +106,11 @@ impl CertificateRequest {
             reload: None,
             verify: None,
             publish: None,
+            imported: None,
         }
     }
 
-    pub(super) fn apply(&mut self, setting: &str, text: &str) -> Result<(), LabelError> {
+    fn apply(&mut self, setting: &str, text: &str) -> Result<(), LabelError> {
         match setting {
             "dns" => self.dns = Some(value::dns_names(text, MAXIMUM_NAMES)?),
             "ip" => self.ip = value::addresses(text, MAXIMUM_NAMES)?,
@@ -88,6 +124,8 @@ impl CertificateRequest {
             "reload" => self.reload = Some(text.parse()?),
             "verify" => self.verify = Some(text.parse()?),
             "publish" => self.publish = Some(text.parse()?),
+            "imported" if text.is_empty() => return Err(LabelError::Empty),
+            "imported" => self.imported = Some(text.parse()?),
             other => return Err(error::unknown_setting(Kind::Certificate, other)),
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! Why a label was refused, with what to write instead.
 
-use sealock_core::SecretNameError;
 use sealock_core::name::NameError;
 use sealock_core::span::SpanError;
+use sealock_core::{ImportedNameError, SecretNameError};
 use thiserror::Error;
 
 use super::{Kind, LabelName, suggest};
@@ -66,6 +66,17 @@ pub enum LabelError {
     /// Not the name of a secret.
     #[error(transparent)]
     SecretName(#[from] SecretNameError),
+    /// Not the name of an imported certificate.
+    #[error(transparent)]
+    ImportedName(#[from] ImportedNameError),
+    /// A setting of certificates that are issued, of one that was imported.
+    #[error(
+        "`{setting}` is for certificates that are issued here; an imported one is as it was signed"
+    )]
+    NotWithImported {
+        /// Which.
+        setting: &'static str,
+    },
     /// A DNS name or an address.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -181,6 +192,7 @@ impl LabelError {
                 Some(format!("the settings are {}", kind.settings().join(", ")))
             }
             Self::Signal { .. } => Some("such as signal:HUP or signal:USR1".to_owned()),
+            Self::NotWithImported { .. } => Some("leave this label out, or .imported".to_owned()),
             Self::PathTaken { .. } => Some("give one of the two another .path".to_owned()),
             Self::Empty => Some("leave the label out to have the default".to_owned()),
             _ => None,

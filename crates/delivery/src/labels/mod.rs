@@ -20,6 +20,7 @@
 //! | `layout` | `tls` or `docker`: what the files are called | `tls` |
 //! | `reload` | `signal:NAME` or `exec:COMMAND` (split like a shell, run without one) | none |
 //! | `verify` | `tls:PORT` or `tls:PORT/SNI` | none |
+//! | `imported` | the name of a certificate that another authority has signed; without `dns`, `ip`, `usage`, `ttl` and `key-type` | one of ours is issued |
 //!
 //! Of a secret:
 //!
@@ -85,23 +86,21 @@ impl ParsedLabels {
 
 /// What is asked for by labels that are still being read.
 enum Draft {
-    Certificate(Box<CertificateRequest>),
+    Certificate(certificate::Draft),
     Secret(secret::Draft),
 }
 
 impl Draft {
     fn new(kind: Kind, name: LabelName) -> Self {
         match kind {
-            Kind::Certificate => {
-                Self::Certificate(Box::new(CertificateRequest::with_defaults(name)))
-            }
+            Kind::Certificate => Self::Certificate(certificate::Draft::new(name)),
             Kind::Secret => Self::Secret(secret::Draft::new(name)),
         }
     }
 
     fn apply(&mut self, setting: &str, text: &str) -> Result<(), LabelError> {
         match self {
-            Self::Certificate(request) => request.apply(setting, text),
+            Self::Certificate(draft) => draft.apply(setting, text),
             Self::Secret(draft) => draft.apply(setting, text),
         }
     }
@@ -132,7 +131,13 @@ pub fn parse<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Parsed
     for ((kind, name), draft) in asked {
         match draft {
             None => {}
-            Some(Draft::Certificate(request)) => parsed.certificates.push(*request),
+            Some(Draft::Certificate(draft)) => match draft.finish() {
+                Ok(request) => parsed.certificates.push(request),
+                Err((setting, reason)) => {
+                    let label = format!("{}{name}.{setting}", kind.prefix());
+                    parsed.faults.push(LabelFault::new(kind, Some(name), &label, reason));
+                }
+            },
             Some(Draft::Secret(draft)) => match draft.finish() {
                 Ok(request) => parsed.secrets.push(request),
                 Err(reason) => {
@@ -197,6 +202,7 @@ pub fn fuzz(data: &[u8]) {
     }
     for request in &parsed.certificates {
         assert!((MINIMUM_TTL..=MAXIMUM_TTL).contains(&request.ttl), "a ttl out of range");
+        assert!(request.imported.is_none() || request.dns.is_none(), "two kinds in one");
     }
     for (index, secret) in parsed.secrets.iter().enumerate() {
         let later = parsed.secrets.iter().skip(index + 1).map(|one| &one.path);

@@ -246,3 +246,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_imported_certificate_is_as_it_was_signed() {
+    let parsed =
+        parse([("sealock.cert.web.imported", "shop"), ("sealock.cert.web.verify", "tls:443")]);
+    assert_eq!(parsed.faults, []);
+    assert_eq!(parsed.certificates[0].imported.as_ref().unwrap().as_str(), "shop");
+    for (setting, text) in [
+        ("dns", "a.example"),
+        ("ip", "10.0.0.1"),
+        ("usage", "server"),
+        ("ttl", "1h"),
+        ("key-type", "p384"),
+    ] {
+        let label = format!("sealock.cert.web.{setting}");
+        let parsed = parse([("sealock.cert.web.imported", "shop"), (&*label, text)]);
+        assert!(parsed.certificates.is_empty(), "{setting}");
+        assert_eq!(parsed.faults[0].label, label);
+        assert!(parsed.faults[0].reason.hint().unwrap().contains(".imported"));
+    }
+    for bad in ["", "../shop", "a b", ".shop"] {
+        let parsed = parse([("sealock.cert.web.imported", bad)]);
+        assert_eq!((parsed.certificates.len(), parsed.faults.len()), (0, 1), "{bad:?}");
+    }
+}

@@ -47,6 +47,8 @@ impl CertificateDelivery {
             container: facts,
             certificate: request.name.clone(),
             names: names.clone(),
+            imported: request.imported.clone(),
+            layout: request.layout,
             usages: request.usages,
             ttl: request.ttl,
             key_type: request.key_type,
@@ -87,6 +89,7 @@ impl CertificateDelivery {
             Err(_) => return Done::Failed(late("the issue of the certificate")),
         };
         let (serial, not_after) = (certificate.serial.clone(), certificate.not_after);
+        let version = certificate.version;
         let files = files(certificate, self.layout, self.mode);
         let (path, owner, contents) = (self.path, self.owner, Contents::Folder(files));
         let memory_only = false;
@@ -103,6 +106,7 @@ impl CertificateDelivery {
                     trust: self.basis.trust,
                     serial,
                     not_after,
+                    version,
                 },
             }),
             Err(error) => Done::Failed(error),

@@ -30,7 +30,7 @@ pub(super) struct Basis {
     pub(super) container: String,
     /// For a certificate: the trust bundle.
     pub(super) trust: String,
-    /// For a secret: what there is of it.
+    /// For a secret or an imported certificate: what there is of it.
     pub(super) current: Option<Current>,
 }
 
@@ -38,7 +38,10 @@ impl Entry {
     /// What an answer of policy would depend on now.
     pub(super) fn basis(&self, world: &World<'_>) -> Basis {
         let (trust, current) = match &self.wanted.what {
-            What::Certificate(_) => (world.trust.to_owned(), None),
+            What::Certificate(certificate) => {
+                let imported = certificate.request.imported.as_ref();
+                (world.trust.to_owned(), imported.map(|name| world.source.imported(name)))
+            }
             What::Secret(secret) => (String::new(), Some(world.secrets.current(&secret.secret))),
         };
         let container = self.container.name.clone();

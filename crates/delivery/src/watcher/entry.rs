@@ -11,7 +11,7 @@ use sealock_core::Timestamp;
 use sealock_engine::Container;
 
 use super::denial::Denied;
-use super::ports::{SecretSource, SiteError};
+use super::ports::{CertificateSource, Current, SecretSource, SiteError};
 use super::proof::{Proof, pending};
 use super::record::{CertificateRecord, Content, EntryKey, Record};
 use super::secret::Standing;
@@ -28,6 +28,8 @@ pub(super) struct World<'a> {
     pub(super) trust_changed: Timestamp,
     /// Asked only for what there is of a secret.
     pub(super) secrets: &'a dyn SecretSource,
+    /// Asked only for what there is of a certificate that another authority signs.
+    pub(super) source: &'a dyn CertificateSource,
     pub(super) settings: &'a WatcherSettings,
 }
 
@@ -224,13 +226,38 @@ impl Entry {
 
     /// From when on what is there is not what should be there; `None` while it is.
     pub(super) fn needed_at(&self, world: &World<'_>) -> Option<Timestamp> {
+        if self.awaits_signature(world) {
+            return None;
+        }
         let Some(record) = &self.record else { return Some(world.now) };
         if self.forced || self.lost || record.wanted != self.wanted.digest {
             return Some(world.now);
         }
         match &record.content {
+            Content::Certificate(held) if self.wanted.imported().is_some() => {
+                self.imported_at(held, world)
+            }
             Content::Certificate(held) => Some(self.renewed_at(record, held, world)),
             Content::Secret(held) => self.replaced_at(held, world),
+        }
+    }
+
+    /// Whether there is nothing to deliver before somebody has signed it.
+    pub(super) fn awaits_signature(&self, world: &World<'_>) -> bool {
+        let imported = self.wanted.imported().map(|name| world.source.imported(name));
+        imported == Some(Current::Waiting)
+    }
+
+    /// An imported certificate does not come anew by its life, but when another was imported, or the trust bundle
+    /// that goes with it has changed.
+    fn imported_at(&self, held: &CertificateRecord, world: &World<'_>) -> Option<Timestamp> {
+        let current = self.wanted.imported().map(|name| world.source.imported(name));
+        match current {
+            Some(Current::Version(version)) if held.version != Some(version) => Some(world.now),
+            Some(Current::Version(_)) if held.trust != world.trust => {
+                Some(world.settings.trust_due(&self.key.text(), world.trust_changed))
+            }
+            _ => None,
         }
     }
 

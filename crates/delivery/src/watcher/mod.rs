@@ -226,6 +226,7 @@ impl Watcher {
             trust: &trust.trust.digest,
             trust_changed: trust.changed,
             secrets: self.parts.secrets.as_ref(),
+            source: self.parts.source.as_ref(),
             settings: &self.settings,
         }
     }

@@ -33,6 +33,8 @@ pub(super) enum Goods {
         trust: String,
         serial: String,
         not_after: Timestamp,
+        /// Of an imported one.
+        version: Option<u64>,
     },
     Secret {
         secret: SecretName,
@@ -91,9 +93,17 @@ impl Entry {
 
     /// ADR 0007: only who may have loaded an earlier version is told.
     fn is_told(&self, delivered: &Delivered, started_at: &str, goods: &Goods) -> bool {
-        let Goods::Secret { secret, version, .. } = goods else {
+        let (secret, version) = match goods {
+            Goods::Secret { secret, version, .. } => (secret, version),
+            Goods::Certificate { version: Some(version), .. } => {
+                let held = self.record.as_ref().and_then(|record| record.certificate()?.version);
+                let newer = held.is_some_and(|held| held != *version);
+                return delivered.replaced_previous && (delivered.changed || newer);
+            }
             // With each delivery comes a new certificate, so what was there was another.
-            return delivered.changed && delivered.replaced_previous;
+            Goods::Certificate { version: None, .. } => {
+                return delivered.changed && delivered.replaced_previous;
+            }
         };
         let held = self.record.as_ref().and_then(|record| Some((record, record.secret()?)));
         let newer =
@@ -107,13 +117,16 @@ impl Entry {
 
     fn content(&self, goods: Goods, world: &World<'_>) -> Content {
         match goods {
-            Goods::Certificate { asked_at, trust, serial, not_after } => {
+            Goods::Certificate { asked_at, trust, serial, not_after, version } => {
+                let due = world.settings.renew_at(&self.key.text(), asked_at, not_after);
                 Content::Certificate(CertificateRecord {
                     serial: normal(&serial),
                     trust,
                     not_after,
-                    renew_at: world.settings.renew_at(&self.key.text(), asked_at, not_after),
+                    // What another authority signs comes anew when it was imported, whenever that is.
+                    renew_at: if version.is_some() { not_after } else { due },
                     served_at: None,
+                    version,
                 })
             }
             Goods::Secret { secret, version, .. } => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sealock_core::policy::ContainerFacts;
-use sealock_core::{SecretBytes, SecretName, SubjectName, Timestamp};
+use sealock_core::{ImportedName, SecretBytes, SecretName, SubjectName, Timestamp};
 use sealock_engine::{Container, EngineError, EngineEvent};
 use thiserror::Error;
 
@@ -23,8 +23,12 @@ pub struct WantedCertificate {
     pub container: ContainerFacts,
     /// The certificate's name within the container.
     pub certificate: LabelName,
-    /// The subject names; never empty.
+    /// The subject names; never empty, unless it is imported.
     pub names: Vec<SubjectName>,
+    /// The certificate of another authority that is wanted in place of one of ours.
+    pub imported: Option<ImportedName>,
+    /// The files that the container gets: what stands in them may depend on it.
+    pub layout: Layout,
     /// What it is for.
     pub usages: Usages,
     /// How long it is to live.
@@ -37,13 +41,15 @@ pub struct WantedCertificate {
     pub request: String,
 }
 
-/// A certificate that was issued, ready to be delivered. Its key exists nowhere else.
+/// A certificate that was issued or imported, ready to be delivered. The key of one that was issued exists nowhere else.
 #[derive(Debug, Clone)]
 pub struct DeliveredCertificate {
     /// The serial in hex.
     pub serial: String,
     /// When it ends.
     pub not_after: Timestamp,
+    /// How often it was imported until now; `None` of one that was issued here.
+    pub version: Option<u64>,
     /// Leaf, then intermediates (PEM).
     pub tls_crt: Vec<u8>,
     /// The private key (PEM).
@@ -76,11 +82,13 @@ pub struct DeliveredSecret {
     pub value: SecretBytes,
 }
 
-/// What there is of a secret.
+/// What there is of a secret, or of a certificate that another authority signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Current {
     /// This version.
     Version(u64),
+    /// A certificate whose CSR is out, and nothing to serve yet.
+    Waiting,
     /// None: never set, deleted or expired.
     Gone,
     /// That cannot be found out now.
@@ -131,6 +139,13 @@ pub trait CertificateSource: Send + Sync {
 
     /// The trust bundle of now. Cheap: it is asked in every round.
     fn trust(&self) -> Arc<Trust>;
+
+    /// What there is of a certificate that another authority signs. As cheap as [`SecretSource::current`], for the
+    /// same reason.
+    fn imported(&self, name: &ImportedName) -> Current;
+
+    /// The names of such a certificate as it is served now; none where there is none.
+    fn imported_names(&self, name: &ImportedName) -> Vec<SubjectName>;
 }
 
 /// A delivered certificate whose labels ask that it be published.

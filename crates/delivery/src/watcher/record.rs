@@ -90,6 +90,9 @@ pub(super) struct CertificateRecord {
     pub(super) renew_at: Timestamp,
     /// When a handshake has shown the serial last.
     pub(super) served_at: Option<Timestamp>,
+    /// Which import it was, of a certificate that another authority has signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<u64>,
 }
 
 /// Which secret it was. Nothing is made of the value itself: of one that can be guessed, a digest is as

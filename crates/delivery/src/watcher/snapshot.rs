@@ -56,19 +56,23 @@ fn certificate(entry: &Entry, world: &World<'_>) -> Option<CertificateStatus> {
     let record = entry.record.as_ref();
     let held = record.and_then(|record| record.certificate());
     let (state, reason) = state(entry, world);
+    let denied = entry.denied.as_ref().filter(|_| state != DeliveryState::Waiting);
+    let imported = wanted.request.imported.as_ref();
+    let names = imported.map(|name| world.source.imported_names(name));
+    let names = names.as_ref().unwrap_or(&wanted.names);
     Some(CertificateStatus {
         container: entry.container.name.clone(),
         container_id: entry.key.container.clone(),
         certificate: entry.key.name.to_string(),
-        names: wanted.names.iter().map(ToString::to_string).collect(),
+        names: names.iter().map(ToString::to_string).collect(),
         path: Some(entry.wanted.path().to_string()),
         state,
         serial: held.map(|held| held.serial.clone()),
         delivered_at: record.map(|record| record.delivered_at),
         not_after: held.map(|held| held.not_after),
-        renew_at: held.map(|held| held.renew_at),
+        renew_at: held.filter(|held| held.version.is_none()).map(|held| held.renew_at),
         verify: verify(entry),
-        label: entry.denied.as_ref().map(|denied| denied.label.clone()),
+        label: denied.map(|denied| denied.label.clone()),
         reason: reason.as_ref().map(|reason| reason.text.clone()),
         hint: reason.and_then(|reason| reason.hint),
     })
@@ -99,6 +103,11 @@ fn state(entry: &Entry, world: &World<'_>) -> (DeliveryState, Option<Reason>) {
         (DeliveryState::Stopped, None)
     } else if let Some(reason) = entry.stale(world) {
         (DeliveryState::Stale, Some(reason))
+    } else if entry.awaits_signature(world) {
+        let text = "waits for the signature".to_owned();
+        let name = entry.wanted.imported().map(ToString::to_string).unwrap_or_default();
+        let hint = Some(format!("`sealock cert import {name} FILE…` once it is signed"));
+        (DeliveryState::Waiting, Some(Reason { text, hint }))
     } else if let Some(denied) = &entry.denied {
         (DeliveryState::Refused, Some(denied.reason.clone()))
     } else if entry.trouble.failures > 0 {

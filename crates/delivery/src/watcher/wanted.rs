@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealock_core::{DnsName, SubjectName};
+use sealock_core::{DnsName, ImportedName, SubjectName};
 
 use super::denial::Ground;
 use super::ports::Place;
@@ -29,7 +29,7 @@ pub(super) enum What {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NamedCertificate {
     pub(super) request: CertificateRequest,
-    /// The subject names; never empty.
+    /// The subject names; never empty, unless it is imported: then it says itself which it has.
     pub(super) names: Vec<SubjectName>,
 }
 
@@ -39,6 +39,12 @@ impl Wanted {
         let dns = request.dns.as_deref().unwrap_or(own).iter().cloned().map(SubjectName::Dns);
         let names: Vec<SubjectName> =
             dns.chain(request.ip.iter().copied().map(SubjectName::Ip)).collect();
+        if let Some(imported) = &request.imported {
+            let CertificateRequest { path, owner, mode, layout, .. } = &request;
+            let text = format!("imported {imported} {path} {owner:?} {mode:o} {layout:?}");
+            let what = What::Certificate(Box::new(NamedCertificate { request, names: Vec::new() }));
+            return Some(Self { what, digest: digest(&text) });
+        }
         if names.is_empty() {
             return None;
         }
@@ -100,9 +106,20 @@ impl Wanted {
         }
     }
 
+    /// The certificate of another authority that it is, if it is one.
+    pub(super) fn imported(&self) -> Option<&ImportedName> {
+        match &self.what {
+            What::Certificate(certificate) => certificate.request.imported.as_ref(),
+            What::Secret(_) => None,
+        }
+    }
+
     /// How long what is delivered lives: nothing about it waits for more than a share of that.
     pub(super) fn life(&self) -> Duration {
         match &self.what {
+            What::Certificate(certificate) if certificate.request.imported.is_some() => {
+                Duration::MAX
+            }
             What::Certificate(certificate) => certificate.request.ttl,
             What::Secret(_) => Duration::MAX,
         }
@@ -112,8 +129,9 @@ impl Wanted {
     pub(super) fn decided_label(&self) -> String {
         let (kind, name, setting) = match &self.what {
             What::Certificate(certificate) => {
-                let CertificateRequest { name, dns, ip, .. } = &certificate.request;
+                let CertificateRequest { name, dns, ip, imported, .. } = &certificate.request;
                 let setting = match (dns, ip.is_empty()) {
+                    _ if imported.is_some() => ".imported",
                     (Some(_), _) => ".dns",
                     (None, false) => ".ip",
                     (None, true) => "",

@@ -66,7 +66,10 @@ impl Task {
             Step::Look => {
                 let What::Certificate(certificate) = &wanted.what else { return None };
                 let endpoint = wanted.verify()?;
-                let server_name = server_name(endpoint, &certificate.names)?;
+                let imported = certificate.request.imported.as_ref();
+                let names = imported.map(|name| world.source.imported_names(name));
+                let names = names.as_ref().unwrap_or(&certificate.names);
+                let server_name = server_name(endpoint, names)?;
                 let anchors = trust.anchors.iter().cloned().map(CertificateDer::from).collect();
                 let since = std::time::Duration::from_secs(
                     u64::try_from(world.now.as_secs()).unwrap_or_default(),

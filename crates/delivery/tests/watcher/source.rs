@@ -10,9 +10,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, SerialNumber,
 };
-use sealock_core::{SecretBytes, SubjectName, Timestamp};
+use sealock_core::{ImportedName, SecretBytes, SubjectName, Timestamp};
 use sealock_delivery::watcher::{
-    CertificateSource, DeliveredCertificate, Publisher, Refusal, Trust, WantedCertificate,
+    CertificateSource, Current, DeliveredCertificate, Publisher, Refusal, Trust, WantedCertificate,
     WantedPublication,
 };
 
@@ -64,6 +64,7 @@ impl Source {
         Ok(DeliveredCertificate {
             serial: data_encoding::HEXUPPER.encode(&serial),
             not_after: Timestamp::from_offset((now + wanted.ttl).into()),
+            version: None,
             tls_crt: leaf.clone().into_bytes(),
             tls_key: SecretBytes::new(key.clone().into_bytes()),
             ca_crt: self.root_pem.clone().into_bytes(),
@@ -107,5 +108,13 @@ impl CertificateSource for Source {
 
     fn trust(&self) -> Arc<Trust> {
         Arc::clone(&self.trust)
+    }
+
+    fn imported(&self, _: &ImportedName) -> Current {
+        Current::Gone
+    }
+
+    fn imported_names(&self, _: &ImportedName) -> Vec<SubjectName> {
+        Vec::new()
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use sealock_core::span::parse_span;
 
-use super::export::ExportArgs;
 use super::PublishArgs;
+use super::export::ExportArgs;
+use super::{ImportedArgs, RequestArgs};
 
 /// Algorithm of a private key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -74,8 +75,11 @@ pub(crate) enum CaCommand {
         #[arg(long)]
         pem: bool,
     },
-    /// Print the trust bundle: every root that is to be trusted now
+    /// Print the trust bundle: every root of ours that is to be trusted now, and those of `sealock trust`
     Bundle {
+        /// Ours only: by these, daemon, broker and Gatekeepers are known
+        #[arg(long)]
+        own: bool,
         /// Write it to a file (0444) instead
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -215,6 +219,20 @@ pub(crate) enum CertCommand {
     Issue(IssueArgs),
     /// Issue a certificate for the key of a certificate signing request
     Sign(CsrSign),
+    /// Make a key and a CSR for another authority, such as the company's CA
+    Request(Box<RequestArgs>),
+    /// List what other authorities sign, and what to do about it
+    Requests,
+    /// Take what another authority has signed
+    Import(ImportedArgs),
+    /// Write tls.crt, tls.key, ca.crt and bundle.pem of an imported certificate
+    Files {
+        /// Its name, as `sealock cert requests` lists it
+        name: String,
+        /// Folder for the files [default: ./NAME]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// List certificates, those that expire first on top
     List(ListArgs),
     /// Show one certificate

@@ -28,7 +28,7 @@ pub(crate) struct LoginArgs {
     /// The server: https://HOST:PORT, the API of `sealock up`
     #[arg(long, value_name = "URL", value_parser = server)]
     pub(crate) server: Option<String>,
-    /// Trust the roots in this file: `sealock ca bundle`
+    /// Trust the roots in this file: `sealock ca bundle --own`
     #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
     pub(crate) ca_file: Option<PathBuf>,
     /// Trust the root with this SHA-256: `sealock ca show`

@@ -8,6 +8,7 @@ mod envelope;
 mod export;
 mod guard;
 mod host;
+mod imported;
 mod login;
 mod publish;
 mod quick;
@@ -38,6 +39,7 @@ pub(crate) use host::{
     AuditCommand, ConfigCommand, DemoArgs, DemoServerArgs, GatewayArgs, GroupCommand, MemberArgs,
     PolicyCommand, ReferenceArgs, StatusArgs, UpArgs,
 };
+pub(crate) use imported::{ImportedArgs, RequestArgs, TrustCommand};
 pub(crate) use login::{
     LoginArgs, LoginCommand, LoginConfirmArgs, LoginDenyArgs, LoginInviteArgs, LogoutArgs,
 };
@@ -132,6 +134,9 @@ pub(crate) enum Command {
     /// Certificates: issue, list, renew, export, revoke
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Roots of other authorities: known, and handed out beside ours
+    #[command(subcommand)]
+    Trust(TrustCommand),
     /// The ACME server: who may have accounts
     #[command(subcommand)]
     Acme(AcmeCommand),

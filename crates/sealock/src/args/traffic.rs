@@ -210,7 +210,7 @@ pub(crate) struct ForwarderArgs {
     /// The file with the client's secret, such as `sealock run` makes [env: SEALOCK_SECRET_FILE]
     #[arg(long, value_name = "FILE", requires = "client")]
     pub(crate) secret_file: Option<PathBuf>,
-    /// The roots to trust, where there is no --identity: `sealock ca bundle`
+    /// The roots to trust, where there is no --identity: `sealock ca bundle --own`
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// The trust domain of the services, with --client

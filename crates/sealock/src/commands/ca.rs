@@ -17,7 +17,14 @@ pub(crate) fn run(command: CaCommand, session: &Session, printer: Printer) -> Re
             Reply::Ca(report) => printer.either(&*report, |report| text(report, pem)),
             other => Err(unexpected(&other)),
         },
-        CaCommand::Bundle { out } => match session.call(Command::CaBundle)? {
+        CaCommand::Bundle { out, own: true } => match session.call(Command::CaShow)? {
+            Reply::Ca(report) => {
+                let own: String = report.roots.iter().map(|root| root.pem.as_str()).collect();
+                hand_out(&own, out.as_deref(), printer)
+            }
+            other => Err(unexpected(&other)),
+        },
+        CaCommand::Bundle { out, own: false } => match session.call(Command::CaBundle)? {
             Reply::Bundle(pem) => hand_out(&pem, out.as_deref(), printer),
             other => Err(unexpected(&other)),
         },

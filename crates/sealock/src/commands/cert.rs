@@ -9,10 +9,10 @@ use sealock_control::command::{
 use sealock_core::clock::{Clock, SystemClock};
 use sealock_core::span::format_span;
 
-use super::files;
 use super::init::key_type;
 use super::publish;
 use super::session::{Session, unexpected};
+use super::{files, imported};
 use crate::args::{CertCommand, CsrSign, IssueArgs, ListArgs, NamesArgs, ReasonArg, UsageArg};
 use crate::printer::{Failure, Printer, Table};
 
@@ -25,6 +25,10 @@ pub(crate) fn run(
     match command {
         CertCommand::Issue(arguments) => issue(arguments, session, printer),
         CertCommand::Sign(arguments) => sign(arguments, session, printer),
+        CertCommand::Request(arguments) => imported::request(&arguments, session, printer),
+        CertCommand::Requests => imported::list(session, printer),
+        CertCommand::Import(arguments) => imported::import(&arguments, session, printer),
+        CertCommand::Files { name, out } => imported::hand_out(name, out, session, printer),
         CertCommand::List(arguments) => list(arguments, session, printer),
         CertCommand::Show { certificate, pem } => {
             match session.call(Command::CertShow { certificate })? {
@@ -113,7 +117,7 @@ fn hand_over(
     written
 }
 
-fn write_files(made: &Files, folder: &Path, printer: Printer) -> Result<(), Failure> {
+pub(super) fn write_files(made: &Files, folder: &Path, printer: Printer) -> Result<(), Failure> {
     files::private_folder(folder)?;
     if let Some(key) = &made.tls_key {
         files::write(&folder.join("tls.key"), key.bytes().expose(), 0o400)?;

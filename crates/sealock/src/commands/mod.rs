@@ -15,6 +15,7 @@ mod gatekeeper;
 mod gateway;
 mod group;
 mod import;
+mod imported;
 mod init;
 mod login;
 mod offer;
@@ -30,6 +31,7 @@ pub(crate) mod session;
 mod status;
 mod summon;
 mod token;
+mod trust;
 mod up;
 mod workload;
 
@@ -61,6 +63,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Ca(command) => ca::run(command, &session()?, printer)?,
         Command::Cert(CertCommand::Export(arguments)) => export::run(&arguments, printer)?,
         Command::Cert(command) => cert::run(command, &session()?, printer)?,
+        Command::Trust(command) => trust::run(command, &session()?, printer)?,
         Command::Acme(command) => acme::run(command, &session()?, printer)?,
         Command::Send(arguments) => send::run(&arguments, &session()?, printer)?,
         Command::Offer(arguments) => offer::run(arguments, &session()?, printer)?,

@@ -66,6 +66,13 @@ fn text(report: &StatusReport) -> String {
     if let Some(table) = certificates(&report.expiring) {
         let _ = write!(text, "\nExpire within a week:\n{table}");
     }
+    if !report.todo.is_empty() {
+        let _ = writeln!(text, "\nTo do:");
+    }
+    for todo in &report.todo {
+        let since = format_span(report.now.since(todo.since));
+        let _ = writeln!(text, "  {}: {} (since {since})\n    {}", todo.name, todo.text, todo.hint);
+    }
     for alarm in &report.alarms {
         let _ = writeln!(
             text,

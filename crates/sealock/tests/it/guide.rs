@@ -357,3 +357,13 @@ fn calls_between_services_are_as_the_guide_says() {
     drop(names);
     assert_eq!(daemon.stop(), Some(0));
 }
+
+#[test]
+fn certificates_of_the_companys_ca_are_as_the_guide_says() {
+    if skip_without(&["openssl"]) {
+        return;
+    }
+    let home = Home::initialised();
+    crate::corporate::Company::new(&home);
+    follow(&home, &read("corporate-ca"), &[], 9);
+}

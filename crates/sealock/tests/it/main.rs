@@ -6,6 +6,7 @@ mod acme;
 mod as_files;
 mod authority;
 mod chain;
+mod corporate;
 mod demo;
 mod docker;
 #[path = "../../../docker/tests/check/dockerd.rs"]

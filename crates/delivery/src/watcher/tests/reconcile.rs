@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use sealock_core::audit::Fact;
 
+use super::super::ports::Current;
 use super::super::status::{AlarmKind, DeliveryState, VerifyState};
 use super::fixture::{container, id, service};
 use super::simulation::Simulation;
@@ -368,4 +369,61 @@ fn containers_of_another_installation_are_left_alone() {
         let names: Vec<String> = host.status().into_iter().map(|one| one.container).collect();
         assert_eq!(names, delivered);
     }
+}
+
+/// A host with one service whose certificate another authority signs.
+fn one_imported() -> (Simulation, String) {
+    let mut host = Simulation::new();
+    let mut web = container(1, "web", &[], host.now);
+    web.labels = service("24h");
+    web.labels.retain(|label, _| !label.ends_with(".ttl") && !label.ends_with(".dns"));
+    web.labels.insert("sealock.cert.web.imported".to_owned(), "shop".to_owned());
+    host.start(web);
+    (host, id(1))
+}
+
+#[test]
+fn a_certificate_that_another_authority_signs_comes_when_it_was_imported_and_only_then() {
+    let (mut host, web) = one_imported();
+    host.pass(HOUR);
+    // Nobody has asked for it, even: that is no.
+    assert_eq!(state(&mut host), DeliveryState::Refused);
+    host.foreign.0.insert("shop".to_owned(), Current::Waiting);
+    host.pass(HOUR);
+    let status = host.status().remove(0);
+    assert_eq!(status.reason.as_deref(), Some("waits for the signature"));
+    assert!(status.hint.unwrap().contains("sealock cert import shop"));
+    assert_eq!(host.model(&web).deliveries.len(), 0);
+
+    host.foreign.0.insert("shop".to_owned(), Current::Version(1));
+    host.turn();
+    let status = host.status().remove(0);
+    assert_eq!((status.state, status.renew_at), (DeliveryState::Delivered, None));
+    assert_eq!(status.names, ["shop.corp.example"]);
+    host.pass(70 * 24 * HOUR);
+    assert_eq!(host.model(&web).deliveries.len(), 1, "no life is over that we could renew");
+
+    host.foreign.0.insert("shop".to_owned(), Current::Version(2));
+    host.turn();
+    host.pass(Duration::from_secs(5));
+    let model = host.model(&web).clone();
+    assert_eq!((model.deliveries.len(), model.signals.len()), (2, 1), "told of the new one");
+    assert_eq!(host.alarms(), []);
+}
+
+#[test]
+fn an_imported_certificate_without_a_successor_is_an_alarm_and_stays() {
+    let (mut host, web) = one_imported();
+    host.foreign.0.insert("shop".to_owned(), Current::Version(1));
+    host.turn();
+    host.pass(80 * 24 * HOUR);
+    let alarms: Vec<AlarmKind> = host.alarms().into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(alarms, [AlarmKind::Expiring]);
+    host.pass(20 * 24 * HOUR);
+    assert_eq!(host.model(&web).deliveries.len(), 1);
+    // A new trust bundle comes with the certificate that there is.
+    host.trust = "two".to_owned();
+    host.trust_changed = host.now;
+    host.pass(HOUR);
+    assert_eq!(host.model(&web).deliveries.len(), 2);
 }

@@ -12,7 +12,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use parking_lot::Mutex;
 use rcgen::{CertificateParams, KeyPair, SerialNumber};
 use sealock_core::audit::Fact;
-use sealock_core::{Clock, ManualClock, SecretBytes, Timestamp};
+use sealock_core::{Clock, ImportedName, ManualClock, SecretBytes, SubjectName, Timestamp};
 use sealock_engine::{Container, EngineError, EngineEvent, EventKind};
 use sealock_store::{
     Journal, KeyRange, Sequence, SqliteStore, Store, StoreError, Versioned, Watch,
@@ -22,8 +22,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::super::{
-    CertificateSource, Contents, Delivered, DeliveredCertificate, DeliveryState, Held, Host,
-    Parcel, Place, Publisher, Refusal, SecretStatus, Site, SiteError, Trust, VerifyState,
+    CertificateSource, Contents, Current, Delivered, DeliveredCertificate, DeliveryState, Held,
+    Host, Parcel, Place, Publisher, Refusal, SecretStatus, Site, SiteError, Trust, VerifyState,
     WantedCertificate, WantedPublication, Watcher, WatcherParts, WatcherSettings,
 };
 use super::fixture::{container, service};
@@ -276,6 +276,7 @@ impl CertificateSource for Authority {
             Ok(DeliveredCertificate {
                 serial: serial.to_uppercase(),
                 not_after: self.clock.now().plus(wanted.ttl),
+                version: None,
                 tls_crt,
                 tls_key: SecretBytes::new(b"key".to_vec()),
                 // So that the fake service knows what it serves.
@@ -292,6 +293,14 @@ impl CertificateSource for Authority {
 
     fn trust(&self) -> Arc<Trust> {
         Arc::new(Trust { digest: "one".to_owned(), anchors: Vec::new() })
+    }
+
+    fn imported(&self, _: &ImportedName) -> Current {
+        Current::Gone
+    }
+
+    fn imported_names(&self, _: &ImportedName) -> Vec<SubjectName> {
+        Vec::new()
     }
 }
 

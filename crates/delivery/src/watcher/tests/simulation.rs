@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sealock_core::audit::Fact;
-use sealock_core::{SecretName, SystemClock, Timestamp};
+use sealock_core::{ImportedName, SecretName, SubjectName, SystemClock, Timestamp};
 use sealock_engine::Container;
 use sealock_store::{SqliteStore, Store};
 
@@ -17,7 +18,8 @@ use super::super::effects::Effects;
 use super::super::entry::{Reason, Step, World};
 use super::super::outcome::{Arrived, Goods, Holds};
 use super::super::ports::{
-    Current, Delivered, DeliveredSecret, Refusal, SecretSource, SiteError, WantedSecret,
+    CertificateSource, Current, Delivered, DeliveredCertificate, DeliveredSecret, Refusal,
+    SecretSource, SiteError, Trust, WantedCertificate, WantedSecret,
 };
 use super::super::record::{EntryKey, Remembered};
 use super::super::settings::WatcherSettings;
@@ -87,6 +89,35 @@ impl SecretSource for Vault {
     }
 }
 
+/// What another authority has signed.
+#[derive(Debug, Default)]
+pub(super) struct Foreign(pub(super) BTreeMap<String, Current>);
+
+impl CertificateSource for Foreign {
+    fn request(
+        &self,
+        _: WantedCertificate,
+    ) -> BoxFuture<'_, Result<DeliveredCertificate, Refusal>> {
+        panic!("the simulation's steps are done by its model")
+    }
+
+    fn policy_epoch(&self) -> u64 {
+        panic!("it is a field")
+    }
+
+    fn trust(&self) -> Arc<Trust> {
+        panic!("it is a field")
+    }
+
+    fn imported(&self, name: &ImportedName) -> Current {
+        self.0.get(name.as_str()).copied().unwrap_or(Current::Gone)
+    }
+
+    fn imported_names(&self, name: &ImportedName) -> Vec<SubjectName> {
+        vec![SubjectName::dns(&format!("{name}.corp.example")).unwrap()]
+    }
+}
+
 pub(super) struct Simulation {
     pub(super) book: Book,
     pub(super) settings: WatcherSettings,
@@ -95,6 +126,7 @@ pub(super) struct Simulation {
     pub(super) trust: String,
     pub(super) trust_changed: Timestamp,
     pub(super) vault: Vault,
+    pub(super) foreign: Foreign,
     /// The last version that a secret was given by the weather.
     pub(super) version: u64,
     pub(super) containers: BTreeMap<String, Container>,
@@ -123,6 +155,7 @@ impl Simulation {
             trust: "one".to_owned(),
             trust_changed: now,
             vault: Vault::default(),
+            foreign: Foreign::default(),
             version: 0,
             containers: BTreeMap::new(),
             models: BTreeMap::new(),
@@ -143,6 +176,7 @@ impl Simulation {
             trust: &self.trust,
             trust_changed: self.trust_changed,
             secrets: &self.vault,
+            source: &self.foreign,
             settings: &self.settings,
         };
         act(&mut self.book, &world)
@@ -322,9 +356,17 @@ impl Simulation {
             What::Certificate(certificate) => {
                 self.serial += 1;
                 let (asked_at, serial) = (self.now, format!("{:x}", self.serial));
-                let not_after = self.now.plus(certificate.request.ttl);
+                let mut not_after = self.now.plus(certificate.request.ttl);
+                let mut version = None;
+                if let Some(name) = &certificate.request.imported {
+                    let Current::Version(found) = self.foreign.imported(name) else {
+                        return denied("there is no such certificate", Ground::Policy(basis));
+                    };
+                    version = Some(found);
+                    not_after = self.now.plus(Duration::from_secs(90 * 86_400));
+                }
                 let (trust, held) = (self.trust.clone(), serial.clone());
-                (Goods::Certificate { asked_at, trust, serial, not_after }, held)
+                (Goods::Certificate { asked_at, trust, serial, not_after, version }, held)
             }
             What::Secret(request) => {
                 let secret = request.secret.clone();

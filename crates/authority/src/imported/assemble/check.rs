@@ -1,0 +1,163 @@
+//! What a leaf and its chain must be (RFC 5280 §6), each thing with its own error.
+
+use std::time::Duration;
+
+use rustls_pki_types::{CertificateDer, UnixTime};
+use sealock_core::{SubjectName, Timestamp};
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+use super::{Expected, Foreign};
+use crate::imported::error::ImportError;
+use crate::order::Usages;
+
+/// The leaf by itself.
+pub(super) fn leaf(
+    leaf: &Foreign,
+    expected: &Expected<'_>,
+    now: Timestamp,
+) -> Result<(), ImportError> {
+    let subject = || leaf.subject_text.clone();
+    if leaf.is_ca {
+        return Err(ImportError::LeafIsAuthority { subject: subject() });
+    }
+    in_time(leaf, now)?;
+    names(leaf, expected)?;
+    usages(leaf, expected)?;
+    match leaf.weak_key().or_else(|| leaf.weak_signature()) {
+        Some(why) => Err(ImportError::Weak { subject: subject(), why }),
+        None => Ok(()),
+    }
+}
+
+fn in_time(one: &Foreign, now: Timestamp) -> Result<(), ImportError> {
+    let subject = || one.subject_text.clone();
+    if now < one.not_before {
+        return Err(ImportError::NotYetValid { subject: subject(), from: one.not_before });
+    }
+    if now > one.not_after {
+        return Err(ImportError::Expired { subject: subject(), at: one.not_after });
+    }
+    Ok(())
+}
+
+fn names(leaf: &Foreign, expected: &Expected<'_>) -> Result<(), ImportError> {
+    let Some(asked) = expected.names else { return Ok(()) };
+    let text = |names: Vec<&SubjectName>| names.into_iter().map(ToString::to_string).collect();
+    let missing: Vec<_> = asked.iter().filter(|name| !leaf.names.contains(name)).collect();
+    if !missing.is_empty() {
+        return Err(ImportError::NamesMissing { missing: text(missing) });
+    }
+    if expected.any_names {
+        return Ok(());
+    }
+    let known = |name: &SubjectName| asked.contains(name) || expected.also.contains(name);
+    let mut extra: Vec<String> = text(leaf.names.iter().filter(|name| !known(name)).collect());
+    extra.extend(leaf.other_names.iter().cloned());
+    if extra.is_empty() { Ok(()) } else { Err(ImportError::NamesAdded { extra }) }
+}
+
+/// What is asked for must be permitted, where anything is said about it at all.
+fn usages(one: &Foreign, expected: &Expected<'_>) -> Result<(), ImportError> {
+    let Some(purposes) = one.purposes else { return Ok(()) };
+    let wanted = [
+        (expected.usages.server, purposes.server, "server"),
+        (expected.usages.client, purposes.client, "client"),
+    ];
+    let lacking = wanted.into_iter().find(|(wanted, permitted, _)| *wanted && !permitted);
+    match lacking {
+        Some((_, _, usage)) => Err(ImportError::Usage { subject: one.subject_text.clone(), usage }),
+        None => Ok(()),
+    }
+}
+
+/// Everything above the leaf: `chain` begins with the leaf and ends with a known root.
+pub(super) fn chain(
+    chain: &[&Foreign],
+    expected: &Expected<'_>,
+    now: Timestamp,
+) -> Result<(), ImportError> {
+    let [leaf, above @ ..] = chain else { return Err(ImportError::Empty) };
+    // Self-issued ones do not count towards the path length (RFC 5280 §4.2.1.9).
+    let mut below = 0_usize;
+    for (index, one) in above.iter().enumerate() {
+        let is_root = index + 1 == above.len();
+        issuer(one, is_root, below, now)?;
+        usages(one, expected).or_else(|error| if is_root { Ok(()) } else { Err(error) })?;
+        constraints(one, leaf)?;
+        below += usize::from(!one.is_self_issued());
+    }
+    verifier(chain, expected, now)
+}
+
+fn issuer(one: &Foreign, is_root: bool, below: usize, now: Timestamp) -> Result<(), ImportError> {
+    let subject = || one.subject_text.clone();
+    if !one.is_ca {
+        return Err(ImportError::NotAuthority { subject: subject() });
+    }
+    if one.signs_certificates == Some(false) {
+        return Err(ImportError::NoCertSign { subject: subject() });
+    }
+    in_time(one, now)?;
+    // Nobody checks a root's own signature: it is known by itself.
+    let weak = one.weak_key().or_else(|| one.weak_signature().filter(|_| !is_root));
+    if let Some(why) = weak {
+        return Err(ImportError::Weak { subject: subject(), why });
+    }
+    match one.path_length {
+        Some(permitted) if usize::try_from(permitted).is_ok_and(|most| below > most) => {
+            Err(ImportError::PathLength { subject: subject(), permitted, found: below })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn constraints(issuer: &Foreign, leaf: &Foreign) -> Result<(), ImportError> {
+    let subject = || issuer.subject_text.clone();
+    let constraints = issuer
+        .constraints
+        .as_ref()
+        .map_err(|what| ImportError::Constraints { subject: subject(), what: what.clone() })?;
+    for name in &leaf.names {
+        constraints.check(name).map_err(|violation| ImportError::Constrained {
+            name: name.to_string(),
+            subject: subject(),
+            violation,
+        })?;
+    }
+    Ok(())
+}
+
+/// The verifier of rustls has the last word: what it refuses, nobody who uses it could connect to.
+fn verifier(
+    chain: &[&Foreign],
+    expected: &Expected<'_>,
+    now: Timestamp,
+) -> Result<(), ImportError> {
+    let [leaf, intermediates @ .., root] = chain else { return Err(ImportError::Empty) };
+    let refused = |error: webpki::Error| ImportError::Verifier {
+        subject: leaf.subject_text.clone(),
+        why: error.to_string(),
+    };
+    let der = CertificateDer::from(leaf.der.as_slice());
+    let end = EndEntityCert::try_from(&der).map_err(refused)?;
+    let root = CertificateDer::from(root.der.as_slice());
+    let anchors = [anchor_from_trusted_cert(&root).map_err(refused)?];
+    let between: Vec<CertificateDer<'_>> =
+        intermediates.iter().map(|one| CertificateDer::from(one.der.as_slice())).collect();
+    let seconds = u64::try_from(now.as_secs()).unwrap_or_default();
+    let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let mut wanted = expected.usages;
+    if !wanted.server && !wanted.client {
+        // Nothing was asked for: as what the leaf says that it is.
+        let says = leaf.purposes.map(|it| Usages { server: it.server, client: it.client });
+        wanted = says.unwrap_or(Usages::SERVER);
+    }
+    let usages =
+        [(wanted.server, KeyUsage::server_auth()), (wanted.client, KeyUsage::client_auth())];
+    for (_, usage) in usages.into_iter().filter(|(wanted, _)| *wanted) {
+        let algorithms = webpki::ALL_VERIFICATION_ALGS;
+        end.verify_for_usage(algorithms, &anchors, &between, time, usage, None, None)
+            .map_err(refused)?;
+    }
+    Ok(())
+}

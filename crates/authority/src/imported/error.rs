@@ -1,0 +1,210 @@
+//! Why what came back from another authority was not taken.
+
+use sealock_core::Timestamp;
+use thiserror::Error;
+
+use crate::constraints::Violation;
+
+/// Why a pile of certificates was refused. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ImportError {
+    /// No certificate at all.
+    #[error("there is no certificate in what was given")]
+    Empty,
+    /// More than anybody sends.
+    #[error("{0} certificates are more than are looked at ({max})", max = super::MOST_CERTIFICATES)]
+    TooMany(usize),
+    /// Not a certificate.
+    #[error("certificate {number} cannot be read: {why}")]
+    Unreadable {
+        /// Counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// No certificate is for the key.
+    #[error("no certificate is for this key; there are certificates for {}", found.join("; "))]
+    OtherKey {
+        /// The subjects that are there.
+        found: Vec<String>,
+    },
+    /// Names that were asked for are not there.
+    #[error("the certificate lacks names that were asked for: {}", missing.join(", "))]
+    NamesMissing {
+        /// Which.
+        missing: Vec<String>,
+    },
+    /// Names that were not asked for are there.
+    #[error("the certificate has names that were not asked for: {}", extra.join(", "))]
+    NamesAdded {
+        /// Which.
+        extra: Vec<String>,
+    },
+    /// Too early.
+    #[error("{subject} is valid only from {from}")]
+    NotYetValid {
+        /// Which certificate.
+        subject: String,
+        /// From when.
+        from: Timestamp,
+    },
+    /// Too late.
+    #[error("{subject} has expired at {at}")]
+    Expired {
+        /// Which certificate.
+        subject: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// It may not be used for what it is wanted for.
+    #[error("{subject} does not permit the usage {usage}")]
+    Usage {
+        /// Which certificate.
+        subject: String,
+        /// `server` or `client`.
+        usage: &'static str,
+    },
+    /// The leaf is a CA.
+    #[error("{subject} is the certificate of a CA, and nothing serves with that")]
+    LeafIsAuthority {
+        /// Which certificate.
+        subject: String,
+    },
+    /// An issuer is none.
+    #[error("{subject} stands as an issuer in the chain, but is not the certificate of a CA")]
+    NotAuthority {
+        /// Which certificate.
+        subject: String,
+    },
+    /// An issuer may not sign certificates.
+    #[error(
+        "{subject} stands as an issuer in the chain, but its key usage has no certificate signing"
+    )]
+    NoCertSign {
+        /// Which certificate.
+        subject: String,
+    },
+    /// More CAs below one than it permits.
+    #[error("{subject} permits {permitted} CAs below it, and there are {found}")]
+    PathLength {
+        /// Which certificate.
+        subject: String,
+        /// How many it permits.
+        permitted: u32,
+        /// How many there are.
+        found: usize,
+    },
+    /// A name outside an issuer's constraints.
+    #[error("{name} is outside the name constraints of {subject}: {violation}")]
+    Constrained {
+        /// The name.
+        name: String,
+        /// Whose constraints.
+        subject: String,
+        /// How it disagrees.
+        violation: Violation,
+    },
+    /// Constraints that cannot be checked.
+    #[error("the name constraints of {subject} cannot be checked: {what}")]
+    Constraints {
+        /// Whose.
+        subject: String,
+        /// What of them.
+        what: String,
+    },
+    /// Not the issuer's signature.
+    #[error("the signature on {subject} is not that of {issuer}")]
+    Signature {
+        /// Which certificate.
+        subject: String,
+        /// Who should have signed it.
+        issuer: String,
+    },
+    /// Algorithms that are broken, or keys that are too small.
+    #[error("{subject} is too weak: {why}")]
+    Weak {
+        /// Which certificate.
+        subject: String,
+        /// What of it.
+        why: String,
+    },
+    /// The chain does not go on.
+    #[error("the certificate of {issuer}, who has signed {subject}, is missing")]
+    Missing {
+        /// Whose certificate is missing.
+        issuer: String,
+        /// What it has signed.
+        subject: String,
+        /// Where it is said to be.
+        url: Option<String>,
+    },
+    /// It ends at a root that nobody has added.
+    #[error("the chain ends at a root that is not known: {subject}, SHA-256 {fingerprint}")]
+    UnknownRoot {
+        /// The root.
+        subject: String,
+        /// Of its DER, in hex.
+        fingerprint: String,
+    },
+    /// The issuers sign each other.
+    #[error("the chain goes round in a loop at {subject}, and reaches no root")]
+    Loop {
+        /// Where.
+        subject: String,
+    },
+    /// Longer than any chain is.
+    #[error("the chain is longer than {0} certificates")]
+    TooDeep(usize),
+    /// So many certificates for one name that not all ways were tried.
+    #[error("the certificates make up too many chains to try them all")]
+    TooManyWays,
+    /// What TLS clients would say, where nothing above has said it first.
+    #[error("the chain from {subject} would not be accepted by TLS clients: {why}")]
+    Verifier {
+        /// The leaf.
+        subject: String,
+        /// What the verifier said.
+        why: String,
+    },
+}
+
+impl ImportError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Empty => "give the files that came back: PEM, DER, .p7b, .pfx".to_owned(),
+            Self::OtherKey { .. } => {
+                "it may be for an older CSR: send the one that `sealock cert request NAME --show` prints".to_owned()
+            }
+            Self::NamesMissing { .. } => {
+                "have it signed again with these names, or ask for others with --replace".to_owned()
+            }
+            Self::NamesAdded { .. } => {
+                "if they are meant, import it again with --accept-names".to_owned()
+            }
+            Self::Usage { .. } => {
+                "have it signed again with this extended key usage, or ask without it (--usage)".to_owned()
+            }
+            Self::NotYetValid { .. } => "wait, or set the clock of this host right".to_owned(),
+            Self::Missing { url: Some(url), .. } => {
+                format!("get it from {url} (it is not fetched), and give it along with the others")
+            }
+            Self::Missing { url: None, .. } => {
+                "give it along with the others; if it is the root: `sealock trust add FILE`".to_owned()
+            }
+            Self::UnknownRoot { .. } => {
+                "compare the fingerprint with the one that your CA publishes, then: `sealock trust add FILE`"
+                    .to_owned()
+            }
+            Self::Expired { .. } | Self::Weak { .. } => {
+                "have it signed again, and ask for the chain of today".to_owned()
+            }
+            _ => return None,
+        })
+    }
+
+    /// Whether what is missing may still come, in another file.
+    pub fn may_be_completed(&self) -> bool {
+        matches!(self, Self::Missing { .. })
+    }
+}

@@ -1,0 +1,260 @@
+//! What came back is taken: checked as a whole, then written in one commit; and what was taken is handed out.
+
+use sealock_core::audit::{Actor, Fact};
+use sealock_core::{ImportedName, SecretBytes};
+use sealock_store::{Change, Transaction};
+
+use super::assemble::{Assembled, Expected, Foreign, assemble};
+use super::operate::{RequestError, Standing, seal, write};
+use super::record::{FORMAT, Held, KeyRef, Record, Wishes};
+use super::renew::{EXPIRING, is_due};
+use super::subject::Subject;
+use crate::authority::Authority;
+use crate::error::AuthorityError;
+use crate::key::{AuthorityKey, KeyType, PublicKeyKind};
+use crate::order::Usages;
+use crate::pem;
+use crate::state::Der;
+
+/// What came back.
+#[derive(Debug, Clone, Default)]
+pub struct Pile {
+    /// Certificates (DER) in any order, those of others among them.
+    pub certificates: Vec<Vec<u8>>,
+    /// A private key that came along (PKCS#8): the certificate is then for this one.
+    pub key: Option<SecretBytes>,
+    /// Whether names that were not asked for are taken.
+    pub accept_names: bool,
+}
+
+/// A certificate that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// As it stands now.
+    pub standing: Standing,
+    /// Leaf, intermediates and root: their subjects, in this order.
+    pub chain: Vec<String>,
+    /// Whether it is another than before.
+    pub new: bool,
+}
+
+/// Which key the leaf must be for.
+struct Key {
+    reference: KeyRef,
+    /// Sealed, where it came along.
+    brought: Option<Vec<u8>>,
+}
+
+impl Authority {
+    /// The requests for whose keys, or served certificates for whose keys, there is a certificate in the pile.
+    pub fn matching(&self, certificates: &[Vec<u8>]) -> Vec<ImportedName> {
+        let keys: Vec<Vec<u8>> = certificates
+            .iter()
+            .take(super::MOST_CERTIFICATES)
+            .filter_map(|der| Foreign::read(der).ok())
+            .map(|one| one.spki)
+            .collect();
+        let known = self.known.load();
+        let waits = |record: &Record| {
+            record.pending.as_ref().is_some_and(|pending| keys.contains(&pending.key.spki.0))
+        };
+        let found = known.records.iter().filter(|(_, (record, _))| waits(record));
+        found.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Takes what came back for `name`. Refused, it changes nothing; taken before, neither.
+    pub fn import(
+        &self,
+        name: &ImportedName,
+        pile: &Pile,
+        actor: &Actor,
+    ) -> Result<Imported, RequestError> {
+        let _changing = self.changing.lock();
+        let known = self.known.load_full();
+        let before = known.records.get(name);
+        if before.is_none() && pile.key.is_none() {
+            return Err(RequestError::Unknown(name.clone()));
+        }
+        let refused = |source| RequestError::Import { name: name.clone(), source };
+        let key = self.key_of(name, pile, before)?;
+        let record = before.map(|(record, _)| record);
+        let served = record.and_then(|record| record.held.as_ref());
+        let expected = Expected {
+            key: &key.reference.spki.0,
+            names: record.map(|record| record.wishes.names.as_slice()),
+            // What was accepted once is accepted of its successor.
+            also: served.map_or(&[], |held| held.names.as_slice()),
+            any_names: pile.accept_names,
+            usages: record.map_or(Usages { server: false, client: false }, |it| it.wishes.usages),
+        };
+        let roots = self.distributed_bundle();
+        let assembled =
+            assemble(&pile.certificates, &roots, &expected, self.now()).map_err(refused)?;
+        let held = self.held(&assembled, &key.reference);
+        let chain = chain_of(&assembled);
+        if let Some((record, _)) = before
+            && served.is_some_and(|old| old.ders().eq(held.ders()))
+        {
+            return Ok(Imported { standing: Standing::of(name, record), chain, new: false });
+        }
+        let after = self.after_import(record, &assembled, held);
+        let transaction = transaction(name, before, &after, key)?;
+        let mut change = Change::new(transaction, actor.event(self.now(), taken(name, &after)));
+        if record.is_some_and(|record| record.alarmed) {
+            let (alarm, subject) = (EXPIRING.to_owned(), name.to_string());
+            change.events.push(actor.event(self.now(), Fact::AlarmCleared { alarm, subject }));
+        }
+        self.commit("the import", change)?;
+        self.reload_imported()?;
+        Ok(Imported { standing: Standing::of(name, &after), chain, new: true })
+    }
+
+    /// The key that came along, or the one that waits, or the one that is served.
+    fn key_of(
+        &self,
+        name: &ImportedName,
+        pile: &Pile,
+        before: Option<&(Record, u64)>,
+    ) -> Result<Key, RequestError> {
+        if let Some(pkcs8) = &pile.key {
+            let key = AuthorityKey::from_pkcs8(pkcs8).map_err(RequestError::Key)?;
+            let reference = KeyRef::of(&rcgen::PublicKeyData::subject_public_key_info(&key));
+            let present = before.and_then(|(record, _)| record.held.as_ref());
+            let brought = if present.is_some_and(|held| held.key == reference) {
+                None
+            } else {
+                Some(seal(&self.keyring, &reference.entry(name), pkcs8.expose())?)
+            };
+            return Ok(Key { reference, brought });
+        }
+        let Some((record, _)) = before else { return Err(RequestError::Unknown(name.clone())) };
+        let waits = record.pending.as_ref().map(|pending| &pending.key);
+        let serves = record.held.as_ref().map(|held| &held.key);
+        let keys: Vec<Vec<u8>> = pile
+            .certificates
+            .iter()
+            .take(super::MOST_CERTIFICATES)
+            .filter_map(|der| Foreign::read(der).ok())
+            .map(|one| one.spki)
+            .collect();
+        let has = |key: &&KeyRef| keys.contains(&key.spki.0);
+        let first = waits.filter(has).or_else(|| serves.filter(has)).or(waits).or(serves);
+        let reference = first.cloned().ok_or_else(|| RequestError::NotWaiting(name.clone()))?;
+        Ok(Key { reference, brought: None })
+    }
+
+    fn held(&self, assembled: &Assembled, key: &KeyRef) -> Held {
+        let Assembled { leaf, intermediates, root } = assembled;
+        Held {
+            imported: self.now(),
+            serial: leaf.serial.clone(),
+            fingerprint: leaf.fingerprint(),
+            subject: leaf.subject_text.clone(),
+            issuer: leaf.issuer_text.clone(),
+            names: leaf.names.clone(),
+            not_before: leaf.not_before,
+            not_after: leaf.not_after,
+            key: key.clone(),
+            leaf: Der(leaf.der.clone()),
+            intermediates: intermediates.iter().map(|one| Der(one.der.clone())).collect(),
+            root: Der(root.der.clone()),
+        }
+    }
+
+    fn after_import(&self, before: Option<&Record>, assembled: &Assembled, held: Held) -> Record {
+        let fresh = !is_due(&held, self.now());
+        let wishes = before.map_or_else(|| wishes_of(&assembled.leaf), |it| it.wishes.clone());
+        let pending = before.and_then(|record| record.pending.clone());
+        // Signed again for the key that is served: a successor is not waited for any more.
+        let pending = pending.filter(|pending| pending.key != held.key).filter(|pending| {
+            !(pending.renewal && fresh) && before.is_some_and(|it| it.held.is_some())
+        });
+        let imports = before.map_or(0, |record| record.imports) + 1;
+        Record { format: FORMAT, wishes, imports, pending, held: Some(held), alarmed: false }
+    }
+
+    /// The private key of what is served, with what is served. That it leaves is recorded before it does.
+    pub fn imported_key(
+        &self,
+        name: &ImportedName,
+        actor: &Actor,
+    ) -> Result<(Standing, Held, SecretBytes), RequestError> {
+        let known = self.known.load_full();
+        let (record, _) =
+            known.records.get(name).ok_or_else(|| RequestError::Unknown(name.clone()))?;
+        let held = record.held.clone().ok_or_else(|| RequestError::Waiting(name.clone()))?;
+        let entry = held.key.entry(name);
+        let what = || format!("the key of the imported certificate {name}");
+        let sealed = self
+            .store()
+            .get(entry.as_bytes())
+            .map_err(AuthorityError::from)?
+            .ok_or_else(|| AuthorityError::Corrupt { record: what() })?;
+        let pkcs8 = self
+            .keyring
+            .open_sealed(&entry, &sealed.value)
+            .map_err(|source| AuthorityError::Unseal { key: what(), source })?;
+        let fact = Fact::CertTaken { name: name.to_string(), serial: held.serial.clone() };
+        self.commit("that the key leaves", Change::event(actor.event(self.now(), fact)))?;
+        let key = pem::encode_secret("PRIVATE KEY", pkcs8.expose());
+        Ok((Standing::of(name, record), held, key))
+    }
+}
+
+/// One commit: the record, the key that came along, and away with the keys that no record names any more.
+fn transaction(
+    name: &ImportedName,
+    before: Option<&(Record, u64)>,
+    after: &Record,
+    key: Key,
+) -> Result<Transaction, AuthorityError> {
+    let mut transaction = write(name, before, after)?;
+    let old = before.map(|(record, _)| record);
+    let waited = old.and_then(|record| Some(&record.pending.as_ref()?.key));
+    let served = old.and_then(|record| Some(&record.held.as_ref()?.key));
+    let waits = after.pending.as_ref().map(|pending| &pending.key);
+    for unused in waited.into_iter().chain(served) {
+        if *unused != key.reference && Some(unused) != waits {
+            transaction = transaction.delete(unused.entry(name).into_bytes());
+        }
+    }
+    if let Some(sealed) = key.brought {
+        transaction = transaction.put(key.reference.entry(name).into_bytes(), sealed);
+    }
+    Ok(transaction)
+}
+
+fn taken(name: &ImportedName, after: &Record) -> Fact {
+    let held = after.held.as_ref();
+    Fact::CertImported {
+        name: name.to_string(),
+        serial: held.map(|held| held.serial.clone()).unwrap_or_default(),
+        issuer: held.map(|held| held.issuer.clone()).unwrap_or_default(),
+        names: held.iter().flat_map(|held| &held.names).map(ToString::to_string).collect(),
+        not_after: held.map(|held| held.not_after.to_rfc3339()).unwrap_or_default(),
+    }
+}
+
+fn chain_of(assembled: &Assembled) -> Vec<String> {
+    let Assembled { leaf, intermediates, root } = assembled;
+    let all = std::iter::once(leaf).chain(intermediates).chain([root]);
+    all.map(|one| one.subject_text.clone()).collect()
+}
+
+/// What to ask for next time, where the certificate came with its key and nobody asked for it here.
+fn wishes_of(leaf: &Foreign) -> Wishes {
+    let common_name = leaf
+        .names
+        .iter()
+        .find(|name| matches!(name, sealock_core::SubjectName::Dns(_)))
+        .map(|name| Subject::common_name(&name.to_string()));
+    let usages =
+        leaf.purposes.map_or(Usages::BOTH, |it| Usages { server: it.server, client: it.client });
+    let key_type = match leaf.public_key_kind() {
+        Some(PublicKeyKind::P384) => KeyType::P384,
+        Some(PublicKeyKind::Ed25519) => KeyType::Ed25519,
+        Some(PublicKeyKind::Rsa(_)) => KeyType::Rsa3072,
+        _ => KeyType::P256,
+    };
+    Wishes { subject: common_name.unwrap_or_default(), names: leaf.names.clone(), usages, key_type }
+}

@@ -1,0 +1,48 @@
+//! Certificates that another authority signs: the company's own.
+//!
+//! # The way of such a certificate
+//!
+//! [`Authority::request`](crate::Authority::request) makes a key, which stays here sealed, and a CSR, which goes out.
+//! What comes back, in whatever order, is a pile of certificates. [`Authority::import`](crate::Authority::import) finds
+//! the leaf for the key in it, builds the chain up to a root that is known, and checks both; only then it takes them,
+//! in one commit. From two thirds of a certificate's life on there is a next key and a next CSR
+//! ([`Authority::request_renewals`](crate::Authority::request_renewals)); the old certificate is served until the
+//! next is here.
+//!
+//! # Invariants
+//!
+//! - A refusal changes nothing: what was served goes on being served, what waits goes on waiting.
+//! - Key and record change in one commit. A key that no record names any more is removed in the commit that drops it.
+//! - The roots of others ([`Anchor`]) are for what is handed out. The authority's own doors never ask for them: they
+//!   use [`Authority::trust_bundle`](crate::Authority::trust_bundle), which has our roots only.
+//!
+//! # What an attacker controls
+//!
+//! Every byte of the pile. It is read by x509-parser and checked by [`assemble`], which does no I/O and whose work is
+//! bounded: so many certificates, so deep a chain, so many ways tried.
+
+mod anchor;
+mod assemble;
+mod csr;
+mod error;
+mod fuzz;
+mod import;
+mod known;
+mod operate;
+mod record;
+mod renew;
+mod subject;
+#[cfg(test)]
+mod testing;
+
+pub use anchor::{Anchor, AnchorError};
+pub use assemble::{Assembled, Expected, MOST_CERTIFICATES, assemble};
+pub use error::ImportError;
+pub use fuzz::fuzz;
+pub use import::{Imported, Pile};
+pub use operate::{RequestError, Requested, Standing, Waiting};
+pub use record::{Held, Wishes};
+pub use renew::RENEWAL_SHARE;
+pub use subject::{Subject, SubjectError};
+
+pub(crate) use known::Known;

@@ -1,0 +1,169 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sealock_core::audit::Fact;
+
+use super::*;
+use crate::service::CorporateWorld;
+
+struct Scene {
+    world: CorporateWorld,
+    path: PathBuf,
+    folder: DropFolder,
+    leaf: Vec<u8>,
+}
+
+fn pem(der: &[u8]) -> String {
+    let text = data_encoding::BASE64.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+}
+
+impl Scene {
+    fn new() -> Self {
+        let world = CorporateWorld::new();
+        world.trust_root();
+        let request = world.request(CorporateWorld::wanted()).unwrap();
+        let leaf = world.sign(&request.waiting.unwrap().csr, 90);
+        let path = world.path("drop");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { folder: DropFolder::new(path.clone()), world, path, leaf }
+    }
+
+    /// A file that was written just now, by the service's clock.
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path.join(name), bytes).unwrap();
+        self.touch(name, 0);
+    }
+
+    fn touch(&self, name: &str, seconds_ago: u64) {
+        let now = self.world.service().journal().clock().now();
+        let now = u64::try_from(now.as_secs()).unwrap() - seconds_ago;
+        let file = fs::File::options().append(true).open(self.path.join(name)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(now)).unwrap();
+    }
+
+    fn look(&mut self) {
+        self.folder.look(self.world.service()).unwrap();
+    }
+
+    fn there(&self, name: &str) -> bool {
+        self.path.join(name).symlink_metadata().is_ok()
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path.join(name)).unwrap()
+    }
+
+    fn state(&self) -> String {
+        self.world.standing().state
+    }
+}
+
+#[test]
+fn what_was_written_is_imported_once_it_does_not_change_any_more() {
+    let mut scene = Scene::new();
+    let whole = pem(&scene.leaf) + &pem(&scene.world.issuing.2);
+    scene.write("web.pem", &whole.as_bytes()[..whole.len() / 2]);
+    scene.look();
+    // Half of it was there; now all of it is: two looks at the same bytes are needed.
+    scene.write("web.pem", whole.as_bytes());
+    scene.look();
+    assert_eq!(scene.state(), "waiting for signature");
+    scene.look();
+    assert_eq!(scene.state(), "in use");
+    assert!(!scene.there("web.pem") && scene.there("imported/web.pem"));
+    assert!(scene.text("imported/web.pem.txt").contains("Corp Issuing"));
+    // The same again is for nothing that waits.
+    scene.write("web.pem", whole.as_bytes());
+    scene.touch("web.pem", 600);
+    scene.look();
+    scene.look();
+    assert!(scene.text("refused/web.pem.txt").contains("no certificate in it is for a request"));
+}
+
+#[test]
+fn a_leaf_waits_for_its_chain_a_while() {
+    let mut scene = Scene::new();
+    scene.write("leaf.der", &scene.leaf);
+    scene.look();
+    scene.look();
+    assert!(scene.there("leaf.der"));
+    assert_eq!(scene.world.status().todo[1].kind, "chain");
+    scene.write("chain.pem", pem(&scene.world.issuing.2).as_bytes());
+    let stray = rcgen::CertificateParams::new(vec!["stray.example".to_owned()]).unwrap();
+    let stray = stray.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    scene.write("stray.pem", pem(stray.der()).as_bytes());
+    scene.look();
+    scene.look();
+    assert_eq!(scene.state(), "in use");
+    assert!(scene.there("stray.pem"), "what is not in the chain was not imported");
+    assert!(scene.there("imported/leaf.der") && scene.there("imported/chain.pem"));
+
+    let mut scene = Scene::new();
+    scene.write("leaf.der", &scene.leaf);
+    scene.touch("leaf.der", 61);
+    scene.look();
+    scene.look();
+    assert!(scene.text("refused/leaf.der.txt").contains("Corp Issuing"));
+    let failed =
+        |fact: &Fact| matches!(fact, Fact::Failed { what, .. } if what.contains("leaf.der"));
+    assert!(scene.world.facts().iter().any(failed));
+}
+
+#[test]
+fn nothing_is_followed_and_only_files_of_certificates_are_read() {
+    let mut scene = Scene::new();
+    let outside = scene.world.path("outside.pem");
+    fs::write(&outside, pem(&scene.leaf) + &pem(&scene.world.issuing.2)).unwrap();
+    symlink(&outside, scene.path.join("link.pem")).unwrap();
+    let kind = FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, scene.path.join("pipe"), kind, Mode::RWXU, 0).unwrap();
+    fs::create_dir(scene.path.join("folder")).unwrap();
+    scene.write("rubbish", b"hello");
+    scene.write("large", &vec![b'x'; (1 << 20) + 1]);
+    let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    scene.write("key.pem", (pem(&scene.leaf) + &key).as_bytes());
+    scene.write(".hidden", b"hello");
+    for _ in 0..2 {
+        scene.look();
+    }
+    assert_eq!(scene.state(), "waiting for signature");
+    for (name, why) in [
+        ("link.pem", "no regular file"),
+        ("pipe", "no regular file"),
+        ("folder", "no regular file"),
+        ("rubbish", "no file of certificates"),
+        ("large", "larger than 1 MiB"),
+        ("key.pem", "private key"),
+    ] {
+        assert!(scene.there(&format!("refused/{name}")), "{name}");
+        let text = scene.text(&format!("refused/{name}.txt"));
+        assert!(text.contains(why), "{name}: {text}");
+    }
+    assert!(scene.there(".hidden") && outside.exists());
+}
+
+#[test]
+fn a_folder_that_others_can_write_to_is_not_used() {
+    let mut scene = Scene::new();
+    for mode in [0o777, 0o775, 0o757] {
+        fs::set_permissions(&scene.path, fs::Permissions::from_mode(mode)).unwrap();
+        let error = scene.folder.look(scene.world.service()).unwrap_err();
+        assert!(error.message.contains("others may write"), "{error:?}");
+    }
+    let link = scene.world.path("link");
+    symlink(&scene.path, &link).unwrap();
+    for bad in [link.as_path(), Path::new("/nowhere/at/all")] {
+        let error = DropFolder::new(bad.to_owned()).look(scene.world.service()).unwrap_err();
+        assert!(!error.causes.is_empty(), "{error:?}");
+    }
+    if rustix::process::geteuid().is_root() {
+        fs::set_permissions(&scene.path, fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::chown(&scene.path, Some(12_345), None).unwrap();
+        let error = scene.folder.look(scene.world.service()).unwrap_err();
+        assert!(error.message.contains("belongs to user 12345"), "{error:?}");
+    }
+}

@@ -1,0 +1,105 @@
+//! `cert request` and `cert requests`.
+
+use sealock_authority::imported::{Subject, Wishes};
+use sealock_core::SubjectName;
+use sealock_core::policy::{Action, Resource};
+use serde_json::Value;
+
+use super::{parse_name, request_error, resource};
+use crate::caller::Caller;
+use crate::command::{CertRequest, Reply};
+use crate::error::{ErrorCode, ServiceError};
+use crate::service::{Service, convert, names};
+
+impl Service {
+    pub(in crate::service) fn cert_request(
+        &self,
+        caller: &Caller,
+        request: &str,
+        wanted: &CertRequest,
+    ) -> Result<Reply, ServiceError> {
+        let name = parse_name(&wanted.name)?;
+        let wishes = wishes(wanted)?;
+        let texts: Vec<String> = wishes.names.iter().map(ToString::to_string).collect();
+        let context = [
+            ("names", Value::from(texts)),
+            ("usages", convert::usage_names(wishes.usages).into()),
+            ("keyType", wishes.key_type.as_str().into()),
+        ];
+        let granted =
+            self.authorize(caller, request, Action::CertRequest, resource(&name), &context)?;
+        let authority = self.authority()?;
+        let made = authority
+            .request(&name, &wishes, wanted.replace, &granted.actor)
+            .map_err(|error| request_error(&error))?;
+        self.write_request(&made.standing)?;
+        if made.new {
+            // What was refused was for another key.
+            self.refusals.lock().remove(&name);
+            self.changed();
+        }
+        Ok(Reply::Requested(Box::new(self.request_report(&made.standing))))
+    }
+
+    pub(in crate::service) fn cert_requests(
+        &self,
+        caller: &Caller,
+        request: &str,
+        name: Option<&str>,
+    ) -> Result<Reply, ServiceError> {
+        self.authorize(caller, request, Action::CertRead, Resource::Authority, &[])?;
+        let authority = self.authority()?;
+        let found = match name {
+            None => authority.requests(),
+            Some(name) => {
+                let name = parse_name(name)?;
+                let unknown = sealock_authority::imported::RequestError::Unknown(name.clone());
+                vec![authority.standing(&name).ok_or_else(|| request_error(&unknown))?]
+            }
+        };
+        let reports = found.iter().map(|standing| self.request_report(standing)).collect();
+        Ok(Reply::Requests(reports))
+    }
+
+    pub(in crate::service) fn cert_request_drop(
+        &self,
+        caller: &Caller,
+        request: &str,
+        name: &str,
+        forget: bool,
+    ) -> Result<Reply, ServiceError> {
+        let name = parse_name(name)?;
+        let operation = if forget { "forget" } else { "cancel" };
+        let context = [("operation", operation.into())];
+        let granted =
+            self.authorize(caller, request, Action::CertRequest, resource(&name), &context)?;
+        let authority = self.authority()?;
+        let actor = &granted.actor;
+        let dropped = if forget {
+            authority.forget_imported(&name, actor)
+        } else {
+            authority.cancel_request(&name, actor)
+        };
+        dropped.map_err(|error| request_error(&error))?;
+        self.refusals.lock().remove(&name);
+        self.tidy_requests()?;
+        self.changed();
+        Ok(Reply::Done)
+    }
+}
+
+fn wishes(wanted: &CertRequest) -> Result<Wishes, ServiceError> {
+    let names = names::parse(&wanted.names)?;
+    let subject = match &wanted.subject {
+        Some(text) => text
+            .parse::<Subject>()
+            .map_err(|error| ServiceError::of(ErrorCode::Usage, &error).maybe_hint(error.hint()))?,
+        None => names
+            .iter()
+            .find(|name| matches!(name, SubjectName::Dns(_)))
+            .map(|name| Subject::common_name(&name.to_string()))
+            .unwrap_or_default(),
+    };
+    let usages = convert::usages(wanted.usages);
+    Ok(Wishes { subject, names, usages, key_type: convert::key_type(wanted.key_type) })
+}
