@@ -13,6 +13,7 @@ use sealock_acme::identifier::Identifier;
 use sealock_acme::nonce::Nonces;
 use sealock_acme::problem::AcmeProblem;
 use sealock_acme::state::{Account, Authorization, Challenge, Id};
+use sealock_core::SubjectName;
 
 use super::validate::{Failure, Method, Question, Subject, ValidateSettings, Validator};
 use crate::config::{AcmeSettings, Listen};
@@ -28,6 +29,8 @@ const LOOKS_EACH: usize = 128;
 /// The ACME server of one process.
 #[derive(Debug)]
 pub(crate) struct AcmeServer {
+    /// By which it may be asked.
+    pub(crate) names: Vec<SubjectName>,
     pub(crate) nonces: Nonces,
     validator: Validator,
     /// What is being looked at, and for which account.
@@ -47,18 +50,25 @@ impl Drop for Looking {
 }
 
 impl AcmeServer {
-    /// The ACME server of a daemon whose API is at this address, if there is one.
-    pub(crate) fn of(service: &Arc<Service>, api: SocketAddr) -> Option<Arc<Self>> {
+    /// The ACME server of a daemon at this address, the API's or its own, if there is one. `more` are names by
+    /// which it may be asked there.
+    pub(crate) fn of(service: &Arc<Service>, at: SocketAddr, more: &[String]) -> Option<Arc<Self>> {
         let settings = &service.config().settings;
         if !settings.acme.enabled || service.opening().planes != Planes::All {
             return None;
         }
-        let others = [settings.gateway.listen, settings.revocation.listen];
+        let others = [
+            settings.api.listen,
+            settings.gateway.listen,
+            settings.revocation.listen,
+            settings.acme.listen,
+        ];
         let others = others.into_iter().filter_map(|listen| match listen {
             Listen::At(address) => Some(address),
             Listen::Off => None,
         });
-        match Self::new(&settings.acme, others.chain([api]).collect()) {
+        let names = service.door_names(at.ip(), more);
+        match Self::new(&settings.acme, names, others.chain([at]).collect()) {
             Ok(server) => Some(server),
             Err(error) => {
                 tracing::error!(%error, "there is no ACME server");
@@ -68,7 +78,11 @@ impl AcmeServer {
     }
 
     /// `own` is never asked for a challenge: where this daemon's own doors are.
-    fn new(settings: &AcmeSettings, own: Vec<SocketAddr>) -> Result<Arc<Self>, ServiceError> {
+    fn new(
+        settings: &AcmeSettings,
+        names: Vec<SubjectName>,
+        own: Vec<SocketAddr>,
+    ) -> Result<Arc<Self>, ServiceError> {
         let settings = ValidateSettings {
             http_port: settings.http_port,
             tls_port: settings.tls_port,
@@ -81,6 +95,7 @@ impl AcmeServer {
         };
         let failed = |text: &str| ServiceError::new(ErrorCode::Fault, text);
         Ok(Arc::new(Self {
+            names,
             nonces: Nonces::new().map_err(|_| failed("the system gives no random numbers"))?,
             validator: Validator::new(settings)
                 .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?,

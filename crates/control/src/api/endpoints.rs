@@ -93,6 +93,11 @@ pub static ENDPOINTS: [Endpoint; 18] = [
 ];
 
 impl Endpoint {
+    /// Whether it is at the listener for ACME, too.
+    pub(super) fn is_beside_acme(&self) -> bool {
+        matches!(self.what, What::Acme | What::Health | What::Bundle | What::Crl)
+    }
+
     /// What is at this path.
     pub(super) fn at(path: &str) -> Option<&'static Self> {
         ENDPOINTS

@@ -75,18 +75,45 @@ pub async fn serve_api(
     service: Arc<Service>,
     shutdown: Shutdown,
 ) {
-    let limits = Limits::default();
-    let places = Places::new(shares(descriptors()));
-    let acme = AcmeServer::of(&service, bound.address);
-    let routes = Routes {
+    let acme = AcmeServer::of(&service, bound.address, &service.config().settings.api.names);
+    let routes = routes(service, acme, &shutdown);
+    serve("api", bound, tls, routes, shutdown).await;
+}
+
+/// The same for the listener where there is ACME and nothing else.
+pub(crate) async fn serve_acme(
+    bound: ApiListener,
+    tls: Arc<LiveServer>,
+    service: Arc<Service>,
+    shutdown: Shutdown,
+) {
+    let acme = AcmeServer::of(&service, bound.address, &service.config().settings.acme.names);
+    let routes = Routes { acme_alone: true, ..routes(service, acme, &shutdown) };
+    serve("acme", bound, tls, routes, shutdown).await;
+}
+
+fn routes(service: Arc<Service>, acme: Option<Arc<AcmeServer>>, shutdown: &Shutdown) -> Routes {
+    Routes {
         service,
         shutdown: shutdown.clone(),
         turns: None,
         acme,
+        acme_alone: false,
         streams: Some(Streams::default()),
         here: false,
         takes_secrets: false,
-    };
+    }
+}
+
+async fn serve(
+    name: &'static str,
+    bound: ApiListener,
+    tls: Arc<LiveServer>,
+    routes: Routes,
+    shutdown: Shutdown,
+) {
+    let limits = Limits::default();
+    let places = Places::new(shares(descriptors()));
     let (end, drain) = (shutdown.clone(), limits.drain);
     let serve = move |stream: TcpStream, peer: SocketAddr, place: Place| {
         let (mut routes, end, tls) = (routes.clone(), end.clone(), Arc::clone(&tls));
@@ -115,7 +142,7 @@ pub async fn serve_api(
             .await;
         }
     };
-    accept_with("api", bound.listener, places, drain, shutdown, serve).await;
+    accept_with(name, bound.listener, places, drain, shutdown, serve).await;
 }
 
 /// Half of what this process may have open is for this door. One identity has an eighth of it: a service with as many

@@ -36,6 +36,7 @@ mod streams;
 
 pub use endpoints::{ENDPOINTS, Endpoint, Who};
 pub(crate) use https::identified;
+pub(crate) use https::serve_acme;
 pub use https::{ApiListener, bind_api, serve_api};
 pub use problem::{error_of, problem};
 pub(crate) use revocation::serve_revocation;

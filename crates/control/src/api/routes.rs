@@ -34,6 +34,8 @@ pub(crate) struct Routes {
     pub(crate) turns: Option<Turns>,
     /// The ACME server, at the door for others.
     pub(crate) acme: Option<Arc<AcmeServer>>,
+    /// Whether nothing but that is here.
+    pub(crate) acme_alone: bool,
     /// Who has which streams; they are not counted at the host's own door.
     pub(crate) streams: Option<Streams>,
     /// Whether who is at the other end is in our own network namespace, where loopback is the same for both.
@@ -50,6 +52,7 @@ impl Routes {
         caller: Result<Caller, ServiceError>,
     ) -> Response<OutBody> {
         let endpoint = Endpoint::at(request.uri().path());
+        let endpoint = endpoint.filter(|it| !self.acme_alone || it.is_beside_acme());
         if let Some(Endpoint { what: What::Oauth(what), method, .. }) = endpoint {
             return self.oauth(*what, method, request, caller).await;
         }

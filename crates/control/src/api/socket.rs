@@ -37,6 +37,7 @@ pub async fn serve_socket(listener: UnixListener, service: Arc<Service>, shutdow
         acme: None,
         streams: None,
         here: true,
+        acme_alone: false,
         takes_secrets: false,
     };
     let end = shutdown.clone();

@@ -9,6 +9,7 @@ use sealock_core::span::parse_span;
 use sealock_core::{DnsName, Network};
 
 use super::file::Value;
+use super::settings::Listen;
 
 /// A name that can stand in an order and in a settings file.
 const LONGEST_NAME: usize = 64;
@@ -30,6 +31,10 @@ pub struct AcmeProfile {
 pub struct AcmeSettings {
     /// Whether there is one, at the API.
     pub enabled: bool,
+    /// Where it listens besides, alone.
+    pub listen: Listen,
+    /// Names in the certificate there, besides the host's name and the listener's address.
+    pub names: Vec<String>,
     /// Whether accounts need somebody who vouches for them.
     pub external_account_required: bool,
     /// The profiles, by name; the usual one is among them.
@@ -59,6 +64,8 @@ impl Default for AcmeSettings {
         ];
         Self {
             enabled: true,
+            listen: Listen::Off,
+            names: Vec::new(),
             external_account_required: false,
             profiles: profiles.map(|(name, profile)| (name.to_owned(), profile)).into(),
             http_port: 80,

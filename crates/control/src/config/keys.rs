@@ -190,6 +190,16 @@ keys! {
         settings.acme.enabled = value.truth()?;
         Ok(())
     };
+    "acme.listen", "off", "address of a listener where there is ACME and nothing else, besides the API; or off",
+    |settings, value| {
+        settings.acme.listen = value.text()?.parse()?;
+        Ok(())
+    };
+    "acme.names", "", "more names in the certificate of acme.listen",
+    |settings, value| {
+        settings.acme.names = settings::names(value)?;
+        Ok(())
+    };
     "acme.external_account_required", "false", "whether ACME accounts need somebody who vouches for them (`sealock acme eab add`)",
     |settings, value| {
         settings.acme.external_account_required = value.truth()?;

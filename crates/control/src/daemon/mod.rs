@@ -4,6 +4,7 @@
 //! start; started again, it changes nothing. What cannot be had at the start and may come (the engine) is
 //! waited for; what is wrong (the port is taken, the state is damaged) is one clear error.
 
+mod acme;
 mod chores;
 mod drop_folder;
 mod engine;
@@ -38,7 +39,7 @@ pub(crate) use publisher::Publications;
 use crate::api::{ApiListener, bind_api, bind_socket, serve_api, serve_socket};
 use crate::client::state_error;
 use crate::command::{EngineStatus, Init, InitReport, PolicyStatus};
-use crate::config::Listen;
+use crate::config::{Listen, Settings};
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::{DaemonView, Opening, Service, Watched};
 use crate::state::{COMMAND_WAIT, Purpose};
@@ -63,6 +64,9 @@ pub struct Started {
     /// The gateway's socket for containers.
     #[serde(default)]
     pub gateway_socket: Option<PathBuf>,
+    /// Where there is ACME and nothing else.
+    #[serde(default)]
+    pub acme: Option<String>,
     /// Where revocation lists and OCSP are served.
     #[serde(default)]
     pub revocation: Option<String>,
@@ -122,10 +126,7 @@ async fn start(
     // Before the keys: who checks certificates does not wait for whoever types the passphrase.
     let revocation = revocation::open(&service, &shutdown, &mut tasks).await?;
     let init = unlocked(&service, revocation.is_some()).await?;
-    let api = match settings.api.listen {
-        Listen::Off => None,
-        Listen::At(address) => Some(bind_api(address).await?),
-    };
+    let api = api_listener(&settings).await?;
     let listener = bound(&socket)?;
     let own = Arc::clone(&service);
     let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -133,13 +134,8 @@ async fn start(
     let alarms = Arc::new(ArcSwap::from_pointee(Vec::new()));
     let dropped = Arc::new(ArcSwap::from_pointee(Vec::new()));
     let address = api.as_ref().map(|api| api.address.to_string());
-    let tls = match &api {
-        Some(api) => {
-            let (door, names) = (Arc::clone(&service), &settings.api.names);
-            Some(tls::ApiTls::new(door, "api", api.address, names).await?)
-        }
-        None => None,
-    };
+    let tls = api_tls(&service, api.as_ref()).await?;
+    let acme = acme::Door::open(&service).await?;
     let gateways = Gateways::open(&service, &engine_url).await?;
     let gateway_address = gateways.door.as_ref().map(|door| door.address().to_string());
     let owned = |path: &std::path::Path| path.to_owned();
@@ -165,8 +161,13 @@ async fn start(
     });
     tasks.spawn(serve_socket(listener, Arc::clone(&service), shutdown.clone()));
     serve_tls(api, tls.as_ref(), &service, &shutdown, &mut tasks);
-    let doors =
-        tls.into_iter().chain(gateways.door.as_ref().map(|door| door.tls.clone())).collect();
+    let acme_address = acme.as_ref().map(acme::Door::address);
+    let acme_tls = acme.map(|door| door.serve(&service, &shutdown, &mut tasks));
+    let doors = tls
+        .into_iter()
+        .chain(acme_tls)
+        .chain(gateways.door.as_ref().map(|door| door.tls.clone()))
+        .collect();
     gateways.serve(&service, &shutdown, &mut tasks);
     if !settings.directories.is_empty() || parts.watched.is_some() {
         tasks.spawn(publisher::run(Arc::clone(&service), shutdown.clone()));
@@ -189,6 +190,7 @@ async fn start(
         gateway: gateway_address,
         gateway_socket,
         workload,
+        acme: acme_address,
         revocation,
         engine: EngineStatus::clone(&parts.status.load()),
         policy: service.policy().status(),
@@ -197,6 +199,22 @@ async fn start(
     };
     notify::tell(&service, "READY=1\nSTATUS=serving");
     Ok(Daemon { service, shutdown, tasks, socket, started })
+}
+
+async fn api_listener(settings: &Settings) -> Result<Option<ApiListener>, ServiceError> {
+    match settings.api.listen {
+        Listen::Off => Ok(None),
+        Listen::At(address) => bind_api(address).await.map(Some),
+    }
+}
+
+async fn api_tls(
+    service: &Arc<Service>,
+    api: Option<&ApiListener>,
+) -> Result<Option<tls::ApiTls>, ServiceError> {
+    let Some(api) = api else { return Ok(None) };
+    let names = &service.config().settings.api.names;
+    tls::ApiTls::new(Arc::clone(service), "api", api.address, names).await.map(Some)
 }
 
 /// The gateway with its doors.

@@ -30,6 +30,7 @@ impl Planes {
                 }
                 settings.watch.enabled = false;
                 settings.revocation.listen = Listen::Off;
+                settings.acme.listen = Listen::Off;
             }
             Self::Broker => {
                 if settings.api.listen == Listen::Off && settings.workload == Workload::Off {
@@ -41,6 +42,7 @@ impl Planes {
                 settings.gateway.listen = Listen::Off;
                 settings.gateway.socket = Workload::Off;
                 settings.revocation.listen = Listen::Off;
+                settings.acme.listen = Listen::Off;
                 settings.watch.enabled = false;
             }
         }

@@ -89,6 +89,7 @@ impl Service {
         let doors = [
             (settings.api.listen, &settings.api.names),
             (settings.gateway.listen, &settings.gateway.names),
+            (settings.acme.listen, &settings.acme.names),
         ];
         let address = |listen| match listen {
             Listen::At(address) => address.ip(),

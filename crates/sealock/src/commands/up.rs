@@ -85,6 +85,9 @@ fn text(started: &Started, global: &Global) -> String {
     if let Some(gateway) = &started.gateway {
         field("", format!("tcp://{gateway} (the Docker API, mutual TLS)"));
     }
+    if let Some(acme) = &started.acme {
+        field("", format!("https://{acme}/acme/directory (ACME)"));
+    }
     if let Some(revocation) = &started.revocation {
         field("", format!("http://{revocation} (revocation lists and OCSP, for everybody)"));
     }

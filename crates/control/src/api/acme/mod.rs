@@ -26,7 +26,6 @@ use sealock_net::Incoming;
 use super::body::{self, OutBody};
 use super::routes::Routes;
 use crate::acme::AcmeServer;
-use crate::config::Listen;
 use crate::service::{Service, new_request_id};
 
 /// What all of its paths begin with.
@@ -147,7 +146,7 @@ impl Routes {
         server: &Arc<AcmeServer>,
         request: Request<Incoming>,
     ) -> Result<(Said, String), AcmeProblem> {
-        let base = base(&self.service, &request)?;
+        let base = base(server, &request)?;
         let path = request.uri().path().to_owned();
         let rest = path.strip_prefix(PREFIX).unwrap_or_default().to_owned();
         let method = request.method().clone();
@@ -261,7 +260,7 @@ fn lead(asked: &Asked, rest: &str, query: &str) -> Result<Said, AcmeProblem> {
 }
 
 /// What URLs begin with: the name by which this door was asked, which must be one of its own.
-fn base(service: &Service, request: &Request<Incoming>) -> Result<String, AcmeProblem> {
+fn base(server: &AcmeServer, request: &Request<Incoming>) -> Result<String, AcmeProblem> {
     let header = || request.headers().get(HOST)?.to_str().ok()?.parse().ok();
     let asked: Option<Authority> = request.uri().authority().cloned().or_else(header);
     let asked = asked.filter(|asked| !asked.as_str().contains('@'));
@@ -269,16 +268,10 @@ fn base(service: &Service, request: &Request<Incoming>) -> Result<String, AcmePr
         let host = asked.host().trim_start_matches('[').trim_end_matches(']');
         SubjectName::ip(host).or_else(|_| SubjectName::dns(host)).ok()
     });
-    let settings = &service.config().settings.api;
-    let address = match settings.listen {
-        Listen::At(address) => address.ip(),
-        Listen::Off => std::net::Ipv4Addr::LOCALHOST.into(),
-    };
-    let own = service.door_names(address, &settings.names);
-    match asked.filter(|_| name.is_some_and(|name| own.contains(&name))) {
+    match asked.filter(|_| name.is_some_and(|name| server.names.contains(&name))) {
         Some(asked) => Ok(format!("https://{}", asked.as_str().to_ascii_lowercase())),
         None => {
-            let text = "`Host` is not a name of this server; `api.names` in its settings adds some";
+            let text = "`Host` is not a name of this server; `api.names` (or `acme.names`) in its settings adds some";
             Err(AcmeProblem::malformed(text).with_status(421))
         }
     }

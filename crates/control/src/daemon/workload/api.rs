@@ -51,6 +51,7 @@ pub(super) async fn serve(listener: UnixListener, service: Arc<Service>, shutdow
             acme: None,
             streams: Some(Streams::default()),
             here: false,
+            acme_alone: false,
             takes_secrets: false,
         },
         limits,

@@ -1,5 +1,6 @@
 //! The ACME server with clients that know nothing of us: each gets, renews and revokes a certificate, by the guide's steps.
 
+mod alone;
 mod clients;
 mod names;
 
