@@ -23,6 +23,8 @@ use crate::service::Service;
 const POLICY: Duration = Duration::from_secs(2);
 /// How often it is looked which certificates of other authorities near their end.
 const IMPORTED: Duration = Duration::from_secs(60);
+/// How often what has expired is removed.
+const SWEEP: Duration = Duration::from_secs(600);
 /// How often the authority is kept up.
 const AUTHORITY: Duration = Duration::from_secs(3600);
 
@@ -46,6 +48,12 @@ pub(super) fn start(chores: Chores, shutdown: &Shutdown, tasks: &mut JoinSet<()>
                 reload_policy(&service).await;
             }
         }
+    });
+    let own = Arc::clone(&service);
+    // Whatever else fails: what has expired must not pile up.
+    every(SWEEP, shutdown, tasks, move || {
+        let service = Arc::clone(&own);
+        async move { report("sweep", blocking(move || service.sweep()).await) }
     });
     let own = Arc::clone(&service);
     let checkpoint = service.config().settings.checkpoint;
@@ -234,8 +242,13 @@ impl Service {
         journal.checkpoint().map(|_| ()).map_err(state)
     }
 
-    /// Intermediate, revocation lists, the administrator's certificate, expired entries. Says what needs a
-    /// person.
+    /// Removes what has expired.
+    pub(crate) fn sweep(&self) -> Result<(), ServiceError> {
+        let swept = self.journal().store().sweep();
+        swept.map(|_| ()).map_err(|error| ServiceError::of(ErrorCode::State, &error))
+    }
+
+    /// Intermediate, revocation lists, the administrator's certificate. Says what needs a person.
     pub(crate) fn keep_authority(&self) -> Result<Option<Alarm>, ServiceError> {
         let authority = self.authority()?;
         let actor = Actor::daemon("upkeep");
@@ -244,10 +257,6 @@ impl Service {
         };
         let done = authority.maintain(&actor).map_err(failed)?;
         self.admin_identity(&authority, &actor)?;
-        self.journal()
-            .store()
-            .sweep()
-            .map_err(|error| ServiceError::of(ErrorCode::State, &error))?;
         Ok(done.rotation_needs_root_key.then(|| Alarm {
             alarm: "rotation-due".to_owned(),
             subject: "intermediate".to_owned(),

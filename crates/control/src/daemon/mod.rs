@@ -128,19 +128,14 @@ async fn start(
     let init = unlocked(&service, revocation.is_some()).await?;
     let api = api_listener(&settings).await?;
     let listener = bound(&socket)?;
-    let own = Arc::clone(&service);
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    blocking(move || record(&own, Fact::DaemonStarted { version })).await?;
+    record_start(&service).await?;
     let alarms = Arc::new(ArcSwap::from_pointee(Vec::new()));
     let dropped = Arc::new(ArcSwap::from_pointee(Vec::new()));
     let address = api.as_ref().map(|api| api.address.to_string());
     let tls = api_tls(&service, api.as_ref()).await?;
     let acme = acme::Door::open(&service).await?;
     let gateways = Gateways::open(&service, &engine_url).await?;
-    let gateway_address = gateways.door.as_ref().map(|door| door.address().to_string());
-    let owned = |path: &std::path::Path| path.to_owned();
-    let gateway_socket = gateways.containers.gateway().map(owned);
-    let workload = gateways.containers.api().map(owned);
+    let (gateway_address, gateway_socket, workload) = gateways.places();
     let parts = match planes.need_engine(&settings) {
         true => {
             engine::start(&service, &engine_url, workload.clone(), &shutdown, &mut tasks).await?
@@ -201,6 +196,12 @@ async fn start(
     Ok(Daemon { service, shutdown, tasks, socket, started })
 }
 
+async fn record_start(service: &Arc<Service>) -> Result<(), ServiceError> {
+    let own = Arc::clone(service);
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    blocking(move || record(&own, Fact::DaemonStarted { version })).await
+}
+
 async fn api_listener(settings: &Settings) -> Result<Option<ApiListener>, ServiceError> {
     match settings.api.listen {
         Listen::Off => Ok(None),
@@ -248,6 +249,13 @@ impl Gateways {
         };
         let containers = workload::Doors::open(service, wanted, engine, Some(gateway()))?;
         Ok(Self { front: Some(front), door, containers })
+    }
+
+    /// The gateway's address and socket, and the API's socket for containers.
+    fn places(&self) -> (Option<String>, Option<PathBuf>, Option<PathBuf>) {
+        let owned = |path: &std::path::Path| path.to_owned();
+        let address = self.door.as_ref().map(|door| door.address().to_string());
+        (address, self.containers.gateway().map(owned), self.containers.api().map(owned))
     }
 
     fn serve(self, service: &Arc<Service>, shutdown: &Shutdown, tasks: &mut JoinSet<()>) {

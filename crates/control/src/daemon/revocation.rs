@@ -12,8 +12,8 @@ use crate::config::Listen;
 use crate::error::{ErrorCode, ServiceError};
 use crate::service::Service;
 
-/// How often answers are made in advance.
-const PRESIGN: Duration = Duration::from_secs(60);
+/// How often lists are looked at and answers are made in advance.
+const ROUND: Duration = Duration::from_secs(60);
 
 /// Serves from now on, where the settings say so, and gives the address.
 pub(super) async fn open(
@@ -28,30 +28,29 @@ pub(super) async fn open(
     })?;
     let address = bound.address.to_string();
     tasks.spawn(serve_revocation(bound, Arc::clone(service), shutdown.clone()));
-    if settings.ocsp {
-        tasks.spawn(presign(Arc::clone(service), shutdown.clone()));
-    }
+    tasks.spawn(keep(Arc::clone(service), shutdown.clone()));
     Ok(Some(address))
 }
 
-/// Makes answers in advance, as soon as there is an authority, and whenever some are due.
-async fn presign(service: Arc<Service>, shutdown: Shutdown) {
+/// Makes lists that lack a revocation or near their end, and answers in advance, as soon as there is an authority:
+/// what is in store when its keys are locked must be as true as it can be.
+async fn keep(service: Arc<Service>, shutdown: Shutdown) {
     loop {
         let pause = match service.opened_authority() {
             None => Duration::from_secs(1),
             Some(authority) => {
                 let work = move || {
-                    let made = authority.presign();
+                    let made = authority.crls().and_then(|_| authority.presign());
                     made.map_err(|error| ServiceError::of(ErrorCode::State, &error))
                 };
                 match blocking(work).await {
                     Ok(0) => {}
                     Ok(made) => tracing::debug!(made, "OCSP answers"),
                     Err(error) => {
-                        tracing::warn!(%error, causes = ?error.causes, "OCSP answers cannot be made");
+                        tracing::warn!(%error, causes = ?error.causes, "lists and OCSP answers cannot be made");
                     }
                 }
-                PRESIGN
+                ROUND
             }
         };
         tokio::select! {

@@ -157,6 +157,7 @@ impl Service {
             .map_err(|error| service_problem(&convert::authority_error(&error)))?;
         self.metrics.revoked(outcome.already);
         self.sessions().cut(&serial.to_string());
+        self.publications().poke();
         if outcome.already {
             return Err(AcmeProblem::new(ErrorKind::AlreadyRevoked, "it is revoked already"));
         }
