@@ -5,6 +5,7 @@
 //! counts. Whatever was made is removed, also on Ctrl-C and after a failed step. A demo that was killed
 //! is cleared away by the next one.
 
+mod company;
 mod gate;
 mod scenes;
 mod server;

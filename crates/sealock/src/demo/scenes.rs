@@ -9,7 +9,7 @@ use sealock_delivery::verify::{self, Question, Seen};
 
 use super::gate::{Gate, message};
 use super::stage::Stage;
-use super::{traffic, vault};
+use super::{company, traffic, vault};
 use crate::printer::{Failure, Printer};
 
 /// How long anything but the renewal may take.
@@ -80,6 +80,7 @@ pub(crate) async fn play(stage: &mut Stage, printer: Printer) -> Result<(), Fail
         printer.line(format!("      {line}"))?;
     }
 
+    company::play(stage, &mut teller).await?;
     guarded(stage, &mut teller, &shop).await?;
     vault::play(stage, &mut teller).await?;
     traffic::play(stage, &mut teller, printer).await?;
@@ -144,12 +145,12 @@ pub(super) fn check(holds: bool, otherwise: &str) -> Result<(), Failure> {
     if holds { Ok(()) } else { Err(Failure::refused(otherwise)) }
 }
 
-fn short(serial: &str) -> &str {
+pub(super) fn short(serial: &str) -> &str {
     serial.get(..12).unwrap_or(serial)
 }
 
 /// A serial as the handshake reports it: without leading zero bytes.
-fn plain_serial(serial: &str) -> String {
+pub(super) fn plain_serial(serial: &str) -> String {
     let mut rest = serial;
     while let Some(stripped) = rest.strip_prefix("00") {
         rest = stripped;
@@ -199,7 +200,7 @@ fn delivered<'a>(status: &'a StatusReport, container: &str) -> Option<&'a Delive
 }
 
 /// The serial that the container is seen to serve, once it is another than `before`.
-async fn served(
+pub(super) async fn served(
     stage: &mut Stage,
     container: &str,
     before: Option<&str>,
@@ -221,7 +222,7 @@ async fn refusal(stage: &mut Stage, container: &str) -> Result<DeliveredStatus, 
     .await
 }
 
-async fn handshake(stage: &Stage, id: &str, name: &str) -> Result<Seen, Failure> {
+pub(super) async fn handshake(stage: &Stage, id: &str, name: &str) -> Result<Seen, Failure> {
     let bundle = stage.output(&["ca", "bundle"]).await?;
     let anchors = CertificateDer::pem_slice_iter(&bundle).collect::<Result<Vec<_>, _>>();
     let container = stage.engine.inspect_running(id).await;
