@@ -30,6 +30,8 @@ pub const ROOT_LIFE: Duration = Duration::from_secs(3650 * 86_400);
 pub const INTERMEDIATE_LIFE: Duration = Duration::from_secs(365 * 86_400);
 /// How far a certificate's beginning lies before its issue, for verifiers whose clock is behind.
 pub const BACKDATE: Duration = Duration::from_secs(60);
+/// What begins later than this from now was made by a clock that was ahead, and is made anew.
+const AHEAD: Duration = Duration::from_secs(300);
 /// How often a change is tried again when another one came in between.
 pub(crate) const ATTEMPTS: usize = 8;
 
@@ -87,6 +89,11 @@ pub(crate) struct Loaded {
     pub(crate) version: u64,
     pub(crate) chain: Chain,
     pub(crate) signer: Arc<AuditSigner>,
+}
+
+/// Whether something was made by a clock that was ahead of what it says now.
+pub(crate) fn is_ahead(begins: Timestamp, now: Timestamp) -> bool {
+    begins > now.plus(AHEAD)
 }
 
 impl Authority {

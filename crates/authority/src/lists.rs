@@ -5,7 +5,7 @@ use sealock_core::Timestamp;
 use sealock_core::audit::{Actor, Fact};
 use sealock_store::{Change, Store, Transaction};
 
-use crate::authority::{Authority, BACKDATE};
+use crate::authority::{Authority, BACKDATE, is_ahead};
 use crate::certificate;
 use crate::crl::{self, By, Crl, Delta, Previous, PreviousDelta, Revoked};
 use crate::error::AuthorityError;
@@ -69,6 +69,10 @@ impl Lists {
 
     fn due(&self, now: Timestamp) -> Due {
         let Some(full) = &self.full else { return Due::Both };
+        let ahead = |crl: &Crl| is_ahead(crl.this_update, now);
+        if ahead(&full.crl) || self.delta.as_ref().is_some_and(|delta| ahead(&delta.crl)) {
+            return Due::Both;
+        }
         let made = full.crl.this_update.plus(BACKDATE);
         let lacks = self.pending() > 0 && now >= made.plus(crl::FULL_AFTER);
         if lacks || full.crl.next_update < now.plus(crl::MARGIN) {

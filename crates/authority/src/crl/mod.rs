@@ -8,8 +8,8 @@
 //! So a revocation writes as much with a hundred thousand entries as with a few hundred. A delta has all that
 //! was revoked since its base, the last full list that was made on schedule; who has that list or any later
 //! one can apply it. Full lists and deltas share their numbers (RFC 5280 §5.2.3), which only grow, and
-//! `thisUpdate` (a little before the making, for verifiers whose clock is behind) never goes back even if
-//! the clock does. A certificate stays on the list until one list has been made after its expiry.
+//! `thisUpdate` (a little before the making, for verifiers whose clock is behind) goes back only when the
+//! clock was minutes ahead: then the list is made anew, or nobody would take one for as long. A certificate stays on the list until one list has been made after its expiry.
 
 mod build;
 mod delta;
@@ -22,7 +22,7 @@ use std::time::Duration;
 pub(crate) use build::reason;
 pub(crate) use delta::{Delta, PreviousDelta};
 
-use crate::authority::BACKDATE;
+use crate::authority::{BACKDATE, is_ahead};
 use crate::error::AuthorityError;
 use crate::inventory::{IssuerId, Reason};
 use crate::key::AuthorityKey;
@@ -148,7 +148,10 @@ fn after(
     previous: Option<(u64, Timestamp)>,
     now: Timestamp,
 ) -> (Timestamp, Condition) {
-    let not_earlier = previous.map_or(Timestamp::from_millis(0), |(_, before)| before);
+    let not_earlier = previous
+        .map(|(_, before)| before)
+        .filter(|before| !is_ahead(*before, now))
+        .unwrap_or(Timestamp::from_millis(0));
     let condition = match previous {
         Some((version, _)) => Condition::Version { key, version },
         None => Condition::Absent(key),

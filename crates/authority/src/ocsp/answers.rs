@@ -8,12 +8,12 @@ use sealock_core::Timestamp;
 use sealock_store::{Change, Operation, Transaction, Versioned};
 
 use super::cache::{Cache, Ready};
-use super::issuers::Hash;
+use super::issuers::Naming;
 use super::request::Asked;
 use super::responder::{Responder, Responders};
 use super::response::{self, Good, Said};
 use super::{OcspAnswer, OcspRequest};
-use crate::authority::{Authority, BACKDATE};
+use crate::authority::{Authority, BACKDATE, is_ahead};
 use crate::error::AuthorityError;
 use crate::inventory::{IssuerId, Reason};
 use crate::serial::Serial;
@@ -66,6 +66,12 @@ fn answer(good: Good, der: &[u8]) -> OcspAnswer {
     OcspAnswer { der: der.into(), good: Some((good.this_update, good.next_update)) }
 }
 
+/// Whether a stored answer is used. Not when half of its life is over, nor when it begins in the future: the clock was
+/// ahead once.
+fn is_good(good: Good, now: Timestamp) -> bool {
+    now < again(good) && !is_ahead(good.this_update, now)
+}
+
 /// From when on an answer is made anew: when half of its life is over.
 fn again(good: Good) -> Timestamp {
     good.next_update.minus(good.next_update.since(good.this_update) / 2)
@@ -103,11 +109,11 @@ impl Authority {
 
     /// The answer to the usual question: from the store, or made and kept.
     fn usual(&self, responder: &Responder, asked: &Asked) -> Result<OcspAnswer, AuthorityError> {
-        let (Some(hash), Some(serial)) = (asked.hash, asked.serial) else {
+        let (Some(naming), Some(serial)) = (asked.hash, asked.serial) else {
             return Ok(OcspAnswer::unauthorized());
         };
         let now = self.now();
-        let question = (responder.issuer.id, hash, serial);
+        let question = (responder.issuer.id, naming, serial);
         let revocations = self.answers.cache.lock().revocations();
         let keep = |good: Good, der: &[u8]| {
             let answer = answer(good, der);
@@ -115,10 +121,10 @@ impl Authority {
             self.answers.cache.lock().keep(question, ready, revocations);
             answer
         };
-        if hash == Hash::Sha1
+        if naming == Naming::USUAL
             && let Some(stored) = self.store().get(&place(responder.issuer.id, serial))?
             && let Some((good, der)) = read(&stored.value)
-            && now < again(good)
+            && is_good(good, now)
         {
             return Ok(keep(good, der));
         }
@@ -153,15 +159,16 @@ impl Authority {
     /// What is to be said of a certificate; `None` when it is not of this issuer's.
     fn said(&self, responder: &Responder, asked: &Asked) -> Result<Option<Said>, AuthorityError> {
         let issuer = &responder.issuer;
-        if !asked.hash.is_some_and(|hash| issuer.is_meant(hash, &asked.id)) {
+        let (Some(naming), Some(serial)) = (asked.hash, asked.serial) else { return Ok(None) };
+        let id = issuer.name_of(naming, serial)?;
+        if id != asked.id {
             return Ok(None);
         }
-        let Some(serial) = asked.serial else { return Ok(None) };
         let found = self.inventory.by_serial(serial)?;
         let ours = found.filter(|found| found.entry.issuer == issuer.id);
         Ok(ours.map(|found| {
             let revoked = found.entry.note.revoked.map(|it| (it.at, it.reason));
-            Said { id: asked.id.clone(), revoked }
+            Said { id, revoked }
         }))
     }
 
@@ -202,7 +209,7 @@ impl Authority {
         serial: Serial,
         revoked: Option<(Timestamp, Reason)>,
     ) -> Result<Operation, AuthorityError> {
-        let id = response::usual_id(&responder.issuer, serial)?;
+        let id = responder.issuer.name_of(Naming::USUAL, serial)?;
         let good = self.good(responder, self.now());
         let der = response::build(vec![Said { id, revoked }], good, None, responder.signer())?;
         let (key, value) = (place(responder.issuer.id, serial), stored(good, &der));
@@ -249,7 +256,7 @@ impl Authority {
 
 fn due(stored: Option<&Versioned>, now: Timestamp) -> bool {
     let good = stored.and_then(|stored| read(&stored.value).map(|(good, _)| good));
-    good.is_none_or(|good| now >= again(good))
+    good.is_none_or(|good| !is_good(good, now))
 }
 
 /// The responder whose issuer a question names.

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use sealock_core::Timestamp;
 
 use super::OcspAnswer;
-use super::issuers::Hash;
+use super::issuers::Naming;
+use crate::authority::is_ahead;
 use crate::inventory::IssuerId;
 use crate::serial::Serial;
 
@@ -13,13 +14,21 @@ use crate::serial::Serial;
 const GENERATION: usize = 8192;
 
 /// Which answer: it repeats how the issuer was named.
-pub(super) type Question = (IssuerId, Hash, Serial);
+pub(super) type Question = (IssuerId, Naming, Serial);
 
 /// An answer, and from when on it is made anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ready {
     pub(super) answer: OcspAnswer,
     pub(super) again: Timestamp,
+}
+
+impl Ready {
+    /// Neither due, nor of a time that has not come: the clock was ahead once.
+    fn is_good(&self, now: Timestamp) -> bool {
+        let ahead = self.answer.good.is_some_and(|(from, _)| is_ahead(from, now));
+        now < self.again && !ahead
+    }
 }
 
 /// The answers.
@@ -34,9 +43,9 @@ impl Cache {
     /// The answer, unless it is due to be made anew.
     pub(super) fn find(&mut self, question: &Question, now: Timestamp) -> Option<OcspAnswer> {
         if let Some(ready) = self.young.get(question) {
-            return (now < ready.again).then(|| ready.answer.clone());
+            return ready.is_good(now).then(|| ready.answer.clone());
         }
-        let ready = self.old.remove(question).filter(|ready| now < ready.again)?;
+        let ready = self.old.remove(question).filter(|ready| ready.is_good(now))?;
         let answer = ready.answer.clone();
         self.put(*question, ready);
         Some(answer)
@@ -57,9 +66,9 @@ impl Cache {
     /// Forgets what was said of a certificate, which is revoked now.
     pub(super) fn revoked(&mut self, issuer: IssuerId, serial: Serial) {
         self.revocations += 1;
-        for hash in Hash::ALL {
-            self.young.remove(&(issuer, hash, serial));
-            self.old.remove(&(issuer, hash, serial));
+        for naming in Naming::all() {
+            self.young.remove(&(issuer, naming, serial));
+            self.old.remove(&(issuer, naming, serial));
         }
     }
 
@@ -84,7 +93,7 @@ mod tests {
 
     fn question(number: u32) -> Question {
         let serial = format!("aa{number:08x}").parse().unwrap();
-        ("0123456789abcdef".parse().unwrap(), Hash::Sha1, serial)
+        ("0123456789abcdef".parse().unwrap(), Naming::USUAL, serial)
     }
 
     fn ready(again: i64) -> Ready {

@@ -2,13 +2,15 @@
 
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512};
 use x509_cert::certificate::Certificate;
-use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::asn1::{Any, Null, ObjectIdentifier, OctetString};
 use x509_cert::der::{Decode, Encode};
+use x509_cert::spki::AlgorithmIdentifierOwned;
 use x509_ocsp::CertId;
 
 use crate::asn1;
 use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
+use crate::serial::Serial;
 
 const SHA1_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 const SHA256_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
@@ -51,6 +53,40 @@ impl Hash {
     }
 }
 
+/// How a question names an issuer: by which hash, and whether the algorithm's parameters are absent or NULL. Both are
+/// in use, and clients look for their own in the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Naming {
+    pub(super) hash: Hash,
+    pub(super) bare: bool,
+}
+
+impl Naming {
+    /// As most clients do.
+    pub(super) const USUAL: Self = Self { hash: Hash::Sha1, bare: false };
+
+    /// All that there are.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        Hash::ALL.into_iter().flat_map(|hash| [true, false].map(|bare| Self { hash, bare }))
+    }
+
+    /// `None` for other hashes, and for parameters that say something: they would be a stranger's words in an
+    /// answer of ours.
+    pub(super) fn of(algorithm: &AlgorithmIdentifierOwned) -> Option<Self> {
+        let hash = Hash::of(&algorithm.oid)?;
+        match &algorithm.parameters {
+            None => Some(Self { hash, bare: true }),
+            Some(parameters) if *parameters == Any::from(Null) => Some(Self { hash, bare: false }),
+            Some(_) => None,
+        }
+    }
+
+    fn algorithm(self) -> AlgorithmIdentifierOwned {
+        let parameters = (!self.bare).then(|| Null.into());
+        AlgorithmIdentifierOwned { oid: self.hash.id(), parameters }
+    }
+}
+
 /// How one issuer is named.
 #[derive(Debug, Clone)]
 pub(super) struct Issuer {
@@ -69,12 +105,23 @@ impl Issuer {
     }
 
     /// Whether a question is about a certificate of this issuer.
-    pub(super) fn is_meant(&self, hash: Hash, id: &CertId) -> bool {
-        let (name, key) = self.named(hash);
+    pub(super) fn is_meant(&self, naming: Naming, id: &CertId) -> bool {
+        let (name, key) = self.named(naming.hash);
         id.issuer_name_hash.as_bytes() == name && id.issuer_key_hash.as_bytes() == key
     }
 
-    pub(super) fn named(&self, hash: Hash) -> (&[u8], &[u8]) {
+    /// The name of a certificate of this issuer, made from what we know: an answer has nothing of a stranger's in it.
+    pub(super) fn name_of(&self, naming: Naming, serial: Serial) -> Result<CertId, AuthorityError> {
+        let (name, key) = self.named(naming.hash);
+        Ok(CertId {
+            hash_algorithm: naming.algorithm(),
+            issuer_name_hash: OctetString::new(name).map_err(asn1::encode)?,
+            issuer_key_hash: OctetString::new(key).map_err(asn1::encode)?,
+            serial_number: asn1::serial(serial)?,
+        })
+    }
+
+    fn named(&self, hash: Hash) -> (&[u8], &[u8]) {
         let [sha1, sha256, sha384, sha512] = &self.names;
         let (name, key) = match hash {
             Hash::Sha1 => sha1,

@@ -8,7 +8,7 @@ use x509_cert::der::{Decode, Encode};
 use x509_ocsp::CertId;
 use x509_ocsp::ext::Nonce;
 
-use super::issuers::Hash;
+use super::issuers::Naming;
 use crate::serial::Serial;
 
 /// The most bytes that a request may have.
@@ -44,10 +44,10 @@ pub enum OcspError {
 /// One certificate that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Asked {
-    /// As it was sent: it stands in the answer byte for byte.
+    /// As it was sent.
     pub(super) id: CertId,
     /// `None`: hashed in a way that is not known here.
-    pub(super) hash: Option<Hash>,
+    pub(super) hash: Option<Naming>,
     /// `None`: longer than any of ours.
     pub(super) serial: Option<Serial>,
 }
@@ -90,7 +90,7 @@ impl OcspRequest {
                 return Err(OcspError::Extension);
             }
             let id = one.req_cert;
-            let hash = Hash::of(&id.hash_algorithm.oid);
+            let hash = Naming::of(&id.hash_algorithm);
             let serial = Serial::from_integer(id.serial_number.as_bytes());
             asked.push(Asked { id, hash, serial });
         }

@@ -14,7 +14,7 @@ use x509_cert::der::asn1::OctetString;
 use super::issuers::{Hash, Issuer};
 use super::response::Signer;
 use crate::asn1;
-use crate::authority::{Authority, Loaded, seal};
+use crate::authority::{Authority, Loaded, is_ahead, seal};
 use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
 use crate::key::AuthorityKey;
@@ -50,6 +50,7 @@ impl Record {
 pub(crate) struct Responder {
     pub(super) issuer: Issuer,
     pub(super) not_after: Timestamp,
+    begins: Timestamp,
     due: Timestamp,
     certificate: Certificate,
     key: AuthorityKey,
@@ -69,6 +70,7 @@ impl Responder {
         Ok(Self {
             issuer: Issuer::new(issuer.id, &issuer.der.0)?,
             not_after: record.not_after,
+            begins: record.not_before,
             due: record.due(),
             certificate,
             key,
@@ -96,7 +98,8 @@ impl Responders {
     }
 
     fn good(&self, loaded: &Loaded, now: Timestamp) -> bool {
-        self.version == loaded.version && now < self.due
+        let ahead = self.all.iter().any(|responder| is_ahead(responder.begins, now));
+        self.version == loaded.version && now < self.due && !ahead
     }
 }
 
@@ -146,6 +149,7 @@ impl Authority {
         };
         if let Some((record, _)) = &old
             && now < record.due()
+            && !is_ahead(record.not_before, now)
         {
             let key = self.unseal(record.id, "OCSP responder")?;
             if !crate::certificate::belongs(&record.der.0, &key) {

@@ -3,23 +3,20 @@
 use sealock_core::Timestamp;
 use x509_cert::certificate::Certificate;
 use x509_cert::der::Encode;
-use x509_cert::der::asn1::{Null, OctetString};
+use x509_cert::der::asn1::OctetString;
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::ext::Extension;
-use x509_cert::spki::AlgorithmIdentifierOwned;
 use x509_ocsp::ext::Nonce;
 use x509_ocsp::{
     BasicOcspResponse, CertId, CertStatus, OcspGeneralizedTime, OcspResponse, ResponderId,
     ResponseData, RevokedInfo, SingleResponse, Version,
 };
 
-use super::issuers::{Hash, Issuer};
 use crate::asn1;
 use crate::crl;
 use crate::error::AuthorityError;
 use crate::inventory::Reason;
 use crate::key::AuthorityKey;
-use crate::serial::Serial;
 
 /// What is said of one certificate.
 #[derive(Debug, Clone)]
@@ -43,20 +40,6 @@ pub(super) struct Signer<'a> {
     pub(super) certificate: &'a Certificate,
     /// SHA-1 of its public key.
     pub(super) key_hash: &'a OctetString,
-}
-
-/// A name for a certificate as most clients ask for it.
-pub(super) fn usual_id(issuer: &Issuer, serial: Serial) -> Result<CertId, AuthorityError> {
-    let (name, key) = issuer.named(Hash::Sha1);
-    Ok(CertId {
-        hash_algorithm: AlgorithmIdentifierOwned {
-            oid: Hash::Sha1.id(),
-            parameters: Some(Null.into()),
-        },
-        issuer_name_hash: OctetString::new(name).map_err(asn1::encode)?,
-        issuer_key_hash: OctetString::new(key).map_err(asn1::encode)?,
-        serial_number: asn1::serial(serial)?,
-    })
 }
 
 /// A successful response, signed.

@@ -1,7 +1,8 @@
 //! Requests that nobody means well with.
 
 use x509_cert::der::Encode;
-use x509_cert::der::asn1::{Null, OctetString};
+use x509_cert::der::Tag;
+use x509_cert::der::asn1::{Any, Null, OctetString};
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::ext::Extension;
 use x509_cert::serial_number::SerialNumber;
@@ -9,7 +10,7 @@ use x509_cert::spki::AlgorithmIdentifierOwned;
 use x509_ocsp::ext::Nonce;
 use x509_ocsp::{CertId, Request, TbsRequest};
 
-use super::issuers::Hash;
+use super::issuers::{Hash, Naming};
 use super::*;
 
 fn request(count: usize, extensions: Vec<Extension>) -> Vec<u8> {
@@ -49,7 +50,7 @@ fn what_is_asked_is_read() {
     let read = read(&request(3, vec![nonce(32)])).unwrap();
     assert_eq!(read.asked.len(), 3);
     assert_eq!(read.asked[2].serial.unwrap().to_string(), format!("{:032x}", 3));
-    assert_eq!(read.asked[0].hash, Some(Hash::Sha1));
+    assert_eq!(read.asked[0].hash, Some(Naming::USUAL));
     assert_eq!(read.nonce.as_ref().map(Vec::len), Some(34));
     assert!(read.single().is_none());
 }
@@ -79,6 +80,18 @@ fn nonces_are_of_one_to_128_bytes_and_there_once() {
     assert!(read(&request(1, vec![unknown.clone()])).is_ok());
     let critical = Extension { critical: true, ..unknown };
     assert_eq!(read(&request(1, vec![critical])), Err(OcspError::Extension));
+}
+
+#[test]
+fn nothing_but_hash_and_form_is_taken_from_how_an_issuer_is_named() {
+    let algorithm = |parameters| AlgorithmIdentifierOwned { oid: Hash::Sha256.id(), parameters };
+    let of = |parameters| Naming::of(&algorithm(parameters));
+    assert_eq!(of(None), Some(Naming { hash: Hash::Sha256, bare: true }));
+    assert_eq!(of(Some(Null.into())), Some(Naming { hash: Hash::Sha256, bare: false }));
+    let words = Any::new(Tag::OctetString, vec![7; 5000]).unwrap();
+    assert_eq!(of(Some(words)), None);
+    let other = AlgorithmIdentifierOwned { oid: Nonce::OID, parameters: None };
+    assert_eq!(Naming::of(&other), None);
 }
 
 #[test]

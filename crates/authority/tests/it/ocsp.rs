@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealock_authority::{
-    Authority, CreateOptions, Issued, KeyType, OcspAnswer, OcspRequest, Publication, Published,
-    Reason, Rotate,
+    Authority, CreateOptions, Issued, KeyType, OcspAnswer, OcspError, OcspRequest, Publication,
+    Published, Reason, Rotate,
 };
 use sealock_core::Clock;
 
@@ -346,4 +346,65 @@ fn x509_status(answer: &OcspAnswer) -> &'static str {
     // `[0] IMPLICIT NULL` right after the serial number is `good`.
     let good = answer.der.windows(4).any(|four| four == [0x80, 0, 0x18, 0x0f]);
     if good { "good" } else { "revoked" }
+}
+
+/// The same question, but with words of the asker's in the algorithm's parameters, or without any.
+fn rewritten(request: &std::path::Path, parameters: &[u8]) -> Result<OcspRequest, OcspError> {
+    let der = std::fs::read(request).unwrap();
+    let null = der.windows(2).position(|two| two == [5, 0]).unwrap();
+    let mut changed = [&der[..null], parameters, &der[null + 2..]].concat();
+    // All that is around it is shorter than 128 bytes, so each length is one byte.
+    let grown = u8::try_from(parameters.len()).unwrap().wrapping_sub(2);
+    for at in (1..null).filter(|at| changed[at - 1] == 0x30).collect::<Vec<_>>() {
+        changed[at] = changed[at].wrapping_add(grown);
+    }
+    OcspRequest::read(&changed)
+}
+
+#[test]
+fn nobody_puts_words_into_an_answer_for_others() {
+    if !available("openssl") {
+        return;
+    }
+    let scratch = scratch(KeyType::P256);
+    let issued = scratch.issue(&order(&["web.corp.example"])).unwrap();
+    let question = Question::about(&scratch, &issued);
+    let usual = question.request(&["-no_nonce"]);
+    let file = std::path::PathBuf::from(&question.request);
+    let words = rewritten(&file, &[4, 3, 7, 7, 7]).unwrap();
+    assert_eq!(scratch.authority.ocsp(&words).unwrap(), OcspAnswer::unauthorized());
+    // Without parameters it is another question, with an answer of its own.
+    let bare = rewritten(&file, &[]).unwrap();
+    let other = scratch.authority.ocsp(&bare).unwrap();
+    let answer = scratch.authority.ocsp(&usual).unwrap();
+    assert_ne!(other.der, answer.der);
+    assert!(question.read(&answer).contains("leaf.pem: good"));
+    assert!(!answer.der.windows(3).any(|three| three == [7, 7, 7]));
+}
+
+#[test]
+fn a_clock_that_was_years_ahead_is_got_over() {
+    if !available("openssl") {
+        return;
+    }
+    let scratch = scratch(KeyType::P256);
+    let issued = scratch.issue(&order(&["web.corp.example"])).unwrap();
+    let gone = scratch.issue(&order(&["gone.corp.example"])).unwrap();
+    scratch.authority.revoke(gone.serial, Reason::KeyCompromise, &actor()).unwrap();
+    let question = Question::about(&scratch, &issued);
+    let request = question.request(&["-no_nonce"]);
+    let now = scratch.place.clock.now();
+    // Within the intermediate's life, or nothing could be signed; but beyond the certificates'.
+    scratch.place.clock.advance(Duration::from_secs(100 * 86_400));
+    scratch.authority.ocsp(&request).unwrap();
+    scratch.authority.crl().unwrap();
+    scratch.authority.crl().unwrap();
+    scratch.place.clock.set(now);
+    let answer = scratch.authority.ocsp(&request).unwrap();
+    assert!(question.read(&answer).contains("leaf.pem: good"), "openssl looks at the dates");
+    let list = scratch.authority.crl().unwrap();
+    assert!(list.this_update <= now && list.next_update > now, "{list:?}");
+    assert_eq!(list.entries, 1, "what is revoked is on the list again");
+    let stored = published(&scratch).crl(list.issuer).unwrap().unwrap();
+    assert_eq!(stored.this_update, list.this_update);
 }

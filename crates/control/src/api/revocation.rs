@@ -12,10 +12,8 @@
 //! It is there before the authority's keys are, and while they are locked: then what is stored is served, until
 //! its `nextUpdate`. Nothing else of the daemon is behind this door.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::header::{
@@ -23,10 +21,7 @@ use hyper::header::{
     LAST_MODIFIED,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use parking_lot::Mutex;
-use sealock_authority::{
-    Authority, Crl, IssuerId, LARGEST_OCSP, OcspAnswer, OcspRequest, Published, ocsp_from_path,
-};
+use sealock_authority::{IssuerId, LARGEST_OCSP, OcspAnswer, OcspRequest, ocsp_from_path};
 use sealock_core::Timestamp;
 use sealock_net::{
     Incoming, Limits, Place, Places, Shares, Shutdown, accept_with, descriptors, serve_http,
@@ -39,12 +34,10 @@ use super::ApiListener;
 use super::body::{self, OutBody};
 use super::routes::blocking;
 use crate::error::{ErrorCode, ServiceError};
-use crate::service::Service;
+use crate::service::{Service, WhichList};
 
 /// Connections at once.
 const CONNECTIONS: usize = 10_000;
-/// For so long a list is served from memory. A revocation is seen after that at the latest.
-const FRESH: Duration = Duration::from_secs(1);
 /// A date of HTTP (RFC 9110 §5.6.7).
 const HTTP_DATE: &[FormatItem<'_>] = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
@@ -65,7 +58,7 @@ pub(crate) async fn serve_revocation(
     let shares = Shares::of((descriptors() / 8).min(CONNECTIONS));
     // Nobody ever says who it is here.
     let places = Places::new(Shares { strangers: shares.all, ..shares });
-    let door = Arc::new(Door { service, lists: Mutex::default() });
+    let door = Arc::new(Door { service });
     let end = shutdown.clone();
     let serve = move |stream: TcpStream, _: SocketAddr, _: Place| {
         let (door, end) = (Arc::clone(&door), end.clone());
@@ -80,20 +73,8 @@ pub(crate) async fn serve_revocation(
     accept_with("revocation", bound.listener, places, limits.drain, shutdown, serve).await;
 }
 
-/// One list of an issuer.
-type Which = (IssuerId, bool);
-
 struct Door {
     service: Arc<Service>,
-    /// A list may have megabytes: it is not read anew for each who asks.
-    lists: Mutex<HashMap<Which, (Instant, Arc<Kept>)>>,
-}
-
-/// A list as it is sent.
-struct Kept {
-    der: Bytes,
-    good: (Timestamp, Timestamp),
-    tag: String,
 }
 
 impl Door {
@@ -136,7 +117,8 @@ impl Door {
                 body::whole(StatusCode::NOT_FOUND, "text/plain", "there is no such thing here\n")
             }
             Err(error) => {
-                tracing::warn!(%error, causes = ?error.causes, "a list cannot be served");
+                // Strangers ask, so it is not said for each of them; the daemon's own rounds say it.
+                tracing::debug!(%error, causes = ?error.causes, "a list cannot be served");
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 body::whole(status, "text/plain", "this cannot be served now\n")
             }
@@ -182,7 +164,7 @@ impl Door {
             said.map_err(|error| ServiceError::of(ErrorCode::State, &error))
         });
         work.await.unwrap_or_else(|error| {
-            tracing::warn!(%error, causes = ?error.causes, "OCSP cannot be answered");
+            tracing::debug!(%error, causes = ?error.causes, "OCSP cannot be answered");
             OcspAnswer::internal_error()
         })
     }
@@ -198,43 +180,23 @@ impl Door {
             None => (name, false),
         };
         let Ok(issuer) = id.parse() else { return Ok(None) };
-        let Some(kept) = self.kept((issuer, delta)).await? else { return Ok(None) };
-        let unchanged = headers.get(IF_NONE_MATCH).is_some_and(|tag| tag == kept.tag.as_str());
+        let found = self.service.list_to_send(WhichList { issuer, delta }).await?;
+        let Some(found) = found else { return Ok(None) };
+        let tag = format!("\"{}{}\"", found.number, if delta { "d" } else { "" });
+        let unchanged = headers.get(IF_NONE_MATCH).is_some_and(|known| known == tag.as_str());
         let mut response = if unchanged {
             let mut response = body::whole(StatusCode::NOT_MODIFIED, CRL_TYPE, Bytes::new());
             response.headers_mut().remove(hyper::header::CONTENT_TYPE);
             response
         } else {
-            body::whole(StatusCode::OK, CRL_TYPE, kept.der.clone())
+            body::whole(StatusCode::OK, CRL_TYPE, found.der.clone())
         };
-        let (from, until) = kept.good;
+        let (from, until) = found.good;
         keep(response.headers_mut(), self.now(), from, until);
-        if let Ok(tag) = HeaderValue::from_str(&kept.tag) {
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
             response.headers_mut().insert(ETAG, tag);
         }
         Ok(Some(response))
-    }
-
-    async fn kept(&self, which: Which) -> Result<Option<Arc<Kept>>, ServiceError> {
-        let fresh =
-            |(at, kept): &(Instant, Arc<Kept>)| (at.elapsed() < FRESH).then(|| Arc::clone(kept));
-        if let Some(kept) = self.lists.lock().get(&which).and_then(fresh) {
-            return Ok(Some(kept));
-        }
-        let (authority, published) = (self.service.opened_authority(), self.service.published());
-        let work = move || {
-            read(which, authority.as_deref(), &published)
-                .map_err(|error| ServiceError::of(ErrorCode::State, &error))
-        };
-        let Some(crl) = blocking(work).await? else { return Ok(None) };
-        let kept = Arc::new(Kept {
-            tag: format!("\"{}{}\"", crl.number, if which.1 { "d" } else { "" }),
-            good: (crl.this_update, crl.next_update),
-            der: crl.der.into(),
-        });
-        // Only lists that there are, so there are not many.
-        self.lists.lock().insert(which, (Instant::now(), Arc::clone(&kept)));
-        Ok(Some(kept))
     }
 
     async fn certificate(&self, name: &str) -> Result<Option<Response<OutBody>>, ServiceError> {
@@ -257,20 +219,6 @@ impl Door {
 
     fn now(&self) -> Timestamp {
         self.service.journal().clock().now()
-    }
-}
-
-/// From the authority, which makes it anew when it is due; from the store alone while that is locked.
-fn read(
-    (issuer, delta): Which,
-    authority: Option<&Authority>,
-    published: &Published,
-) -> Result<Option<Crl>, sealock_authority::AuthorityError> {
-    match (authority, delta) {
-        (Some(authority), false) => authority.crl_of(issuer),
-        (Some(authority), true) => authority.delta_of(issuer),
-        (None, false) => published.crl(issuer),
-        (None, true) => published.delta(issuer),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::caller::{Caller, Door};
 use crate::command::Command;
 use crate::daemon::Planes;
 use crate::error::{ErrorCode, ServiceError};
-use crate::service::{Service, new_request_id};
+use crate::service::{Service, WhichList, new_request_id};
 use crate::turns::Turns;
 
 /// An empty line says that a follower's connection is still good.
@@ -235,9 +235,9 @@ impl Routes {
         let name = name.ok_or_else(unknown)?;
         let id = name.strip_suffix("-delta");
         let issuer: IssuerId = id.unwrap_or(name).parse().map_err(|_| unknown())?;
-        let (service, delta) = (Arc::clone(&self.service), id.is_some());
-        let crl = blocking(move || service.crl_der(issuer, delta)).await?.ok_or_else(unknown)?;
-        Ok(body::whole(StatusCode::OK, "application/pkix-crl", crl))
+        let which = WhichList { issuer, delta: id.is_some() };
+        let list = self.service.list_to_send(which).await?.ok_or_else(unknown)?;
+        Ok(body::whole(StatusCode::OK, "application/pkix-crl", list.der.clone()))
     }
 }
 

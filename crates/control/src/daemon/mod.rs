@@ -279,22 +279,38 @@ fn open(opening: Opening, purpose: Purpose) -> Result<(Arc<Service>, PathBuf), S
 /// Authority, policy, identities. Where the keys' passphrase cannot be had and lists and answers are served
 /// meanwhile, it is asked for again and again: they are what others cannot do without.
 async fn unlocked(service: &Arc<Service>, waits: bool) -> Result<InitReport, ServiceError> {
-    let mut told = false;
+    let mut stop = None;
     loop {
         let own = Arc::clone(service);
         let error = match blocking(move || prepare(&own)).await {
             Err(error) if waits && error.code == ErrorCode::Unavailable => error,
             outcome => return outcome,
         };
-        if !std::mem::replace(&mut told, true) {
+        // Not before: while somebody is asked for the passphrase, a signal just ends us.
+        if stop.is_none() {
+            let listen = |kind| signal(kind).map_err(|error| unheard(&error));
+            stop = Some((listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?));
             tracing::warn!(
                 %error, causes = ?error.causes,
                 "the keys are locked: revocation lists and OCSP are served, the rest waits for the passphrase"
             );
             notify::tell(service, "STATUS=locked: waiting for the passphrase");
         }
-        tokio::time::sleep(LOCKED).await;
+        let Some((terminate, interrupt)) = &mut stop else { continue };
+        tokio::select! {
+            () = tokio::time::sleep(LOCKED) => {}
+            _ = terminate.recv() => return Err(stopped()),
+            _ = interrupt.recv() => return Err(stopped()),
+        }
     }
+}
+
+fn stopped() -> ServiceError {
+    ServiceError::new(ErrorCode::Unavailable, "stopped before the keys were unlocked")
+}
+
+fn unheard(error: &std::io::Error) -> ServiceError {
+    ServiceError::new(ErrorCode::Fault, "signals cannot be received").caused_by(error)
 }
 
 /// What a start makes where it is missing; blocking.
@@ -366,9 +382,7 @@ impl Daemon {
     /// Runs until SIGTERM, SIGINT or [`Daemon::shutdown`], then drains: what is under way is finished, new
     /// requests are not taken. SIGHUP reads the policy folder again.
     pub async fn run(mut self) -> Result<(), ServiceError> {
-        let failed = |error: std::io::Error| {
-            ServiceError::new(ErrorCode::Fault, "signals cannot be received").caused_by(&error)
-        };
+        let failed = |error: std::io::Error| unheard(&error);
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;

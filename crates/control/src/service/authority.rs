@@ -52,9 +52,8 @@ impl Service {
     }
 
     /// What the authority has published, for which no key is needed.
-    pub(crate) fn published(&self) -> Published {
-        let journal = &self.journal;
-        Published::of(Arc::clone(journal.store()), Arc::clone(journal.clock()))
+    pub(crate) fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published)
     }
 
     /// The keyring, opened now if it was not; whoever calls this holds the lock `making`, so that nobody is asked

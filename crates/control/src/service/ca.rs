@@ -1,6 +1,6 @@
 //! `init` and `ca …`.
 
-use sealock_authority::{IssuerId, RootKeyFile, Rotate};
+use sealock_authority::{RootKeyFile, Rotate};
 use sealock_core::audit::Actor;
 use sealock_core::policy::{Action, Resource};
 
@@ -73,17 +73,6 @@ impl Service {
     pub(crate) fn crl_report(&self) -> Result<CrlReport, ServiceError> {
         let crls = self.authority()?.crls().map_err(|error| convert::authority_error(&error))?;
         Ok(CrlReport { pem: crls.iter().map(sealock_authority::Crl::pem).collect() })
-    }
-
-    /// One issuer's list in DER, or its delta.
-    pub(crate) fn crl_der(
-        &self,
-        issuer: IssuerId,
-        delta: bool,
-    ) -> Result<Option<Vec<u8>>, ServiceError> {
-        let authority = self.authority()?;
-        let crl = if delta { authority.delta_of(issuer) } else { authority.crl_of(issuer) };
-        Ok(crl.map_err(|error| convert::authority_error(&error))?.map(|crl| crl.der))
     }
 
     pub(super) fn ca_rotate(

@@ -23,6 +23,7 @@ mod guarded;
 mod identities;
 mod imported;
 mod ldap;
+mod lists;
 mod login;
 mod names;
 mod passed;
@@ -47,7 +48,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use sealock_acme::state::Acme;
-use sealock_authority::Authority;
+use sealock_authority::{Authority, Published};
 use sealock_core::{Clock, SecretBytes, SystemClock, TrustDomain};
 use sealock_secrets::Vault;
 use sealock_store::{Journal, Keyring, SqliteStore, Store};
@@ -62,6 +63,7 @@ pub use folder::PolicyFolder;
 pub(crate) use imported::Dropped;
 #[cfg(test)]
 pub(crate) use imported::tests::World as CorporateWorld;
+pub(crate) use lists::WhichList;
 pub use policy::check_policy;
 pub(crate) use published::PublishedRecord;
 pub(crate) use registrar::Seat;
@@ -142,6 +144,8 @@ pub struct Service {
     broker: OnceLock<Arc<Broker>>,
     acme: OnceLock<Arc<Acme>>,
     making: parking_lot::Mutex<()>,
+    published: Arc<Published>,
+    sent_lists: lists::SentLists,
     denials: parking_lot::Mutex<budget::RecordBudgets>,
     passed: parking_lot::Mutex<passed::PassedCalls>,
     readings: parking_lot::Mutex<budget::Budgets>,
@@ -175,6 +179,8 @@ impl Service {
         let store: Arc<dyn Store> = Arc::new(store);
         let journal = Journal::open(store, Arc::clone(&opening.clock))
             .map_err(|error| convert::journal_error(&error))?;
+        let clock = Arc::clone(&opening.clock);
+        let published = Arc::new(Published::of(Arc::clone(journal.store()), clock));
         let sidecars = SidecarRecords::load(journal.store().as_ref())?;
         let settings = &opening.config.settings;
         let folder = settings.policy.folder.clone().unwrap_or_else(|| opening.state.policy());
@@ -188,6 +194,8 @@ impl Service {
             broker: OnceLock::new(),
             acme: OnceLock::new(),
             making: parking_lot::Mutex::new(()),
+            published,
+            sent_lists: lists::SentLists::default(),
             denials: parking_lot::Mutex::new(budget::RecordBudgets::new(
                 budget::DENIALS,
                 opening.clock.now(),
