@@ -16,6 +16,9 @@ use crate::run;
 const CLIENTS: &[(&str, &str, &str)] = &[
     ("openssl", "openssl", "verifies chains, CRLs and handshakes"),
     ("certtool", "gnutls-bin", "verifies chains with GnuTLS"),
+    ("keytool", "default-jre-headless", "takes and makes key stores of Java"),
+    ("pk12util", "libnss3-tools", "takes and makes PKCS#12 with NSS"),
+    ("certutil", "libnss3-tools", "makes databases of NSS"),
     ("curl", "curl", "talks to served certificates"),
     ("busybox", "busybox-static", "is what scratch images are made of"),
     ("age", "age", "opens what we seal, and the other way round"),
@@ -26,6 +29,7 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("chromium-headless-shell", "chromium-headless-shell", "browses through a Forwarder"),
     ("h2load", "nghttp2-client", "makes many requests at once over HTTP/2"),
     ("nginx", "nginx", "is an app behind a Gatekeeper"),
+    ("haproxy", "haproxy", "takes a certificate that was exported"),
     ("certbot", "certbot", "gets certificates by ACME"),
     ("lego", "lego", "gets certificates by ACME"),
     ("dehydrated", "dehydrated", "gets certificates by ACME"),

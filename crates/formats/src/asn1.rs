@@ -9,12 +9,15 @@ use std::borrow::Cow;
 use crate::error::ReadError;
 
 pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const OID: u8 = 0x06;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 /// `[0]`, with something in it.
 pub(crate) const CONTEXT_0: u8 = 0xa0;
+/// `[1]`, with something in it.
+pub(crate) const CONTEXT_1: u8 = 0xa1;
 /// `[0]` in the place of a tag that has no parts, as `[0] IMPLICIT OCTET STRING`.
 pub(crate) const CONTEXT_0_PLAIN: u8 = 0x80;
 

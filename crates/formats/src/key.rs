@@ -8,7 +8,7 @@ use sealock_core::SecretBytes;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
-use crate::asn1::{CONTEXT_0, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE};
+use crate::asn1::{CONTEXT_0, CONTEXT_1, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE};
 use crate::der;
 use crate::error::ReadError;
 use crate::oid;
@@ -39,14 +39,17 @@ pub(crate) fn from_pkcs1(bytes: &[u8]) -> Result<SecretBytes, ReadError> {
     checked(der::sequence(&[&der::number(0), &algorithm, &octets]))
 }
 
-/// A key on an elliptic curve by itself (RFC 5915), which names its curve.
+/// A key on an elliptic curve by itself (RFC 5915), which names its curve. In PKCS#8 the name stands outside.
 pub(crate) fn from_sec1(bytes: &[u8]) -> Result<SecretBytes, ReadError> {
     let mut key = Reader::new(bytes).inside(SEQUENCE)?;
-    key.expect(INTEGER)?;
-    key.expect(OCTET_STRING)?;
+    let version = key.expect(INTEGER)?.whole;
+    let secret = key.expect(OCTET_STRING)?.whole;
     let curve = key.inside(CONTEXT_0)?.expect(OID)?.whole;
+    let public = key.optional(CONTEXT_1)?.map_or(&[][..], |public| public.whole);
+    key.end()?;
+    let inner = Zeroizing::new(der::sequence(&[version, secret, public]));
     let algorithm = der::sequence(&[&der::oid(oid::EC), curve]);
-    let octets = Zeroizing::new(der::octets(bytes));
+    let octets = Zeroizing::new(der::octets(&inner));
     checked(der::sequence(&[&der::number(0), &algorithm, &octets]))
 }
 

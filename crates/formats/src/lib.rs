@@ -39,7 +39,9 @@ pub use key::belongs;
 pub use read::{
     Contents, Format, MAXIMUM_BYTES, MAXIMUM_CERTIFICATES, MAXIMUM_KEYS, MAXIMUM_ROUNDS, read,
 };
-pub use write::{ChainOrder, KeyPlace, Material, Protection, Target, write};
+pub use write::{
+    ChainOrder, KeyPlace, Material, Protection, Target, certificate_to_pem, key_to_pem, write,
+};
 
 #[cfg(test)]
 mod tests;

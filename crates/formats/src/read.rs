@@ -5,7 +5,7 @@ use std::fmt;
 use sealock_core::SecretBytes;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::asn1::{INTEGER, OCTET_STRING, OID, Reader, SEQUENCE};
+use crate::asn1::{BIT_STRING, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE};
 use crate::error::ReadError;
 use crate::password::{Password, Rounds};
 use crate::{key, oid, pbe, pem, pkcs7, pkcs12};
@@ -193,8 +193,7 @@ impl Collector {
         if self.certificates.len() >= MAXIMUM_CERTIFICATES {
             return Err(ReadError::TooManyCertificates);
         }
-        let parsed = X509Certificate::from_der(der);
-        if !parsed.is_ok_and(|(rest, _)| rest.is_empty()) {
+        if !is_certificate(der) {
             return Err(ReadError::Certificate(self.certificates.len() + 1));
         }
         self.certificates.push(der.to_vec());
@@ -241,6 +240,21 @@ impl Collector {
     pub(crate) fn without_password(&self) -> ReadError {
         if self.has_password { ReadError::WrongPassword } else { ReadError::PasswordMissing }
     }
+}
+
+/// Whether it is a certificate and nothing more. The parser does not look at all tags, so the outermost are looked at
+/// here: what others would refuse is none.
+pub(crate) fn is_certificate(der: &[u8]) -> bool {
+    let shape = || {
+        let mut outer = Reader::new(der);
+        let mut parts = outer.inside(SEQUENCE)?;
+        outer.end()?;
+        parts.expect(SEQUENCE)?;
+        parts.expect(SEQUENCE)?;
+        parts.expect(BIT_STRING)?;
+        parts.end()
+    };
+    shape().is_ok() && X509Certificate::from_der(der).is_ok_and(|(rest, _)| rest.is_empty())
 }
 
 fn is_wanted(label: &str) -> bool {

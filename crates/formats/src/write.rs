@@ -10,6 +10,7 @@ use crate::password::Password;
 use crate::pem;
 use crate::pkcs7;
 use crate::pkcs12::{self, KeyStore};
+use crate::read::is_certificate;
 use crate::salt::Seed;
 
 /// No alias is longer.
@@ -197,8 +198,7 @@ impl<'a> Checked<'a> {
     fn new(material: &'a Material) -> Result<Self, WriteError> {
         let certificates = material.leaf.iter().chain(&material.intermediates);
         for (number, der) in certificates.chain(&material.roots).enumerate() {
-            let parsed = X509Certificate::from_der(der);
-            if !parsed.is_ok_and(|(rest, _)| rest.is_empty()) {
+            if !is_certificate(der) {
                 return Err(WriteError::Certificate(number + 1));
             }
         }
@@ -290,6 +290,16 @@ impl<'a> Checked<'a> {
         }
         Ok(SecretBytes::new(pem_of(&blocks).into_bytes()))
     }
+}
+
+/// A private key (PKCS#8) by itself, as PEM.
+pub fn key_to_pem(pkcs8: &SecretBytes) -> SecretBytes {
+    SecretBytes::new(pem_of(&[("PRIVATE KEY", pkcs8.expose())]).into_bytes())
+}
+
+/// A certificate (DER) by itself, as PEM.
+pub fn certificate_to_pem(der: &[u8]) -> String {
+    pem_of(&[("CERTIFICATE", der)])
 }
 
 fn pem_of(blocks: &[(&str, &[u8])]) -> String {

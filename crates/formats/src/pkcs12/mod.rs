@@ -5,3 +5,6 @@ mod write;
 
 pub(crate) use read::{read, read_content};
 pub(crate) use write::{KeyStore, trust_store};
+
+#[cfg(test)]
+mod tests;

@@ -97,7 +97,7 @@ impl<'a> Mac<'a> {
         let mut algorithm = self.algorithm;
         let name = algorithm.expect(OID)?.body;
         let (hash, key) = match name {
-            // RFC 9579
+            // RFC 9879
             oid::PBMAC1 => {
                 let mut parameters = algorithm.inside(SEQUENCE)?;
                 let derivation = parameters.inside(SEQUENCE)?;

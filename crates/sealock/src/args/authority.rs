@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use sealock_core::span::parse_span;
 
+use super::export::ExportArgs;
 use super::{ImportedArgs, RequestArgs};
 
 /// Algorithm of a private key.
@@ -252,6 +253,8 @@ pub(crate) enum CertCommand {
         #[arg(long, value_name = "SPAN", value_parser = parse_span)]
         ttl: Option<Duration>,
     },
+    /// Write an issued certificate as one file, in the format that a program wants
+    Export(ExportArgs),
     /// Revoke a certificate
     Revoke {
         /// Serial number

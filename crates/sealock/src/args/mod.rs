@@ -5,6 +5,7 @@ mod authority;
 mod delivery;
 mod docker;
 mod envelope;
+mod export;
 mod guard;
 mod host;
 mod imported;
@@ -31,6 +32,7 @@ pub(crate) use docker::{
     DockerCheckArgs, DockerClientArgs, DockerCommand, DockerSetupArgs, KindArg,
 };
 pub(crate) use envelope::{OpenArgs, SealArgs};
+pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use guard::Listen;
 pub(crate) use host::{
     AuditCommand, ConfigCommand, DemoArgs, DemoServerArgs, GatewayArgs, GroupCommand, MemberArgs,
@@ -127,7 +129,7 @@ pub(crate) enum Command {
     /// The certificate authority itself
     #[command(subcommand)]
     Ca(CaCommand),
-    /// Certificates: issue, list, renew, revoke
+    /// Certificates: issue, list, renew, export, revoke
     #[command(subcommand)]
     Cert(CertCommand),
     /// Roots of other authorities: known, and handed out beside ours

@@ -42,6 +42,7 @@ pub(crate) fn run(
             let answer = session.call(Command::CertRenew { certificate, ttl })?;
             hand_over(answer, out, session, printer)
         }
+        CertCommand::Export(arguments) => super::export::run(&arguments, printer),
         CertCommand::Revoke { serial, reason } => revoke(serial, reason, session, printer),
     }
 }

@@ -57,7 +57,7 @@ impl PendingFile {
 
 /// Whether a file must not be put in its place. A link is replaced, but for the system's own: who has set it is not to
 /// choose what is written over.
-fn is_device(path: &Path) -> bool {
+pub(crate) fn is_device(path: &Path) -> bool {
     let Ok(there) = fs::symlink_metadata(path) else { return false };
     let kind = there.file_type();
     if kind.is_symlink() {

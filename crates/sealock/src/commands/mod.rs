@@ -8,6 +8,7 @@ mod cert;
 mod client;
 mod docker;
 mod envelope;
+mod export;
 pub(crate) mod files;
 mod forwarder;
 mod gatekeeper;
@@ -37,7 +38,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-use crate::args::{Cli, Command, Global};
+use crate::args::{CertCommand, Cli, Command, Global};
 use crate::demo;
 use crate::printer::{Failure, Printer};
 use session::Session;
@@ -59,6 +60,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Broker(arguments) => broker::run(arguments, &global, printer)?,
         Command::Status(arguments) => return status::run(&arguments, &session()?, printer),
         Command::Ca(command) => ca::run(command, &session()?, printer)?,
+        Command::Cert(CertCommand::Export(arguments)) => export::run(&arguments, printer)?,
         Command::Cert(command) => cert::run(command, &session()?, printer)?,
         Command::Trust(command) => trust::run(command, &session()?, printer)?,
         Command::Acme(command) => acme::run(command, &session()?, printer)?,

@@ -209,6 +209,14 @@ fn apps_that_know_nothing_of_tokens_are_as_the_guide_says() {
     assert_eq!(daemon.stop(), Some(0));
 }
 
+#[test]
+fn certificates_in_other_formats_are_as_the_guide_says() {
+    if skip_without(&["keytool", "haproxy", "nginx", "certutil", "pk12util"]) {
+        return;
+    }
+    follow(&Home::initialised(), &read("formats"), &[], 11);
+}
+
 fn read(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides");
     fs::read_to_string(folder.join(name).with_extension("md")).unwrap()

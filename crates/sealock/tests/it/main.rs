@@ -13,6 +13,7 @@ mod docker;
 #[expect(clippy::panic, reason = "a test fails by panicking")]
 mod dockerd;
 mod envelope;
+mod formats;
 mod forwarder;
 mod forwarder_elsewhere;
 mod forwarder_life;
