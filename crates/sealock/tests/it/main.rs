@@ -67,5 +67,6 @@ mod support;
 mod terminal;
 mod tokens;
 mod traffic_clients;
+mod trust;
 mod usage;
 mod workload;
