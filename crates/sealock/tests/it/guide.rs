@@ -352,10 +352,10 @@ fn calls_between_services_are_as_the_guide_says() {
 
 #[test]
 fn certificates_of_the_companys_ca_are_as_the_guide_says() {
-    if skip_without(&["openssl"]) {
+    if skip_without(&["openssl", "keytool"]) {
         return;
     }
     let home = Home::initialised();
     crate::corporate::Company::new(&home);
-    follow(&home, &read("corporate-ca"), &[], 9);
+    follow(&home, &read("corporate-ca"), &[], 16);
 }
