@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::read::{Format, MAXIMUM_BYTES, MAXIMUM_CERTIFICATES, MAXIMUM_KEYS, MAXIMUM_ROUNDS};
+use crate::trust_store::{MAXIMUM_STORE_BYTES, MAXIMUM_STORE_ENTRIES};
 
 /// Why nothing was read. The file itself is named by whoever opened it.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -19,9 +20,15 @@ pub enum ReadError {
     /// Longer than anything that is read here.
     #[error("it is larger than {} KiB", MAXIMUM_BYTES / 1024)]
     TooLarge,
+    /// Longer than any trust store that is changed here.
+    #[error("it is larger than {} MiB", MAXIMUM_STORE_BYTES >> 20)]
+    StoreTooLarge,
     /// More certificates than are taken from one file.
     #[error("there are more than {MAXIMUM_CERTIFICATES} certificates in it")]
     TooManyCertificates,
+    /// More entries than are taken from one trust store.
+    #[error("there are more than {MAXIMUM_STORE_ENTRIES} entries in it")]
+    TooManyEntries,
     /// More private keys than are taken from one file.
     #[error("there are more than {MAXIMUM_KEYS} private keys in it")]
     TooManyKeys,
@@ -104,6 +111,12 @@ pub enum WriteError {
     /// What cannot be a name in a key store.
     #[error("the alias must be of 1 to 128 characters, none of them a control character")]
     Alias,
+    /// An entry has the alias already.
+    #[error("there is an entry of this alias, and it is another one")]
+    AliasTaken,
+    /// No room for another entry.
+    #[error("there are {MAXIMUM_STORE_ENTRIES} entries in it already")]
+    Full,
     /// The cryptographic library failed.
     #[error("cannot encrypt")]
     Encrypt,

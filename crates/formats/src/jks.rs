@@ -1,4 +1,5 @@
-//! Java's own key stores (JKS), for programs that take nothing else. They are only written.
+//! Java's own key stores (JKS), for programs that take nothing else. They are written; read are their entries, which
+//! stay as they are ([`read`]).
 //!
 //! Their protection is weak whatever the password: one round of SHA-1 (see the guide). `keytool` itself has warned of
 //! them since Java 9. The format was never written down by its makers; this follows what OpenJDK's
@@ -11,6 +12,8 @@ use zeroize::Zeroizing;
 use crate::der;
 use crate::oid;
 use crate::salt::Seed;
+
+pub(crate) mod read;
 
 const MAGIC: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
 const VERSION: u32 = 2;
@@ -26,10 +29,9 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// For so many entries, under this password in UTF-16.
+    /// For so many entries, under this password.
     pub(crate) fn new(entries: usize, password: &str) -> Self {
-        let password = password.encode_utf16().flat_map(u16::to_be_bytes).collect();
-        let mut store = Self { bytes: Zeroizing::default(), password: Zeroizing::new(password) };
+        let mut store = Self { bytes: Zeroizing::default(), password: utf16(password) };
         store.bytes.extend_from_slice(&MAGIC);
         store.number(VERSION);
         store.length(entries);
@@ -57,13 +59,15 @@ impl Store {
         self.certificate(certificate);
     }
 
+    /// An entry as it was read.
+    pub(crate) fn entry(&mut self, whole: &[u8]) {
+        self.bytes.extend_from_slice(whole);
+    }
+
     /// The whole file, with the hash that ends it.
     pub(crate) fn end(mut self) -> Zeroizing<Vec<u8>> {
-        let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-        hash.update(&self.password);
-        hash.update(WHITENER);
-        hash.update(&self.bytes);
-        self.bytes.extend_from_slice(hash.finish().as_ref());
+        let hash = seal(&self.password, &self.bytes);
+        self.bytes.extend_from_slice(hash.as_ref());
         self.bytes
     }
 
@@ -130,4 +134,28 @@ impl Store {
         hash.update(bytes);
         hash.finish()
     }
+}
+
+/// An entry by itself: a certificate to trust.
+pub(crate) fn trusted_entry(alias: &str, certificate: &[u8]) -> read::Entry {
+    let mut store = Store { bytes: Zeroizing::default(), password: Zeroizing::default() };
+    store.trusted(alias, certificate);
+    let trusted = Some(certificate.to_vec());
+    read::Entry { alias: alias.to_owned(), trusted, whole: store.bytes }
+}
+
+/// A password as it goes into hashes.
+fn utf16(password: &str) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * password.len()));
+    password.encode_utf16().for_each(|unit| bytes.extend_from_slice(&unit.to_be_bytes()));
+    bytes
+}
+
+/// The hash over all that stands before it.
+fn seal(password: &[u8], bytes: &[u8]) -> digest::Digest {
+    let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+    hash.update(password);
+    hash.update(WHITENER);
+    hash.update(bytes);
+    hash.finish()
 }

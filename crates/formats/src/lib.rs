@@ -1,5 +1,6 @@
 //! Files of certificates and private keys, as other programs write and want them: PEM, DER, PKCS#7, PKCS#12 and Java's
-//! own key stores (which are only written). Nothing here does I/O or knows the time.
+//! own key stores (which are written, and of which trust stores are changed: [`TrustStore`]). Nothing here does I/O or
+//! knows the time.
 //!
 //! # Invariants
 //!
@@ -31,14 +32,16 @@ mod pkcs12;
 mod pkcs7;
 mod read;
 mod salt;
+mod trust_store;
 mod write;
 
 pub use error::{ReadError, WriteError};
-pub use fuzz::fuzz;
+pub use fuzz::{fuzz, fuzz_trust_store};
 pub use key::belongs;
 pub use read::{
     Contents, Format, MAXIMUM_BYTES, MAXIMUM_CERTIFICATES, MAXIMUM_KEYS, MAXIMUM_ROUNDS, read,
 };
+pub use trust_store::{MAXIMUM_STORE_BYTES, MAXIMUM_STORE_ENTRIES, TrustStore};
 pub use write::{
     ChainOrder, KeyPlace, Material, Protection, Target, certificate_to_pem, key_to_pem, write,
 };

@@ -257,11 +257,7 @@ impl<'a> Checked<'a> {
             return Err(WriteError::Alias);
         }
         let secret = password.ok_or(WriteError::PasswordMissing)?;
-        let text = std::str::from_utf8(secret.expose()).map_err(|_| WriteError::Password)?;
-        let length = text.chars().count();
-        if !(SHORTEST_PASSWORD..=LONGEST_PASSWORD).contains(&length) || text.contains('\0') {
-            return Err(WriteError::Password);
-        }
+        let text = password_text(secret)?;
         Ok((text, Password::new(secret).ok_or(WriteError::Password)?))
     }
 
@@ -290,6 +286,16 @@ impl<'a> Checked<'a> {
         }
         Ok(SecretBytes::new(pem_of(&blocks).into_bytes()))
     }
+}
+
+/// A password that keytool and others take.
+pub(crate) fn password_text(secret: &SecretBytes) -> Result<&str, WriteError> {
+    let text = std::str::from_utf8(secret.expose()).map_err(|_| WriteError::Password)?;
+    let length = text.chars().count();
+    if !(SHORTEST_PASSWORD..=LONGEST_PASSWORD).contains(&length) || text.contains('\0') {
+        return Err(WriteError::Password);
+    }
+    Ok(text)
 }
 
 /// A private key (PKCS#8) by itself, as PEM.

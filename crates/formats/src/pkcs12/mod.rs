@@ -3,8 +3,8 @@
 mod read;
 mod write;
 
-pub(crate) use read::{read, read_content};
-pub(crate) use write::{KeyStore, trust_store};
+pub(crate) use read::{decrypted, proved, read, read_content};
+pub(crate) use write::{KeyStore, Rewrite, trust_store, trusted};
 
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,11 @@
 //! key is in it, as PEM is: certificates prove themselves, and Java's own `cacerts` is such a file. A private key in one
 //! is refused: the encryption would not notice that somebody has changed it.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::{constant_time, hmac};
 use sealock_core::SecretBytes;
+use zeroize::Zeroizing;
 
 use crate::asn1::{CONTEXT_0, CONTEXT_0_PLAIN, OCTET_STRING, OID, Reader, SEQUENCE};
 use crate::error::ReadError;
@@ -23,6 +26,47 @@ pub(crate) fn read(
     password: Option<&Password>,
     into: &mut Collector,
 ) -> Result<(), ReadError> {
+    let (content, mac) = file(bytes)?;
+    // Without a password, and with an empty one, programs derive different keys, and take them for the same.
+    let (empty, absent) = (Password::new(&SecretBytes::default()), Password::absent());
+    let candidates: Vec<&Password> = match password {
+        Some(password) if !password.is_empty() => vec![password],
+        _ => empty.iter().chain([&absent]).collect(),
+    };
+    let opened = match mac {
+        Some(mac) => {
+            let mut right = None;
+            for candidate in candidates {
+                if right.is_none() && mac.holds(&content, candidate, &mut into.rounds)? {
+                    right = Some(candidate);
+                }
+            }
+            let wrong = into.without_password();
+            Opened { password: Some(right.ok_or(wrong)?), authenticated: true }
+        }
+        None => Opened { password, authenticated: false },
+    };
+    opened.content(&content, into)
+}
+
+/// What the MAC of a file proves (the `AuthenticatedSafe`), and whether it has one. A MAC must hold.
+pub(crate) fn proved<'a>(
+    bytes: &'a [u8],
+    password: &Password,
+    left: &mut Rounds,
+) -> Result<(Cow<'a, [u8]>, bool), ReadError> {
+    let (content, mac) = file(bytes)?;
+    let has_mac = mac.is_some();
+    if let Some(mac) = mac
+        && !mac.holds(&content, password, left)?
+    {
+        return Err(ReadError::WrongPassword);
+    }
+    Ok((content, has_mac))
+}
+
+/// The `PFX`, taken apart.
+fn file(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, Option<Mac<'_>>), ReadError> {
     let mut outer = Reader::new(bytes);
     let mut file = outer.inside(SEQUENCE)?;
     outer.end()?;
@@ -35,28 +79,9 @@ pub(crate) fn read(
         return Err(unsupported("PKCS#12 with content of", kind));
     }
     let content = content.inside(CONTEXT_0)?.octets()?;
-    // Without a password, and with an empty one, programs derive different keys, and take them for the same.
-    let (empty, absent) = (Password::new(&SecretBytes::default()), Password::absent());
-    let candidates: Vec<&Password> = match password {
-        Some(password) if !password.is_empty() => vec![password],
-        _ => empty.iter().chain([&absent]).collect(),
-    };
-    let opened = match file.optional(SEQUENCE)? {
-        Some(mac) => {
-            let mac = Mac::read(mac.reader())?;
-            let mut right = None;
-            for candidate in candidates {
-                if right.is_none() && mac.holds(&content, candidate, &mut into.rounds)? {
-                    right = Some(candidate);
-                }
-            }
-            let wrong = into.without_password();
-            Opened { password: Some(right.ok_or(wrong)?), authenticated: true }
-        }
-        None => Opened { password, authenticated: false },
-    };
+    let mac = file.optional(SEQUENCE)?.map(|mac| Mac::read(mac.reader())).transpose()?;
     file.end()?;
-    opened.content(&content, into)
+    Ok((content, mac))
 }
 
 /// Reads what is under the MAC, as if that had been right.
@@ -148,18 +173,8 @@ impl Opened<'_> {
         match kind {
             oid::DATA => self.bags(Reader::new(&content.octets()?), into, DEEPEST),
             oid::ENCRYPTED_DATA => {
-                let mut encrypted = content.inside(SEQUENCE)?;
-                encrypted.number()?;
-                let mut encrypted = encrypted.inside(SEQUENCE)?;
-                encrypted.expect(OID)?;
-                let algorithm = encrypted.inside(SEQUENCE)?;
-                let data = match encrypted.peek() {
-                    Some(CONTEXT_0_PLAIN) => encrypted.any()?,
-                    _ => encrypted.expect(CONTEXT_0)?,
-                };
-                let data = data.octets()?;
                 let password = self.password.ok_or(ReadError::PasswordMissing)?;
-                let bags = pbe::decrypt(algorithm, password, &data, &mut into.rounds)?;
+                let bags = decrypted(content, password, &mut into.rounds)?;
                 self.bags(Reader::new(&bags), into, DEEPEST).map_err(|error| self.garbled(error))
             }
             _ => Err(unsupported("PKCS#12 with a part of", kind)),
@@ -201,6 +216,25 @@ impl Opened<'_> {
         }
         Ok(())
     }
+}
+
+/// The bags in an `EncryptedData`.
+pub(crate) fn decrypted(
+    content: Reader<'_>,
+    password: &Password,
+    left: &mut Rounds,
+) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let mut content = content;
+    let mut encrypted = content.inside(SEQUENCE)?;
+    encrypted.number()?;
+    let mut encrypted = encrypted.inside(SEQUENCE)?;
+    encrypted.expect(OID)?;
+    let algorithm = encrypted.inside(SEQUENCE)?;
+    let data = match encrypted.peek() {
+        Some(CONTEXT_0_PLAIN) => encrypted.any()?,
+        _ => encrypted.expect(CONTEXT_0)?,
+    };
+    pbe::decrypt(algorithm, password, &data.octets()?, left)
 }
 
 fn certificate(mut value: Reader<'_>, into: &mut Collector) -> Result<(), ReadError> {

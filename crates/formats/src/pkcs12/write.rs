@@ -57,15 +57,45 @@ pub(crate) fn trust_store(
     seed: &Seed,
 ) -> Option<Vec<u8>> {
     let under = Under { protection: Protection::Modern, password, seed };
-    let usage = attribute(oid::TRUSTED_KEY_USAGE, &der::oid(oid::ANY_EXTENDED_KEY_USAGE));
-    let bags: Vec<Vec<u8>> = certificates
-        .iter()
-        .map(|(alias, der)| {
-            let name = attribute(oid::FRIENDLY_NAME, &der::bmp_string(alias));
-            certificate(der, &der::set(&[&name, &usage]))
-        })
-        .collect();
+    let bags: Vec<Vec<u8>> = certificates.iter().map(|(alias, der)| trusted(alias, der)).collect();
     under.file(&[&under.certificates(&bags)?])
+}
+
+/// A bag with a certificate that Java trusts.
+pub(crate) fn trusted(alias: &str, der: &[u8]) -> Vec<u8> {
+    let usage = attribute(oid::TRUSTED_KEY_USAGE, &der::oid(oid::ANY_EXTENDED_KEY_USAGE));
+    let name = attribute(oid::FRIENDLY_NAME, &der::bmp_string(alias));
+    certificate(der, &der::set(&[&name, &usage]))
+}
+
+/// The parts of a file around bags that were read, or made here: encrypted and under a MAC with a password, open without
+/// one. What goes in must say in `seed` all that is in it.
+pub(crate) struct Rewrite<'a> {
+    pub(crate) password: Option<&'a Password>,
+    pub(crate) seed: &'a Seed,
+}
+
+impl Rewrite<'_> {
+    fn under<'a>(&'a self, password: &'a Password) -> Under<'a> {
+        Under { protection: Protection::Modern, password, seed: self.seed }
+    }
+
+    /// A `ContentInfo`, the one of this number. `None` when the cryptographic library fails.
+    pub(crate) fn part(&self, number: usize, bags: &[&[u8]]) -> Option<Vec<u8>> {
+        let bags = Zeroizing::new(der::sequence(bags));
+        match self.password {
+            None => Some(data(&bags)),
+            Some(password) => self.under(password).encrypted_part(&format!("part {number}"), &bags),
+        }
+    }
+
+    /// The whole file. `None` when the cryptographic library fails.
+    pub(crate) fn file(&self, parts: &[&[u8]]) -> Option<Vec<u8>> {
+        match self.password {
+            None => Some(der::sequence(&[&der::number(3), &data(&der::sequence(parts))])),
+            Some(password) => self.under(password).file(parts),
+        }
+    }
 }
 
 /// A `SafeBag`.
@@ -111,7 +141,11 @@ impl Under<'_> {
     /// A `ContentInfo` of bags that are encrypted.
     fn certificates(&self, bags: &[Vec<u8>]) -> Option<Vec<u8>> {
         let bags: Vec<&[u8]> = bags.iter().map(Vec::as_slice).collect();
-        let encrypted = self.encrypt("certificates", &der::sequence(&bags))?;
+        self.encrypted_part("certificates", &der::sequence(&bags))
+    }
+
+    fn encrypted_part(&self, place: &str, bags: &[u8]) -> Option<Vec<u8>> {
+        let encrypted = self.encrypt(place, bags)?;
         let content = der::element(CONTEXT_0_PLAIN, &[&encrypted.data]);
         let content = der::sequence(&[&der::oid(oid::DATA), &encrypted.algorithm, &content]);
         let content = der::sequence(&[&der::number(0), &content]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{KeyType, UsageArg};
+use super::{InstallArgs, KeyType, UsageArg};
 
 /// `sealock cert request`
 #[derive(Debug, Args)]
@@ -98,4 +98,9 @@ pub(crate) enum TrustCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Put all roots that are handed out where this system's programs look for them (Firefox and Chromium have stores of
+    /// their own, NSS, which are left alone)
+    Install(InstallArgs),
+    /// Take them out of there again
+    Uninstall(InstallArgs),
 }

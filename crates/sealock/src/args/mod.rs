@@ -17,6 +17,7 @@ mod secrets;
 mod services;
 mod token;
 mod traffic;
+mod trust;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -55,6 +56,7 @@ pub(crate) use traffic::{
     Broker, ClientAddArgs, ClientCommand, ClientKeysArgs, ClientRotateArgs, ForwarderArgs,
     GatekeeperArgs, broker, exempt,
 };
+pub(crate) use trust::{InstallArgs, StoreArg};
 
 /// Certificates, files and secrets for the containers of a Docker host: one identity, one policy,
 /// one audit log.

@@ -1,4 +1,6 @@
-//! `sealock trust …`: roots of other authorities.
+//! `sealock trust …`: roots of other authorities, and where programs look for roots.
+
+mod install;
 
 use data_encoding::BASE64;
 use sealock_control::command::{AnchorReport, Command, Reply, TrustAdd};
@@ -44,6 +46,8 @@ pub(crate) fn run(
             let anchors = anchors(session.call(Command::TrustList)?)?;
             printer.either(&anchors, |anchors| list(anchors, pem))
         }
+        TrustCommand::Install(arguments) => install::run(&arguments, session, printer),
+        TrustCommand::Uninstall(arguments) => install::undo(&arguments, session, printer),
         TrustCommand::Remove { root, force } => {
             session.call(Command::TrustRemove { root: root.clone(), force })?;
             printer.either(&serde_json::json!({ "root": root, "state": "removed" }), |_| {

@@ -69,5 +69,6 @@ mod support;
 mod terminal;
 mod tokens;
 mod traffic_clients;
+mod trust;
 mod usage;
 mod workload;
