@@ -101,7 +101,7 @@ fn states_are_disjoint_and_complete_and_counted() {
     stage.renew(expired_replaced);
     stage.revoke(expired_revoked);
     clock.advance(HOUR * 2);
-    let (valid, old, revoked) = (stage.issue("d", 9), stage.issue("e", 9), stage.issue("f", 8));
+    let (valid, old, revoked) = (stage.issue("d", 7), stage.issue("e", 9), stage.issue("f", 8));
     let new = stage.renew(old);
     stage.revoke(revoked);
     assert_eq!(stage.list(of(CertState::Valid)), [valid, new]);
@@ -203,6 +203,7 @@ fn what_is_rare_is_found_without_reading_the_rest() {
     found(ListFilter { limit: 1, ..of(CertState::Valid) }, &[soon], 1);
     found(ListFilter { limit: 2, ..any() }, &[soon, new], 2);
     // The new issuer's are found by a look at the rows of the index; no others are read.
+    stage.scratch.place.clock.advance(HOUR);
     stage.scratch.authority.rotate(Rotate::Intermediate, None, &actor()).unwrap();
     let mine = stage.issue("mine", 250);
     let active = stage.search(&ListFilter { limit: 1, ..any() }).certificates[0].issuer;

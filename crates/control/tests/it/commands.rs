@@ -99,10 +99,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::AcmeUnbind { .. } => (63, Guard::Policy),
         Command::AcmeAccountRevoke { .. } => (64, Guard::Policy),
         Command::CertPublish(_) => (65, Guard::Policy),
+        Command::CertReport { .. } => (66, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 66;
+const COMMANDS: usize = 67;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -145,6 +146,7 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
         Command::CertIssue(Issue { name: "db".into(), ..Issue::default() }),
         Command::CertSign(Sign { csr: csr(), ..Sign::default() }),
         Command::CertList(List::default()),
+        Command::CertReport { limit: None },
         Command::CertShow { certificate: "web".into() },
         Command::CertRenew { certificate: "web".into(), ttl: Some(3600) },
         publish(),

@@ -8,6 +8,7 @@ mod envelope;
 mod export;
 mod guard;
 mod host;
+mod inventory;
 mod login;
 mod publish;
 mod quick;
@@ -24,8 +25,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use acme::{AcmeAccountCommand, AcmeCommand, EabAddArgs, EabCommand};
 pub(crate) use authority::{
-    CaCommand, CertCommand, CsrSign, InitArgs, IssueArgs, KeyProtection, KeyType, ListArgs,
-    NamesArgs, ReasonArg, RotateWhat, UsageArg,
+    CaCommand, CertCommand, CsrSign, InitArgs, IssueArgs, KeyProtection, KeyType, NamesArgs,
+    ReasonArg, RotateWhat, UsageArg,
 };
 pub(crate) use delivery::{CarrierArg, OfferArgs, ReceiveArgs, SendArgs};
 pub(crate) use docker::{
@@ -38,6 +39,7 @@ pub(crate) use host::{
     AuditCommand, ConfigCommand, DemoArgs, DemoServerArgs, GatewayArgs, GroupCommand, MemberArgs,
     PolicyCommand, ReferenceArgs, StatusArgs, UpArgs,
 };
+pub(crate) use inventory::{ListArgs, ReportArgs, ReportFormat, StateArg};
 pub(crate) use login::{
     LoginArgs, LoginCommand, LoginConfirmArgs, LoginDenyArgs, LoginInviteArgs, LogoutArgs,
 };

@@ -3,17 +3,16 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use sealock_control::command::{
-    self, CertificateList, CertificateReport, Command, Files, Reply, RevocationReason,
-};
+use sealock_control::command::{self, CertificateReport, Command, Files, Reply, RevocationReason};
 use sealock_core::clock::{Clock, SystemClock};
 use sealock_core::span::format_span;
 
 use super::files;
 use super::init::key_type;
+use super::inventory;
 use super::publish;
 use super::session::{Session, unexpected};
-use crate::args::{CertCommand, CsrSign, IssueArgs, ListArgs, NamesArgs, ReasonArg, UsageArg};
+use crate::args::{CertCommand, CsrSign, IssueArgs, NamesArgs, ReasonArg, UsageArg};
 use crate::printer::{Failure, Printer, Table};
 
 /// Runs one of the `cert` commands.
@@ -25,7 +24,8 @@ pub(crate) fn run(
     match command {
         CertCommand::Issue(arguments) => issue(arguments, session, printer),
         CertCommand::Sign(arguments) => sign(arguments, session, printer),
-        CertCommand::List(arguments) => list(arguments, session, printer),
+        CertCommand::List(arguments) => inventory::list(arguments, session, printer),
+        CertCommand::Report(arguments) => inventory::report(&arguments, session, printer),
         CertCommand::Show { certificate, pem } => {
             match session.call(Command::CertShow { certificate })? {
                 Reply::Certificate(report) => {
@@ -144,30 +144,6 @@ fn write_files(made: &Files, folder: &Path, printer: Printer) -> Result<(), Fail
     })
 }
 
-fn list(arguments: ListArgs, session: &Session, printer: Printer) -> Result<(), Failure> {
-    let wanted = command::List {
-        expiring: arguments.expiring.map(|span| span.as_secs()),
-        name: arguments.name,
-        all: arguments.all,
-        limit: Some(arguments.limit),
-    };
-    match session.call(Command::CertList(wanted))? {
-        Reply::Certificates(found) => {
-            let more = found.more;
-            printer.either(&found, table)?;
-            if more {
-                printer.note("There are more; raise --limit.");
-            }
-            Ok(())
-        }
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn table(found: &CertificateList) -> String {
-    certificates(&found.certificates).unwrap_or_else(|| "No certificates.".to_owned())
-}
-
 /// Certificates as a table; `None` when there are none.
 pub(crate) fn certificates(found: &[CertificateReport]) -> Option<String> {
     let now = SystemClock.now();
@@ -199,6 +175,7 @@ fn detail(report: &CertificateReport, pem: bool) -> String {
     }
     field("Usage", Some(report.usages.join(", ")));
     field("Key", Some(report.key.clone()));
+    field("Issuer", Some(report.issuer.clone()).filter(|id| !id.is_empty()));
     field("Valid", Some(format!("{} to {}", report.not_before, report.not_after)));
     field("Issued by", Some(report.by.clone()));
     field("Replaces", report.replaces.clone());

@@ -16,6 +16,7 @@ mod gateway;
 mod group;
 mod import;
 mod init;
+mod inventory;
 mod login;
 mod offer;
 mod passphrase;
