@@ -126,7 +126,7 @@ async fn alarms_are_for_those_who_may_see_the_status() {
     let service = scratch.initialised().await;
     let rule = |action: &str| {
         format!(
-            "permit(principal == Sealock::Human::\"spiffe://test.sealock/human/jo\", action == Sealock::Action::\"{action}\", resource);\n"
+            "permit(principal == Sealock::Human::\"jo\", action == Sealock::Action::\"{action}\", resource);\n"
         )
     };
     std::fs::write(scratch.rule_file("jo.cedar"), rule("Cert::Read")).unwrap();

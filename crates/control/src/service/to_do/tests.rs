@@ -68,7 +68,11 @@ fn healthy() -> CaInfo {
     authority(vec![root, issuer(IssuerKind::Intermediate, 300, true)], now().plus(DAY))
 }
 
-fn kinds(certificates: &[CertSummary], info: &CaInfo, looked_after: &[&str]) -> Vec<(String, String)> {
+fn kinds(
+    certificates: &[CertSummary],
+    info: &CaInfo,
+    looked_after: &[&str],
+) -> Vec<(String, String)> {
     let looked_after = looked_after
         .iter()
         .map(|serial| serial.parse::<sealock_authority::Serial>().unwrap().to_string())
@@ -111,7 +115,8 @@ fn keys_are_named_that_are_short_or_odd() {
         with("b7", PublicKeyKind::Ed25519),
     ];
     let found = kinds(&certificates, &healthy(), &[]);
-    let names: Vec<&str> = found.iter().map(|(_, subject)| subject.split(' ').next().unwrap()).collect();
+    let names: Vec<&str> =
+        found.iter().map(|(_, subject)| subject.split(' ').next().unwrap()).collect();
     assert_eq!(names, ["name-b1", "name-b3", "name-b4"]);
     assert!(found.iter().all(|(kind, _)| kind == "key"));
 }
@@ -125,13 +130,17 @@ fn the_end_of_root_and_intermediate_is_told_while_there_is_time() {
     let later = now().plus(DAY);
     assert_eq!(found(vec![root(400), intermediate(), retired], later), []);
     let ending = found(vec![root(300), intermediate()], now());
-    let wanted = [("root-ends", "corp.example root 1"), ("intermediate-ends", "corp.example intermediate 1")];
+    let wanted = [
+        ("root-ends", "corp.example root 1"),
+        ("intermediate-ends", "corp.example intermediate 1"),
+    ];
     assert_eq!(ending, wanted.map(|(kind, subject)| (kind.to_owned(), subject.to_owned())));
     // The hint is another where the root's key is away.
     let away = IssuerInfo { key_here: false, ..root(3000) };
     let info = authority(vec![away, intermediate()], now());
     let none = BTreeSet::new();
-    let from = Gathered { certificates: &[], info: &info, looked_after: &none, alarms: &[], now: now() };
+    let from =
+        Gathered { certificates: &[], info: &info, looked_after: &none, alarms: &[], now: now() };
     let hints: Vec<String> = gather(&from).into_iter().filter_map(|it| it.hint).collect();
     assert!(matches!(hints.as_slice(), [one] if one.contains("--root-key")), "{hints:?}");
 }
