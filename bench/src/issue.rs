@@ -1,5 +1,5 @@
 //! Durable P-256 certificates per second, from an empty inventory and on top of a million; what a
-//! list of what expires soon costs there.
+//! lists cost there, each by another question.
 //!
 //! Callers each wait for their certificate to be durable, inventory and audit written, before they
 //! ask for the next. Every certificate has a name of its own, and the names come in no order; lives are
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use sealock_authority::{
-    Authority, AuthorityError, CreateOptions, KeySource, KeyType, ListFilter, Order, Usages,
+    Authority, AuthorityError, CertState, CreateOptions, KeySource, KeyType, ListFilter, Order,
+    Reason, Usages,
 };
 use sealock_core::audit::Actor;
 use sealock_core::{Clock, SubjectName, SystemClock};
@@ -22,6 +23,8 @@ use crate::measure::median;
 use crate::table::{Figure, Table};
 
 const CALLERS: u64 = 128;
+/// What the service layer lets a list read in vain.
+const EFFORT: u64 = 80_000;
 /// An hour, a day, a week, thirty and ninety days.
 const LIVES: [Duration; 5] = [
     Duration::from_secs(3600),
@@ -50,9 +53,37 @@ pub(crate) fn run(settings: &Settings, table: &mut Table) -> Result<()> {
     issue(&authority, count, many - count)?;
     let full = issue(&authority, many, count)?;
     table.budget(format!("issue P-256, {many} certificates"), Figure::rate(count, full), budget);
-    let listing = list(&authority)?;
+    lists(&authority, many, table)
+}
+
+/// What lists of few cost among many: each by another index.
+fn lists(authority: &Authority, many: u64, table: &mut Table) -> Result<()> {
+    // What is delivered to one container, and what is revoked, among all those services.
+    let actor = Actor::daemon("bench");
+    for label in 0..3 {
+        let name = format!("shop/{label}");
+        authority.issue(&Order { name, ..order(u64::MAX - label) }, &actor)?;
+    }
+    let revoked = authority.issue(&order(u64::MAX - 3), &actor)?;
+    authority.revoke(revoked.serial, Reason::Superseded, &actor)?;
+    let issuer = Some(revoked.issuer);
+    let any = ListFilter { effort: EFFORT, ..ListFilter::default() };
+    let within = Some(Duration::from_secs(25 * 3600));
+    let state = |state| ListFilter { state: Some(state), ..any.clone() };
     let budget = Figure::Milliseconds(100.0);
-    table.budget(format!("list --expiring of {many}"), Figure::time(listing), budget);
+    for (title, filter) in [
+        ("list --expiring", ListFilter { expiring_within: within, ..any.clone() }),
+        ("list --container", ListFilter { container: Some("shop".into()), ..any.clone() }),
+        ("list --issuer", ListFilter { issuer, ..state(CertState::Valid) }),
+        ("list --only valid", state(CertState::Valid)),
+        ("list --only replaced", state(CertState::Replaced)),
+        ("list --only revoked", state(CertState::Revoked)),
+        ("list --only expired", state(CertState::Expired)),
+        ("list --all --issuer", ListFilter { issuer, ..any.clone() }),
+    ] {
+        let listing = list(authority, &filter)?;
+        table.budget(format!("{title} of {many}"), Figure::time(listing), budget);
+    }
     Ok(())
 }
 
@@ -99,17 +130,19 @@ fn order(number: u64) -> Order {
     }
 }
 
-/// What expires within a day and an hour, the soonest first.
-fn list(authority: &Authority) -> Result<Duration> {
-    let within = Some(Duration::from_secs(25 * 3600));
-    let filter = ListFilter { expiring_within: within, ..ListFilter::default() };
+/// One list, the median of five.
+fn list(authority: &Authority, filter: &ListFilter) -> Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..5 {
         let started = Instant::now();
-        let listed = authority.list(&filter)?;
+        let listed = authority.search(filter)?;
         times.push(started.elapsed());
-        if !listed.is_sorted_by_key(|certificate| certificate.not_after) {
+        let by_expiry = filter.expiring_within.is_some();
+        if by_expiry && !listed.certificates.is_sorted_by_key(|one| one.not_after) {
             bail!("the list is not sorted");
+        }
+        if listed.stopped {
+            bail!("the list is not whole");
         }
     }
     Ok(median(times))

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::constraints::{ConstraintError, Violation};
 use crate::csr::CsrError;
+use crate::inventory::IssuerId;
 use crate::key::KeyError;
 use crate::lint::{self, LintError};
 use crate::order::OrderError;
@@ -133,6 +134,9 @@ pub enum AuthorityError {
     /// Nothing in the inventory.
     #[error("there is no certificate `{0}` in the inventory")]
     Unknown(String),
+    /// No CA certificate of this authority.
+    #[error("there is no CA certificate `{0}`")]
+    UnknownIssuer(IssuerId),
     /// It cannot be renewed.
     #[error("the certificate {0} is revoked and cannot be renewed")]
     Revoked(Serial),
@@ -202,6 +206,7 @@ impl AuthorityError {
             }
             Self::Csr(error) => error.hint(),
             Self::Unknown(_) => Some("see `sealock cert list`".into()),
+            Self::UnknownIssuer(_) => Some("`sealock ca show` has the ids of those in use".into()),
             Self::Revoked(_) => Some("issue a new certificate".into()),
             Self::Contended => {
                 Some("stop the other process that uses this state folder, and try again".into())

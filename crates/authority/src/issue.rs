@@ -200,6 +200,7 @@ impl Authority {
             not_after: validity.not_after,
             identity: order.identity.clone(),
             names,
+            common_name,
             usages: order.usages,
             key: key.public.kind(),
             note,

@@ -108,7 +108,8 @@ pub use crl::Crl;
 pub use csr::{Csr, CsrError, parse_csr};
 pub use error::AuthorityError;
 pub use inventory::{
-    CertDetail, CertState, CertSummary, IssuerId, IssuerIdError, ListFilter, Reason, ReasonError,
+    CertDetail, CertState, CertSummary, IssuerId, IssuerIdError, ListFilter, Listed, Reason,
+    ReasonError, Tally,
 };
 pub use issue::Renewal;
 pub use issued::{Issued, OwnCertificate};

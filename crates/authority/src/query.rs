@@ -9,7 +9,9 @@ use x509_parser::prelude::FromDer as _;
 use crate::authority::Authority;
 use crate::constraints::NameConstraints;
 use crate::error::AuthorityError;
-use crate::inventory::{CertDetail, CertSummary, Found, IssuerId, ListFilter, summarise};
+use crate::inventory::{
+    CertDetail, CertSummary, Found, Issued, IssuerId, ListFilter, Listed, Tally, summarise,
+};
 use crate::key::KeyType;
 use crate::pem;
 use crate::serial::Serial;
@@ -101,7 +103,26 @@ impl Authority {
 
     /// The certificates that a filter lets through.
     pub fn list(&self, filter: &ListFilter) -> Result<Vec<CertSummary>, AuthorityError> {
-        self.inventory.list(filter, self.now())
+        self.search(filter).map(|listed| listed.certificates)
+    }
+
+    /// The certificates that a filter lets through, and what it took to find them.
+    pub fn search(&self, filter: &ListFilter) -> Result<Listed, AuthorityError> {
+        let loaded = self.loaded.load();
+        let issuers = &loaded.state.issuers;
+        let known = |id: IssuerId| issuers.iter().any(|issuer| issuer.id == id);
+        if let Some(unknown) = filter.issuer.filter(|id| !known(*id)) {
+            return Err(AuthorityError::UnknownIssuer(unknown));
+        }
+        let intermediates =
+            issuers.iter().rev().filter(|issuer| issuer.kind == IssuerKind::Intermediate);
+        let issuers: Vec<Issued> = intermediates.map(Issued::by).collect();
+        self.inventory.search(filter, &issuers, self.now())
+    }
+
+    /// How many certificates there are of each state, counted in the indexes.
+    pub fn tally(&self) -> Result<Tally, AuthorityError> {
+        self.inventory.tally(self.now())
     }
 
     /// The newest certificate with this name, or the one with this serial number.

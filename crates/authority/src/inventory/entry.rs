@@ -36,6 +36,7 @@ pub(crate) struct Entry {
     pub(crate) not_after: Timestamp,
     pub(crate) identity: Option<Identity>,
     pub(crate) names: Vec<SubjectName>,
+    pub(crate) common_name: Option<String>,
     pub(crate) usages: Usages,
     pub(crate) key: PublicKeyKind,
     pub(crate) note: Note,
@@ -95,6 +96,7 @@ impl Entry {
             not_after: Timestamp::from_secs(certificate.validity().not_after.timestamp()),
             identity,
             names,
+            common_name: common_name(&certificate),
             usages: Usages { server: purposes.server_auth, client: purposes.client_auth },
             key: csr::public_key(certificate.public_key()).ok()?.kind(),
             note,
@@ -170,6 +172,11 @@ fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
 fn alternative_names(certificate: &X509Certificate<'_>) -> Option<Vec<SubjectName>> {
     let names = certificate.subject_alternative_name().ok()??.value;
     names.general_names.iter().map(|name| csr::subject_name(name).ok()?.ok()).collect()
+}
+
+fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
+    let first = certificate.subject().iter_common_name().next()?;
+    first.as_str().ok().map(ToOwned::to_owned)
 }
 
 fn issuer(certificate: &X509Certificate<'_>) -> Option<IssuerId> {

@@ -9,13 +9,18 @@ pub(crate) const MAIN: &[u8] = b"cert/main/";
 pub(crate) const SERIAL: &[u8] = b"cert/serial/";
 const EXPIRY: &[u8] = b"cert/expiry/";
 const NAME: &[u8] = b"cert/name/";
-const REVOKED: &[u8] = b"cert/revoked/";
+pub(crate) const REVOKED: &[u8] = b"cert/revoked/";
 
 /// A certificate's place in the inventory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) issued: Timestamp,
     pub(crate) serial: Serial,
+}
+
+/// Everything that was issued at `moment` or later comes at or after this key.
+pub(crate) fn main_from(moment: Timestamp) -> Vec<u8> {
+    [MAIN, &time(moment)].concat()
 }
 
 pub(crate) fn time(moment: Timestamp) -> [u8; 8] {
@@ -61,6 +66,11 @@ pub(crate) fn expiry_from(part: Part, moment: Timestamp) -> Vec<u8> {
 
 pub(crate) fn names(name: &str) -> Vec<u8> {
     [NAME, name.as_bytes(), &[0]].concat()
+}
+
+/// All names of certificates that are delivered to this container.
+pub(crate) fn names_in(container: &str) -> Vec<u8> {
+    [NAME, container.as_bytes(), b"/"].concat()
 }
 
 pub(crate) fn name(name: &str, place: Place) -> Vec<u8> {

@@ -1,7 +1,6 @@
-//! Questions to the inventory.
+//! What the inventory says of certificates, and the questions that the authority itself has.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sealock_core::{Identity, SubjectName, Timestamp};
 use sealock_store::{KeyRange, Operation, Store, Transaction};
@@ -16,9 +15,7 @@ use crate::order::Usages;
 use crate::serial::Serial;
 
 /// How many index entries are read at once.
-const PAGE: usize = 2048;
-/// What [`ListFilter::default`] lists at most.
-const DEFAULT_LIMIT: usize = 1000;
+pub(super) const PAGE: usize = 2048;
 
 /// How a certificate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -45,6 +42,8 @@ pub struct CertSummary {
     pub identity: Option<Identity>,
     /// All names, the identity first.
     pub names: Vec<SubjectName>,
+    /// The common name of its subject, where it has one.
+    pub common_name: Option<String>,
     /// Server, client or both.
     pub usages: Usages,
     /// The kind of its key.
@@ -93,26 +92,6 @@ pub struct CertDetail {
     pub der: Vec<u8>,
 }
 
-/// Which certificates to list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListFilter {
-    /// Only those in force that expire within this time, soonest first. Unless `state` says otherwise,
-    /// without those that were replaced or revoked.
-    pub expiring_within: Option<Duration>,
-    /// Only those with this name in the inventory.
-    pub name: Option<String>,
-    /// Only those that stand like this.
-    pub state: Option<CertState>,
-    /// At most so many. Without `expiring_within` the newest come first.
-    pub limit: usize,
-}
-
-impl Default for ListFilter {
-    fn default() -> Self {
-        Self { expiring_within: None, name: None, state: None, limit: DEFAULT_LIMIT }
-    }
-}
-
 /// An entry as it was read.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
@@ -133,7 +112,7 @@ pub(crate) struct InForce {
 
 /// The inventory in a store.
 #[derive(Debug, Clone)]
-pub(crate) struct Inventory(Arc<dyn Store>);
+pub(crate) struct Inventory(pub(super) Arc<dyn Store>);
 
 impl Inventory {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
@@ -154,97 +133,11 @@ impl Inventory {
         place.map(|(issued, serial)| self.at(Place { issued, serial })).transpose()
     }
 
-    fn at(&self, place: Place) -> Result<Found, AuthorityError> {
+    pub(super) fn at(&self, place: Place) -> Result<Found, AuthorityError> {
         let stored = self.0.get(&keys::main(place))?.ok_or_else(|| corrupt(place.serial))?;
         let (entry, der) =
             Entry::read(place, &stored.value).ok_or_else(|| corrupt(place.serial))?;
         Ok(Found { entry, der: der.to_vec(), version: stored.version })
-    }
-
-    pub(crate) fn list(
-        &self,
-        filter: &ListFilter,
-        now: Timestamp,
-    ) -> Result<Vec<CertSummary>, AuthorityError> {
-        match (filter.expiring_within, &filter.name) {
-            (Some(within), _) => self.expiring(filter, now, now.plus(within)),
-            (None, Some(name)) => self.scan(&keys::names(name), filter, now),
-            (None, None) => self.scan(keys::MAIN, filter, now),
-        }
-    }
-
-    /// Newest first, by a range whose keys end with time of issue and serial.
-    fn scan(
-        &self,
-        prefix: &[u8],
-        filter: &ListFilter,
-        now: Timestamp,
-    ) -> Result<Vec<CertSummary>, AuthorityError> {
-        let mut found = Vec::new();
-        let mut range = KeyRange::prefix(prefix).descending();
-        while found.len() < filter.limit {
-            // With a state to look for, most of what is read may be passed over.
-            let least = if filter.state.is_some() { 256 } else { 1 };
-            let wanted = (filter.limit - found.len()).clamp(least, PAGE);
-            let page = self.0.range(&range, wanted)?;
-            for (key, stored) in &page {
-                let (issued, serial) = keys::tail(key).ok_or_else(|| corrupt_key(key))?;
-                let place = Place { issued, serial };
-                // An index has no values of its own.
-                let entry = match Entry::read(place, &stored.value) {
-                    Some((entry, _)) => entry,
-                    None => self.at(place)?.entry,
-                };
-                let summary = summarise(entry, now);
-                if filter.state.is_none_or(|state| state == summary.state) {
-                    found.push(summary);
-                }
-            }
-            match page.last() {
-                Some((key, _)) if page.len() == wanted => range = range.after(key),
-                _ => break,
-            }
-        }
-        found.truncate(filter.limit);
-        Ok(found)
-    }
-
-    fn expiring(
-        &self,
-        filter: &ListFilter,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<CertSummary>, AuthorityError> {
-        let part = match filter.state {
-            None | Some(CertState::Valid) => Part::Current,
-            Some(CertState::Replaced | CertState::Revoked) => Part::Superseded,
-            Some(CertState::Expired) => return Ok(Vec::new()),
-        };
-        let mut found = Vec::new();
-        let after = Timestamp::from_millis(until.as_millis().saturating_add(1));
-        let (start, end) = (keys::expiry_from(part, now), keys::expiry_from(part, after));
-        let mut range = KeyRange::between(&start, &end);
-        while found.len() < filter.limit {
-            let least = if filter.name.is_some() { 256 } else { 1 };
-            let wanted = (filter.limit - found.len()).clamp(least, PAGE);
-            let page = self.0.range(&range, wanted)?;
-            for (key, stored) in &page {
-                let (_, serial) = keys::tail(key).ok_or_else(|| corrupt_key(key))?;
-                let index = Expiring::from_bytes(&stored.value).ok_or_else(|| corrupt(serial))?;
-                let entry = self.at(Place { issued: index.issued, serial })?.entry;
-                let named = filter.name.as_ref().is_none_or(|name| *name == entry.note.name);
-                let summary = summarise(entry, now);
-                if named && filter.state.is_none_or(|state| state == summary.state) {
-                    found.push(summary);
-                }
-            }
-            match page.last() {
-                Some((key, _)) if page.len() == wanted => range = range.after(key),
-                _ => break,
-            }
-        }
-        found.truncate(filter.limit);
-        Ok(found)
     }
 
     /// At most `limit` certificates that have not expired, soonest to expire first and those that were
@@ -369,6 +262,7 @@ pub(crate) fn summarise(entry: Entry, now: Timestamp) -> CertSummary {
         name,
         identity: entry.identity,
         names: entry.names,
+        common_name: entry.common_name,
         usages: entry.usages,
         key: entry.key,
         issuer: entry.issuer,
@@ -384,10 +278,10 @@ pub(crate) fn summarise(entry: Entry, now: Timestamp) -> CertSummary {
     }
 }
 
-fn corrupt(serial: Serial) -> AuthorityError {
+pub(super) fn corrupt(serial: Serial) -> AuthorityError {
     AuthorityError::Corrupt { record: format!("certificate {serial}") }
 }
 
-fn corrupt_key(key: &[u8]) -> AuthorityError {
+pub(super) fn corrupt_key(key: &[u8]) -> AuthorityError {
     AuthorityError::Corrupt { record: format!("entry {}", key.escape_ascii()) }
 }

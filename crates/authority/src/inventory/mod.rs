@@ -18,12 +18,17 @@
 mod entry;
 pub(crate) mod keys;
 mod list;
+mod search;
+mod tally;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use entry::{Entry, Note, Revocation};
-pub use list::{CertDetail, CertState, CertSummary, ListFilter};
+pub use list::{CertDetail, CertState, CertSummary};
 pub(crate) use list::{Found, Inventory, summarise};
+pub(crate) use search::Issued;
+pub use search::{ListFilter, Listed};
+pub use tally::Tally;
 
 use std::fmt;
 use std::str::FromStr;

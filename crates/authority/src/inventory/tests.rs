@@ -40,7 +40,7 @@ fn entry() -> (Entry, Vec<u8>) {
     let plan = LeafPlan {
         serial: "00ff".parse().unwrap(),
         validity: make::validity(issued, Duration::from_secs(3600), None),
-        common_name: None,
+        common_name: Some("web"),
         names: &names,
         usages: Usages::CLIENT,
         public: &public,
@@ -56,6 +56,7 @@ fn entry() -> (Entry, Vec<u8>) {
         not_after: Timestamp::from_secs(1_700_003_600),
         identity: Some(identity.parse().unwrap()),
         names,
+        common_name: Some("web".to_owned()),
         usages: Usages::CLIENT,
         key: PublicKeyKind::Ed25519,
         note: note(),
@@ -96,6 +97,10 @@ fn keys_sort_by_time_and_read_back() {
     assert_eq!(keys::tail(b"short"), None);
     // A name is not the beginning of another.
     assert!(!keys::name("ab", place).starts_with(&keys::names("a")));
+    assert!(keys::name("a/web", place).starts_with(&keys::names_in("a")));
+    for elsewhere in ["a", "ab/web", "b/a/web"] {
+        assert!(!keys::name(elsewhere, place).starts_with(&keys::names_in("a")), "{elsewhere}");
+    }
 }
 
 #[test]

@@ -472,7 +472,7 @@ fn lists_are_by_expiry_by_name_and_by_age() {
     assert_eq!(list(ListFilter { name: named("c"), ..ListFilter::default() }), []);
     let state = |state| ListFilter { state: Some(state), ..ListFilter::default() };
     assert_eq!(list(state(CertState::Expired)), [gone]);
-    assert_eq!(list(state(CertState::Valid)), [a2, b, a1]);
+    assert_eq!(list(state(CertState::Valid)), [b, a2, a1]);
     authority.revoke(b, Reason::Superseded, &actor()).unwrap();
     authority.renew(a2, &Renewal::default(), &actor()).unwrap();
     assert_eq!(list(state(CertState::Revoked)), [b]);

@@ -17,4 +17,5 @@ mod ocsp;
 mod openssl;
 mod pkilint;
 mod requests;
+mod search;
 mod tls;

@@ -144,6 +144,20 @@ pub struct Sign {
     pub ttl: Option<u64>,
 }
 
+/// How a certificate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateState {
+    /// In force, and the newest of its line.
+    Valid,
+    /// In force, but renewed by another.
+    Replaced,
+    /// Revoked, expired or not.
+    Revoked,
+    /// No longer in force.
+    Expired,
+}
+
 /// `cert list`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -152,6 +166,12 @@ pub struct List {
     pub expiring: Option<u64>,
     /// Only those of this name.
     pub name: Option<String>,
+    /// Only those that are delivered to the container of this name.
+    pub container: Option<String>,
+    /// Only those that the CA certificate with this id has signed.
+    pub issuer: Option<String>,
+    /// Only those that stand like this; `valid` unless `all` says otherwise.
+    pub state: Option<CertificateState>,
     /// Expired, replaced and revoked ones too.
     pub all: bool,
     /// At most so many; 1,000 by default.

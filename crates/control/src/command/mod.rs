@@ -7,6 +7,7 @@
 mod acme;
 mod authority;
 mod imported;
+mod inventory;
 mod login;
 mod publish;
 mod reply;
@@ -26,12 +27,14 @@ use serde::{Deserialize, Serialize};
 
 pub use acme::{AcmeBind, AcmeBindingKey, AcmeBindingReport};
 pub use authority::{
-    Init, Issue, KeyProtection, KeyType, List, Names, RevocationReason, RotateWhat, Sign, Usages,
+    CertificateState, Init, Issue, KeyProtection, KeyType, List, Names, RevocationReason,
+    RotateWhat, Sign, Usages,
 };
 pub use imported::{
     AnchorReport, CertImport, CertRequest, HeldReport, ImportReport, RequestReport, Todo, TrustAdd,
     WaitingReport,
 };
+pub use inventory::{InventoryReport, IssuerReport, KeyTotal, ReportedCertificate, ToDo, Totals};
 pub use login::{
     LoginCode, LoginConfirm, LoginConfirmed, LoginDeny, LoginInvite, LoginInvited, LoginWaiting,
     Logins,
@@ -100,6 +103,12 @@ pub enum Command {
     CertSign(Sign),
     /// The inventory.
     CertList(List),
+    /// The whole inventory, with what has to be done about it.
+    CertReport {
+        /// At most so many certificates; 10,000 by default.
+        #[serde(default)]
+        limit: Option<usize>,
+    },
     /// One certificate, by name (its newest) or serial number.
     CertShow {
         /// Name or serial number.
@@ -451,6 +460,7 @@ impl Command {
             Self::CertIssue(_) => "cert-issue",
             Self::CertSign(_) => "cert-sign",
             Self::CertList(_) => "cert-list",
+            Self::CertReport { .. } => "cert-report",
             Self::CertShow { .. } => "cert-show",
             Self::CertRenew { .. } => "cert-renew",
             Self::CertRevoke { .. } => "cert-revoke",

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AcmeBindingKey, AcmeBindingReport, AnchorReport, ClientReport, ClientSecret, ImportReport,
-    LoginConfirmed, LoginInvited, Logins, PublishReport, RequestReport, SecretAnswer, SecretReport,
-    SecretText, ServiceReport, Todo, TokenKeys, TokenReport, TokenState, VaultBackup,
-    VaultImported, VersionReport, Whoami,
+    InventoryReport, LoginConfirmed, LoginInvited, Logins, PublishReport, RequestReport,
+    SecretAnswer, SecretReport, SecretText, ServiceReport, Todo, TokenKeys, TokenReport,
+    TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
 };
 
 /// Somebody is in a group.
@@ -28,6 +28,9 @@ pub struct Membership {
 /// One certificate of the authority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaCertificate {
+    /// Its id, as `cert list --issuer` and the paths of revocation lists have it.
+    #[serde(default)]
+    pub id: String,
     /// The subject, readable.
     pub subject: String,
     /// Hex.
@@ -119,6 +122,12 @@ pub struct CertificateReport {
     pub identity: Option<String>,
     /// All names.
     pub names: Vec<SubjectName>,
+    /// The common name of its subject, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub common_name: Option<String>,
+    /// The id of the CA certificate that signed it.
+    #[serde(default)]
+    pub issuer: String,
     /// `server`, `client`.
     pub usages: Vec<String>,
     /// The kind of its key.
@@ -171,6 +180,9 @@ pub struct CertificateList {
     pub certificates: Vec<CertificateReport>,
     /// Whether there are more than were asked for.
     pub more: bool,
+    /// Whether the search ended early, because it had passed over too many others: there may be more.
+    #[serde(default)]
+    pub stopped: bool,
 }
 
 /// The certificate revocation list.
@@ -459,6 +471,8 @@ pub enum Reply {
     Files(Box<Files>),
     /// To `cert list`.
     Certificates(CertificateList),
+    /// To `cert report`.
+    Inventory(Box<InventoryReport>),
     /// To `cert show`.
     Certificate(Box<CertificateReport>),
     /// To `cert publish`.

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use sealock_authority::{
-    Authority, AuthorityError, CertDetail, CertState, KeySource, ListFilter, Order, Renewal,
-    Serial, parse_csr,
+    Authority, AuthorityError, CertDetail, CertState, KeySource, Order, Renewal, Serial, parse_csr,
 };
 use sealock_core::SubjectName;
 use sealock_core::audit::Actor;
@@ -16,14 +15,8 @@ use super::authorize::Asking;
 use super::names::{self, Ordered};
 use super::{Service, convert};
 use crate::caller::Caller;
-use crate::command::{
-    CertificateList, DEFAULT_LIFE, Issue, List, Reply, RevocationReason, Sign, Usages,
-};
+use crate::command::{DEFAULT_LIFE, Issue, Reply, RevocationReason, Sign, Usages};
 use crate::error::{ErrorCode, ServiceError};
-
-/// What `cert list` lists when nothing else is asked, and at most.
-const DEFAULT_LIST: usize = 1000;
-const LONGEST_LIST: usize = 1_000_000;
 
 /// What policy is told about an order.
 struct Circumstances<'a> {
@@ -160,27 +153,6 @@ impl Service {
             ))),
             life => Ok(life),
         }
-    }
-
-    pub(super) fn cert_list(
-        &self,
-        caller: &Caller,
-        request: &str,
-        list: &List,
-    ) -> Result<Reply, ServiceError> {
-        self.authorize(caller, request, Action::CertRead, Resource::Authority, &[])?;
-        let limit = list.limit.unwrap_or(DEFAULT_LIST).clamp(1, LONGEST_LIST);
-        let filter = ListFilter {
-            expiring_within: list.expiring.map(Duration::from_secs),
-            name: list.name.clone(),
-            state: (!list.all).then_some(CertState::Valid),
-            limit: limit + 1,
-        };
-        let found =
-            self.authority()?.list(&filter).map_err(|error| convert::authority_error(&error))?;
-        let more = found.len() > limit;
-        let certificates = found.iter().take(limit).map(convert::certificate).collect();
-        Ok(Reply::Certificates(CertificateList { certificates, more }))
     }
 
     /// One certificate, once its reader may see it. To those who may not see the inventory, one that does

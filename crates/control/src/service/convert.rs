@@ -8,8 +8,8 @@ use sealock_secrets::VaultError;
 use sealock_store::{JournalError, KeyringError, StoreError};
 
 use crate::command::{
-    CaCertificate, CaReport, CertificateReport, Files, KeyType, RevocationReason, SecretText,
-    Usages,
+    CaCertificate, CaReport, CertificateReport, CertificateState, Files, KeyType, RevocationReason,
+    SecretText, Usages,
 };
 use crate::error::{ErrorCode, ServiceError};
 
@@ -44,7 +44,7 @@ pub(super) fn authority_error(error: &AuthorityError) -> ServiceError {
     use AuthorityError as E;
     let code = match error {
         E::Missing => ErrorCode::NotInitialised,
-        E::Unknown(_) => ErrorCode::NotFound,
+        E::Unknown(_) | E::UnknownIssuer(_) => ErrorCode::NotFound,
         E::OtherTrustDomain { .. } | E::Contended => ErrorCode::Conflict,
         E::CrlUrl(_) | E::Order(_) | E::Constraint(_) | E::Csr(_) => ErrorCode::Usage,
         E::Read(_) | E::Commit { .. } | E::Corrupt { .. } | E::Unseal { .. } => ErrorCode::State,
@@ -107,18 +107,36 @@ pub(super) fn ca_report(info: &CaInfo) -> CaReport {
     }
 }
 
-fn ca_certificate(info: &CaInfo, issuer: &IssuerInfo) -> CaCertificate {
-    let title = match issuer.kind {
+/// The subject of a CA certificate, readable.
+pub(super) fn issuer_subject(info: &CaInfo, issuer: &IssuerInfo) -> String {
+    format!("{} {} {}", info.trust_domain, issuer_kind(issuer.kind), issuer.number)
+}
+
+pub(super) const fn issuer_kind(kind: IssuerKind) -> &'static str {
+    match kind {
         IssuerKind::Root => "root",
         IssuerKind::Intermediate => "intermediate",
-    };
+    }
+}
+
+fn ca_certificate(info: &CaInfo, issuer: &IssuerInfo) -> CaCertificate {
     CaCertificate {
-        subject: format!("{} {title} {}", info.trust_domain, issuer.number),
+        id: issuer.id.to_string(),
+        subject: issuer_subject(info, issuer),
         serial: issuer.serial.to_string(),
         not_before: issuer.not_before,
         not_after: issuer.not_after,
         fingerprint: issuer.fingerprint.clone(),
         pem: issuer.pem.clone(),
+    }
+}
+
+pub(super) const fn state(state: CertificateState) -> CertState {
+    match state {
+        CertificateState::Valid => CertState::Valid,
+        CertificateState::Replaced => CertState::Replaced,
+        CertificateState::Revoked => CertState::Revoked,
+        CertificateState::Expired => CertState::Expired,
     }
 }
 
@@ -134,6 +152,8 @@ pub(super) fn certificate(summary: &CertSummary) -> CertificateReport {
         name: summary.name.clone(),
         identity: summary.identity.as_ref().map(ToString::to_string),
         names: summary.names.clone(),
+        common_name: summary.common_name.clone(),
+        issuer: summary.issuer.to_string(),
         usages: usage_names(summary.usages),
         key: summary.key.to_string(),
         issued: summary.issued,

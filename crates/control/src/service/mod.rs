@@ -22,6 +22,7 @@ mod groups;
 mod guarded;
 mod identities;
 mod imported;
+mod inventory;
 mod ldap;
 mod lists;
 mod login;
@@ -39,6 +40,7 @@ mod secret_source;
 mod secrets;
 mod source;
 mod status;
+mod to_do;
 mod transfer;
 mod vault;
 mod whoami;
@@ -264,6 +266,7 @@ impl Service {
             Command::CertIssue(issue) => self.cert_issue(caller, request, &issue),
             Command::CertSign(sign) => self.cert_sign(caller, request, &sign),
             Command::CertList(list) => self.cert_list(caller, request, &list),
+            Command::CertReport { limit } => self.cert_report(caller, request, limit),
             Command::CertShow { certificate } => self.cert_show(caller, request, &certificate),
             Command::CertRenew { certificate, ttl } => {
                 self.cert_renew(caller, request, &certificate, ttl)

@@ -12,7 +12,7 @@ use sealock_core::policy::{Action, ContainerFacts, Resource};
 use super::{Service, convert};
 use crate::caller::Caller;
 use crate::command::{
-    Alarm, CertificateReport, ContainerStatus, EngineStatus, Reply, StatusReport,
+    Alarm, CertificateReport, ContainerStatus, EngineStatus, PolicyStatus, Reply, StatusReport,
 };
 use crate::error::ServiceError;
 use crate::metrics::Moment;
@@ -102,24 +102,9 @@ impl Service {
             (None, Vec::new())
         };
         let watched = daemon.and_then(|daemon| daemon.watched.as_ref());
-        let mut alarms = watched.map(|watched| watched.alarms()).unwrap_or_default();
-        if let Some(daemon) = daemon {
-            alarms.extend(daemon.alarms.load().iter().cloned());
-            alarms.extend(daemon.dropped.load().iter().cloned());
-        }
-        if open {
-            alarms.extend(self.imported_alarms()?);
-        }
-        alarms.extend(self.publications().alarms());
         let policy = self.policy.status();
         let now = self.journal.clock().now();
-        alarms.extend(policy.rejected.iter().map(|reason| Alarm {
-            alarm: "policy-rejected".to_owned(),
-            subject: policy.folder.display().to_string(),
-            reason: reason.clone(),
-            hint: Some("correct the file; the policy before it is in force".to_owned()),
-            since: self.policy.rejected_since().unwrap_or(now),
-        }));
+        let alarms = self.alarms(daemon, &policy, now);
         Ok(StatusReport {
             daemon: daemon.is_some(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -142,6 +127,33 @@ impl Service {
             policy,
             audit_seq: self.journal.last_seq(),
         })
+    }
+
+    /// What needs a person.
+    pub(super) fn alarms(
+        &self,
+        daemon: Option<&DaemonView>,
+        policy: &PolicyStatus,
+        now: Timestamp,
+    ) -> Vec<Alarm> {
+        let watched = daemon.and_then(|daemon| daemon.watched.as_ref());
+        let mut alarms = watched.map(|watched| watched.alarms()).unwrap_or_default();
+        if let Some(daemon) = daemon {
+            alarms.extend(daemon.alarms.load().iter().cloned());
+            alarms.extend(daemon.dropped.load().iter().cloned());
+        }
+        if self.opened_authority().is_some() {
+            alarms.extend(self.imported_alarms().unwrap_or_default());
+        }
+        alarms.extend(self.publications().alarms());
+        alarms.extend(policy.rejected.iter().map(|reason| Alarm {
+            alarm: "policy-rejected".to_owned(),
+            subject: policy.folder.display().to_string(),
+            reason: reason.clone(),
+            hint: Some("correct the file; the policy before it is in force".to_owned()),
+            since: self.policy.rejected_since().unwrap_or(now),
+        }));
+        alarms
     }
 
     /// The figures of now as OpenMetrics text.

@@ -108,10 +108,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::TrustAdd(_) => (70, Guard::Policy),
         Command::TrustList => (71, Guard::Policy),
         Command::TrustRemove { .. } => (72, Guard::Policy),
+        Command::CertReport { .. } => (74, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 74;
+const COMMANDS: usize = 75;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -155,6 +156,7 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
         Command::CertIssue(Issue { name: "db".into(), ..Issue::default() }),
         Command::CertSign(Sign { csr: csr(), ..Sign::default() }),
         Command::CertList(List::default()),
+        Command::CertReport { limit: None },
         Command::CertShow { certificate: "web".into() },
         Command::CertRenew { certificate: "web".into(), ttl: Some(3600) },
         publish(),

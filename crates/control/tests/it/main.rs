@@ -23,6 +23,7 @@ mod guard_feed;
 #[cfg(test)]
 mod impostor;
 #[cfg(test)]
+mod inventory;
 mod kill;
 #[cfg(test)]
 mod labels;

@@ -9,6 +9,7 @@ use sealock_core::span::parse_span;
 
 use super::PublishArgs;
 use super::export::ExportArgs;
+use super::inventory::{ListArgs, ReportArgs};
 use super::{ImportedArgs, RequestArgs};
 
 /// Algorithm of a private key.
@@ -178,23 +179,6 @@ pub(crate) struct CsrSign {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// `sealock cert list`
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    /// Only those that expire within this span
-    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
-    pub(crate) expiring: Option<Duration>,
-    /// Only those of this name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// Expired and revoked ones too
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub(crate) limit: usize,
-}
-
 /// Reasons of RFC 5280 §5.3.1 that a person can give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReasonArg {
@@ -235,6 +219,8 @@ pub(crate) enum CertCommand {
     },
     /// List certificates, those that expire first on top
     List(ListArgs),
+    /// Report on all of them: totals, keys, issuers, and what has to be done
+    Report(ReportArgs),
     /// Show one certificate
     Show {
         /// Name (its newest certificate) or serial number

@@ -9,6 +9,7 @@ mod export;
 mod guard;
 mod host;
 mod imported;
+mod inventory;
 mod login;
 mod publish;
 mod quick;
@@ -26,8 +27,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use acme::{AcmeAccountCommand, AcmeCommand, EabAddArgs, EabCommand};
 pub(crate) use authority::{
-    CaCommand, CertCommand, CsrSign, InitArgs, IssueArgs, KeyProtection, KeyType, ListArgs,
-    NamesArgs, ReasonArg, RotateWhat, UsageArg,
+    CaCommand, CertCommand, CsrSign, InitArgs, IssueArgs, KeyProtection, KeyType, NamesArgs,
+    ReasonArg, RotateWhat, UsageArg,
 };
 pub(crate) use delivery::{CarrierArg, OfferArgs, ReceiveArgs, SendArgs};
 pub(crate) use docker::{
@@ -41,6 +42,7 @@ pub(crate) use host::{
     PolicyCommand, ReferenceArgs, StatusArgs, UpArgs,
 };
 pub(crate) use imported::{ImportedArgs, RequestArgs, TrustCommand};
+pub(crate) use inventory::{ListArgs, ReportArgs, ReportFormat, StateArg};
 pub(crate) use login::{
     LoginArgs, LoginCommand, LoginConfirmArgs, LoginDenyArgs, LoginInviteArgs, LogoutArgs,
 };

@@ -138,8 +138,9 @@ pub(crate) fn text(report: &CaReport, pem: bool) -> String {
 fn describe(text: &mut String, kind: &str, certificate: &CaCertificate, pem: bool) {
     let _ = writeln!(
         text,
-        "{kind:<14} {}\n  serial       {}\n  valid        {} to {}\n  SHA-256      {}",
+        "{kind:<14} {}\n  id           {}\n  serial       {}\n  valid        {} to {}\n  SHA-256      {}",
         certificate.subject,
+        certificate.id,
         certificate.serial,
         certificate.not_before,
         certificate.not_after,

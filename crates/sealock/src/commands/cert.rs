@@ -3,17 +3,16 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use sealock_control::command::{
-    self, CertificateList, CertificateReport, Command, Files, Reply, RevocationReason,
-};
+use sealock_control::command::{self, CertificateReport, Command, Files, Reply, RevocationReason};
 use sealock_core::clock::{Clock, SystemClock};
 use sealock_core::span::format_span;
 
 use super::init::key_type;
+use super::inventory;
 use super::publish;
 use super::session::{Session, unexpected};
 use super::{files, imported};
-use crate::args::{CertCommand, CsrSign, IssueArgs, ListArgs, NamesArgs, ReasonArg, UsageArg};
+use crate::args::{CertCommand, CsrSign, IssueArgs, NamesArgs, ReasonArg, UsageArg};
 use crate::printer::{Failure, Printer, Table};
 
 /// Runs one of the `cert` commands.
@@ -29,7 +28,9 @@ pub(crate) fn run(
         CertCommand::Requests => imported::list(session, printer),
         CertCommand::Import(arguments) => imported::import(&arguments, session, printer),
         CertCommand::Files { name, out } => imported::hand_out(name, out, session, printer),
-        CertCommand::List(arguments) => list(arguments, session, printer),
+        CertCommand::List(arguments) => inventory::list(arguments, session, printer),
+        CertCommand::List(arguments) => inventory::list(arguments, session, printer),
+        CertCommand::Report(arguments) => inventory::report(&arguments, session, printer),
         CertCommand::Show { certificate, pem } => {
             match session.call(Command::CertShow { certificate })? {
                 Reply::Certificate(report) => {
@@ -148,30 +149,6 @@ pub(super) fn write_files(made: &Files, folder: &Path, printer: Printer) -> Resu
     })
 }
 
-fn list(arguments: ListArgs, session: &Session, printer: Printer) -> Result<(), Failure> {
-    let wanted = command::List {
-        expiring: arguments.expiring.map(|span| span.as_secs()),
-        name: arguments.name,
-        all: arguments.all,
-        limit: Some(arguments.limit),
-    };
-    match session.call(Command::CertList(wanted))? {
-        Reply::Certificates(found) => {
-            let more = found.more;
-            printer.either(&found, table)?;
-            if more {
-                printer.note("There are more; raise --limit.");
-            }
-            Ok(())
-        }
-        other => Err(unexpected(&other)),
-    }
-}
-
-fn table(found: &CertificateList) -> String {
-    certificates(&found.certificates).unwrap_or_else(|| "No certificates.".to_owned())
-}
-
 /// Certificates as a table; `None` when there are none.
 pub(crate) fn certificates(found: &[CertificateReport]) -> Option<String> {
     let now = SystemClock.now();
@@ -203,6 +180,7 @@ fn detail(report: &CertificateReport, pem: bool) -> String {
     }
     field("Usage", Some(report.usages.join(", ")));
     field("Key", Some(report.key.clone()));
+    field("Issuer", Some(report.issuer.clone()).filter(|id| !id.is_empty()));
     field("Valid", Some(format!("{} to {}", report.not_before, report.not_after)));
     field("Issued by", Some(report.by.clone()));
     field("Replaces", report.replaces.clone());

@@ -17,6 +17,7 @@ mod group;
 mod import;
 mod imported;
 mod init;
+mod inventory;
 mod login;
 mod offer;
 mod passphrase;
