@@ -25,6 +25,8 @@ struct Place<'a> {
     directory: Option<&'a str>,
     create: Option<Create>,
     how: How<'a>,
+    /// Whether whoever has named it may name this very host.
+    local_allowed: bool,
 }
 
 impl Place<'_> {
@@ -56,17 +58,8 @@ impl Service {
         let authority = self.authority()?;
         let found = authority.show(&publish.certificate);
         let found = self.readable(caller, request, found)?;
-        let place = self.place(publish, &found.summary.name)?;
-        // A socket's other end would see this process, which is root, whoever has asked for it; and what listens on
-        // loopback trusts whoever is here.
         let here = matches!(caller.door, Door::Socket | Door::Process);
-        if !here && place.directory.is_none() && place.url.is_local() {
-            return Err(ServiceError::new(
-                ErrorCode::Usage,
-                "a server of this very host is for its administrator to name",
-            )
-            .hint("name a directory of the settings, or write ldaps://"));
-        }
+        let place = self.place(publish, &found.summary.name, here)?;
         let wanted = newest_good(&authority, &found)?;
         let resource = super::cert::resource(wanted.as_ref().unwrap_or(&found));
         let context = place.context();
@@ -77,7 +70,12 @@ impl Service {
         Ok(Reply::Published(Box::new(report(&place, name, wanted.as_ref(), &outcome))))
     }
 
-    fn place<'a>(&'a self, publish: &'a Publish, name: &str) -> Result<Place<'a>, ServiceError> {
+    fn place<'a>(
+        &'a self,
+        publish: &'a Publish,
+        name: &str,
+        here: bool,
+    ) -> Result<Place<'a>, ServiceError> {
         let usage = |text: &str| ServiceError::new(ErrorCode::Usage, text);
         let given = publish.dn.as_deref().map(str::parse::<Dn>).transpose();
         let given = given.map_err(|error| ServiceError::of(ErrorCode::Usage, &error))?;
@@ -89,7 +87,11 @@ impl Service {
                 let url = url.map_err(|error| ServiceError::of(ErrorCode::Usage, &error))?;
                 let create = server.create.as_deref().map(str::parse::<Create>).transpose();
                 let create = create.map_err(|error| usage(&format!("create {error}")))?;
-                Ok(Place { url, dn, directory: None, create, how: How::Given(server) })
+                if !here {
+                    may_be_named_from_elsewhere(&url, server.dangerous_plain)?;
+                }
+                let how = How::Given(server);
+                Ok(Place { url, dn, directory: None, create, how, local_allowed: here })
             }
             _ => Err(usage("either a directory of the settings or a server is named")
                 .hint("give --directory NAME, or --ldap URL and --dn DN")),
@@ -122,6 +124,7 @@ impl Service {
             directory: Some(directory),
             create: set.create,
             how: How::Settings(set),
+            local_allowed: true,
         })
     }
 
@@ -134,7 +137,7 @@ impl Service {
         wanted: Option<&CertDetail>,
         actor: &Actor,
     ) -> Result<Done, ServiceError> {
-        let target = ldap::target(authority, &place.url, &place.how)?;
+        let target = ldap::target(authority, &place.url, &place.how, place.local_allowed)?;
         target.check().map_err(|error| worded(&error))?;
         let at = place.at();
         if let Some(wanted) = wanted {
@@ -287,6 +290,20 @@ fn report(
     }
 }
 
+/// A socket's other end would see this process, which is root, whoever has asked for it; and what listens on loopback
+/// trusts whoever is here. What the name of a server leads to is looked at when it is dialled.
+fn may_be_named_from_elsewhere(url: &Location, dangerous_plain: bool) -> Result<(), ServiceError> {
+    if url.is_of_this_host() {
+        return Err(worded(&DirectoryError::Local(url.clone())));
+    }
+    if dangerous_plain {
+        let text = "only who is on the daemon's own host may have it ask a directory without TLS";
+        return Err(ServiceError::new(ErrorCode::Usage, text)
+            .hint("write ldaps://, or give --start-tls; or name a directory of the settings"));
+    }
+    Ok(())
+}
+
 /// The certificate itself where it is good, else the newest good one of its name.
 fn newest_good(
     authority: &Authority,
@@ -315,10 +332,8 @@ fn standing(authority: &Authority, name: &str, der: &[u8]) -> Result<Standing, B
 pub(super) fn worded(error: &DirectoryError) -> ServiceError {
     use DirectoryError as E;
     let code = match error {
-        E::Plain(_) | E::StartTls(_) | E::EmptyPassword(_) | E::CertificateWithoutTls(_) => {
-            ErrorCode::Usage
-        }
-        E::Shape { .. } | E::Tls { .. } => ErrorCode::Usage,
+        E::Plain(_) | E::Local(_) | E::StartTls(_) | E::EmptyPassword(_) => ErrorCode::Usage,
+        E::CertificateWithoutTls(_) | E::Shape { .. } | E::Tls { .. } => ErrorCode::Usage,
         E::Connect { .. } | E::Broken { .. } | E::Disconnects { .. } => ErrorCode::Unavailable,
         E::Late { .. } => ErrorCode::Timeout,
         E::NoEntry(_) => ErrorCode::NotFound,

@@ -305,13 +305,8 @@ async fn binds_and_what_cannot_be() {
     assert!(error.hint.unwrap().contains("running"));
     assert!(stage.slapd.search(&device("web"), &[]).is_none());
 
-    // A socket of this host is for whoever is on it.
-    let socket = LdapServer { url: stage.slapd.socket_url(), ..LdapServer::default() };
-    let mut remote = crate::scratch::admin(&service);
-    remote.door = sealock_control::Door::Api;
-    let error = service.handle(&remote, with(socket.clone())).await.unwrap_err();
-    assert_eq!(error.code, ErrorCode::Usage);
-    let socket = LdapServer { create: Some("device".into()), ..socket };
+    let (url, create) = (stage.slapd.socket_url(), Some("device".into()));
+    let socket = LdapServer { url, create, ..LdapServer::default() };
     assert!(published(&service, with(socket)).await.created);
 
     // With a certificate of our own; slapd knows it by its common name.
@@ -323,6 +318,55 @@ async fn binds_and_what_cannot_be() {
         ..server()
     };
     assert!(published(&service, with(external)).await.unchanged);
+}
+
+/// A slapd that trusts loopback, and whatever else listens there, is for whoever is on this host.
+#[tokio::test]
+async fn from_elsewhere_no_server_of_this_host_is_asked_and_none_without_tls() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    issued(&service, "web").await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut remote = crate::scratch::admin(&service);
+    remote.door = sealock_control::Door::Api;
+    let refused = async |server: LdapServer| {
+        let command = Command::CertPublish(Publish {
+            certificate: "web".into(),
+            directory: None,
+            dn: Some(device("web")),
+            server: Some(server),
+        });
+        service.handle(&remote, command).await.unwrap_err()
+    };
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    for host in [
+        "localhost",
+        "127.0.0.1",
+        "0.0.0.0",
+        "169.254.169.254",
+        "[::]",
+        "[::1]",
+        "[::ffff:0.0.0.0]",
+    ] {
+        for (scheme, dangerous_plain) in [("ldap", true), ("ldaps", false)] {
+            let (url, ca) = (format!("{scheme}://{host}:{port}"), Some(own.cert.pem()));
+            let error =
+                refused(LdapServer { url, ca, dangerous_plain, ..LdapServer::default() }).await;
+            assert_eq!(error.code, ErrorCode::Usage, "{host}: {error:?}");
+            assert!(error.message.contains("the daemon's own host"), "{error:?}");
+            assert!(error.hint.unwrap().contains("settings"));
+        }
+    }
+    let url = "ldapi://%2Frun%2Fldapi".to_owned();
+    let error = refused(LdapServer { url, ..LdapServer::default() }).await;
+    assert!(error.message.contains("the daemon's own host"), "{error:?}");
+    let (url, dangerous_plain) = ("ldap://192.0.2.1".to_owned(), true);
+    let error = refused(LdapServer { url, dangerous_plain, ..LdapServer::default() }).await;
+    assert_eq!(error.code, ErrorCode::Usage);
+    assert!(error.message.contains("without TLS"), "{error:?}");
+    let dialled = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
+    assert!(dialled.is_err(), "somebody dialled it");
 }
 
 #[tokio::test]
