@@ -26,6 +26,7 @@ mod ldap;
 mod login;
 mod names;
 mod passed;
+mod places;
 mod policy;
 mod publish;
 mod published;
@@ -157,6 +158,7 @@ pub struct Service {
     regrouped: AtomicU64,
     registrar: registrar::Registrar,
     publications: Publications,
+    places: places::Places,
     refusals: parking_lot::Mutex<imported::Refusals>,
     _lock: Lock,
 }
@@ -206,6 +208,7 @@ impl Service {
             regrouped: AtomicU64::new(0),
             registrar: registrar::Registrar::new(),
             publications: Publications::default(),
+            places: places::Places::default(),
             refusals: parking_lot::Mutex::default(),
             opening,
             _lock: lock,

@@ -1,5 +1,7 @@
 //! `cert publish`, the publications that labels ask for, and the certificates that are taken out when they are revoked.
 
+use std::time::Duration;
+
 use sealock_authority::{Authority, CertDetail, CertState, ListFilter, Serial};
 use sealock_core::audit::{Actor, Fact};
 use sealock_core::policy::Action;
@@ -12,11 +14,15 @@ use serde_json::Value;
 
 use super::authorize::Asking;
 use super::ldap::{self, How};
-use super::published::PublishedRecord;
+use super::places::Alone;
+use super::published::{PublishedRecord, place as place_of};
 use super::{PolicySource, Service, convert};
 use crate::caller::{Caller, Door};
 use crate::command::{Publish, PublishReport, PublishedAt, Reply};
 use crate::error::{ErrorCode, ServiceError};
+
+/// Twice the time that one publication has, and a little.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Where something is published.
 struct Place<'a> {
@@ -66,8 +72,10 @@ impl Service {
         let action = Action::DirectoryPublish;
         let granted = self.authorize(caller, request, action, resource, &context)?;
         let name = &found.summary.name;
-        let outcome = self.publish_in(&authority, &place, name, wanted.as_ref(), &granted.actor)?;
-        Ok(Reply::Published(Box::new(report(&place, name, wanted.as_ref(), &outcome))))
+        let at = place.at();
+        let _alone = self.alone_at(&at)?;
+        let done = self.publish_in(&authority, &place, name, wanted.as_ref(), &granted.actor)?;
+        Ok(Reply::Published(Box::new(report(at, name, done))))
     }
 
     fn place<'a>(
@@ -128,8 +136,42 @@ impl Service {
         })
     }
 
-    /// Writes down that it may be there, has it put there, and records what was done. Blocking.
+    /// Waits for whoever else is at this entry. Blocking.
+    fn alone_at(&self, at: &PublishedAt) -> Result<Alone<'_>, ServiceError> {
+        self.places.enter(&place_of(at), PATIENCE).ok_or_else(|| {
+            let text = format!("others are publishing in {} all the time", at.dn);
+            ServiceError::new(ErrorCode::Conflict, text).hint("run it again in a while")
+        })
+    }
+
+    /// Has it put there. What is revoked meanwhile does not stay. Blocking, by whoever is alone at the place.
     fn publish_in(
+        &self,
+        authority: &Authority,
+        place: &Place<'_>,
+        name: &str,
+        wanted: Option<&CertDetail>,
+        actor: &Actor,
+    ) -> Result<Done, ServiceError> {
+        let revoked = |one: &CertDetail| self.is_revoked(&one.summary.serial.to_string());
+        let wanted = match wanted {
+            // Since it was chosen.
+            Some(wanted) if revoked(wanted)? => None,
+            wanted => wanted,
+        };
+        let mut done = self.publish_once(authority, place, name, wanted, actor)?;
+        if let Some(wanted) = wanted {
+            if revoked(wanted)? {
+                done.follow(self.publish_once(authority, place, name, None, actor)?);
+            } else {
+                done.serial = Some(wanted.summary.serial.to_string());
+            }
+        }
+        Ok(done)
+    }
+
+    /// Writes down that it may be there, has it put there, and records what was done. Blocking.
+    fn publish_once(
         &self,
         authority: &Authority,
         place: &Place<'_>,
@@ -191,7 +233,7 @@ impl Service {
                 .commit_blocking(Change::new(transaction, event))
                 .map_err(|error| convert::journal_error(&error))?;
         }
-        Ok(Done { added, removed, outcome })
+        Ok(Done { serial: None, added, removed, outcome })
     }
 
     /// Nobody knows whether the change was made: the next run finds out, and the log says that there was one.
@@ -227,6 +269,7 @@ impl Service {
         let granted = self.decide(&asking, action, vec![resource], &place.context())?;
         // It may have been revoked since it was delivered.
         let good = Some(found).filter(|found| found.summary.state == CertState::Valid);
+        let _alone = self.alone_at(&place.at())?;
         self.publish_in(&authority, &place, &name, good.as_ref(), &granted.actor).map(|_| ())
     }
 
@@ -250,6 +293,8 @@ impl Service {
         let dn: Dn = dn.map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
         let place = self.place_of_settings(directory, Some(dn), &name)?;
         let actor = Actor::daemon("publish");
+        // Until it is crossed out: who is putting it in has written that down already.
+        let _alone = self.alone_at(&record.at)?;
         self.publish_in(&authority, &place, &name, None, &actor)?;
         // Also where somebody else has taken it out, or nothing was ever put in.
         self.forget_published(&serials, &record.at)
@@ -264,29 +309,39 @@ impl Publisher for PolicySource {
 
 /// What was done, by serials.
 struct Done {
+    /// What is there now.
+    serial: Option<String>,
     added: Vec<String>,
     removed: Vec<String>,
     outcome: Outcome,
 }
 
-fn report(
-    place: &Place<'_>,
-    name: &str,
-    wanted: Option<&CertDetail>,
-    done: &Done,
-) -> PublishReport {
-    let PublishedAt { url, dn, directory } = place.at();
+impl Done {
+    /// And then this was done.
+    fn follow(&mut self, next: Self) {
+        self.serial = next.serial;
+        self.added.extend(next.added);
+        self.removed.extend(next.removed);
+        self.outcome.created |= next.outcome.created;
+        self.outcome.added = self.outcome.added.take().or(next.outcome.added);
+        self.outcome.removed.extend(next.outcome.removed);
+        self.outcome.others = next.outcome.others;
+    }
+}
+
+fn report(at: PublishedAt, name: &str, done: Done) -> PublishReport {
+    let PublishedAt { url, dn, directory } = at;
     PublishReport {
         name: name.to_owned(),
-        serial: wanted.map(|wanted| wanted.summary.serial.to_string()),
+        serial: done.serial,
         url,
         directory,
         dn,
         created: done.outcome.created,
-        added: done.added.clone(),
-        removed: done.removed.clone(),
-        others: done.outcome.others,
         unchanged: done.outcome.is_unchanged(),
+        added: done.added,
+        removed: done.removed,
+        others: done.outcome.others,
     }
 }
 
