@@ -82,6 +82,9 @@ pub struct Target {
     pub start_tls: bool,
     /// Whether it may be asked without TLS over a network, for all to read and change.
     pub dangerous_plain: bool,
+    /// Whether it may be on this very host or next to it: at a socket, a loopback address or one of the link. What
+    /// listens there trusts whoever is here, so who names it must be, too.
+    pub local_allowed: bool,
     /// Whose certificates it may have.
     pub roots: Vec<CertificateDer<'static>>,
     /// As whom.
@@ -104,6 +107,9 @@ impl Target {
         if self.start_tls && !matches!(self.location, Location::Ldap { .. }) {
             return Err(DirectoryError::StartTls(location()));
         }
+        if !self.local_allowed && self.location.is_of_this_host() {
+            return Err(DirectoryError::Local(location()));
+        }
         if !self.has_tls() && !self.location.is_local() && !self.dangerous_plain {
             return Err(DirectoryError::Plain(location()));
         }
@@ -116,6 +122,22 @@ impl Target {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Those of the addresses of its name that may be asked.
+    fn permitted(&self, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, DirectoryError> {
+        let any = !found.is_empty();
+        let (local, mut permitted): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|address| location::is_of_this_host(address.ip()));
+        if self.local_allowed {
+            permitted.extend(local);
+        } else if any && permitted.is_empty() {
+            return Err(DirectoryError::Local(self.location.clone()));
+        }
+        // `localhost` is what the system's resolver says it is.
+        let clear = self.has_tls() || self.dangerous_plain;
+        permitted.retain(|address| clear || location::is_loopback(address.ip()));
+        Ok(permitted)
     }
 
     fn tls(&self) -> Result<TlsConnector, DirectoryError> {
@@ -151,11 +173,7 @@ impl Connection {
         let tls = if target.has_tls() { Some(target.tls()?) } else { None };
         let stream = timeout(target.deadlines.connect, dial(target))
             .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|source| DirectoryError::Connect {
-                location: target.location.clone(),
-                source,
-            })?;
+            .unwrap_or_else(|_| Err(unreached(target, io::ErrorKind::TimedOut.into())))?;
         let mut this = Self { stream, last: 0, deadlines: target.deadlines };
         if target.start_tls {
             let request = wire::start_tls(this.next());
@@ -277,27 +295,31 @@ impl Connection {
     }
 }
 
-async fn dial(target: &Target) -> io::Result<Box<dyn Stream>> {
+fn unreached(target: &Target, source: io::Error) -> DirectoryError {
+    DirectoryError::Connect { location: target.location.clone(), source }
+}
+
+/// Looks the name up once: an address that is dialled is one that was looked at.
+async fn dial(target: &Target) -> Result<Box<dyn Stream>, DirectoryError> {
+    let failed = |source| unreached(target, source);
     let (host, port) = match &target.location {
-        Location::Ldapi(path) => return Ok(Box::new(UnixStream::connect(path).await?)),
+        Location::Ldapi(path) => {
+            return Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?));
+        }
         Location::Ldap { host, port } | Location::Ldaps { host, port } => (host.as_str(), *port),
     };
-    let all: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
-    // `localhost` is what the system's resolver says it is.
-    let may = |address: &SocketAddr| {
-        target.has_tls() || target.dangerous_plain || location::is_loopback(address.ip())
-    };
+    let found = tokio::net::lookup_host((host, port)).await.map_err(failed)?.collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address that may be asked");
-    for address in all.into_iter().filter(may) {
+    for address in target.permitted(found)? {
         match TcpStream::connect(address).await {
             Ok(stream) => {
-                stream.set_nodelay(true)?;
+                stream.set_nodelay(true).map_err(failed)?;
                 return Ok(Box::new(stream));
             }
             Err(error) => last = error,
         }
     }
-    Err(last)
+    Err(failed(last))
 }
 
 async fn handshake(
@@ -313,3 +335,6 @@ async fn handshake(
     let stream = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
     Ok(Box::new(stream))
 }
+
+#[cfg(test)]
+mod tests;

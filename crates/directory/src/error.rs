@@ -20,6 +20,9 @@ pub enum DirectoryError {
         "{0} is not asked without TLS: certificates could be put in and passwords read by anybody on the way"
     )]
     Plain(Location),
+    /// Only who is on this host may name one that is.
+    #[error("{0} is on the daemon's own host or link, which is for its administrator to name")]
+    Local(Location),
     /// TLS within TLS, or on a socket of this host.
     #[error("{0} cannot have StartTLS")]
     StartTls(Location),
@@ -143,6 +146,9 @@ impl DirectoryError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Plain(_) => "write ldaps://, or give --start-tls (start_tls = true)",
+            Self::Local(_) => {
+                "name a directory of the daemon's settings, or run it on the daemon's host"
+            }
             Self::StartTls(_) => "leave --start-tls (start_tls) out: it is for ldap:// only",
             Self::EmptyPassword(_) => {
                 "write the password into the file; to bind as nobody, leave --bind-dn (bind_dn) out"

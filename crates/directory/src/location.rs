@@ -1,7 +1,7 @@
 //! Where a directory is: `ldaps://HOST[:PORT]`, `ldap://HOST[:PORT]` or `ldapi://%2Fpath%2Fto%2Fsocket`.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -59,13 +59,22 @@ pub enum Location {
 }
 
 impl Location {
-    /// Whether it is on this host by what it is called.
+    /// Whether it is on this host by what it is called, so that no network is in between.
     pub fn is_local(&self) -> bool {
+        self.is_called(is_loopback)
+    }
+
+    /// Whether it is called by something that leads to this host or no further than its link. A name in the DNS can
+    /// lead there too: only who dials sees that.
+    pub fn is_of_this_host(&self) -> bool {
+        self.is_called(is_of_this_host)
+    }
+
+    fn is_called(&self, by: impl Fn(IpAddr) -> bool) -> bool {
         match self {
             Self::Ldapi(_) => true,
             Self::Ldap { host, .. } | Self::Ldaps { host, .. } => {
-                host == "localhost"
-                    || host.parse().is_ok_and(|address: IpAddr| is_loopback(address))
+                host == "localhost" || host.parse().is_ok_and(by)
             }
         }
     }
@@ -84,6 +93,21 @@ impl Location {
 /// Whether an address is this host's own, an IPv4 one within IPv6 included.
 pub(crate) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
+}
+
+/// Whether an address leads to this host or no further than its link: loopback, unspecified (which the kernel takes for
+/// loopback) and link-local ones, and those within IPv6, mapped or compatible.
+pub(crate) fn is_of_this_host(address: IpAddr) -> bool {
+    let v4 = |address: Ipv4Addr| {
+        // All of 0/8 is "this network" (RFC 6890).
+        let [first, ..] = address.octets();
+        first == 0 || address.is_loopback() || address.is_link_local()
+    };
+    match address {
+        IpAddr::V4(address) => v4(address),
+        // As compatible ones, `::` and `::1` are of 0/8.
+        IpAddr::V6(address) => address.is_unicast_link_local() || address.to_ipv4().is_some_and(v4),
+    }
 }
 
 impl FromStr for Location {

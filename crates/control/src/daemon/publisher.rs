@@ -134,6 +134,11 @@ impl Publications {
         let failures = before.map_or(0, |before| before.failures);
         let since = before.and_then(|before| before.alarm.as_ref()).map_or(now, |it| it.since);
         let settled = match outcome {
+            // It is crossed out. Should it be written down again, it is to be taken out again.
+            Ok(()) if matches!(job, Job::Remove(_)) => {
+                progress.remove(&job.key());
+                return;
+            }
             Ok(()) => {
                 Progress { serial: job.serial().to_owned(), failures: 0, next: None, alarm: None }
             }
@@ -232,6 +237,7 @@ mod tests {
     use sealock_core::policy::ContainerFacts;
 
     use super::*;
+    use crate::command::PublishedAt;
 
     fn wanted(serial: &str) -> WantedPublication {
         WantedPublication {
@@ -277,6 +283,11 @@ mod tests {
         assert!(publications.alarms().is_empty());
         publications.poke();
         assert!(publications.due(vec![job], now).is_empty());
+        // What is taken out is done with, and if it comes again it is to be done again.
+        let at = PublishedAt { url: String::new(), dn: "cn=web".into(), directory: None };
+        let remove = Job::Remove(PublishedRecord { serial: "01".into(), at });
+        publications.settle(&remove, &Ok(()), now);
+        assert_eq!(publications.due(vec![remove], now).len(), 1);
         // The next serial is another job, and what nobody wants is forgotten.
         assert_eq!(publications.due(vec![Job::Publish(wanted("02"))], now).len(), 1);
         assert!(publications.due(Vec::new(), now).is_empty());

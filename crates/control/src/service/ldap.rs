@@ -26,11 +26,12 @@ pub(super) enum How<'a> {
     Given(&'a LdapServer),
 }
 
-/// The directory at `url`, asked so. Reads files; blocking.
+/// The directory at `url`, asked so; on this very host only if that is allowed. Reads files; blocking.
 pub(super) fn target(
     authority: &Authority,
     url: &Location,
     how: &How<'_>,
+    local_allowed: bool,
 ) -> Result<Target, ServiceError> {
     let own = || authority.trust_bundle().iter().cloned().map(CertificateDer::from).collect();
     let (roots, bind, start_tls, dangerous_plain) = match how {
@@ -51,7 +52,7 @@ pub(super) fn target(
         (bind, _) => bind,
     };
     let (location, deadlines) = (url.clone(), Deadlines::default());
-    Ok(Target { location, start_tls, dangerous_plain, roots, bind, deadlines })
+    Ok(Target { location, start_tls, dangerous_plain, local_allowed, roots, bind, deadlines })
 }
 
 fn bind_by_settings(set: &DirectorySettings) -> Result<Bind, ServiceError> {

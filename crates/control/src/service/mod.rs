@@ -28,6 +28,7 @@ mod lists;
 mod login;
 mod names;
 mod passed;
+mod places;
 mod policy;
 mod publish;
 mod published;
@@ -163,6 +164,7 @@ pub struct Service {
     regrouped: AtomicU64,
     registrar: registrar::Registrar,
     publications: Publications,
+    places: places::Places,
     refusals: parking_lot::Mutex<imported::Refusals>,
     _lock: Lock,
 }
@@ -216,6 +218,7 @@ impl Service {
             regrouped: AtomicU64::new(0),
             registrar: registrar::Registrar::new(),
             publications: Publications::default(),
+            places: places::Places::default(),
             refusals: parking_lot::Mutex::default(),
             opening,
             _lock: lock,

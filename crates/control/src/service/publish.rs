@@ -1,5 +1,7 @@
 //! `cert publish`, the publications that labels ask for, and the certificates that are taken out when they are revoked.
 
+use std::time::Duration;
+
 use sealock_authority::{Authority, CertDetail, CertState, ListFilter, Serial};
 use sealock_core::audit::{Actor, Fact};
 use sealock_core::policy::Action;
@@ -12,11 +14,15 @@ use serde_json::Value;
 
 use super::authorize::Asking;
 use super::ldap::{self, How};
-use super::published::PublishedRecord;
+use super::places::Alone;
+use super::published::{PublishedRecord, place as place_of};
 use super::{PolicySource, Service, convert};
 use crate::caller::{Caller, Door};
 use crate::command::{Publish, PublishReport, PublishedAt, Reply};
 use crate::error::{ErrorCode, ServiceError};
+
+/// Twice the time that one publication has, and a little.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Where something is published.
 struct Place<'a> {
@@ -25,6 +31,8 @@ struct Place<'a> {
     directory: Option<&'a str>,
     create: Option<Create>,
     how: How<'a>,
+    /// Whether whoever has named it may name this very host.
+    local_allowed: bool,
 }
 
 impl Place<'_> {
@@ -56,28 +64,26 @@ impl Service {
         let authority = self.authority()?;
         let found = authority.show(&publish.certificate);
         let found = self.readable(caller, request, found)?;
-        let place = self.place(publish, &found.summary.name)?;
-        // A socket's other end would see this process, which is root, whoever has asked for it; and what listens on
-        // loopback trusts whoever is here.
         let here = matches!(caller.door, Door::Socket | Door::Process);
-        if !here && place.directory.is_none() && place.url.is_local() {
-            return Err(ServiceError::new(
-                ErrorCode::Usage,
-                "a server of this very host is for its administrator to name",
-            )
-            .hint("name a directory of the settings, or write ldaps://"));
-        }
+        let place = self.place(publish, &found.summary.name, here)?;
         let wanted = newest_good(&authority, &found)?;
         let resource = super::cert::resource(wanted.as_ref().unwrap_or(&found));
         let context = place.context();
         let action = Action::DirectoryPublish;
         let granted = self.authorize(caller, request, action, resource, &context)?;
         let name = &found.summary.name;
-        let outcome = self.publish_in(&authority, &place, name, wanted.as_ref(), &granted.actor)?;
-        Ok(Reply::Published(Box::new(report(&place, name, wanted.as_ref(), &outcome))))
+        let at = place.at();
+        let _alone = self.alone_at(&at)?;
+        let done = self.publish_in(&authority, &place, name, wanted.as_ref(), &granted.actor)?;
+        Ok(Reply::Published(Box::new(report(at, name, done))))
     }
 
-    fn place<'a>(&'a self, publish: &'a Publish, name: &str) -> Result<Place<'a>, ServiceError> {
+    fn place<'a>(
+        &'a self,
+        publish: &'a Publish,
+        name: &str,
+        here: bool,
+    ) -> Result<Place<'a>, ServiceError> {
         let usage = |text: &str| ServiceError::new(ErrorCode::Usage, text);
         let given = publish.dn.as_deref().map(str::parse::<Dn>).transpose();
         let given = given.map_err(|error| ServiceError::of(ErrorCode::Usage, &error))?;
@@ -89,7 +95,11 @@ impl Service {
                 let url = url.map_err(|error| ServiceError::of(ErrorCode::Usage, &error))?;
                 let create = server.create.as_deref().map(str::parse::<Create>).transpose();
                 let create = create.map_err(|error| usage(&format!("create {error}")))?;
-                Ok(Place { url, dn, directory: None, create, how: How::Given(server) })
+                if !here {
+                    may_be_named_from_elsewhere(&url, server.dangerous_plain)?;
+                }
+                let how = How::Given(server);
+                Ok(Place { url, dn, directory: None, create, how, local_allowed: here })
             }
             _ => Err(usage("either a directory of the settings or a server is named")
                 .hint("give --directory NAME, or --ldap URL and --dn DN")),
@@ -122,10 +132,19 @@ impl Service {
             directory: Some(directory),
             create: set.create,
             how: How::Settings(set),
+            local_allowed: true,
         })
     }
 
-    /// Writes down that it may be there, has it put there, and records what was done. Blocking.
+    /// Waits for whoever else is at this entry. Blocking.
+    fn alone_at(&self, at: &PublishedAt) -> Result<Alone<'_>, ServiceError> {
+        self.places.enter(&place_of(at), PATIENCE).ok_or_else(|| {
+            let text = format!("others are publishing in {} all the time", at.dn);
+            ServiceError::new(ErrorCode::Conflict, text).hint("run it again in a while")
+        })
+    }
+
+    /// Has it put there. What is revoked meanwhile does not stay. Blocking, by whoever is alone at the place.
     fn publish_in(
         &self,
         authority: &Authority,
@@ -134,7 +153,33 @@ impl Service {
         wanted: Option<&CertDetail>,
         actor: &Actor,
     ) -> Result<Done, ServiceError> {
-        let target = ldap::target(authority, &place.url, &place.how)?;
+        let revoked = |one: &CertDetail| self.is_revoked(&one.summary.serial.to_string());
+        let wanted = match wanted {
+            // Since it was chosen.
+            Some(wanted) if revoked(wanted)? => None,
+            wanted => wanted,
+        };
+        let mut done = self.publish_once(authority, place, name, wanted, actor)?;
+        if let Some(wanted) = wanted {
+            if revoked(wanted)? {
+                done.follow(self.publish_once(authority, place, name, None, actor)?);
+            } else {
+                done.serial = Some(wanted.summary.serial.to_string());
+            }
+        }
+        Ok(done)
+    }
+
+    /// Writes down that it may be there, has it put there, and records what was done. Blocking.
+    fn publish_once(
+        &self,
+        authority: &Authority,
+        place: &Place<'_>,
+        name: &str,
+        wanted: Option<&CertDetail>,
+        actor: &Actor,
+    ) -> Result<Done, ServiceError> {
+        let target = ldap::target(authority, &place.url, &place.how, place.local_allowed)?;
         target.check().map_err(|error| worded(&error))?;
         let at = place.at();
         if let Some(wanted) = wanted {
@@ -188,7 +233,7 @@ impl Service {
                 .commit_blocking(Change::new(transaction, event))
                 .map_err(|error| convert::journal_error(&error))?;
         }
-        Ok(Done { added, removed, outcome })
+        Ok(Done { serial: None, added, removed, outcome })
     }
 
     /// Nobody knows whether the change was made: the next run finds out, and the log says that there was one.
@@ -224,6 +269,7 @@ impl Service {
         let granted = self.decide(&asking, action, vec![resource], &place.context())?;
         // It may have been revoked since it was delivered.
         let good = Some(found).filter(|found| found.summary.state == CertState::Valid);
+        let _alone = self.alone_at(&place.at())?;
         self.publish_in(&authority, &place, &name, good.as_ref(), &granted.actor).map(|_| ())
     }
 
@@ -247,6 +293,8 @@ impl Service {
         let dn: Dn = dn.map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
         let place = self.place_of_settings(directory, Some(dn), &name)?;
         let actor = Actor::daemon("publish");
+        // Until it is crossed out: who is putting it in has written that down already.
+        let _alone = self.alone_at(&record.at)?;
         self.publish_in(&authority, &place, &name, None, &actor)?;
         // Also where somebody else has taken it out, or nothing was ever put in.
         self.forget_published(&serials, &record.at)
@@ -261,30 +309,54 @@ impl Publisher for PolicySource {
 
 /// What was done, by serials.
 struct Done {
+    /// What is there now.
+    serial: Option<String>,
     added: Vec<String>,
     removed: Vec<String>,
     outcome: Outcome,
 }
 
-fn report(
-    place: &Place<'_>,
-    name: &str,
-    wanted: Option<&CertDetail>,
-    done: &Done,
-) -> PublishReport {
-    let PublishedAt { url, dn, directory } = place.at();
+impl Done {
+    /// And then this was done.
+    fn follow(&mut self, next: Self) {
+        self.serial = next.serial;
+        self.added.extend(next.added);
+        self.removed.extend(next.removed);
+        self.outcome.created |= next.outcome.created;
+        self.outcome.added = self.outcome.added.take().or(next.outcome.added);
+        self.outcome.removed.extend(next.outcome.removed);
+        self.outcome.others = next.outcome.others;
+    }
+}
+
+fn report(at: PublishedAt, name: &str, done: Done) -> PublishReport {
+    let PublishedAt { url, dn, directory } = at;
     PublishReport {
         name: name.to_owned(),
-        serial: wanted.map(|wanted| wanted.summary.serial.to_string()),
+        serial: done.serial,
         url,
         directory,
         dn,
         created: done.outcome.created,
-        added: done.added.clone(),
-        removed: done.removed.clone(),
-        others: done.outcome.others,
         unchanged: done.outcome.is_unchanged(),
+        added: done.added,
+        removed: done.removed,
+        others: done.outcome.others,
     }
+}
+
+/// A socket's other end would see this process, which is root, whoever has asked for it; and what listens on loopback
+/// trusts whoever is here. What the name of a server leads to is looked at when it is dialled.
+fn may_be_named_from_elsewhere(url: &Location, dangerous_plain: bool) -> Result<(), ServiceError> {
+    if url.is_of_this_host() {
+        return Err(worded(&DirectoryError::Local(url.clone())));
+    }
+    if dangerous_plain {
+        let text = "only who is on the daemon's own host may have it ask a directory without TLS";
+        return Err(ServiceError::new(ErrorCode::Usage, text)
+            .hint("write ldaps://, or give --start-tls; or name a directory of the settings"));
+    }
+    Ok(())
 }
 
 /// The certificate itself where it is good, else the newest good one of its name.
@@ -315,10 +387,8 @@ fn standing(authority: &Authority, name: &str, der: &[u8]) -> Result<Standing, B
 pub(super) fn worded(error: &DirectoryError) -> ServiceError {
     use DirectoryError as E;
     let code = match error {
-        E::Plain(_) | E::StartTls(_) | E::EmptyPassword(_) | E::CertificateWithoutTls(_) => {
-            ErrorCode::Usage
-        }
-        E::Shape { .. } | E::Tls { .. } => ErrorCode::Usage,
+        E::Plain(_) | E::Local(_) | E::StartTls(_) | E::EmptyPassword(_) => ErrorCode::Usage,
+        E::CertificateWithoutTls(_) | E::Shape { .. } | E::Tls { .. } => ErrorCode::Usage,
         E::Connect { .. } | E::Broken { .. } | E::Disconnects { .. } => ErrorCode::Unavailable,
         E::Late { .. } => ErrorCode::Timeout,
         E::NoEntry(_) => ErrorCode::NotFound,

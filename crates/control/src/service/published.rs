@@ -22,11 +22,16 @@ pub(crate) struct PublishedRecord {
     pub(crate) at: PublishedAt,
 }
 
-fn key(serial: &str, at: &PublishedAt) -> Vec<u8> {
+/// Directory and entry.
+pub(super) fn place(at: &PublishedAt) -> String {
     // A directory of the settings stays the same one when its URL changes.
     let place = at.directory.as_deref().map_or_else(|| at.url.clone(), |name| format!("={name}"));
+    format!("{place}\0{}", at.dn)
+}
+
+fn key(serial: &str, at: &PublishedAt) -> Vec<u8> {
+    let place = place(at);
     // An entry's name can be longer than a key.
-    let place = format!("{place}\0{}", at.dn);
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, place.as_bytes());
     format!("{PREFIX}{serial}/{}", data_encoding::HEXLOWER.encode(digest.as_ref())).into_bytes()
 }

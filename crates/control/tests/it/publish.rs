@@ -22,6 +22,8 @@ use sealock_delivery::watcher::{
 };
 use sealock_testkit::clients::skip_without;
 use sealock_testkit::slapd::{MANAGER, PASSWORD, SUFFIX, Slapd, SlapdTls};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
 
 use crate::scratch::{Scratch, call, issued, person, records};
 
@@ -305,13 +307,8 @@ async fn binds_and_what_cannot_be() {
     assert!(error.hint.unwrap().contains("running"));
     assert!(stage.slapd.search(&device("web"), &[]).is_none());
 
-    // A socket of this host is for whoever is on it.
-    let socket = LdapServer { url: stage.slapd.socket_url(), ..LdapServer::default() };
-    let mut remote = crate::scratch::admin(&service);
-    remote.door = sealock_control::Door::Api;
-    let error = service.handle(&remote, with(socket.clone())).await.unwrap_err();
-    assert_eq!(error.code, ErrorCode::Usage);
-    let socket = LdapServer { create: Some("device".into()), ..socket };
+    let (url, create) = (stage.slapd.socket_url(), Some("device".into()));
+    let socket = LdapServer { url, create, ..LdapServer::default() };
     assert!(published(&service, with(socket)).await.created);
 
     // With a certificate of our own; slapd knows it by its common name.
@@ -323,6 +320,55 @@ async fn binds_and_what_cannot_be() {
         ..server()
     };
     assert!(published(&service, with(external)).await.unchanged);
+}
+
+/// A slapd that trusts loopback, and whatever else listens there, is for whoever is on this host.
+#[tokio::test]
+async fn from_elsewhere_no_server_of_this_host_is_asked_and_none_without_tls() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    issued(&service, "web").await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut remote = crate::scratch::admin(&service);
+    remote.door = sealock_control::Door::Api;
+    let refused = async |server: LdapServer| {
+        let command = Command::CertPublish(Publish {
+            certificate: "web".into(),
+            directory: None,
+            dn: Some(device("web")),
+            server: Some(server),
+        });
+        service.handle(&remote, command).await.unwrap_err()
+    };
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    for host in [
+        "localhost",
+        "127.0.0.1",
+        "0.0.0.0",
+        "169.254.169.254",
+        "[::]",
+        "[::1]",
+        "[::ffff:0.0.0.0]",
+    ] {
+        for (scheme, dangerous_plain) in [("ldap", true), ("ldaps", false)] {
+            let (url, ca) = (format!("{scheme}://{host}:{port}"), Some(own.cert.pem()));
+            let error =
+                refused(LdapServer { url, ca, dangerous_plain, ..LdapServer::default() }).await;
+            assert_eq!(error.code, ErrorCode::Usage, "{host}: {error:?}");
+            assert!(error.message.contains("the daemon's own host"), "{error:?}");
+            assert!(error.hint.unwrap().contains("settings"));
+        }
+    }
+    let url = "ldapi://%2Frun%2Fldapi".to_owned();
+    let error = refused(LdapServer { url, ..LdapServer::default() }).await;
+    assert!(error.message.contains("the daemon's own host"), "{error:?}");
+    let (url, dangerous_plain) = ("ldap://192.0.2.1".to_owned(), true);
+    let error = refused(LdapServer { url, dangerous_plain, ..LdapServer::default() }).await;
+    assert_eq!(error.code, ErrorCode::Usage);
+    assert!(error.message.contains("without TLS"), "{error:?}");
+    let dialled = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
+    assert!(dialled.is_err(), "somebody dialled it");
 }
 
 #[tokio::test]
@@ -360,6 +406,63 @@ async fn a_daemon_takes_out_what_is_revoked_also_when_the_directory_was_away() {
     let all = records(&service);
     let record = all.iter().find(|record| by_daemon(&record.event.fact)).unwrap();
     assert_eq!((record.event.who.as_str(), record.event.request.as_str()), ("sealock", "publish"));
+    daemon.shutdown().trigger();
+    daemon.run().await.unwrap();
+}
+
+/// Before a slapd: holds the message that makes an entry until it is let go. Says when it has one.
+async fn holding(slapd: u16) -> (u16, Arc<Notify>, Arc<Notify>) {
+    const ADD: u8 = 0x68;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (held, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (told, wait) = (Arc::clone(&held), Arc::clone(&go));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (told, wait) = (Arc::clone(&told), Arc::clone(&wait));
+            tokio::spawn(async move {
+                let server = tokio::net::TcpStream::connect(("127.0.0.1", slapd)).await.unwrap();
+                let ((mut asks, mut hears), (mut answers, mut takes)) =
+                    (client.into_split(), server.into_split());
+                tokio::spawn(async move { tokio::io::copy(&mut answers, &mut hears).await });
+                let mut bytes = [0; 1 << 16];
+                while let Ok(length @ 1..) = asks.read(&mut bytes).await {
+                    // SEQUENCE, its length of one byte or more, INTEGER of one byte, the operation.
+                    let digits = if bytes[1] < 0x80 { 0 } else { usize::from(bytes[1] & 0x7f) };
+                    if bytes[2 + digits + 3] == ADD {
+                        told.notify_one();
+                        wait.notified().await;
+                    }
+                    takes.write_all(&bytes[..length]).await.unwrap();
+                }
+            });
+        }
+    });
+    (port, held, go)
+}
+
+/// The daemon looks for it while the directory has not got it yet, and finds nothing.
+#[tokio::test]
+async fn what_is_revoked_while_it_is_put_in_does_not_stay() {
+    let Some(stage) = stage().await else { return };
+    let plain = stage.slapd.plain;
+    let (port, held, go) = holding(plain).await;
+    let daemon = up(stage.opening(&format!("ldap://127.0.0.1:{port}"), "")).await.unwrap();
+    let service = Arc::clone(daemon.service());
+    let web = issued(&service, "web").await;
+    let own = Arc::clone(&service);
+    let publishing = tokio::spawn(async move { published(&own, by_directory("web")).await });
+    held.notified().await;
+    assert_eq!(revoke(&service, &web.serial).await.published.len(), 1);
+    // Time enough for the daemon to look there, if it did, and to cross it out.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(revoke(&service, &web.serial).await.published.len(), 1, "it may still come");
+    go.notify_one();
+    let done = publishing.await.unwrap();
+    assert_eq!((done.serial, done.added), (None, vec![web.serial.clone()]));
+    assert_eq!(done.removed, [web.serial.clone()]);
+    assert!(stage.slapd.certificates(&device("web")).is_empty());
+    assert!(revoke(&service, &web.serial).await.published.is_empty());
     daemon.shutdown().trigger();
     daemon.run().await.unwrap();
 }

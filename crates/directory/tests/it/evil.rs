@@ -50,6 +50,7 @@ fn target(port: u16) -> Target {
         location: format!("ldap://127.0.0.1:{port}").parse().unwrap(),
         start_tls: false,
         dangerous_plain: false,
+        local_allowed: true,
         roots: Pki::new().roots(),
         bind: Bind::Anonymous,
         deadlines: Deadlines { connect: short, operation: short, ..Deadlines::default() },
@@ -243,6 +244,29 @@ async fn a_server_that_hangs_up_is_named() {
     let error = asked(&target(port)).await;
     hang_up.await.unwrap();
     assert!(matches!(error, DirectoryError::Broken { .. }), "{error}");
+}
+
+/// To the kernel, "no address" is loopback. Who asks from elsewhere learns nothing of what listens there: one error for
+/// a port that is open and for one that is not.
+#[tokio::test]
+async fn this_host_is_not_dialled_for_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let open = listener.local_addr().unwrap().port();
+    for host in ["127.0.0.1", "localhost", "0.0.0.0", "[::]", "[::ffff:0.0.0.0]"] {
+        let mut said = Vec::new();
+        for port in [open, 1] {
+            let mut target = target(port);
+            target.location = format!("ldap://{host}:{port}").parse().unwrap();
+            (target.dangerous_plain, target.local_allowed) = (true, false);
+            let error = asked(&target).await;
+            assert!(matches!(error, DirectoryError::Local(_)), "{host}: {error}");
+            assert!(!error.may_pass() && !error.may_have_changed());
+            said.push(error.to_string().replace(&format!(":{port} "), " "));
+        }
+        assert_eq!(said[0], said[1]);
+    }
+    let dialled = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
+    assert!(dialled.is_err(), "somebody dialled it");
 }
 
 /// Over a network nothing goes without TLS, however it is spelt; nobody is dialled to find that out.

@@ -48,6 +48,7 @@ impl Stage {
             location: url.parse().unwrap(),
             start_tls: false,
             dangerous_plain: false,
+            local_allowed: true,
             roots: self.pki.roots(),
             bind: manager(),
             deadlines: Deadlines::default(),

@@ -29,7 +29,6 @@ pub(crate) fn run(
         CertCommand::Import(arguments) => imported::import(&arguments, session, printer),
         CertCommand::Files { name, out } => imported::hand_out(name, out, session, printer),
         CertCommand::List(arguments) => inventory::list(arguments, session, printer),
-        CertCommand::List(arguments) => inventory::list(arguments, session, printer),
         CertCommand::Report(arguments) => inventory::report(&arguments, session, printer),
         CertCommand::Show { certificate, pem } => {
             match session.call(Command::CertShow { certificate })? {
