@@ -199,6 +199,11 @@ impl Foreign {
         }
     }
 
+    /// The identifier of its key, as our own have it.
+    pub(crate) fn key_identifier(&self) -> [u8; 20] {
+        crate::key::identifier(&self.key_bytes)
+    }
+
     /// SHA-256 of the DER, in hex.
     pub(crate) fn fingerprint(&self) -> String {
         crate::query::fingerprint(&self.der)
