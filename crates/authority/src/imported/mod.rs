@@ -40,7 +40,7 @@ pub use anchor::{Anchor, AnchorError};
 pub use assemble::{Assembled, Expected, MOST_CERTIFICATES, assemble};
 pub use error::ImportError;
 pub use fuzz::fuzz;
-pub use import::{Imported, Pile};
+pub use import::{Imported, MOST_IN_HEAP, Pile};
 pub use operate::{RequestError, Requested, Standing, Waiting};
 pub use own::{is_own_root, roots_above};
 pub use record::{Held, Wishes};
