@@ -314,3 +314,42 @@ fn wishes_of(leaf: &Foreign) -> Wishes {
     };
     Wishes { subject: common_name.unwrap_or_default(), names: leaf.names.clone(), usages, key_type }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sealock_core::{Clock, SubjectName, SystemClock};
+    use sealock_store::{Journal, Keyring, NewProtection, SqliteStore};
+
+    use super::*;
+    use crate::CreateOptions;
+    use crate::imported::ImportError;
+    use crate::imported::testing::root;
+
+    #[test]
+    fn nobody_waits_for_the_search_through_a_pile() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = SqliteStore::open(&folder.path().join("state.db"), Arc::clone(&clock)).unwrap();
+        let journal = Journal::open(Arc::new(store) as _, clock).unwrap();
+        let keyring = Keyring::create(&folder.path().join("keys"), &NewProtection::File).unwrap();
+        let actor = Actor { who: "uid:0".into(), request: "test".into(), decision: None };
+        let options = CreateOptions::new("corp.example".parse().unwrap());
+        let authority = Authority::create(journal, Arc::new(keyring), &options, &actor).unwrap();
+        let name: ImportedName = "web".parse().unwrap();
+        let wishes = Wishes {
+            subject: Subject::common_name("www.corp.example"),
+            names: vec![SubjectName::dns("www.corp.example").unwrap()],
+            usages: Usages::SERVER,
+            key_type: KeyType::P256,
+        };
+        authority.request(&name, &wishes, false, &actor).unwrap();
+        // Somebody else is changing something, for as long as it takes: what is refused is refused without the lock.
+        let _changing = authority.changing.lock();
+        let pile = Pile { certificates: vec![root("Corp").der], ..Pile::default() };
+        let error = authority.import(&name, &pile, &actor).unwrap_err();
+        let RequestError::Import { source, .. } = &error else { panic!("{error}") };
+        assert!(matches!(source, ImportError::OtherKey { .. }), "{error}");
+    }
+}
