@@ -167,7 +167,7 @@ mod tests {
         // The new root certified by the old one, which is all that the old one has signed of it.
         let bridge = old.certify(authority_parameters("Ours"), testing::same(&new.key));
         let bridged = [leaf.clone(), issuing.der.clone(), bridge.der];
-        assert_eq!(roots_above(&bridged, vec![old.der.clone()]), [old.der.clone()]);
+        assert_eq!(roots_above(&bridged, vec![old.der.clone()]), vec![old.der.clone()]);
         assert_eq!(roots_above(&bridged, ours.clone()), ours);
         // What is in between must have been signed, too.
         let forged = testing::root("Ours").below("Issuing");
