@@ -175,7 +175,7 @@ impl PublicKeyData for PublicKey {
     }
 }
 
-fn identifier(subject_public_key: &[u8]) -> [u8; 20] {
+pub(crate) fn identifier(subject_public_key: &[u8]) -> [u8; 20] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, subject_public_key);
     let mut first = [0; 20];
     first.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);

@@ -14,6 +14,8 @@ const EMAIL: u8 = 0x81;
 const DNS: u8 = 0x82;
 const URI: u8 = 0x86;
 const IP: u8 = 0x87;
+/// The most subtrees of a certificate of somebody else that are looked at.
+const MOST_SUBTREES: usize = 256;
 const PERMITTED: u8 = 0xa0;
 const EXCLUDED: u8 = 0xa1;
 
@@ -30,8 +32,17 @@ impl NameConstraints {
         element(SEQUENCE, &both)
     }
 
-    /// The constraints of a CA certificate; none when it has no such extension.
+    /// The constraints of a CA certificate that somebody else has made: of so many subtrees at most.
+    pub(crate) fn of_foreign(der: &[u8]) -> Result<Self, ConstraintError> {
+        Self::read(der, MOST_SUBTREES)
+    }
+
+    /// The constraints of a CA certificate of ours; none when it has no such extension.
     pub(crate) fn of_certificate(der: &[u8]) -> Result<Self, ConstraintError> {
+        Self::read(der, usize::MAX)
+    }
+
+    fn read(der: &[u8], most: usize) -> Result<Self, ConstraintError> {
         let unreadable = |what: &str| ConstraintError::Unsupported(what.to_owned());
         let (_, certificate) =
             X509Certificate::from_der(der).map_err(|_| unreadable("unreadable certificate"))?;
@@ -49,13 +60,18 @@ impl NameConstraints {
                 Ok(Self::default())
             };
         };
+        let (permitted, excluded) =
+            (&extension.value.permitted_subtrees, &extension.value.excluded_subtrees);
+        let found: usize = [permitted, excluded].into_iter().flatten().map(Vec::len).sum();
+        if found > most {
+            return Err(ConstraintError::Unsupported(format!(
+                "{found} subtrees, of at most {most}"
+            )));
+        }
         let side = |subtrees: &Option<Vec<GeneralSubtree<'_>>>| {
             subtrees.iter().flatten().map(constraint).collect::<Result<Vec<_>, _>>()
         };
-        Ok(Self {
-            permitted: side(&extension.value.permitted_subtrees)?,
-            excluded: side(&extension.value.excluded_subtrees)?,
-        })
+        Ok(Self { permitted: side(permitted)?, excluded: side(excluded)? })
     }
 }
 

@@ -23,6 +23,10 @@ use sealock_core::{DnsName, SubjectName};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+/// How many constraints an error tells, and how much of each.
+const SHOWN: usize = 5;
+const LONGEST_SHOWN: usize = 200;
+
 /// Why a constraint was refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ConstraintError {
@@ -105,13 +109,20 @@ pub enum Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Excluded(constraint) => write!(formatter, "{constraint} is excluded"),
+            Self::Excluded(constraint) => write!(formatter, "{} is excluded", shown(constraint)),
             Self::NotPermitted(constraints) => {
-                let list: Vec<_> = constraints.iter().map(Constraint::to_string).collect();
-                write!(formatter, "only {} is permitted", list.join(", "))
+                let list: Vec<_> = constraints.iter().take(SHOWN).map(shown).collect();
+                let more = constraints.len().saturating_sub(SHOWN);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                write!(formatter, "only {}{more} is permitted", list.join(", "))
             }
         }
     }
+}
+
+/// Somebody else may have written it, at any length.
+fn shown(constraint: &Constraint) -> String {
+    constraint.to_string().chars().take(LONGEST_SHOWN).flat_map(char::escape_debug).collect()
 }
 
 impl NameConstraints {

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::assemble::Foreign;
+use super::own::is_own_name;
 use crate::authority::Authority;
 use crate::error::AuthorityError;
+use crate::inventory::IssuerId;
 use crate::pem;
 use crate::state::Der;
 
@@ -87,7 +89,7 @@ pub enum AnchorError {
         at: Timestamp,
     },
     /// One of ours, or one that could be taken for one of ours.
-    #[error("{0} has the subject of this authority's own root")]
+    #[error("{0} has the name or the key of one of this authority's own issuers")]
     Own(String),
     /// The name is another's.
     #[error("there is a root `{0}` already, and it is another one")]
@@ -119,7 +121,7 @@ impl AnchorError {
             Self::NotSelfSigned { .. } => {
                 "add the root above it; or, to trust only what is below this one, say --intermediate".into()
             }
-            Self::Own(_) => "our own roots are in every bundle already".into(),
+            Self::Own(_) => "our own roots are in every bundle already; a root of others needs another subject".into(),
             Self::NameTaken(_) => "give another --name, or remove that one first".into(),
             Self::Unknown(_) => "see `sealock trust list`".into(),
             Self::InUse { certificate, .. } => {
@@ -184,12 +186,10 @@ impl Authority {
 
     fn check_anchor(&self, root: &Foreign, intermediate: bool) -> Result<(), AnchorError> {
         let subject = || root.subject_text.clone();
-        // Whoever reads a bundle tells our roots by their subject.
-        let ours = self
-            .trust_bundle()
-            .iter()
-            .any(|own| Foreign::read(own).is_ok_and(|own| own.subject == root.subject));
-        if ours {
+        // Whoever reads a bundle tells what is ours by names: those of roots, and of what is between them and a leaf.
+        let id = IssuerId::of(&root.key_identifier());
+        let is_own_key = self.loaded.load().chain.is_own_key(id);
+        if is_own_key || is_own_name(&root.subject, &self.trust_domain()) {
             return Err(AnchorError::Own(subject()));
         }
         if !root.is_ca || root.signs_certificates == Some(false) {
@@ -199,7 +199,9 @@ impl Authority {
             let issuer = root.issuer_text.clone();
             return Err(AnchorError::NotSelfSigned { subject: subject(), issuer });
         }
-        if root.is_self_issued() && !root.is_signed_by(root) {
+        // Nobody relies on a root's signature on itself: an old one may be by an algorithm that is not checked any more.
+        let is_checked = root.is_self_issued() && root.weak_signature().is_none();
+        if is_checked && !root.is_signed_by(root) {
             return Err(AnchorError::Signature(subject()));
         }
         if let Some(why) = root.weak_key() {

@@ -2,7 +2,8 @@
 
 use sealock_core::Timestamp;
 
-use super::assemble::{Expected, Foreign, assemble};
+use super::assemble::{Expected, Foreign, Heap, assemble};
+use super::own::{is_own_root, roots_above};
 use super::subject::Subject;
 use crate::order::Usages;
 
@@ -23,6 +24,15 @@ pub fn fuzz(data: &[u8]) {
         usages: Usages::BOTH,
     };
     let anchors: Vec<Vec<u8>> = pile.iter().rev().take(2).cloned().collect();
+    let related = Heap::read(&pile, pile.len()).related(expected.key);
+    assert!(related.iter().all(|der| pile.contains(der)), "a certificate from nowhere");
+    let above = roots_above(&pile, anchors.clone());
+    assert!(above.iter().all(|root| anchors.contains(root)), "a root from nowhere");
+    if let Ok(trust_domain) = "corp.example".parse() {
+        for der in &pile {
+            let _ = is_own_root(der, &trust_domain);
+        }
+    }
     let now = Timestamp::from_secs(1_800_000_000);
     if let Ok(found) = assemble(&pile, &anchors, &expected, now) {
         assert!(found.ders().len() <= 8, "a chain that is too long");

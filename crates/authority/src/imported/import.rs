@@ -4,7 +4,7 @@ use sealock_core::audit::{Actor, Fact};
 use sealock_core::{ImportedName, SecretBytes};
 use sealock_store::{Change, Transaction};
 
-use super::assemble::{Assembled, Expected, Foreign, assemble};
+use super::assemble::{Assembled, Expected, Foreign, Heap, assemble};
 use super::operate::{RequestError, Standing, seal, write};
 use super::record::{FORMAT, Held, KeyRef, Record, Wishes};
 use super::renew::{EXPIRING, is_due};
@@ -15,6 +15,11 @@ use crate::key::{AuthorityKey, KeyType, PublicKeyKind};
 use crate::order::Usages;
 use crate::pem;
 use crate::state::Der;
+
+/// The most certificates of a heap that are looked at.
+pub const MOST_IN_HEAP: usize = 4096;
+/// How often a pile is checked while others change what it is checked by.
+const MOST_TRIES: usize = 5;
 
 /// What came back.
 #[derive(Debug, Clone, Default)]
@@ -45,39 +50,77 @@ struct Key {
     brought: Option<Vec<u8>>,
 }
 
+/// What was found out about a pile, and what from.
+struct Checked {
+    before: Option<(Record, u64)>,
+    roots: Vec<Vec<u8>>,
+    key: Key,
+    assembled: Assembled,
+}
+
 impl Authority {
-    /// The requests for whose keys, or served certificates for whose keys, there is a certificate in the pile.
+    /// The requests for whose keys there is a certificate in the pile.
     pub fn matching(&self, certificates: &[Vec<u8>]) -> Vec<ImportedName> {
-        let keys: Vec<Vec<u8>> = certificates
-            .iter()
-            .take(super::MOST_CERTIFICATES)
-            .filter_map(|der| Foreign::read(der).ok())
-            .map(|one| one.spki)
-            .collect();
+        self.sorted(certificates).into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// A heap that others may have filled, by request that waits: the certificates for its key, and all that may be in
+    /// their chains. Of the rest, nothing keeps an import.
+    pub fn sorted(&self, certificates: &[Vec<u8>]) -> Vec<(ImportedName, Vec<Vec<u8>>)> {
+        let heap = Heap::read(certificates, MOST_IN_HEAP);
         let known = self.known.load();
-        let waits = |record: &Record| {
-            record.pending.as_ref().is_some_and(|pending| keys.contains(&pending.key.spki.0))
-        };
-        let found = known.records.iter().filter(|(_, (record, _))| waits(record));
-        found.map(|(name, _)| name.clone()).collect()
+        let keys = known.records.iter().filter_map(|(name, (record, _))| {
+            Some((name, record.pending.as_ref()?.key.spki.0.as_slice()))
+        });
+        keys.filter(|(_, key)| heap.has_key(key))
+            .map(|(name, key)| (name.clone(), heap.related(key)))
+            .collect()
+    }
+
+    /// What is served of these certificates (DER): each with whether its leaf is among them, or only some of its chain.
+    pub fn serving(&self, certificates: &[Vec<u8>]) -> Vec<(Standing, bool)> {
+        let known = self.known.load();
+        let served = known.records.iter().filter_map(|(name, (record, _))| {
+            let held = record.held.as_ref()?;
+            let has_leaf = certificates.contains(&held.leaf.0);
+            let has_any = certificates.iter().any(|der| held.has(der));
+            has_any.then(|| (Standing::of(name, record), has_leaf))
+        });
+        served.collect()
     }
 
     /// Takes what came back for `name`. Refused, it changes nothing; taken before, neither.
+    ///
+    /// Whoever sends it decides how long the search for a chain takes, so nobody waits for that: it is made without the
+    /// lock, and once more where what it was made from has changed meanwhile.
     pub fn import(
         &self,
         name: &ImportedName,
         pile: &Pile,
         actor: &Actor,
     ) -> Result<Imported, RequestError> {
-        let _changing = self.changing.lock();
-        let known = self.known.load_full();
-        let before = known.records.get(name);
+        for _ in 0..MOST_TRIES {
+            let checked = self.check_pile(name, pile)?;
+            let _changing = self.changing.lock();
+            let version = self.known.load().records.get(name).map(|(_, version)| *version);
+            let is_same = version == checked.before.as_ref().map(|(_, version)| *version)
+                && checked.roots == self.distributed_bundle();
+            if is_same {
+                return self.take(name, checked, actor);
+            }
+        }
+        Err(RequestError::Changed(name.clone()))
+    }
+
+    /// What can be found out without changing anything.
+    fn check_pile(&self, name: &ImportedName, pile: &Pile) -> Result<Checked, RequestError> {
+        let before = self.known.load().records.get(name).cloned();
         if before.is_none() && pile.key.is_none() {
             return Err(RequestError::Unknown(name.clone()));
         }
         let refused = |source| RequestError::Import { name: name.clone(), source };
-        let key = self.key_of(name, pile, before)?;
-        let record = before.map(|(record, _)| record);
+        let key = self.key_of(name, pile, before.as_ref())?;
+        let record = before.as_ref().map(|(record, _)| record);
         let served = record.and_then(|record| record.held.as_ref());
         let expected = Expected {
             key: &key.reference.spki.0,
@@ -90,15 +133,28 @@ impl Authority {
         let roots = self.distributed_bundle();
         let assembled =
             assemble(&pile.certificates, &roots, &expected, self.now()).map_err(refused)?;
+        Ok(Checked { before, roots, key, assembled })
+    }
+
+    /// Under the lock: what was checked becomes what is served.
+    fn take(
+        &self,
+        name: &ImportedName,
+        checked: Checked,
+        actor: &Actor,
+    ) -> Result<Imported, RequestError> {
+        let Checked { before, key, assembled, .. } = checked;
+        let record = before.as_ref().map(|(record, _)| record);
         let held = self.held(&assembled, &key.reference);
         let chain = chain_of(&assembled);
-        if let Some((record, _)) = before
+        let served = record.and_then(|record| record.held.as_ref());
+        if let Some(record) = record
             && served.is_some_and(|old| old.ders().eq(held.ders()))
         {
             return Ok(Imported { standing: Standing::of(name, record), chain, new: false });
         }
         let after = self.after_import(record, &assembled, held);
-        let transaction = transaction(name, before, &after, key)?;
+        let transaction = transaction(name, before.as_ref(), &after, key)?;
         let mut change = Change::new(transaction, actor.event(self.now(), taken(name, &after)));
         if record.is_some_and(|record| record.alarmed) {
             let (alarm, subject) = (EXPIRING.to_owned(), name.to_string());
@@ -257,4 +313,43 @@ fn wishes_of(leaf: &Foreign) -> Wishes {
         _ => KeyType::P256,
     };
     Wishes { subject: common_name.unwrap_or_default(), names: leaf.names.clone(), usages, key_type }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sealock_core::{Clock, SubjectName, SystemClock};
+    use sealock_store::{Journal, Keyring, NewProtection, SqliteStore};
+
+    use super::*;
+    use crate::CreateOptions;
+    use crate::imported::ImportError;
+    use crate::imported::testing::root;
+
+    #[test]
+    fn nobody_waits_for_the_search_through_a_pile() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = SqliteStore::open(&folder.path().join("state.db"), Arc::clone(&clock)).unwrap();
+        let journal = Journal::open(Arc::new(store) as _, clock).unwrap();
+        let keyring = Keyring::create(&folder.path().join("keys"), &NewProtection::File).unwrap();
+        let actor = Actor { who: "uid:0".into(), request: "test".into(), decision: None };
+        let options = CreateOptions::new("corp.example".parse().unwrap());
+        let authority = Authority::create(journal, Arc::new(keyring), &options, &actor).unwrap();
+        let name: ImportedName = "web".parse().unwrap();
+        let wishes = Wishes {
+            subject: Subject::common_name("www.corp.example"),
+            names: vec![SubjectName::dns("www.corp.example").unwrap()],
+            usages: Usages::SERVER,
+            key_type: KeyType::P256,
+        };
+        authority.request(&name, &wishes, false, &actor).unwrap();
+        // Somebody else is changing something, for as long as it takes: what is refused is refused without the lock.
+        let _changing = authority.changing.lock();
+        let pile = Pile { certificates: vec![root("Corp").der], ..Pile::default() };
+        let error = authority.import(&name, &pile, &actor).unwrap_err();
+        let RequestError::Import { source, .. } = &error else { panic!("{error}") };
+        assert!(matches!(source, ImportError::OtherKey { .. }), "{error}");
+    }
 }

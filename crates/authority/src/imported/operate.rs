@@ -57,6 +57,9 @@ pub enum RequestError {
         /// Why not.
         source: ImportError,
     },
+    /// Others are at it.
+    #[error("`{0}`, or the known roots, changed again and again while the certificate was checked")]
+    Changed(ImportedName),
     /// The state.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -80,6 +83,7 @@ impl RequestError {
             }
             Self::Waiting(name) => format!("`sealock cert import {name} FILE…` once it is signed"),
             Self::Import { source, .. } => return source.hint(),
+            Self::Changed(_) => "import it again".into(),
             Self::Authority(error) => return error.hint(),
             _ => return None,
         })

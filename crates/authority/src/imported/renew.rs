@@ -66,7 +66,6 @@ impl Authority {
     /// served goes on being served. Called again and again; what waits already is not made anew. Says how many were made
     /// and, where one was not, why; that keeps none of the others.
     pub fn request_renewals(&self, actor: &Actor) -> (usize, Option<RequestError>) {
-        let _changing = self.changing.lock();
         let known = self.known.load_full();
         let now = self.now();
         let (mut made, mut failed) = (0, None);
@@ -77,23 +76,30 @@ impl Authority {
                 continue;
             }
             match self.renew_request(name, before, actor) {
-                Ok(()) => made += 1,
+                Ok(true) => made += 1,
+                // Somebody else was at it: the next call sees what is there now.
+                Ok(false) => {}
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
         (made, failed)
     }
 
+    /// Makes key and CSR, which may take a while, and only then takes the lock.
     fn renew_request(
         &self,
         name: &ImportedName,
         before: &(Record, u64),
         actor: &Actor,
-    ) -> Result<(), RequestError> {
-        let (record, _) = before;
+    ) -> Result<bool, RequestError> {
+        let (record, version) = before;
         let made = self.make_request(name, &record.wishes, true)?;
+        let _changing = self.changing.lock();
+        if self.known.load().records.get(name).map(|(_, version)| *version) != Some(*version) {
+            return Ok(false);
+        }
         let pending = Some(made.pending.clone());
         let after = Record { pending, ..record.clone() };
-        self.put_request(name, Some(before), after, Some(made), actor).map(|_| ())
+        self.put_request(name, Some(before), after, Some(made), actor).map(|_| true)
     }
 }

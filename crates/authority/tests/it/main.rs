@@ -8,6 +8,7 @@
     reason = "a test may fail in any way"
 )]
 
+mod anchors;
 mod common;
 mod gnutls;
 mod kill;

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use sealock_authority::imported::{is_own_root, roots_above};
 use sealock_core::TrustDomain;
 use sealock_net::tls::{
     LiveClient, ServerIdentity, identity_of, is_no_machine, peer_client_config,
 };
 use sealock_traffic::registry::Address;
 use tokio::net::TcpStream;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::wire::{self, Follower};
 use crate::api::{FEED, SERVICES};
@@ -37,8 +37,28 @@ pub(crate) struct IdentityFiles {
 }
 
 impl IdentityFolder {
-    /// Reads them. Blocking.
+    /// Reads them, as who we are: the leaf has an identity, and its chain holds under a root of that trust domain's own.
+    /// An imported certificate is none, so that the roots of those who sign such do not come to stand for ours. Blocking.
     pub(crate) fn read(&self) -> Result<IdentityFiles, ServiceError> {
+        let files = self.read_any()?;
+        let own = files.chain.first().and_then(identity_of);
+        let wrong = |what: &str| {
+            let path = self.0.join("tls.crt");
+            ServiceError::new(ErrorCode::Failed, format!("cannot use {}", path.display()))
+                .caused_by(&std::io::Error::other(what.to_owned()))
+                .hint("it takes a certificate with an identity (spiffe://TRUST-DOMAIN/…) that `sealock` has issued, its \
+                       intermediates, and its root in ca.crt; one of another authority is none")
+        };
+        let own = own.ok_or_else(|| wrong("its certificate has no identity"))?;
+        let ours = |root: &CertificateDer<'_>| is_own_root(root, own.trust_domain());
+        if files.roots.is_empty() || !files.roots.iter().all(ours) {
+            return Err(wrong("its chain ends at no root of its trust domain's own"));
+        }
+        Ok(files)
+    }
+
+    /// Reads them, whoever has signed them, to show them to others. The roots are those above the chain. Blocking.
+    pub(crate) fn read_any(&self) -> Result<IdentityFiles, ServiceError> {
         let failed = |path: &Path, error: &(dyn std::error::Error + 'static)| {
             ServiceError::new(ErrorCode::Failed, format!("cannot use {}", path.display()))
                 .caused_by(error)
@@ -53,25 +73,8 @@ impl IdentityFolder {
         let path = folder.join("tls.key");
         let key = PrivateKeyDer::from_pem_file(&path).map_err(|error| failed(&path, &error))?;
         let (chain, roots) = (certificates("tls.crt")?, certificates("ca.crt")?);
-        Ok(IdentityFiles { roots: own_roots(&chain, roots), chain, key })
+        Ok(IdentityFiles { roots: roots_above(&chain, roots), chain, key })
     }
-}
-
-/// Those of the roots that are above our own certificate. A bundle may have roots of other authorities, for services that
-/// serve what those have signed; who speaks for an identity of ours, they do not say. All roots of one authority have
-/// the same subject.
-fn own_roots(
-    chain: &[CertificateDer<'static>],
-    mut roots: Vec<CertificateDer<'static>>,
-) -> Vec<CertificateDer<'static>> {
-    let named = |der: &CertificateDer<'_>, issuer: bool| {
-        let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        let name = if issuer { certificate.issuer() } else { certificate.subject() };
-        Some(name.as_raw().to_vec())
-    };
-    let issuers: Vec<Vec<u8>> = chain.iter().filter_map(|der| named(der, true)).collect();
-    roots.retain(|root| named(root, false).is_some_and(|subject| issuers.contains(&subject)));
-    roots
 }
 
 fn certificates(
@@ -294,27 +297,45 @@ mod tests {
     }
 
     #[test]
-    fn of_a_bundle_only_roots_above_our_own_certificate_count() {
-        use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-        let root = |name: &str| {
+    fn an_identity_is_ours_only_under_a_root_of_its_own_trust_domain() {
+        use rcgen::{
+            BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType,
+        };
+        let root = |organization: &str, name: &str| {
             let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name.push(DnType::OrganizationName, organization);
             params.distinguished_name.push(DnType::CommonName, name);
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
         };
-        // Roots of one authority have one subject, whichever of them is the newest.
-        let (old, new, corporate) = (root("Ours"), root("Ours"), root("Corp Root"));
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "Issuing");
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        let issuing =
-            CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &new).unwrap();
-        let leaf = CertificateParams::new(vec!["web".to_owned()]).unwrap();
-        let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &issuing).unwrap();
-        let der = |root: &CertifiedIssuer<'_, KeyPair>| CertificateDer::from(root.der().to_vec());
-        let chain = [leaf.der().clone(), der(&issuing)];
-        let bundle = vec![der(&new), der(&old), der(&corporate)];
-        assert_eq!(own_roots(&chain, bundle), [der(&new), der(&old)]);
-        assert_eq!(own_roots(&chain, vec![der(&corporate)]), []);
+        let ours = root("corp.example", "Sealock Root CA");
+        let corporate = root("corp.example", "Corp Root");
+        let elsewhere = root("other.example", "Sealock Root CA");
+        let bundle = ours.pem() + &corporate.pem() + &elsewhere.pem();
+        let read = |issuer: &CertifiedIssuer<'_, KeyPair>, uri: Option<&str>| {
+            let mut params = CertificateParams::new(vec!["web".to_owned()]).unwrap();
+            let uri = uri.map(|uri| SanType::URI(uri.try_into().unwrap()));
+            params.subject_alt_names.extend(uri);
+            let key = KeyPair::generate().unwrap();
+            let leaf = params.signed_by(&key, issuer).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            for (name, text) in [
+                ("tls.crt", leaf.pem()),
+                ("tls.key", key.serialize_pem()),
+                ("ca.crt", bundle.clone()),
+            ] {
+                std::fs::write(folder.path().join(name), text).unwrap();
+            }
+            let identity = IdentityFolder(folder.path().to_owned());
+            let any = identity.read_any().unwrap().roots;
+            assert_eq!(any, [CertificateDer::from(issuer.der().to_vec())]);
+            identity.read().map(|files| files.roots).map_err(|error| error.causes.join(" "))
+        };
+        let uri = Some("spiffe://corp.example/service/web");
+        assert_eq!(read(&ours, uri).unwrap(), [CertificateDer::from(ours.der().to_vec())]);
+        assert!(read(&ours, None).unwrap_err().contains("no identity"));
+        for stranger in [&corporate, &elsewhere] {
+            assert!(read(stranger, uri).unwrap_err().contains("no root of its trust domain"));
+        }
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use sealock_authority::imported::MOST_IN_HEAP;
 use sealock_core::Timestamp;
 
 use crate::command::Alarm;
@@ -49,11 +50,13 @@ struct Found {
 pub(crate) struct DropFolder {
     path: PathBuf,
     seen: BTreeMap<String, Seen>,
+    /// What was refused and could not be moved, as it was then: that was told, and is not told again.
+    stuck: BTreeMap<String, Option<Seen>>,
 }
 
 impl DropFolder {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, seen: BTreeMap::new() }
+        Self { path, seen: BTreeMap::new(), stuck: BTreeMap::new() }
     }
 
     /// Looks once. Blocking.
@@ -61,9 +64,9 @@ impl DropFolder {
         let folder = self.open()?;
         let names = names(&folder).map_err(|error| self.failed("read", error))?;
         let mut now_seen = BTreeMap::new();
-        let mut files = Vec::new();
-        for name in names {
-            let looked = match self.file(&folder, &name, &mut now_seen) {
+        let (mut files, mut refused) = (Vec::new(), Vec::new());
+        for name in &names {
+            let looked = match self.file(&folder, name, &mut now_seen) {
                 Ok(looked) => looked,
                 // Removed meanwhile.
                 Err(Errno::NOENT) => continue,
@@ -73,11 +76,17 @@ impl DropFolder {
             match looked {
                 None => {}
                 Some(Ok(read)) => files.push(read),
-                Some(Err(reason)) => self.refuse(service, &folder, &name, &reason)?,
+                Some(Err(reason)) => refused.push((name.clone(), reason)),
             }
         }
         self.seen = now_seen;
-        self.import(service, &folder, &files)
+        self.stuck.retain(|name, _| names.contains(name));
+        // What cannot be done with one file is told at the end, and keeps none of the others.
+        let mut outcome = Ok(());
+        for (name, reason) in refused {
+            outcome = outcome.and(self.refuse(service, &folder, &name, &reason));
+        }
+        outcome.and(self.import(service, &folder, &files))
     }
 
     fn open(&self) -> Result<OwnedFd, ServiceError> {
@@ -155,19 +164,29 @@ impl DropFolder {
         if files.is_empty() {
             return Ok(());
         }
+        // The rest is for the next look, when these have gone where they belong.
+        let mut room = MOST_IN_HEAP;
+        let fits = files.iter().take_while(|file| {
+            let left = room.checked_sub(file.certificates.len());
+            room = left.unwrap_or_default();
+            left.is_some()
+        });
+        let files: Vec<&Found> = fits.collect();
         let pile: Vec<Vec<u8>> = files.iter().flat_map(|file| file.certificates.clone()).collect();
         let outcomes = service.import_dropped(&pile)?;
         let now = service.journal().clock().now();
+        let mut outcome = Ok(());
         for file in files {
-            match verdict(service, file, &outcomes, now)? {
-                Verdict::Wait => {}
-                Verdict::Imported(text) => self.put(folder, &file.name, IMPORTED, &text)?,
-                Verdict::Refused(reason) => self.refuse(service, folder, &file.name, &reason)?,
-            }
+            outcome = outcome.and(match verdict(service, file, &outcomes, now)? {
+                Verdict::Wait => Ok(()),
+                Verdict::Imported(text) => self.put(folder, &file.name, IMPORTED, &text),
+                Verdict::Refused(reason) => self.refuse(service, folder, &file.name, &reason),
+            });
         }
-        Ok(())
+        outcome
     }
 
+    /// Moves a file away, then records that; one that cannot be moved is recorded once, as it is.
     fn refuse(
         &mut self,
         service: &Service,
@@ -175,9 +194,21 @@ impl DropFolder {
         name: &str,
         reason: &str,
     ) -> Result<(), ServiceError> {
+        let seen = self.seen.get(name).cloned();
+        let moved = self.put(folder, name, REFUSED, &format!("{reason}\n"));
+        let is_told = self.stuck.get(name) == Some(&seen);
+        if moved.is_ok() {
+            self.stuck.remove(name);
+        }
+        if is_told {
+            return moved;
+        }
         tracing::warn!(file = name, reason, "a file in the drop folder is refused");
         service.drop_refused(name, reason)?;
-        self.put(folder, name, REFUSED, &format!("{reason}\n"))
+        if moved.is_err() {
+            self.stuck.insert(name.to_owned(), seen);
+        }
+        moved
     }
 
     /// Moves a file into a folder below, with a text beside it.
@@ -252,8 +283,23 @@ fn verdict(
     if !taken.is_empty() {
         return Ok(Verdict::Imported(format!("imported\n{}\n", taken.join("\n"))));
     }
+    // Imported before, and killed before the file was moved; or by hand.
+    let served = service.authority()?.serving(&file.certificates);
+    let already = |leaf_only: bool| {
+        let served = served.iter().filter(|(_, has_leaf)| *has_leaf || !leaf_only);
+        let names: Vec<_> = served.map(|(standing, _)| standing.name.to_string()).collect();
+        let text = || format!("imported already\n{}\n", names.join("\n"));
+        (!names.is_empty()).then(text).map(Verdict::Imported)
+    };
+    if let Some(imported) = already(true) {
+        return Ok(imported);
+    }
     if patient {
         return Ok(Verdict::Wait);
+    }
+    // A chain may also have been meant for what did not come.
+    if let Some(imported) = already(false) {
+        return Ok(imported);
     }
     Ok(Verdict::Refused("no certificate in it is for a request that waits".to_owned()))
 }

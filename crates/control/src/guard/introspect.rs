@@ -109,7 +109,7 @@ impl Server {
     ) -> Result<(Option<rustls::ClientConfig>, Option<HeaderValue>), ServiceError> {
         let (options, is_tls) = (self.options.clone(), self.is_tls);
         blocking(move || {
-            let files = options.identity.map(|identity| identity.read()).transpose()?;
+            let files = options.identity.map(|identity| identity.read_any()).transpose()?;
             let config = if is_tls {
                 let (roots, own) = match (files, &options.ca) {
                     (Some(IdentityFiles { chain, key, roots }), ca) => {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType,
+    date_time_ymd,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealock_control::guard::{
@@ -63,6 +64,7 @@ struct Broker {
     asked: AtomicUsize,
 }
 
+type Files = [(&'static str, String); 3];
 type Leaf = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 const MAY_CALL: &str = "permit(principal == Sealock::Service::\"shop\", \
@@ -72,9 +74,11 @@ fn now() -> u64 {
     u64::try_from(SystemClock.now().as_secs()).unwrap()
 }
 
-/// An authority, and a certificate of it that is good and one that has expired.
-fn certificates() -> (String, Leaf, Leaf) {
+/// The files of an identity, and of the same authority a certificate that is good and one that has expired.
+fn certificates() -> (Files, Leaf, Leaf) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::OrganizationName, "t.sealock");
+    params.distinguished_name.push(DnType::CommonName, "Sealock Root CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let leaf = |is_expired: bool| {
@@ -89,12 +93,17 @@ fn certificates() -> (String, Leaf, Leaf) {
         let chain = vec![params.signed_by(&key, &authority).unwrap().der().clone()];
         (chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
     };
-    (authority.pem(), leaf(false), leaf(true))
+    let mut params = CertificateParams::new(vec!["orders".to_owned()]).unwrap();
+    params.subject_alt_names.push(SanType::URI(Ia5String::try_from(ORDERS).unwrap()));
+    let key = KeyPair::generate().unwrap();
+    let own = params.signed_by(&key, &authority).unwrap().pem();
+    let files = [("tls.crt", own), ("tls.key", key.serialize_pem()), ("ca.crt", authority.pem())];
+    (files, leaf(false), leaf(true))
 }
 
 impl Broker {
-    async fn start() -> (Arc<Self>, u16, String) {
-        let (pem, good, expired) = certificates();
+    async fn start() -> (Arc<Self>, u16, Files) {
+        let (files, good, expired) = certificates();
         let broker = Arc::new(Self {
             key: SigningKey::generate(Algorithm::Es256).unwrap(),
             behaves: watch::Sender::new(Behaviour::Good),
@@ -108,7 +117,7 @@ impl Broker {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(Arc::clone(&broker).serve(listener));
-        (broker, port, pem)
+        (broker, port, files)
     }
 
     async fn serve(self: Arc<Self>, listener: TcpListener) {
@@ -249,14 +258,9 @@ struct Scene {
 
 impl Scene {
     async fn start() -> Self {
-        let (broker, port, pem) = Broker::start().await;
+        let (broker, port, files) = Broker::start().await;
         let folder = tempfile::tempdir().unwrap();
-        let own = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["orders".to_owned()]).unwrap();
-        let certificate = params.self_signed(&own).unwrap().pem();
-        for (name, text) in
-            [("tls.crt", certificate), ("tls.key", own.serialize_pem()), ("ca.crt", pem)]
-        {
+        for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let link = Link::Https(format!("localhost:{port}"), IdentityFolder(folder.path().into()));

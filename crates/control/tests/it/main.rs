@@ -24,6 +24,7 @@ mod guard_feed;
 mod impostor;
 #[cfg(test)]
 mod inventory;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod labels;

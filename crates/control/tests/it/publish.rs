@@ -460,7 +460,7 @@ async fn what_is_revoked_while_it_is_put_in_does_not_stay() {
     go.notify_one();
     let done = publishing.await.unwrap();
     assert_eq!((done.serial, done.added), (None, vec![web.serial.clone()]));
-    assert_eq!(done.removed, [web.serial.clone()]);
+    assert_eq!(done.removed, std::slice::from_ref(&web.serial));
     assert!(stage.slapd.certificates(&device("web")).is_empty());
     assert!(revoke(&service, &web.serial).await.published.is_empty());
     daemon.shutdown().trigger();

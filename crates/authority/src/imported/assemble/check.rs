@@ -1,5 +1,6 @@
 //! What a leaf and its chain must be (RFC 5280 §6), each thing with its own error.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -71,19 +72,20 @@ fn usages(one: &Foreign, expected: &Expected<'_>) -> Result<(), ImportError> {
 }
 
 /// Everything above the leaf: `chain` begins with the leaf and ends with a known root.
-pub(super) fn chain(
-    chain: &[&Foreign],
+pub(super) fn chain<'a>(
+    chain: &[&'a Foreign],
+    constraints: &mut Constraints<'a>,
     expected: &Expected<'_>,
     now: Timestamp,
 ) -> Result<(), ImportError> {
-    let [leaf, above @ ..] = chain else { return Err(ImportError::Empty) };
+    let [_, above @ ..] = chain else { return Err(ImportError::Empty) };
     // Self-issued ones do not count towards the path length (RFC 5280 §4.2.1.9).
     let mut below = 0_usize;
     for (index, one) in above.iter().enumerate() {
         let is_root = index + 1 == above.len();
         issuer(one, is_root, below, now)?;
         usages(one, expected).or_else(|error| if is_root { Ok(()) } else { Err(error) })?;
-        constraints(one, leaf)?;
+        constraints.permit(one)?;
         below += usize::from(!one.is_self_issued());
     }
     verifier(chain, expected, now)
@@ -111,7 +113,24 @@ fn issuer(one: &Foreign, is_root: bool, below: usize, now: Timestamp) -> Result<
     }
 }
 
-fn constraints(issuer: &Foreign, leaf: &Foreign) -> Result<(), ImportError> {
+/// What the constraints of issuers say about the names of a leaf, found out once for each: it may stand in many chains.
+pub(super) struct Constraints<'a> {
+    leaf: &'a Foreign,
+    known: HashMap<&'a [u8], Result<(), ImportError>>,
+}
+
+impl<'a> Constraints<'a> {
+    pub(super) fn new(leaf: &'a Foreign) -> Self {
+        Self { leaf, known: HashMap::new() }
+    }
+
+    fn permit(&mut self, issuer: &'a Foreign) -> Result<(), ImportError> {
+        let leaf = self.leaf;
+        self.known.entry(&issuer.der).or_insert_with(|| permits(issuer, leaf)).clone()
+    }
+}
+
+fn permits(issuer: &Foreign, leaf: &Foreign) -> Result<(), ImportError> {
     let subject = || issuer.subject_text.clone();
     let constraints = issuer
         .constraints

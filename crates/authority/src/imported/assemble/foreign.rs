@@ -130,8 +130,8 @@ impl Foreign {
             }),
             names,
             other_names,
-            constraints: NameConstraints::of_certificate(der).map_err(|error| match error {
-                ConstraintError::Unsupported(what) | ConstraintError::Form(what) => what,
+            constraints: NameConstraints::of_foreign(der).map_err(|error| match error {
+                ConstraintError::Unsupported(what) | ConstraintError::Form(what) => shown(&what),
             }),
             issuer_url,
             signed: certificate.tbs_certificate.as_ref().to_vec(),
@@ -159,11 +159,8 @@ impl Foreign {
         self.issuer == issuer.subject && keys.is_none_or(|(wanted, found)| wanted == found)
     }
 
-    /// Whether the signature is the issuer's. One by a weak algorithm counts as such: it is refused by its name.
+    /// Whether the signature is the issuer's. One by a weak algorithm is nobody's: see [`Self::weak_signature`].
     pub(crate) fn is_signed_by(&self, issuer: &Self) -> bool {
-        if let Scheme::Refused(_) = self.scheme {
-            return true;
-        }
         let Some(algorithm) = verification(self.scheme, issuer.key) else { return false };
         let key = UnparsedPublicKey::new(algorithm, &issuer.key_bytes);
         key.verify(&self.signed, &self.signature).is_ok()
@@ -197,6 +194,11 @@ impl Foreign {
             KeyKind::Rsa(bits) => u32::try_from(bits).ok().map(PublicKeyKind::Rsa),
             KeyKind::P521 | KeyKind::Unknown => None,
         }
+    }
+
+    /// The identifier of its key, as our own have it.
+    pub(crate) fn key_identifier(&self) -> [u8; 20] {
+        crate::key::identifier(&self.key_bytes)
     }
 
     /// SHA-256 of the DER, in hex.

@@ -10,6 +10,7 @@
 
 mod check;
 mod foreign;
+mod related;
 mod ways;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 use sealock_core::{SubjectName, Timestamp};
 
 pub(crate) use foreign::Foreign;
+pub(crate) use related::Heap;
 
 use super::error::ImportError;
 use crate::order::Usages;

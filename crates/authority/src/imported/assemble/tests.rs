@@ -402,3 +402,75 @@ fn weak_algorithms_and_keys_are_refused_by_name() {
         "{error}"
     );
 }
+
+#[test]
+fn a_weak_signature_is_followed_nowhere() {
+    let world = World::new();
+    // ECDSA with SHA-256, and with an algorithm that nobody knows.
+    let weak = |der: &[u8]| {
+        let (strong, weak) = (
+            b"\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02",
+            b"\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x09",
+        );
+        let mut changed = der.to_vec();
+        for at in 0..changed.len() - strong.len() {
+            if changed[at..].starts_with(strong) {
+                changed[at..at + weak.len()].copy_from_slice(weak);
+            }
+        }
+        assert_ne!(changed, der);
+        changed
+    };
+    let above = world.root.below("Issuing");
+    let pile = [world.leaf(), weak(&world.intermediate.der), world.root.der.clone(), above.der];
+    let error = world.try_pile(&pile).unwrap_err();
+    assert!(
+        matches!(&error, ImportError::Weak { subject, .. } if subject.contains("Issuing")),
+        "{error}"
+    );
+    // An old root that nobody has added is an unknown root first of all.
+    let old = weak(&world.root.der);
+    let other = root("Other").der;
+    let pile = [world.leaf(), world.intermediate.der.clone(), old.clone()];
+    let error = world.try_with(&pile, &[other], |_| {}).unwrap_err();
+    assert!(matches!(&error, ImportError::UnknownRoot { .. }), "{error}");
+    // And one that somebody has added is known by itself.
+    assert!(world.try_with(&pile, &[old], |_| {}).is_ok());
+}
+
+#[test]
+fn of_a_heap_only_what_may_be_in_the_chain_is_taken() {
+    let world = World::new();
+    let key = world.key.subject_public_key_info();
+    let related = [world.leaf(), world.intermediate.der.clone(), world.root.der.clone()];
+    let mut heap = vec![b"no certificate".to_vec()];
+    heap.extend((0..100).map(|number| root(&format!("Other {number}")).der));
+    heap.extend(related.iter().chain(&related).cloned());
+    let found = Heap::read(&heap, usize::MAX);
+    assert!(found.has_key(&key));
+    assert_eq!(found.related(&key), related);
+    assert!(!Heap::read(&heap, 50).has_key(&key));
+    assert!(world.try_pile(&found.related(&key)).is_ok());
+}
+
+#[test]
+fn so_many_constraints_are_read_and_few_are_told() {
+    let world = World::new();
+    let constrained = |count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("n{number}.example")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut parameters = authority_parameters("Issuing");
+        parameters.name_constraints = Some(permitted(&names));
+        let issuing = world.root.below_with(parameters);
+        let leaf = issuing.sign(&leaf_parameters(), &world.key);
+        world.try_pile(&[leaf, issuing.der]).unwrap_err()
+    };
+    let error = constrained(256).to_string();
+    assert!(error.contains("n4.example and 251 more is permitted"), "{error}");
+    assert!(error.len() < 500);
+    let error = constrained(257);
+    assert!(
+        matches!(&error, ImportError::Constraints { what, .. } if what.contains("257")),
+        "{error}"
+    );
+}

@@ -4,7 +4,8 @@ use std::collections::{HashMap, VecDeque};
 
 use sealock_core::Timestamp;
 
-use super::{Assembled, DEEPEST, Expected, Foreign, MOST_WAYS, check};
+use super::check::{self, Constraints};
+use super::{Assembled, DEEPEST, Expected, Foreign, MOST_WAYS};
 use crate::imported::error::ImportError;
 
 /// How far a way came that led nowhere; of several the furthest is told.
@@ -18,6 +19,8 @@ enum Came {
     TooFar,
     /// The next certificate is there, and has not signed it.
     ToAForgery,
+    /// To one whose signature says nothing.
+    ToAWeakOne,
     /// To a root that is not known.
     ToARoot,
     /// To a known root, and something on the way does not hold.
@@ -41,15 +44,16 @@ impl Signatures<'_> {
 }
 
 /// The shortest chain from `leaf` through `others` to one of `anchors` that holds.
-pub(super) fn shortest(
-    leaf: &Foreign,
-    others: &[&Foreign],
-    anchors: &[Foreign],
+pub(super) fn shortest<'a>(
+    leaf: &'a Foreign,
+    others: &[&'a Foreign],
+    anchors: &'a [Foreign],
     expected: &Expected<'_>,
     now: Timestamp,
 ) -> Result<Assembled, ImportError> {
-    let all: Vec<&Foreign> = std::iter::once(leaf).chain(others.iter().copied()).collect();
+    let all: Vec<&'a Foreign> = std::iter::once(leaf).chain(others.iter().copied()).collect();
     let mut signatures = Signatures { all: &all, known: HashMap::new() };
+    let mut constraints = Constraints::new(leaf);
     let mut worst: Option<(Came, ImportError)> = None;
     let mut blame = |came: Came, error: ImportError| {
         if worst.as_ref().is_none_or(|(before, _)| came > *before) {
@@ -69,8 +73,8 @@ pub(super) fn shortest(
         if let Some(anchor) = anchor {
             let below = way.iter().filter(|at| **at != last).filter_map(|at| all.get(*at).copied());
             // What was added is what counts, not what somebody sends under the same name with the same key.
-            let chain: Vec<&Foreign> = below.chain([anchor]).collect();
-            match check::chain(&chain, expected, now) {
+            let chain: Vec<&'a Foreign> = below.chain([anchor]).collect();
+            match check::chain(&chain, &mut constraints, expected, now) {
                 Ok(()) => return assembled(&chain),
                 Err(error) => blame(Came::Home, error),
             }
@@ -95,6 +99,14 @@ fn next(way: &[usize], signatures: &mut Signatures<'_>) -> Result<Vec<usize>, (C
     let last = way.last().copied().unwrap_or_default();
     let Some(top) = all.get(last).copied() else { return Err((Came::ToAGap, ImportError::Empty)) };
     let subject = top.subject_text.clone();
+    if let Some(why) = top.weak_signature() {
+        return Err(if top.may_be_issued_by(top) {
+            let fingerprint = top.fingerprint();
+            (Came::ToARoot, ImportError::UnknownRoot { subject, fingerprint })
+        } else {
+            (Came::ToAWeakOne, ImportError::Weak { subject, why })
+        });
+    }
     let named: Vec<usize> = (0..all.len())
         .filter(|at| all.get(*at).is_some_and(|other| top.may_be_issued_by(other)))
         .collect();

@@ -3,6 +3,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use sealock_authority::imported::MOST_CERTIFICATES;
 use sealock_core::audit::Fact;
 
 use super::*;
@@ -76,12 +77,21 @@ fn what_was_written_is_imported_once_it_does_not_change_any_more() {
     assert_eq!(scene.state(), "in use");
     assert!(!scene.there("web.pem") && scene.there("imported/web.pem"));
     assert!(scene.text("imported/web.pem.txt").contains("Corp Issuing"));
-    // The same again is for nothing that waits.
+    // There again, as after a kill between import and move: it is served, and nothing is refused.
     scene.write("web.pem", whole.as_bytes());
-    scene.touch("web.pem", 600);
     scene.look();
     scene.look();
-    assert!(scene.text("refused/web.pem.txt").contains("no certificate in it is for a request"));
+    assert!(scene.text("imported/2-web.pem.txt").contains("imported already\nweb"));
+    assert!(!scene.there("refused"));
+    // Its chain alone may be for something else, until nothing has come for a while.
+    scene.write("chain.pem", pem(&scene.world.issuing.2).as_bytes());
+    scene.look();
+    scene.look();
+    assert!(scene.there("chain.pem"));
+    scene.touch("chain.pem", 61);
+    scene.look();
+    scene.look();
+    assert!(scene.there("imported/chain.pem") && !scene.there("refused"));
 }
 
 #[test]
@@ -111,6 +121,58 @@ fn a_leaf_waits_for_its_chain_a_while() {
     let failed =
         |fact: &Fact| matches!(fact, Fact::Failed { what, .. } if what.contains("leaf.der"));
     assert!(scene.world.facts().iter().any(failed));
+}
+
+#[test]
+fn what_cannot_be_moved_is_told_once_and_keeps_nothing_else() {
+    let mut scene = Scene::new();
+    // Where a folder is wanted.
+    fs::write(scene.path.join(REFUSED), b"").unwrap();
+    scene.write("a-rubbish", b"hello");
+    scene.write("web.pem", (pem(&scene.leaf) + &pem(&scene.world.issuing.2)).as_bytes());
+    scene.look();
+    let told = |scene: &Scene| {
+        let about =
+            |fact: &Fact| matches!(fact, Fact::Failed { what, .. } if what.contains("a-rubbish"));
+        scene.world.facts().iter().filter(|fact| about(fact)).count()
+    };
+    for _ in 0..4 {
+        let error = scene.folder.look(scene.world.service()).unwrap_err();
+        assert!(error.message.contains("move a file"), "{error:?}");
+        assert_eq!(told(&scene), 1);
+    }
+    assert_eq!(scene.state(), "in use");
+    assert!(scene.there("imported/web.pem"));
+    // Another file under that name is another matter; and it is away as soon as it can be.
+    scene.write("a-rubbish", b"hello again");
+    let _ = scene.folder.look(scene.world.service());
+    assert!(scene.folder.look(scene.world.service()).is_err());
+    assert_eq!(told(&scene), 2);
+    fs::remove_file(scene.path.join(REFUSED)).unwrap();
+    scene.look();
+    assert!(scene.there("refused/a-rubbish"));
+    assert_eq!(told(&scene), 2);
+}
+
+#[test]
+fn what_has_nothing_to_do_with_a_request_does_not_keep_it() {
+    let mut scene = Scene::new();
+    let strays: String = (0..MOST_CERTIFICATES + 1)
+        .map(|number| {
+            let stray = rcgen::CertificateParams::new(vec![format!("s{number}.example")]).unwrap();
+            pem(stray.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der())
+        })
+        .collect();
+    scene.write("a-strays.pem", strays.as_bytes());
+    scene.write("b-junk.pem", pem(b"no certificate").as_bytes());
+    let whole = strays + &pem(&scene.leaf);
+    scene.write("web.pem", whole.as_bytes());
+    scene.write("z-chain.pem", pem(&scene.world.issuing.2).as_bytes());
+    scene.look();
+    scene.look();
+    assert_eq!(scene.state(), "in use");
+    assert!(scene.there("a-strays.pem") && scene.there("refused/b-junk.pem"));
+    assert!(scene.there("imported/web.pem") && scene.there("imported/z-chain.pem"));
 }
 
 #[test]

@@ -128,8 +128,8 @@ impl Service {
         let authority = self.authority()?;
         let actor = Actor::daemon("drop-folder");
         let mut all = Vec::new();
-        for name in authority.matching(certificates) {
-            let pile = Pile { certificates: certificates.to_vec(), ..Pile::default() };
+        for (name, certificates) in authority.sorted(certificates) {
+            let pile = Pile { certificates, ..Pile::default() };
             let outcome = match authority.import(&name, &pile, &actor) {
                 Ok(imported) => {
                     self.refusals.lock().remove(&name);

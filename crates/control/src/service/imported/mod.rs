@@ -52,7 +52,7 @@ pub(super) fn request_error(error: &RequestError) -> ServiceError {
     use RequestError as E;
     let code = match error {
         E::NoNames | E::TooManyNames(_) | E::NoUsage => ErrorCode::Usage,
-        E::OtherWishes(_) => ErrorCode::Conflict,
+        E::OtherWishes(_) | E::Changed(_) => ErrorCode::Conflict,
         E::Unknown(_) | E::NotWaiting(_) | E::Waiting(_) => ErrorCode::NotFound,
         E::TooMany => ErrorCode::Busy,
         E::Key(_) | E::Import { .. } => ErrorCode::Failed,

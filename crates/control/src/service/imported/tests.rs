@@ -385,7 +385,7 @@ fn roots_of_others_are_checked_kept_and_not_taken_for_ours() {
         world.call(Command::TrustAdd(TrustAdd { certificate, name: None, intermediate }))
     };
     let own = world.service().authority().unwrap().trust_bundle().remove(0);
-    assert!(add(&world, &own, false).unwrap_err().message.contains("own root"));
+    assert!(add(&world, &own, false).unwrap_err().message.contains("own issuers"));
     let issuing = world.issuing.2.clone();
     assert!(add(&world, &issuing, false).unwrap_err().hint.unwrap().contains("--intermediate"));
     assert!(add(&world, &issuing, true).is_ok());
