@@ -60,8 +60,12 @@ fn lists_answer_what_is_asked() {
     assert_eq!(listed(&home, &["--only", "replaced"]), ["web"]);
     assert_eq!(listed(&home, &["--only", "replaced", "--name", "gone"]), [""; 0]);
     let shown = home.ok(&["ca", "show"]);
-    let id =
-        shown.lines().filter_map(|line| line.trim().strip_prefix("id ")).last().unwrap().trim();
+    let id = shown
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("id "))
+        .next_back()
+        .unwrap()
+        .trim();
     let all = listed(&home, &["--all"]);
     assert_eq!(listed(&home, &["--all", "--issuer", id]), all);
     assert!(all.len() >= 5);
