@@ -156,7 +156,7 @@ impl StateFolder {
         private_folder(&self.root)?;
         let lock = lock::take(&self.lock_file(), purpose, wait)?;
         self.check_version()?;
-        for folder in ["admin", "api", "gateway"].map(|name| self.identity(name)) {
+        for folder in ["admin", "api", "gateway", "acme"].map(|name| self.identity(name)) {
             let parent = folder.parent().unwrap_or(&self.root);
             private_folder(parent)?;
             private_folder(&folder)?;
