@@ -47,13 +47,30 @@ pub(crate) fn run(settings: &Settings, table: &mut Table) -> Result<()> {
     let authority =
         Authority::create(journal, Arc::new(keyring), &options, &Actor::daemon("bench"))?;
 
+    let few = revoke(&authority, 10, u64::MAX / 2)?;
     let budget = Figure::PerSecond(5000.0);
     let empty = issue(&authority, 0, count)?;
     table.budget("issue P-256, empty inventory", Figure::rate(count, empty), budget);
     issue(&authority, count, many - count)?;
     let full = issue(&authority, many, count)?;
     table.budget(format!("issue P-256, {many} certificates"), Figure::rate(count, full), budget);
+    let full = revoke(&authority, 100, u64::MAX / 2 + 10)?;
+    let first = few.as_secs_f64() * 1e3;
+    table.alone(format!("revoke, {many} certificates; with ten {first:.2} ms"), Figure::time(full));
     lists(&authority, many, table)
+}
+
+/// Issues so many certificates more and revokes them: how long one revocation took, in the middle.
+fn revoke(authority: &Authority, count: u64, first: u64) -> Result<Duration> {
+    let actor = Actor::daemon("bench");
+    let mut times = Vec::new();
+    for number in first..first + count {
+        let serial = authority.issue(&order(number), &actor)?.serial;
+        let began = Instant::now();
+        authority.revoke(serial, Reason::Superseded, &actor)?;
+        times.push(began.elapsed());
+    }
+    Ok(median(times))
 }
 
 /// What lists of few cost among many: each by another index.
