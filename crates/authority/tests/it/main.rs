@@ -11,6 +11,7 @@
 mod anchors;
 mod common;
 mod gnutls;
+mod issuers;
 mod kill;
 mod life;
 mod lists;
