@@ -86,8 +86,7 @@ pub(crate) fn leaf_below(
     issuer: &CaSigner,
 ) -> Result<Vec<u8>, AuthorityError> {
     let what = "the certificate";
-    let parameters =
-        leaf_parameters(plan).map_err(|source| AuthorityError::build(what, source))?;
+    let parameters = leaf_parameters(plan).map_err(|source| AuthorityError::build(what, source))?;
     issuer.certify(what, &parameters, plan.public)
 }
 

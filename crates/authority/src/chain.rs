@@ -131,7 +131,9 @@ impl Chain {
             (wanted.client, self.usages.client, "client"),
         ];
         match lacking.into_iter().find(|(wanted, permitted, _)| *wanted && !permitted) {
-            Some((_, _, usage)) => Err(AuthorityError::IssuerUsage { issuer: issuer.clone(), usage }),
+            Some((_, _, usage)) => {
+                Err(AuthorityError::IssuerUsage { issuer: issuer.clone(), usage })
+            }
             None => Ok(()),
         }
     }

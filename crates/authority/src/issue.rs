@@ -309,9 +309,7 @@ fn renewed_order(state: &State, old: &Entry, renewal: &Renewal) -> Order {
     let before = || Some(state.issuer(old.issuer)?.under.as_ref()?.line.clone());
     let issuer = renewal.issuer.clone().or_else(before).filter(|issuer| !issuer.is_own());
     let identity = renewal.identity.clone().or_else(|| old.identity.clone());
-    let is_identity = |name: &SubjectName| {
-        matches!(name, SubjectName::Uri(uri) if old.identity.as_ref().is_some_and(|it| it.to_string() == *uri))
-    };
+    let is_identity = |name: &SubjectName| matches!(name, SubjectName::Uri(uri) if old.identity.as_ref().is_some_and(|it| it.to_string() == *uri));
     let mut names = renewal.names.clone().unwrap_or_else(|| old.names.clone());
     if issuer.is_some() {
         // What another issuer signs carries none.

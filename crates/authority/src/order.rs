@@ -52,7 +52,9 @@ pub enum OrderError {
     #[error("`{0}` is a SPIFFE ID: it can only be in a certificate as its identity")]
     IdentityAsName(String),
     /// An identity in a certificate of another issuer than our own.
-    #[error("{identity} is an identity, and those are certified by our own issuer only, not by `{issuer}`")]
+    #[error(
+        "{identity} is an identity, and those are certified by our own issuer only, not by `{issuer}`"
+    )]
     IdentityElsewhere {
         /// The identity asked for.
         identity: String,

@@ -323,7 +323,13 @@ pub enum Fact {
     /// A key and a CSR were made for an issuing CA of ours under a root of somebody else; `key` is its id.
     IssuerRequested { issuer: String, subject: String, key: String },
     /// Its certificate was taken: it issues from now on, or has another chain.
-    IssuerImported { issuer: String, serial: String, subject: String, root: String, not_after: String },
+    IssuerImported {
+        issuer: String,
+        serial: String,
+        subject: String,
+        root: String,
+        not_after: String,
+    },
     /// It is chosen no more (`disabled`), again (`enabled`), or what waited was dropped (`cancelled`).
     IssuerChanged { issuer: String, change: String },
     /// Any later plane's event before it has a type of its own here: name and fields.

@@ -18,7 +18,9 @@ pub struct IssuerName(String);
 
 /// A text that is no such name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` cannot name an issuer (a-z, 0-9, `-`, `_`, `.`; at most 64; a letter or digit first)")]
+#[error(
+    "`{0}` cannot name an issuer (a-z, 0-9, `-`, `_`, `.`; at most 64; a letter or digit first)"
+)]
 pub struct IssuerNameError(String);
 
 impl IssuerName {
@@ -50,7 +52,9 @@ impl FromStr for IssuerName {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let first = text.bytes().next().is_some_and(letter);
-        if first && text.len() <= LONGEST && text.bytes().all(|it| letter(it) || b"-_.".contains(&it))
+        if first
+            && text.len() <= LONGEST
+            && text.bytes().all(|it| letter(it) || b"-_.".contains(&it))
         {
             return Ok(Self(text.to_owned()));
         }

@@ -1,6 +1,7 @@
 //! The bytes of a revocation list (RFC 5280 §5), full or delta. Pure: no store, no clock.
 
 use sealock_core::Timestamp;
+use x509_cert::Version;
 use x509_cert::certificate::Certificate;
 use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
 use x509_cert::der::asn1::{OctetString, Uint};
@@ -9,7 +10,6 @@ use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::Extensions;
 use x509_cert::ext::pkix::crl::FreshestCrl;
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, BaseCrlNumber, CrlNumber, CrlReason};
-use x509_cert::Version;
 
 use super::Revoked;
 use crate::asn1;

@@ -34,7 +34,7 @@ mod record;
 mod renew;
 mod subject;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use anchor::{Anchor, AnchorError};
 pub use assemble::{Assembled, Expected, MOST_CERTIFICATES, assemble};

@@ -54,7 +54,9 @@ impl IssuerError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Own => "it needs no certificate from elsewhere; choose another name".into(),
-            Self::NoSubject => "give one with --subject, such as CN=Docker Issuing CA,O=Corp".into(),
+            Self::NoSubject => {
+                "give one with --subject, such as CN=Docker Issuing CA,O=Corp".into()
+            }
             Self::OwnSubject(_) => {
                 "whoever reads a bundle tells by names what is ours: ask for another subject".into()
             }
@@ -64,7 +66,9 @@ impl IssuerError {
             Self::Unknown(name) => {
                 format!("see `sealock ca list`; `sealock ca request {name} --subject …` makes one")
             }
-            Self::NotWaiting(name) => format!("`sealock ca request {name}` makes the next key and CSR"),
+            Self::NotWaiting(name) => {
+                format!("`sealock ca request {name}` makes the next key and CSR")
+            }
             Self::Import { name, source: ImportError::OtherKey { .. } } => format!(
                 "it may be for an older CSR: send the one that `sealock ca request {name} --show` prints"
             ),

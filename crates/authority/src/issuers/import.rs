@@ -119,9 +119,8 @@ impl Authority {
         let before = state.issuer(id).cloned();
         let record = record(&state, name, id, &key, &found, before.as_ref(), now);
         let chain = found.subjects();
-        let asked = Some(line.subject.to_string()).filter(|_| {
-            before.is_none() && line.subject.to_der() != found.authority.subject
-        });
+        let asked = Some(line.subject.to_string())
+            .filter(|_| before.is_none() && line.subject.to_der() != found.authority.subject);
         if before.as_ref().is_some_and(|before| is_same(before, &record)) {
             let standing = IssuerStanding::of(&state, &line, now);
             return Ok(ImportedIssuer { standing, chain, new: false, asked });
@@ -193,7 +192,8 @@ fn record(
     now: Timestamp,
 ) -> IssuerRecord {
     let AssembledAuthority { authority, between, bridges, root, purposes } = found;
-    let ders = |all: &[crate::imported::Foreign]| all.iter().map(|it| Der(it.der.clone())).collect();
+    let ders =
+        |all: &[crate::imported::Foreign]| all.iter().map(|it| Der(it.der.clone())).collect();
     let under = Under {
         line: name.clone(),
         serial: authority.serial.clone(),
@@ -262,10 +262,8 @@ fn probe(
     let signer = CaSigner::foreign(der, key)?;
     let public = NewKey::generate(KeyType::P256)?.public;
     let whole = |moment: Timestamp| Timestamp::from_secs(moment.as_secs());
-    let validity = Validity {
-        not_before: whole(now),
-        not_after: whole(now.plus(Duration::from_secs(60))),
-    };
+    let validity =
+        Validity { not_before: whole(now), not_after: whole(now.plus(Duration::from_secs(60))) };
     let plan = LeafPlan {
         serial: new_serial()?,
         validity,

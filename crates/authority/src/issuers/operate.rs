@@ -75,9 +75,11 @@ impl Authority {
         };
         line.pending = Some(made.pending);
         state.put_line(line.clone());
-        let transaction = transaction
-            .create(key_name(id).into_bytes(), made.sealed)
-            .replace(STATE, version, serde_json::to_vec(&state).map_err(AuthorityError::from)?);
+        let transaction = transaction.create(key_name(id).into_bytes(), made.sealed).replace(
+            STATE,
+            version,
+            serde_json::to_vec(&state).map_err(AuthorityError::from)?,
+        );
         self.commit("the request", Change::new(transaction, actor.event(self.now(), fact)))?;
         self.reload()?;
         Ok(RequestedIssuer { standing: IssuerStanding::of(&state, &line, self.now()), new: true })

@@ -102,9 +102,8 @@ impl Foreign {
         let mut above = CertificateParams::new(Vec::new()).map_err(failed)?;
         above.key_identifier_method = KeyIdMethod::PreSpecified(self.identifier.clone());
         above.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
-        let draft = parameters
-            .signed_by(public, &Issuer::new(above, Draft(&self.key)))
-            .map_err(failed)?;
+        let draft =
+            parameters.signed_by(public, &Issuer::new(above, Draft(&self.key))).map_err(failed)?;
         let mut certificate = Certificate::from_der(draft.der()).map_err(asn1::encode)?;
         certificate.tbs_certificate.issuer = self.subject.clone();
         let tbs = certificate.tbs_certificate.to_der().map_err(asn1::encode)?;

@@ -8,9 +8,10 @@ use sealock_authority::{
     AuthorityError, ImportedIssuer, IssuerError, IssuerWishes, KeyType, Order, OrderError, Reason,
     Renewal, Usages,
 };
-use sealock_core::{Clock as _, IssuerName, SubjectName};
+use sealock_core::{Clock as _, IssuerName, SubjectName, SystemClock};
 
 use crate::common::{Scratch, actor, available, order, refuse, succeed};
+use crate::ocsp::{Question, publication};
 
 const EXTENSIONS: &str = "\
 [root]
@@ -102,7 +103,8 @@ impl<'a> Company<'a> {
     fn below(&self, name: &str, above: &str, kind: &str) {
         let (key, csr) = (self.key(name), self.path(&format!("{name}.csr")));
         let (config, subject) = (self.path("ext.cnf"), format!("/DC=example/DC=corp/CN={name}"));
-        let ask = ["req", "-new", "-key", &key, "-subj", &subject, "-config", &config, "-out", &csr];
+        let ask =
+            ["req", "-new", "-key", &key, "-subj", &subject, "-config", &config, "-out", &csr];
         succeed("openssl", &ask);
         self.certify(&csr, above, kind, name, &["-days", "3000"]);
     }
@@ -138,6 +140,11 @@ impl<'a> Company<'a> {
 
     fn import(&self, names: &[&str]) -> Result<ImportedIssuer, IssuerError> {
         let pile: Vec<Vec<u8>> = names.iter().map(|name| self.der(name)).collect();
+        // openssl's certificates begin by the clock of the machine; ours stands, and is seconds behind by now.
+        let (clock, now) = (&self.scratch.place.clock, SystemClock.now());
+        if now.since(clock.now()) < Duration::from_secs(600) {
+            clock.set(now.max(clock.now()));
+        }
         self.scratch.authority.import_issuer(&corp(), &pile, &actor())
     }
 
@@ -191,7 +198,10 @@ fn what_an_issuer_under_the_companys_root_signs_verifies_with_that_root_alone() 
     }
     let scratch = Scratch::new();
     let company = with_issuer(&scratch);
-    let asked = succeed("openssl", &["req", "-in", &company.path("ours.csr"), "-noout", "-text", "-verify"]);
+    let asked = succeed(
+        "openssl",
+        &["req", "-in", &company.path("ours.csr"), "-noout", "-text", "-verify"],
+    );
     assert!(asked.contains("CA:TRUE, pathlen:0"), "{asked}");
     assert!(asked.contains("Certificate Sign, CRL Sign"), "{asked}");
     let root = company.path("root.pem");
@@ -212,7 +222,10 @@ fn what_an_issuer_under_the_companys_root_signs_verifies_with_that_root_alone() 
     let held = scratch.authority.issuer_standing(&corp()).unwrap().held.unwrap();
     let shown = scratch.authority.show("web.corp.example").unwrap();
     assert_eq!(shown.summary.issuer, held.id);
-    assert_eq!(scratch.authority.find_der(&issued.leaf_der).unwrap().unwrap().serial, issued.serial);
+    assert_eq!(
+        scratch.authority.find_der(&issued.leaf_der).unwrap().unwrap().serial,
+        issued.serial
+    );
     let list = || scratch.authority.crl_of(held.id).unwrap().unwrap().pem();
     let crl = scratch.file("corp.crl", list());
     good(&root, &chain, &["-crl_check", "-CRLfile", &crl]);
@@ -329,7 +342,9 @@ fn constraints_and_purposes_of_every_ca_above_are_kept() {
     let issued = scratch.issue(&server(&["web.corp.example"])).unwrap();
     let chain = scratch.file("tls.crt", issued.tls_crt());
     good(&company.path("root.pem"), &chain, &["-purpose", "sslserver"]);
-    for names in [&["web.other.example"][..], &["a.secret.corp.example"], &["web.corp.example", "x"]] {
+    for names in
+        [&["web.other.example"][..], &["a.secret.corp.example"], &["web.corp.example", "x"]]
+    {
         let error = scratch.issue(&server(names)).unwrap_err();
         assert!(matches!(error, AuthorityError::NotPermitted { .. }), "{error}");
     }
@@ -382,7 +397,10 @@ fn a_companys_new_root_is_reached_by_those_who_know_only_the_old_one_too() {
     let csr = company.path("root2.csr");
     let (key, config) = (company.path("root2.key"), company.path("ext.cnf"));
     let subject = "/DC=example/DC=corp/CN=root2";
-    succeed("openssl", &["req", "-new", "-key", &key, "-subj", subject, "-config", &config, "-out", &csr]);
+    succeed(
+        "openssl",
+        &["req", "-new", "-key", &key, "-subj", subject, "-config", &config, "-out", &csr],
+    );
     company.certify(&csr, "root", "root", "bridge", &["-days", "3000"]);
     company.certify(&company.path("ours.csr"), "root2", "issuing", "ours2", &["-days", "730"]);
     let error = company.refused(&["ours2", "root2"]);
@@ -400,13 +418,13 @@ fn a_companys_new_root_is_reached_by_those_who_know_only_the_old_one_too() {
     }
     // What was signed before goes on, with the chain that it was handed out with; one list is good for both.
     let old_chain = scratch.file("before.crt", before.tls_crt());
-    let crl = scratch.file("corp.crl", scratch.authority.crl_of(after.issuer).unwrap().unwrap().pem());
+    let crl =
+        scratch.file("corp.crl", scratch.authority.crl_of(after.issuer).unwrap().unwrap().pem());
     good(&company.path("root.pem"), &old_chain, &["-crl_check", "-CRLfile", &crl]);
     good(&company.path("root2.pem"), &chain, &["-crl_check", "-CRLfile", &crl]);
-    let found = scratch.authority.list(&sealock_authority::ListFilter {
-        issuer: Some(after.issuer),
-        ..Default::default()
-    });
+    let found = scratch
+        .authority
+        .list(&sealock_authority::ListFilter { issuer: Some(after.issuer), ..Default::default() });
     assert_eq!(found.unwrap().len(), 2);
     // The old root stays until nothing ends at it; the new one does now.
     let removed = scratch.authority.remove_anchor("root2", false, &actor());
@@ -436,7 +454,13 @@ fn a_successors_key_takes_over_and_the_lists_of_the_one_before_are_kept_up() {
     // Until it is signed, the one before signs.
     assert_eq!(scratch.issue(&by_corp(&["b.corp.example"])).unwrap().issuer, before.issuer);
     let csr = scratch.file("next.csr", next.standing.waiting.unwrap().csr);
-    company.certify(&csr, "root", "issuing", "next", &["-days", "365", "-subj", "/CN=Chosen by them"]);
+    company.certify(
+        &csr,
+        "root",
+        "issuing",
+        "next",
+        &["-days", "365", "-subj", "/CN=Chosen by them"],
+    );
     let taken = company.import(&["next"]).unwrap();
     assert!(taken.asked.is_some(), "the certificate's subject is what counts");
     let renewed = scratch.authority.renew(before.serial, &Renewal::default(), &actor()).unwrap();
@@ -446,7 +470,8 @@ fn a_successors_key_takes_over_and_the_lists_of_the_one_before_are_kept_up() {
     let standing = scratch.authority.issuer_standing(&corp()).unwrap();
     assert_eq!(standing.retired.len(), 1, "{standing:?}");
     scratch.authority.revoke(before.serial, Reason::Superseded, &actor()).unwrap();
-    let crl = scratch.file("old.crl", scratch.authority.crl_of(before.issuer).unwrap().unwrap().pem());
+    let crl =
+        scratch.file("old.crl", scratch.authority.crl_of(before.issuer).unwrap().unwrap().pem());
     let chain = scratch.file("before.crt", before.tls_crt());
     let said = bad(&root, &chain, &["-crl_check", "-CRLfile", &crl]);
     assert!(said.contains("certificate revoked"), "{said}");
@@ -486,6 +511,34 @@ fn a_disabled_issuer_signs_nothing_and_goes_on_listing() {
 }
 
 #[test]
+fn a_responder_of_its_own_answers_for_what_it_signs() {
+    if !available("openssl") {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.authority.publish(publication()).unwrap();
+    let _company = with_issuer(&scratch);
+    let issued = scratch.issue(&by_corp(&["web.corp.example"])).unwrap();
+    let question = Question::about(&scratch, &issued);
+    let ask = || scratch.authority.ocsp(&question.request(&["-no_nonce"])).unwrap();
+    let said = question.read(&ask());
+    assert!(said.contains("leaf.pem: good"), "{said}");
+    scratch.authority.revoke(issued.serial, Reason::Superseded, &actor()).unwrap();
+    let said = question.read(&ask());
+    assert!(said.contains("leaf.pem: revoked"), "{said}");
+    let shown = succeed("openssl", &["x509", "-in", &question_leaf(&scratch), "-noout", "-text"]);
+    for url in
+        ["/ocsp", &format!("/crl/{}.crl", issued.issuer), &format!("/ca/{}.crt", issued.issuer)]
+    {
+        assert!(shown.contains(url), "{url}: {shown}");
+    }
+}
+
+fn question_leaf(scratch: &Scratch) -> String {
+    scratch.place.path().join("leaf.pem").to_str().unwrap().to_owned()
+}
+
+#[test]
 fn a_leaf_lives_no_longer_than_the_first_ca_of_its_chain_to_end() {
     if !available("openssl") {
         return;
@@ -496,7 +549,10 @@ fn a_leaf_lives_no_longer_than_the_first_ca_of_its_chain_to_end() {
     // The one between ends before ours does.
     let (key, csr) = (company.key("short"), company.path("short.csr"));
     let config = company.path("ext.cnf");
-    succeed("openssl", &["req", "-new", "-key", &key, "-subj", "/CN=short", "-config", &config, "-out", &csr]);
+    succeed(
+        "openssl",
+        &["req", "-new", "-key", &key, "-subj", "/CN=short", "-config", &config, "-out", &csr],
+    );
     company.certify(&csr, "root", "root", "short", &["-days", "30"]);
     company.certify(&company.csr(), "short", "issuing", "ours", &["-days", "365"]);
     company.import(&["short", "ours"]).unwrap();

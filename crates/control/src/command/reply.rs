@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AcmeBindingKey, AcmeBindingReport, AnchorReport, ClientReport, ClientSecret, ImportReport,
-    InventoryReport, IssuerImportReport, IssuingReport, LoginConfirmed, LoginInvited, Logins, PublishReport, RequestReport,
-    SecretAnswer, SecretReport, SecretText, ServiceReport, Todo, TokenKeys, TokenReport,
-    TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
+    InventoryReport, IssuerImportReport, IssuingReport, LoginConfirmed, LoginInvited, Logins,
+    PublishReport, RequestReport, SecretAnswer, SecretReport, SecretText, ServiceReport, Todo,
+    TokenKeys, TokenReport, TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
 };
 
 /// Somebody is in a group.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sealock_core::policy::{Mode, Plane};
 use sealock_core::IssuerName;
+use sealock_core::policy::{Mode, Plane};
 use sealock_core::span::parse_span;
 use sealock_docker::gateway::Limit;
 use sealock_traffic::token::Algorithm;

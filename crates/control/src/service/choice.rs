@@ -71,9 +71,7 @@ impl Service {
         let could = |issuer: &&IssuerName| {
             let fits = ordering.identity.is_none() || ordering.spare_identity;
             let others = || {
-                fits && authority
-                    .could_issue(Some(issuer), ordering.names, ordering.usages)
-                    .is_ok()
+                fits && authority.could_issue(Some(issuer), ordering.names, ordering.usages).is_ok()
             };
             issuer.is_own() || others()
         };

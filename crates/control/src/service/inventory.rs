@@ -15,7 +15,7 @@ use super::{Service, convert};
 use crate::caller::Caller;
 use crate::command::{
     Alarm, CertificateList, CertificateState, InventoryReport, IssuerReport, KeyTotal, List, Reply,
-    ReportedCertificate, Totals,
+    ReportedCertificate, ToDo, Totals,
 };
 use crate::error::{ErrorCode, ServiceError};
 
@@ -71,7 +71,14 @@ impl Service {
             alarms: &alarms,
             now,
         };
-        let to_do = to_do::gather(&gathered);
+        let mut to_do = to_do::gather(&gathered);
+        to_do.extend(self.issuer_todos()?.into_iter().map(|todo| ToDo {
+            kind: todo.kind,
+            subject: todo.name,
+            reason: todo.text,
+            hint: Some(todo.hint),
+            until: None,
+        }));
         Ok(Reply::Inventory(Box::new(InventoryReport {
             format: InventoryReport::FORMAT,
             made: now,

@@ -122,8 +122,7 @@ impl Service {
             context: context.to_vec(),
         };
         let issuer = self.issuer_for(&authority, wanted)?;
-        let Chosen { issuer, granted } =
-            self.choose_issuer(&asking, issuer.as_ref(), &ordering)?;
+        let Chosen { issuer, granted } = self.choose_issuer(&asking, issuer.as_ref(), &ordering)?;
         // Other issuers than our own certify none.
         let identity = match &issuer {
             None => self.own_identity(&authority, &principal, action),

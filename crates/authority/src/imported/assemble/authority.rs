@@ -172,10 +172,9 @@ fn itself(one: &Foreign, trust_domain: &TrustDomain, now: Timestamp) -> Result<(
 /// What a verifier that does not know it would refuse the whole chain for (RFC 5280 §4.2).
 fn critical(one: &Foreign) -> Result<(), ImportError> {
     match &one.unknown_critical {
-        Some(oid) => Err(ImportError::Critical {
-            subject: one.subject_text.clone(),
-            extension: oid.clone(),
-        }),
+        Some(oid) => {
+            Err(ImportError::Critical { subject: one.subject_text.clone(), extension: oid.clone() })
+        }
         None => Ok(()),
     }
 }

@@ -91,7 +91,12 @@ pub(super) fn chain<'a>(
     verifier(chain, wanted(chain, expected), now)
 }
 
-pub(super) fn issuer(one: &Foreign, is_root: bool, below: usize, now: Timestamp) -> Result<(), ImportError> {
+pub(super) fn issuer(
+    one: &Foreign,
+    is_root: bool,
+    below: usize,
+    now: Timestamp,
+) -> Result<(), ImportError> {
     let subject = || one.subject_text.clone();
     if !one.is_ca {
         return Err(ImportError::NotAuthority { subject: subject() });

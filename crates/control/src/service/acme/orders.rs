@@ -59,8 +59,13 @@ impl Service {
         };
         let caller = self.acme_caller(account).map_err(|error| service_problem(&error))?;
         let mut about = About { life, usages: terms.usages, key_type: ANY_KEY, issuer: None };
-        let chosen =
-            self.acme_decide(&caller, request, &ordered.identifiers, &about, terms.issuer.as_ref())?;
+        let chosen = self.acme_decide(
+            &caller,
+            request,
+            &ordered.identifiers,
+            &about,
+            terms.issuer.as_ref(),
+        )?;
         self.acme_check_names(&ordered.identifiers, chosen.issuer.as_ref(), terms.usages)?;
         about.issuer = chosen.issuer;
         let wanted = ordered.identifiers.iter().map(|identifier| Wanted {
