@@ -29,6 +29,10 @@ pub struct IssuerWaiting {
 pub struct IssuerHeld {
     /// Its id, as paths of revocation lists have it.
     pub id: IssuerId,
+    /// Its number in the inventory, among all that sign leaves.
+    pub number: u16,
+    /// The kind of its key.
+    pub key_type: KeyType,
     /// Its serial number, in hex.
     pub serial: String,
     /// Its subject, readable.
@@ -113,6 +117,8 @@ fn held(record: &IssuerRecord, under: &Under) -> Option<IssuerHeld> {
     let chain = std::iter::once(&record.der).chain(&under.between);
     Some(IssuerHeld {
         id: record.id,
+        number: record.number,
+        key_type: record.key_type,
         serial: under.serial.clone(),
         subject: under.subject.clone(),
         root: under.root_subject.clone(),

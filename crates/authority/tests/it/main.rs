@@ -13,6 +13,7 @@ mod common;
 mod gnutls;
 mod issuers;
 mod kill;
+mod kill_issuers;
 mod life;
 mod lists;
 mod ocsp;

@@ -86,7 +86,7 @@ impl Service {
             trust_domain: info.trust_domain.to_string(),
             totals: totals(&tally),
             keys: keys(&listed),
-            issuers: info.issuers.iter().map(|one| issuer(&info, one, &tally)).collect(),
+            issuers: issuers(&authority, &info, &tally),
             left_out: tally.all().saturating_sub(listed.len() as u64),
             certificates: listed.iter().map(|one| certificate(one, now)).collect(),
             to_do,
@@ -197,6 +197,25 @@ fn keys(listed: &[CertSummary]) -> Vec<KeyTotal> {
         total.certificates += 1;
     }
     totals.into_values().collect()
+}
+
+/// Our own, then those under roots of others that sign now.
+fn issuers(authority: &Authority, info: &CaInfo, tally: &Tally) -> Vec<IssuerReport> {
+    let others = authority.issuers().into_iter().filter_map(|standing| {
+        let held = standing.held?;
+        Some(IssuerReport {
+            id: held.id.to_string(),
+            kind: convert::issuer_kind(IssuerKind::Intermediate).to_owned(),
+            subject: format!("{} ({})", standing.name, held.subject),
+            key: held.key_type.to_string(),
+            not_before: held.not_before,
+            not_after: held.not_after,
+            active: !standing.disabled,
+            key_here: true,
+            in_force: tally.in_force_by.get(&held.number).copied().unwrap_or(0),
+        })
+    });
+    info.issuers.iter().map(|one| issuer(info, one, tally)).chain(others).collect()
 }
 
 fn issuer(info: &CaInfo, one: &IssuerInfo, tally: &Tally) -> IssuerReport {
