@@ -108,6 +108,7 @@ fn order(number: u64) -> Order {
         usages: Usages::BOTH,
         ttl: LIVES[(spread % 5) as usize],
         key: KeySource::Generate(KeyType::P256),
+        issuer: None,
     }
 }
 

@@ -1,12 +1,13 @@
 //! The authority itself: made once, opened at every start, shared by many threads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sealock_core::audit::{Actor, Fact};
-use sealock_core::{SubjectName, Timestamp, TrustDomain};
+use sealock_core::{IssuerName, SubjectName, Timestamp, TrustDomain};
 use sealock_store::{
     Change, Committed, Condition, Journal, JournalError, Keyring, Store, Transaction,
 };
@@ -20,6 +21,7 @@ use crate::inventory::{Inventory, IssuerId};
 use crate::key::{AuthorityKey, KeyType};
 use crate::make::{self, Made};
 use crate::ocsp::Answers;
+use crate::order::Usages;
 use crate::publication::{Publication, check_url};
 use crate::signer::AuditSigner;
 use crate::state::{FORMAT, STATE, SignerRecord, State, key_name};
@@ -88,7 +90,24 @@ pub(crate) struct Loaded {
     pub(crate) state: State,
     pub(crate) version: u64,
     pub(crate) chain: Chain,
+    /// Those of issuers under roots of others, by their names.
+    pub(crate) others: BTreeMap<IssuerName, Chain>,
     pub(crate) signer: Arc<AuditSigner>,
+}
+
+impl Loaded {
+    /// The chain of an issuer that signs now; ours, where none is named.
+    pub(crate) fn chain_of(&self, name: Option<&IssuerName>) -> Result<&Chain, AuthorityError> {
+        let Some(name) = name.filter(|name| !name.is_own()) else { return Ok(&self.chain) };
+        let line = self
+            .state
+            .line(name)
+            .ok_or_else(|| AuthorityError::NoSuchIssuer { issuer: name.clone() })?;
+        if line.disabled {
+            return Err(AuthorityError::IssuerDisabled { issuer: name.clone() });
+        }
+        self.others.get(name).ok_or_else(|| AuthorityError::IssuerWaits { issuer: name.clone() })
+    }
 }
 
 /// Whether something was made by a clock that was ahead of what it says now.
@@ -184,6 +203,19 @@ impl Authority {
         loaded.chain.roots(self.now()).iter().map(|root| &*root.pem).collect()
     }
 
+    /// Whether a certificate with these names and usages could be made by this issuer now, as far as its chain goes.
+    pub fn could_issue(
+        &self,
+        issuer: Option<&IssuerName>,
+        names: &[SubjectName],
+        usages: Usages,
+    ) -> Result<(), AuthorityError> {
+        let loaded = self.loaded.load();
+        let chain = loaded.chain_of(issuer)?;
+        chain.check_usages(usages)?;
+        names.iter().try_for_each(|name| chain.check_name(name))
+    }
+
     /// Checks a name against the constraints of every CA in the chain that leaves get now, as issuing
     /// does.
     pub fn check_name(&self, name: &SubjectName) -> Result<(), AuthorityError> {
@@ -266,7 +298,13 @@ fn load(store: &dyn Store, keyring: &Keyring) -> Result<Loaded, AuthorityError> 
     let chain = Chain::new(&state, key)?;
     let key = unseal(store, keyring, state.signer.id, "audit signer")?;
     let signer = Arc::new(AuditSigner::new(key, &state.signer.der.0));
-    Ok(Loaded { state, version, chain, signer })
+    let mut others = BTreeMap::new();
+    for line in &state.lines {
+        let Some(record) = line.active.and_then(|id| state.issuer(id)) else { continue };
+        let key = unseal(store, keyring, record.id, &record.title())?;
+        others.insert(line.name.clone(), Chain::under(&state, record, key)?);
+    }
+    Ok(Loaded { state, version, chain, others, signer })
 }
 
 /// Everything of a new authority as one change.
@@ -311,6 +349,7 @@ fn new_authority(
         intermediate: intermediate.record.id,
         issuers: vec![root.record, intermediate.record],
         signer: SignerRecord { id: signer.record.id, der: signer.record.der },
+        lines: Vec::new(),
     };
     let transaction = transaction
         .create(STATE, serde_json::to_vec(&state)?)

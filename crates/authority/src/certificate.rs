@@ -14,6 +14,8 @@ use sealock_core::{SubjectName, Timestamp, TrustDomain};
 use crate::asn1;
 use crate::constraints::NameConstraints;
 use crate::der::NULL;
+use crate::error::AuthorityError;
+use crate::issuers::CaSigner;
 use crate::key::{AuthorityKey, PublicKey};
 use crate::order::Usages;
 use crate::publication::Urls;
@@ -70,10 +72,25 @@ pub(crate) struct OwnPlan<'a> {
 }
 
 /// A leaf, signed.
+#[cfg(test)]
 pub(crate) fn leaf(
     plan: &LeafPlan<'_>,
     issuer: &Issuer<'_, AuthorityKey>,
 ) -> Result<Vec<u8>, rcgen::Error> {
+    Ok(leaf_parameters(plan)?.signed_by(plan.public, issuer)?.der().to_vec())
+}
+
+/// The same below any CA.
+pub(crate) fn leaf_below(
+    plan: &LeafPlan<'_>,
+    issuer: &CaSigner,
+) -> Result<Vec<u8>, AuthorityError> {
+    let what = "the certificate";
+    let parameters = leaf_parameters(plan).map_err(|source| AuthorityError::build(what, source))?;
+    issuer.certify(what, &parameters, plan.public)
+}
+
+fn leaf_parameters(plan: &LeafPlan<'_>) -> Result<CertificateParams, rcgen::Error> {
     let mut parameters = basics(plan.serial, plan.validity, &plan.public.identifier(), plan.urls)?;
     if let Some(name) = plan.common_name {
         parameters.distinguished_name.push(DnType::CommonName, name);
@@ -92,7 +109,7 @@ pub(crate) fn leaf(
     if plan.usages.client {
         parameters.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
     }
-    Ok(parameters.signed_by(plan.public, issuer)?.der().to_vec())
+    Ok(parameters)
 }
 
 /// A self-signed root.
@@ -110,6 +127,18 @@ pub(crate) fn own(
 ) -> Result<Vec<u8>, rcgen::Error> {
     let parameters = own_parameters(plan, &key.identifier())?;
     Ok(parameters.signed_by(key, issuer)?.der().to_vec())
+}
+
+/// What an OCSP responder has, below any CA.
+pub(crate) fn responder_below(
+    plan: &OwnPlan<'_>,
+    key: &AuthorityKey,
+    issuer: &CaSigner,
+) -> Result<Vec<u8>, AuthorityError> {
+    let what = "the OCSP responder's certificate";
+    let parameters = own_parameters(plan, &key.identifier())
+        .map_err(|source| AuthorityError::build(what, source))?;
+    issuer.certify(what, &parameters, key)
 }
 
 fn own_parameters(

@@ -1,25 +1,36 @@
 //! What issuing needs, made once from the state: the issuer ready to sign, the certificates above a leaf,
 //! and the constraints of each of them.
 
-use rcgen::Issuer;
-use sealock_core::{SubjectName, Timestamp};
+use sealock_core::{IssuerName, SubjectName, Timestamp};
 
 use crate::certificate;
 use crate::constraints::NameConstraints;
 use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
 use crate::issued::OwnCertificate;
+use crate::issuers::CaSigner;
 use crate::key::AuthorityKey;
+use crate::order::Usages;
 use crate::state::{IssuerKind, IssuerRecord, State};
 
-/// The active intermediate and all above it.
+/// An issuer that signs now and all above it: the active intermediate, or one under a root of somebody else.
 pub(crate) struct Chain {
     pub(crate) id: IssuerId,
+    /// Of one under a root of somebody else.
+    pub(crate) name: Option<IssuerName>,
     pub(crate) number: u16,
     pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,
-    pub(crate) issuer: Issuer<'static, AuthorityKey>,
+    pub(crate) issuer: CaSigner,
+    /// What the chain permits below it.
+    usages: Usages,
+    /// Whether there is a responder for what it signs.
+    pub(crate) ocsp: bool,
     intermediate: OwnCertificate,
+    /// Above an issuer under a root of somebody else, that root not among them.
+    above: Vec<OwnCertificate>,
+    /// That root.
+    foreign_root: Option<OwnCertificate>,
     /// The active root certified by the one before, while leaves of that one are in use.
     bridge: Option<(OwnCertificate, IssuerRecord)>,
     roots: Vec<(OwnCertificate, IssuerRecord)>,
@@ -37,8 +48,7 @@ impl Chain {
         if !certificate::belongs(&active.der.0, &key) {
             return Err(corrupt("the intermediate: its key is another one"));
         }
-        let issuer = certificate::issuer(&active.der.0, key)
-            .map_err(|source| AuthorityError::Build { what: "the issuer", source })?;
+        let issuer = CaSigner::new(active, key)?;
         let constraints = [active, root]
             .into_iter()
             .map(|ca| Ok((ca.title(), NameConstraints::of_certificate(&ca.der.0)?)))
@@ -48,20 +58,52 @@ impl Chain {
             .of_kind(IssuerKind::Root)
             .find(|candidate| candidate.number.checked_add(1) == Some(root.number));
         let bridge = root.bridge.as_ref().zip(before);
-        let with_record =
-            |ca: &IssuerRecord| (OwnCertificate::new(&ca.der.0), IssuerRecord::clone(ca));
-        let everything = Timestamp::from_millis(0);
         Ok(Self {
             id: active.id,
+            name: None,
+            usages: Usages::BOTH,
+            ocsp: true,
+            above: Vec::new(),
+            foreign_root: None,
             number: active.number,
             not_before: active.not_before,
             not_after: active.not_after,
             issuer,
             intermediate: OwnCertificate::new(&active.der.0),
             bridge: bridge.map(|(der, old)| (OwnCertificate::new(&der.0), old.clone())),
-            roots: state.trusted_roots(everything).map(with_record).collect(),
+            roots: roots(state),
             constraints,
-            own_keys: state.issuers.iter().map(|ca| ca.id).chain([state.signer.id]).collect(),
+            own_keys: own_keys(state),
+        })
+    }
+
+    /// The chain of an issuer under a root of somebody else, whose key this is.
+    pub(crate) fn under(
+        state: &State,
+        record: &IssuerRecord,
+        key: AuthorityKey,
+    ) -> Result<Self, AuthorityError> {
+        let corrupt = |what: String| AuthorityError::Corrupt { record: what };
+        let under = record.under.as_ref().ok_or_else(|| corrupt(record.title()))?;
+        if !certificate::belongs(&record.der.0, &key) {
+            return Err(corrupt(format!("{}: its key is another one", record.title())));
+        }
+        Ok(Self {
+            id: record.id,
+            name: Some(under.line.clone()),
+            number: record.number,
+            not_before: record.not_before,
+            not_after: record.not_after,
+            issuer: CaSigner::new(record, key)?,
+            usages: Usages { server: under.server, client: under.client },
+            ocsp: under.ocsp,
+            intermediate: OwnCertificate::new(&record.der.0),
+            above: under.above().map(OwnCertificate::new).collect(),
+            foreign_root: Some(OwnCertificate::new(&under.root.0)),
+            bridge: None,
+            roots: roots(state),
+            constraints: under.constraints(record)?,
+            own_keys: own_keys(state),
         })
     }
 
@@ -70,13 +112,30 @@ impl Chain {
     pub(crate) fn intermediates(&self, now: Timestamp) -> Vec<OwnCertificate> {
         let bridge = self.bridge.iter().filter(|(_, old)| old.in_use(now));
         let bridge = bridge.map(|(certificate, _)| certificate.clone());
-        std::iter::once(self.intermediate.clone()).chain(bridge).collect()
+        let above = self.above.iter().cloned();
+        std::iter::once(self.intermediate.clone()).chain(above).chain(bridge).collect()
     }
 
-    /// The trust bundle: the active root, then those that are still in use.
+    /// The trust bundle: the root above, where that is somebody else's; our active root; those that are still in use.
     pub(crate) fn roots(&self, now: Timestamp) -> Vec<OwnCertificate> {
         let current = self.roots.iter().filter(|(_, record)| record.in_use(now));
-        current.map(|(certificate, _)| certificate.clone()).collect()
+        let ours = current.map(|(certificate, _)| certificate.clone());
+        self.foreign_root.iter().cloned().chain(ours).collect()
+    }
+
+    /// Checks usages against the purposes of every CA that names any.
+    pub(crate) fn check_usages(&self, wanted: Usages) -> Result<(), AuthorityError> {
+        let Some(issuer) = &self.name else { return Ok(()) };
+        let lacking = [
+            (wanted.server, self.usages.server, "server"),
+            (wanted.client, self.usages.client, "client"),
+        ];
+        match lacking.into_iter().find(|(wanted, permitted, _)| *wanted && !permitted) {
+            Some((_, _, usage)) => {
+                Err(AuthorityError::IssuerUsage { issuer: issuer.clone(), usage })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Checks a name against every CA's constraints.
@@ -95,6 +154,19 @@ impl Chain {
     pub(crate) fn is_own_key(&self, id: IssuerId) -> bool {
         self.own_keys.contains(&id)
     }
+}
+
+fn roots(state: &State) -> Vec<(OwnCertificate, IssuerRecord)> {
+    let everything = Timestamp::from_millis(0);
+    let with_record = |ca: &IssuerRecord| (OwnCertificate::new(&ca.der.0), ca.clone());
+    state.trusted_roots(everything).map(with_record).collect()
+}
+
+/// Those that wait for a certificate among them.
+fn own_keys(state: &State) -> Vec<IssuerId> {
+    let waiting = state.lines.iter().filter_map(|line| Some(line.pending.as_ref()?.id));
+    let there = state.issuers.iter().map(|ca| ca.id);
+    there.chain([state.signer.id]).chain(waiting).collect()
 }
 
 impl std::fmt::Debug for Chain {

@@ -1,6 +1,6 @@
 //! What can go wrong with the authority.
 
-use sealock_core::{SubjectName, Timestamp, TrustDomain};
+use sealock_core::{IssuerName, SubjectName, Timestamp, TrustDomain};
 use sealock_store::{BoxedError, JournalError, KeyringError, StoreError};
 use thiserror::Error;
 
@@ -137,6 +137,32 @@ pub enum AuthorityError {
     /// No CA certificate of this authority.
     #[error("there is no CA certificate `{0}`")]
     UnknownIssuer(IssuerId),
+    /// No issuer of this name.
+    #[error("there is no issuer `{issuer}`")]
+    NoSuchIssuer {
+        /// The name.
+        issuer: IssuerName,
+    },
+    /// An issuer whose certificate is not here yet.
+    #[error("the issuer `{issuer}` waits for its own certificate")]
+    IssuerWaits {
+        /// The name.
+        issuer: IssuerName,
+    },
+    /// An issuer that is not to be chosen.
+    #[error("the issuer `{issuer}` is disabled")]
+    IssuerDisabled {
+        /// The name.
+        issuer: IssuerName,
+    },
+    /// A usage that the issuer's chain does not permit.
+    #[error("the chain of the issuer `{issuer}` does not permit the usage {usage}")]
+    IssuerUsage {
+        /// The name.
+        issuer: IssuerName,
+        /// `server` or `client`.
+        usage: &'static str,
+    },
     /// It cannot be renewed.
     #[error("the certificate {0} is revoked and cannot be renewed")]
     Revoked(Serial),
@@ -214,6 +240,19 @@ impl AuthorityError {
             Self::RootKeyAway => Some("give the exported key with --root-key FILE".into()),
             Self::PassphraseMissing | Self::PassphraseWrong => {
                 Some("give the passphrase that it was exported with in --passphrase-file".into())
+            }
+            Self::NoSuchIssuer { .. } => Some("see `sealock ca list`".into()),
+            Self::IssuerWaits { issuer } => {
+                Some(format!("`sealock ca import {issuer} FILE…` once it is signed"))
+            }
+            Self::IssuerDisabled { issuer } => Some(format!(
+                "ask for another issuer; `sealock ca enable {issuer}` has it chosen again"
+            )),
+            Self::IssuerUsage { .. } => {
+                Some("ask for another --usage, or for another issuer".into())
+            }
+            Self::Order(OrderError::IdentityElsewhere { .. }) => {
+                Some("leave the identity out, or have it issued by `own`".into())
             }
             Self::Order(OrderError::ForeignIdentity { trust_domain, .. }) => {
                 Some(format!("identities here begin with spiffe://{trust_domain}/"))

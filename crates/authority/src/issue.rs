@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use sealock_core::audit::{Actor, Fact};
-use sealock_core::{SecretBytes, SubjectName, Timestamp};
+use sealock_core::{Identity, IssuerName, SecretBytes, SubjectName, Timestamp};
 use sealock_store::{BoxedError, Change, Condition, JournalError, Transaction};
 
 use crate::authority::{ATTEMPTS, Authority, BACKDATE, Loaded};
@@ -22,7 +22,7 @@ use crate::make::new_serial;
 use crate::order::{KeySource, Order, OrderError};
 use crate::pem;
 use crate::serial::Serial;
-use crate::state::STATE;
+use crate::state::{STATE, State};
 
 /// What a renewal is to do differently than the certificate that it renews.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +33,10 @@ pub struct Renewal {
     pub key: Option<KeySource>,
     /// Other names; else the same.
     pub names: Option<Vec<SubjectName>>,
+    /// Another issuer; else the one of that name that signs now.
+    pub issuer: Option<IssuerName>,
+    /// Another identity; else the same, where the issuer is our own.
+    pub identity: Option<Identity>,
 }
 
 /// An order that is signed and not yet recorded.
@@ -124,7 +128,7 @@ impl Authority {
             if old.entry.note.revoked.is_some() {
                 return Err(AuthorityError::Revoked(serial));
             }
-            let order = renewed_order(&old.entry, renewal);
+            let order = renewed_order(&loaded.state, &old.entry, renewal);
             let signed = self.sign(loaded, &order, Some(&old), actor)?;
             self.commit("the renewed certificate", signed.change)?;
             Ok(signed.issued)
@@ -162,17 +166,21 @@ impl Authority {
     ) -> Result<Signed, AuthorityError> {
         order.lint(&loaded.state.trust_domain)?;
         let now = self.now();
-        let validity = validity(&loaded.chain, now, order.ttl)?;
+        let chain = loaded.chain_of(order.issuer.as_ref())?;
+        let validity = validity(chain, now, order.ttl)?;
+        chain.check_usages(order.usages)?;
         let names = order.all_names();
         for name in &names {
-            loaded.chain.check_name(name)?;
+            chain.check_name(name)?;
         }
         let key = key(&order.key)?;
-        if loaded.chain.is_own_key(IssuerId::of(&key.public.identifier())) {
+        if chain.is_own_key(IssuerId::of(&key.public.identifier())) {
             return Err(OrderError::OwnKey.into());
         }
-        let common_name = order.common_name().filter(|name| permitted_as_subject(loaded, name));
+        let common_name = order.common_name().filter(|name| permitted_as_subject(chain, name));
         let serial = new_serial()?;
+        let mut urls = self.publication.load().urls(chain.id, loaded.state.crl_url.as_deref());
+        urls.ocsp = urls.ocsp.filter(|_| chain.ocsp);
         let plan = LeafPlan {
             serial,
             validity,
@@ -180,21 +188,21 @@ impl Authority {
             names: &names,
             usages: order.usages,
             public: &key.public,
-            urls: &self.publication.load().urls(loaded.chain.id, loaded.state.crl_url.as_deref()),
+            urls: &urls,
         };
-        let der = certificate::leaf(&plan, &loaded.chain.issuer)
-            .map_err(|source| AuthorityError::build("the certificate", source))?;
+        let der = certificate::leaf_below(&plan, &chain.issuer)?;
         let note = Note {
             name: order.name.clone(),
             by: actor.who.clone(),
-            issuer_number: loaded.chain.number,
+            issuer_number: chain.number,
+            under: chain.name.is_some().then_some(chain.id),
             replaces: replaced.map(|found| found.entry.serial),
             replaced_by: None,
             revoked: None,
         };
         let entry = Entry {
             serial,
-            issuer: loaded.chain.id,
+            issuer: chain.id,
             issued: now,
             not_before: validity.not_before,
             not_after: validity.not_after,
@@ -205,7 +213,7 @@ impl Authority {
             key: key.public.kind(),
             note,
         };
-        let change = change(&entry, &der, loaded.version, replaced, actor)?;
+        let change = change(&entry, &der, chain.name.as_ref(), loaded.version, replaced, actor)?;
         let issued = Issued {
             serial,
             name: entry.note.name,
@@ -213,8 +221,8 @@ impl Authority {
             not_before: validity.not_before,
             not_after: validity.not_after,
             leaf_der: der,
-            intermediates: loaded.chain.intermediates(now),
-            roots: loaded.chain.roots(now),
+            intermediates: chain.intermediates(now),
+            roots: chain.roots(now),
             key_pem: key.private,
         };
         Ok(Signed { change, issued })
@@ -225,6 +233,7 @@ impl Authority {
 fn change(
     entry: &Entry,
     der: &[u8],
+    issuer: Option<&IssuerName>,
     state_version: u64,
     replaced: Option<&Found>,
     actor: &Actor,
@@ -249,6 +258,7 @@ fn change(
             name: entry.note.name.clone(),
             names: entry.names.iter().map(ToString::to_string).collect(),
             not_after,
+            issuer: issuer.map(ToString::to_string),
         },
     };
     Ok(Change::new(transaction, actor.event(entry.issued, fact)))
@@ -284,21 +294,32 @@ fn validity(chain: &Chain, now: Timestamp, ttl: Duration) -> Result<Validity, Au
 
 /// Some verifiers hold a common name that reads as a DNS name against the DNS constraints when the
 /// certificate has no DNS name. Then it is left out.
-fn permitted_as_subject(loaded: &Loaded, common_name: &str) -> bool {
-    SubjectName::dns(common_name).map_or(true, |name| loaded.chain.check_name(&name).is_ok())
+fn permitted_as_subject(chain: &Chain, common_name: &str) -> bool {
+    SubjectName::dns(common_name).map_or(true, |name| chain.check_name(&name).is_ok())
 }
 
-fn renewed_order(old: &Entry, renewal: &Renewal) -> Order {
+/// Of a line of issuers, the one that signs now renews what those before it have signed.
+fn renewed_order(state: &State, old: &Entry, renewal: &Renewal) -> Order {
     let kind = match old.key {
         PublicKeyKind::P256 => KeyType::P256,
         PublicKeyKind::P384 => KeyType::P384,
         PublicKeyKind::Ed25519 => KeyType::Ed25519,
         PublicKeyKind::Rsa(_) => KeyType::Rsa3072,
     };
+    let before = || Some(state.issuer(old.issuer)?.under.as_ref()?.line.clone());
+    let issuer = renewal.issuer.clone().or_else(before).filter(|issuer| !issuer.is_own());
+    let identity = renewal.identity.clone().or_else(|| old.identity.clone());
+    let is_identity = |name: &SubjectName| matches!(name, SubjectName::Uri(uri) if old.identity.as_ref().is_some_and(|it| it.to_string() == *uri));
+    let mut names = renewal.names.clone().unwrap_or_else(|| old.names.clone());
+    if issuer.is_some() {
+        // What another issuer signs carries none.
+        names.retain(|name| !is_identity(name));
+    }
     Order {
         name: old.note.name.clone(),
-        identity: old.identity.clone(),
-        names: renewal.names.clone().unwrap_or_else(|| old.names.clone()),
+        identity: identity.filter(|_| issuer.is_none()),
+        names,
+        issuer,
         usages: old.usages,
         ttl: renewal.ttl.unwrap_or_else(|| old.ttl()),
         key: renewal.key.clone().unwrap_or(KeySource::Generate(kind)),

@@ -54,6 +54,7 @@
 //!     usages: Usages::SERVER,
 //!     ttl: Duration::from_secs(24 * 3600),
 //!     key: KeySource::Generate(KeyType::P256),
+//!     issuer: None,
 //! };
 //! let issued = authority.issue(&order, &me)?;
 //! assert!(issued.tls_crt().starts_with("-----BEGIN CERTIFICATE-----"));
@@ -64,7 +65,8 @@
 //!
 //! # Certificates of others
 //!
-//! Where the company has its own CA, [`imported`] makes key and CSR, and takes what comes back.
+//! Where the company has its own CA, [`imported`] makes key and CSR, and takes what comes back. A CA of ours may be under
+//! the company's root, too: [`Authority::request_issuer`], [`Authority::import_issuer`].
 //!
 //! # What an attacker controls
 //!
@@ -85,6 +87,7 @@ pub mod imported;
 mod inventory;
 mod issue;
 mod issued;
+mod issuers;
 mod key;
 mod lint;
 mod lists;
@@ -113,6 +116,10 @@ pub use inventory::{
 };
 pub use issue::Renewal;
 pub use issued::{Issued, OwnCertificate};
+pub use issuers::{
+    ImportedIssuer, IssuerError, IssuerHeld, IssuerStanding, IssuerWaiting, IssuerWishes,
+    RequestedIssuer,
+};
 pub use key::{KeyError, KeyType, PublicKey, PublicKeyKind};
 pub use lint::LintError;
 pub use ocsp::{

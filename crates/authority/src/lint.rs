@@ -62,6 +62,15 @@ fn must(holds: bool, section: &'static str, rule: &str) -> Result<(), LintError>
 
 /// Looks at what is about to be signed by the key with this identifier.
 pub(crate) fn before_signing(tbs: &[u8], signer: &[u8; 20]) -> Result<(), LintError> {
+    before_signing_below(tbs, signer, signer)
+}
+
+/// The same below a CA whose certificate somebody else has made, with another identifier of the same key.
+pub(crate) fn before_signing_below(
+    tbs: &[u8],
+    signer: &[u8; 20],
+    named: &[u8],
+) -> Result<(), LintError> {
     let unreadable = || against("RFC 5280 §4.1", "the certificate cannot be read");
     let (rest, certificate) = TbsCertificate::from_der(tbs).map_err(|_| unreadable())?;
     must(rest.is_empty(), "RFC 5280 §4.1", "something follows the certificate")?;
@@ -69,7 +78,7 @@ pub(crate) fn before_signing(tbs: &[u8], signer: &[u8; 20]) -> Result<(), LintEr
     names(&certificate)?;
     once_each(certificate.extensions())?;
     let found = Found::of(&certificate)?;
-    keys(&certificate, &found, signer)?;
+    keys(&certificate, &found, signer, named)?;
     usages(&certificate, &found)?;
     alternative_names(&certificate, &found)
 }
@@ -200,6 +209,7 @@ fn keys(
     certificate: &TbsCertificate<'_>,
     found: &Found<'_>,
     signer: &[u8; 20],
+    named: &[u8],
 ) -> Result<(), LintError> {
     let key = csr::public_key(certificate.public_key())
         .map_err(|error| against("RFC 5280 §4.1.2.7", error.to_string()))?;
@@ -212,7 +222,7 @@ fn keys(
     let self_signed = own == *signer;
     match found.authority {
         Some(authority) => must(
-            authority == signer,
+            authority == named,
             "RFC 5280 §4.2.1.1",
             "the authority's key identifier is not that of the key that signs",
         ),

@@ -10,6 +10,7 @@ use crate::certificate;
 use crate::crl::{self, By, Crl, Delta, Previous, PreviousDelta, Revoked};
 use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
+use crate::issuers::CaSigner;
 use crate::key::AuthorityKey;
 use crate::state::{IssuerKind, IssuerRecord, crl_key, delta_key};
 
@@ -231,7 +232,12 @@ impl Authority {
         Ok(key)
     }
 
-    /// The same, ready to sign certificates.
+    /// The same, ready to sign certificates, whoever has made the CA's certificate.
+    pub(crate) fn signer_of(&self, record: &IssuerRecord) -> Result<CaSigner, AuthorityError> {
+        CaSigner::new(record, self.ca_key(record)?)
+    }
+
+    /// The same for a certificate of our own.
     pub(crate) fn issuer_of(
         &self,
         record: &IssuerRecord,

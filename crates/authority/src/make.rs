@@ -9,6 +9,7 @@ use crate::constraints::NameConstraints;
 use crate::crl::{self, Crl};
 use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
+use crate::issuers::CaSigner;
 use crate::key::{AuthorityKey, KeyType, NewKey};
 use crate::ocsp;
 use crate::publication::Urls;
@@ -150,7 +151,7 @@ pub(crate) fn signer(
 pub(crate) fn responder(
     trust_domain: &TrustDomain,
     issuer: &IssuerRecord,
-    ca: &Issuer<'_, AuthorityKey>,
+    ca: &CaSigner,
     now: Timestamp,
 ) -> Result<Made, AuthorityError> {
     let (pkcs8, key) = new_key(KeyType::P256)?;
@@ -161,8 +162,7 @@ pub(crate) fn responder(
         validity: validity(now, ocsp::RESPONDER_LIFE, Some(issuer.not_after)),
         urls: &Urls::default(),
     };
-    let der = certificate::own(&plan, &key, ca)
-        .map_err(|source| AuthorityError::build("the OCSP responder's certificate", source))?;
+    let der = certificate::responder_below(&plan, &key, ca)?;
     let id = IssuerId::of(&key.identifier());
     let kind = IssuerKind::Intermediate;
     Ok(Made { record: record(kind, id, issuer.id, 0, KeyType::P256, &plan, der, None), pkcs8 })
@@ -208,5 +208,6 @@ fn record(
         key_here: true,
         retired: None,
         last_leaf: None,
+        under: None,
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sealock_core::{Identity, SubjectName, TrustDomain};
+use sealock_core::{Identity, IssuerName, SubjectName, TrustDomain};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -51,6 +51,16 @@ pub enum OrderError {
     /// A SPIFFE ID as a plain URI name.
     #[error("`{0}` is a SPIFFE ID: it can only be in a certificate as its identity")]
     IdentityAsName(String),
+    /// An identity in a certificate of another issuer than our own.
+    #[error(
+        "{identity} is an identity, and those are certified by our own issuer only, not by `{issuer}`"
+    )]
+    IdentityElsewhere {
+        /// The identity asked for.
+        identity: String,
+        /// Who should have signed it.
+        issuer: IssuerName,
+    },
     /// Good for nothing.
     #[error("the certificate would have no usage: it needs server, client or both")]
     NoUsage,
@@ -110,6 +120,8 @@ pub struct Order {
     pub ttl: Duration,
     /// The key.
     pub key: KeySource,
+    /// Who signs it: our own intermediate, where none is named.
+    pub issuer: Option<IssuerName>,
 }
 
 impl Order {
@@ -143,6 +155,11 @@ impl Order {
                 identity: identity.to_string(),
                 trust_domain,
             });
+        }
+        let elsewhere = self.issuer.as_ref().filter(|issuer| !issuer.is_own());
+        if let (Some(identity), Some(issuer)) = (&self.identity, elsewhere) {
+            let (identity, issuer) = (identity.to_string(), issuer.clone());
+            return Err(OrderError::IdentityElsewhere { identity, issuer });
         }
         let identity = self.identity.as_ref().map(Identity::to_string);
         for name in &self.names {
@@ -227,6 +244,7 @@ mod tests {
             usages: Usages::BOTH,
             ttl: Duration::from_secs(3600),
             key: KeySource::Generate(KeyType::P256),
+            issuer: None,
         }
     }
 
@@ -268,6 +286,14 @@ mod tests {
                 OrderError::IdentityAsName(_)
             ));
         }
+        let identity = "spiffe://corp.example/service/web".parse().unwrap();
+        let issuer = Some("corp".parse().unwrap());
+        let elsewhere = Order { identity: Some(identity), issuer, ..order(&["a"]) };
+        assert!(matches!(refused(elsewhere), OrderError::IdentityElsewhere { .. }));
+        let name = vec![SubjectName::uri("spiffe://corp.example/service/web").unwrap()];
+        let issuer = Some("corp".parse().unwrap());
+        let elsewhere = Order { names: name, issuer, ..order(&[]) };
+        assert!(matches!(refused(elsewhere), OrderError::IdentityAsName(_)));
         for name in [
             SubjectName::Email("no address".into()),
             SubjectName::Uri("no uri".into()),

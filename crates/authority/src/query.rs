@@ -62,7 +62,8 @@ pub struct CaInfo {
     pub crl_url: Option<String>,
     /// What its intermediates may certify.
     pub name_constraints: NameConstraints,
-    /// All CA certificates that may still be in use: the active ones first.
+    /// Our own CA certificates that may still be in use: the active ones first. Those under roots of others are
+    /// [`Authority::issuers`].
     pub issuers: Vec<IssuerInfo>,
     /// From when on the active intermediate should be replaced ([`Authority::maintain`] does it while
     /// the root key is here).
@@ -82,8 +83,7 @@ impl Authority {
         let state = &loaded.state;
         let now = self.now();
         let mut issuers: Vec<IssuerInfo> = state
-            .issuers
-            .iter()
+            .ours()
             .rev()
             .filter(|record| record.in_use(now))
             .map(|record| issuer_info(state, record))
@@ -160,7 +160,11 @@ impl Authority {
     fn detail(&self, found: Found) -> CertDetail {
         let loaded = self.loaded.load();
         let issuer = loaded.state.issuer(found.entry.issuer);
-        let chain_pem = issuer.map(|ca| pem::encode("CERTIFICATE", &ca.der.0)).unwrap_or_default();
+        let above = issuer.iter().flat_map(|ca| {
+            let above = ca.under.iter().flat_map(|under| under.above());
+            std::iter::once(ca.der.0.as_slice()).chain(above)
+        });
+        let chain_pem = above.map(|der| pem::encode("CERTIFICATE", der)).collect();
         CertDetail {
             summary: summarise(found.entry, self.now()),
             fingerprint: fingerprint(&found.der),

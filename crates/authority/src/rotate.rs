@@ -105,7 +105,7 @@ impl Authority {
         drop(changing);
         self.settle_retired()?;
         let state = self.loaded.load().state.clone();
-        rotated.overlap_until = state.issuers.iter().rev().find_map(|issuer| issuer.last_leaf);
+        rotated.overlap_until = state.ours().rev().find_map(|issuer| issuer.last_leaf);
         Ok(rotated)
     }
 
@@ -317,7 +317,8 @@ fn active(state: &State, id: crate::inventory::IssuerId) -> Result<&IssuerRecord
 }
 
 fn retire(state: &mut State, kind: IssuerKind, now: Timestamp) {
-    let current = state.issuers.iter_mut().filter(|issuer| issuer.kind == kind);
+    let ours = state.issuers.iter_mut().filter(|issuer| issuer.under.is_none());
+    let current = ours.filter(|issuer| issuer.kind == kind);
     for issuer in current.filter(|issuer| issuer.retired.is_none()) {
         issuer.retired = Some(now);
     }

@@ -33,6 +33,14 @@ impl Serial {
         &self.0
     }
 
+    /// The last 16 octets of a serial number in hex that somebody else has given, which may be longer than ours. It names
+    /// nothing by itself.
+    pub(crate) fn ending(hex: &str) -> Self {
+        let start = hex.len().saturating_sub(32);
+        let end = hex.get(start..).and_then(|end| end.parse().ok());
+        end.unwrap_or(Self([0; 16]))
+    }
+
     /// From a big-endian integer as DER has it, with any leading zeros. `None` for zero and for more than
     /// 16 octets.
     pub fn from_integer(bytes: &[u8]) -> Option<Self> {

@@ -4,11 +4,12 @@
 //! The record holds nothing secret. Keys are entries of their own, sealed by the keyring before they get
 //! to the store; the seal binds the entry's name, so two keys cannot be swapped.
 
-use sealock_core::{Timestamp, TrustDomain};
+use sealock_core::{IssuerName, Timestamp, TrustDomain};
 use serde::{Deserialize, Serialize};
 
 use crate::constraints::NameConstraints;
 use crate::inventory::IssuerId;
+use crate::issuers::{Line, Under};
 use crate::key::KeyType;
 use crate::serial::Serial;
 
@@ -35,6 +36,9 @@ pub(crate) struct State {
     /// All CA certificates that there ever were, oldest first.
     pub(crate) issuers: Vec<IssuerRecord>,
     pub(crate) signer: SignerRecord,
+    /// The issuers under roots of others, by name; their certificates are among `issuers`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lines: Vec<Line>,
 }
 
 /// Root or intermediate.
@@ -72,6 +76,9 @@ pub(crate) struct IssuerRecord {
     /// When the last leaf below it expires; known some time after it retired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_leaf: Option<Timestamp>,
+    /// Of one that somebody else has signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) under: Option<Box<Under>>,
 }
 
 impl IssuerRecord {
@@ -82,6 +89,9 @@ impl IssuerRecord {
 
     /// What messages call it.
     pub(crate) fn title(&self) -> String {
+        if let Some(under) = &self.under {
+            return format!("issuer {}", under.line);
+        }
         match self.kind {
             IssuerKind::Root => format!("root {}", self.number),
             IssuerKind::Intermediate => format!("intermediate {}", self.number),
@@ -122,6 +132,31 @@ impl State {
 
     pub(crate) fn of_kind(&self, kind: IssuerKind) -> impl Iterator<Item = &IssuerRecord> {
         self.issuers.iter().filter(move |issuer| issuer.kind == kind)
+    }
+
+    /// Those under our own roots.
+    pub(crate) fn ours(&self) -> impl DoubleEndedIterator<Item = &IssuerRecord> {
+        self.issuers.iter().filter(|issuer| issuer.under.is_none())
+    }
+
+    /// The line of this name.
+    pub(crate) fn line(&self, name: &IssuerName) -> Option<&Line> {
+        self.lines.iter().find(|line| line.name == *name)
+    }
+
+    /// Puts a line in the place of the one of its name, in the order of names.
+    pub(crate) fn put_line(&mut self, line: Line) {
+        self.lines.retain(|other| other.name != line.name);
+        let at = self.lines.partition_point(|other| other.name < line.name);
+        self.lines.insert(at, line);
+    }
+
+    /// Puts an issuer in the place of the one with its id, or at the end.
+    pub(crate) fn put_issuer(&mut self, record: IssuerRecord) {
+        match self.issuers.iter_mut().find(|other| other.id == record.id) {
+            Some(other) => *other = record,
+            None => self.issuers.push(record),
+        }
     }
 
     /// The number of the next of its kind.

@@ -124,7 +124,15 @@ pub enum Fact {
     /// A key's protection was opened.
     CaUnlocked { protection: String },
     /// A certificate was issued.
-    CertIssued { serial: String, name: String, names: Vec<String>, not_after: String },
+    CertIssued {
+        serial: String,
+        name: String,
+        names: Vec<String>,
+        not_after: String,
+        /// Only where it is another than our own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer: Option<String>,
+    },
     /// A certificate took the place of another.
     CertRenewed { serial: String, replaces: String, name: String, not_after: String },
     /// A certificate was revoked.
@@ -312,6 +320,18 @@ pub enum Fact {
         signature: String,
         signer: String,
     },
+    /// A key and a CSR were made for an issuing CA of ours under a root of somebody else; `key` is its id.
+    IssuerRequested { issuer: String, subject: String, key: String },
+    /// Its certificate was taken: it issues from now on, or has another chain.
+    IssuerImported {
+        issuer: String,
+        serial: String,
+        subject: String,
+        root: String,
+        not_after: String,
+    },
+    /// It is chosen no more (`disabled`), again (`enabled`), or what waited was dropped (`cancelled`).
+    IssuerChanged { issuer: String, change: String },
     /// Any later plane's event before it has a type of its own here: name and fields.
     Other { what: String, fields: BTreeMap<String, String> },
 }

@@ -1,6 +1,7 @@
 //! The bytes of a revocation list (RFC 5280 §5), full or delta. Pure: no store, no clock.
 
 use sealock_core::Timestamp;
+use x509_cert::Version;
 use x509_cert::certificate::Certificate;
 use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
 use x509_cert::der::asn1::{OctetString, Uint};
@@ -9,12 +10,12 @@ use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::Extensions;
 use x509_cert::ext::pkix::crl::FreshestCrl;
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, BaseCrlNumber, CrlNumber, CrlReason};
-use x509_cert::{Version, name::Name};
 
 use super::Revoked;
 use crate::asn1;
 use crate::error::AuthorityError;
 use crate::inventory::Reason;
+use crate::issuers::key_identifier;
 use crate::key::AuthorityKey;
 
 /// What a list says beside its entries.
@@ -36,30 +37,29 @@ pub(super) fn list(
     certificate: &[u8],
     key: &AuthorityKey,
 ) -> Result<Vec<u8>, AuthorityError> {
+    let certificate = Certificate::from_der(certificate).map_err(asn1::encode)?;
+    // As the certificate has it, which somebody else may have made.
+    let identifier = key_identifier(&certificate)?.unwrap_or_else(|| key.identifier().to_vec());
     let signature = asn1::signature_algorithm(key.kind());
     let listed: Vec<RevokedCert> = revoked.iter().map(entry).collect::<Result<_, _>>()?;
     let tbs_cert_list = TbsCertList {
         version: Version::V2,
         signature: signature.clone(),
-        issuer: subject(certificate)?,
+        // Byte for byte, or verifiers do not match them.
+        issuer: certificate.tbs_certificate.subject,
         this_update: asn1::time(heading.this_update)?,
         next_update: Some(asn1::time(heading.next_update)?),
         // Absent rather than empty (RFC 5280 §5.1.2.6).
         revoked_certificates: (!listed.is_empty()).then_some(listed),
-        crl_extensions: Some(extensions(heading, key)?),
+        crl_extensions: Some(extensions(heading, &identifier)?),
     };
     let signed = asn1::sign(&tbs_cert_list, key)?;
     let list = CertificateList { tbs_cert_list, signature_algorithm: signature, signature: signed };
     list.to_der().map_err(asn1::encode)
 }
 
-/// The subject of a CA certificate, as a list's issuer: byte for byte, or verifiers do not match them.
-fn subject(certificate: &[u8]) -> Result<Name, AuthorityError> {
-    Ok(Certificate::from_der(certificate).map_err(asn1::encode)?.tbs_certificate.subject)
-}
-
-fn extensions(heading: &Heading<'_>, key: &AuthorityKey) -> Result<Extensions, AuthorityError> {
-    let identifier = OctetString::new(key.identifier()).map_err(asn1::encode)?;
+fn extensions(heading: &Heading<'_>, identifier: &[u8]) -> Result<Extensions, AuthorityError> {
+    let identifier = OctetString::new(identifier).map_err(asn1::encode)?;
     let authority = AuthorityKeyIdentifier {
         key_identifier: Some(identifier),
         authority_cert_issuer: None,

@@ -2,7 +2,7 @@
 //! own roots.
 
 use sealock_core::audit::{Actor, Fact};
-use sealock_core::{ImportedName, Timestamp};
+use sealock_core::{ImportedName, IssuerName, Timestamp};
 use sealock_store::{Change, Transaction};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -108,6 +108,14 @@ pub enum AnchorError {
         /// A certificate that ends at it.
         certificate: ImportedName,
     },
+    /// An issuer of ours ends at it.
+    #[error("the issuer `{issuer}` of this authority ends at the root `{anchor}`")]
+    Above {
+        /// Its name.
+        anchor: ImportedName,
+        /// The issuer's.
+        issuer: IssuerName,
+    },
     /// The state.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -126,6 +134,9 @@ impl AnchorError {
             Self::Unknown(_) => "see `sealock trust list`".into(),
             Self::InUse { certificate, .. } => {
                 format!("import another certificate first, or `sealock cert request {certificate} --forget`")
+            }
+            Self::Above { issuer, .. } => {
+                format!("import another chain for `{issuer}` first, or say --force")
             }
             Self::Authority(error) => return error.hint(),
             _ => return None,
@@ -235,6 +246,9 @@ impl Authority {
             let certificate = certificate.clone();
             return Err(AnchorError::InUse { anchor: anchor.name, certificate });
         }
+        if let Some(issuer) = self.issuer_below(&anchor).filter(|_| !force) {
+            return Err(AnchorError::Above { anchor: anchor.name, issuer });
+        }
         let fact = Fact::AnchorRemoved {
             anchor: anchor.name.to_string(),
             subject: anchor.subject.clone(),
@@ -244,6 +258,14 @@ impl Authority {
         self.commit("the removal", Change::new(transaction, actor.event(self.now(), fact)))?;
         self.reload_imported()?;
         Ok(anchor)
+    }
+
+    /// An issuer of ours whose chain ends at this root.
+    fn issuer_below(&self, anchor: &Anchor) -> Option<IssuerName> {
+        let loaded = self.loaded.load();
+        let active = loaded.state.lines.iter().filter_map(|line| loaded.state.issuer(line.active?));
+        let mut below = active.filter_map(|record| record.under.as_ref());
+        below.find(|under| under.root == anchor.der).map(|under| under.line.clone())
     }
 
     /// What is handed out as trust bundle, as DER: our roots, then those of others. Never what a door of ours lets

@@ -6,6 +6,7 @@ use sealock_core::SubjectName;
 
 use super::subject::Subject;
 use crate::der::{BIT_STRING, NULL, OBJECT_IDENTIFIER, SEQUENCE, element};
+use crate::error::AuthorityError;
 use crate::key::{AuthorityKey, KeyType};
 use crate::order::Usages;
 
@@ -16,6 +17,8 @@ const SET: u8 = 0x31;
 const ATTRIBUTES: u8 = 0xa0;
 /// `id-ExtensionReq` (RFC 2985 §5.4.2).
 const EXTENSION_REQUEST: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 14];
+const SUBJECT_KEY: [u8; 3] = [0x55, 0x1d, 14];
+const BASIC_CONSTRAINTS: [u8; 3] = [0x55, 0x1d, 19];
 const KEY_USAGE: [u8; 3] = [0x55, 0x1d, 15];
 const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 17];
 const EXTENDED_KEY_USAGE: [u8; 3] = [0x55, 0x1d, 37];
@@ -24,6 +27,11 @@ const CLIENT_AUTH: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 2];
 /// digitalSignature, and with it keyEncipherment.
 const SIGNS: [u8; 2] = [7, 0x80];
 const SIGNS_AND_ENCIPHERS: [u8; 2] = [5, 0xa0];
+
+/// keyCertSign and cRLSign.
+const SIGNS_CERTIFICATES_AND_LISTS: [u8; 2] = [1, 0x06];
+/// cA TRUE, pathLenConstraint 0.
+const CA_PATH_LENGTH_0: [u8; 6] = [1, 1, 0xff, 2, 1, 0];
 
 /// What a CSR asks for.
 pub(super) struct Asked<'a> {
@@ -38,20 +46,43 @@ pub(super) fn write(
     asked: &Asked<'_>,
     key: &AuthorityKey,
 ) -> Result<Vec<u8>, aws_lc_rs::error::Unspecified> {
+    signed(asked.subject, &extensions(asked), asked.key_type, key)
+}
+
+/// The CSR of an issuing CA: one that signs leaves and lists, and has no CA below it.
+pub(crate) fn authority_csr(
+    subject: &Subject,
+    key_type: KeyType,
+    key: &AuthorityKey,
+) -> Result<Vec<u8>, AuthorityError> {
+    let extensions = [
+        extension(&BASIC_CONSTRAINTS, true, &element(SEQUENCE, &CA_PATH_LENGTH_0)),
+        extension(&KEY_USAGE, true, &element(BIT_STRING, &SIGNS_CERTIFICATES_AND_LISTS)),
+        extension(&SUBJECT_KEY, false, &element(OCTET_STRING, &key.identifier())),
+    ];
+    signed(subject, &extensions.concat(), key_type, key).map_err(|_| AuthorityError::Random)
+}
+
+fn signed(
+    subject: &Subject,
+    extensions: &[u8],
+    key_type: KeyType,
+    key: &AuthorityKey,
+) -> Result<Vec<u8>, aws_lc_rs::error::Unspecified> {
     let attribute = [
         element(OBJECT_IDENTIFIER, &EXTENSION_REQUEST),
-        element(SET, &element(SEQUENCE, &extensions(asked))),
+        element(SET, &element(SEQUENCE, extensions)),
     ];
     let info = [
         VERSION_1.to_vec(),
-        asked.subject.to_der(),
+        subject.to_der(),
         key.subject_public_key_info(),
         element(ATTRIBUTES, &element(SEQUENCE, &attribute.concat())),
     ];
     let info = element(SEQUENCE, &info.concat());
     let signature = key.signature(&info)?;
     let signed = element(BIT_STRING, &[&[0], &signature[..]].concat());
-    Ok(element(SEQUENCE, &[info, algorithm(asked.key_type), signed].concat()))
+    Ok(element(SEQUENCE, &[info, algorithm(key_type), signed].concat()))
 }
 
 fn extensions(asked: &Asked<'_>) -> Vec<u8> {

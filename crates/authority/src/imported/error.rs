@@ -158,6 +158,55 @@ pub enum ImportError {
     /// So many certificates for one name that not all ways were tried.
     #[error("the certificates make up too many chains to try them all")]
     TooManyWays,
+    /// A leaf, where a CA is wanted.
+    #[error("{subject} is for this key, but is not the certificate of a CA")]
+    AuthorityWanted {
+        /// Which certificate.
+        subject: String,
+    },
+    /// A CA without a name.
+    #[error("the certificate of the CA has no subject")]
+    NoSubject,
+    /// It could not sign its own revocation lists.
+    #[error("the key usage of {subject} has no signing of revocation lists")]
+    NoListSign {
+        /// Which certificate.
+        subject: String,
+    },
+    /// Neither servers nor clients.
+    #[error("{subject} permits certificates neither of servers nor of clients below it")]
+    NoPurpose {
+        /// Which certificate.
+        subject: String,
+    },
+    /// What clients do not know they must refuse.
+    #[error("{subject} has the critical extension {extension}, which is not known here")]
+    Critical {
+        /// Which certificate.
+        subject: String,
+        /// Its object identifier.
+        extension: String,
+    },
+    /// A name of one of our own issuers.
+    #[error("{subject} is how this authority's own issuers are called")]
+    OwnName {
+        /// Which certificate.
+        subject: String,
+    },
+    /// A key that signs already, under another name.
+    #[error("{subject} is for a key that signs already, as {before}")]
+    OtherSubject {
+        /// The certificate's.
+        subject: String,
+        /// That of the certificate before.
+        before: String,
+    },
+    /// A key that signs already, with another identifier.
+    #[error("{subject} has another key identifier than the certificate before, for the same key")]
+    OtherIdentifier {
+        /// Which certificate.
+        subject: String,
+    },
     /// What TLS clients would say, where nothing above has said it first.
     #[error("the chain from {subject} would not be accepted by TLS clients: {why}")]
     Verifier {
@@ -191,6 +240,13 @@ impl ImportError {
             }
             Self::Missing { url: None, .. } => {
                 "give it along with the others; if it is the root: `sealock trust add FILE`".to_owned()
+            }
+            Self::AuthorityWanted { .. } | Self::NoListSign { .. } => {
+                "have it signed as the CSR asks: a CA that signs certificates and revocation lists".to_owned()
+            }
+            Self::OwnName { .. } => "have it signed under another subject".to_owned(),
+            Self::OtherSubject { .. } | Self::OtherIdentifier { .. } => {
+                "what it has signed would no longer be good: ask for a new key with `sealock ca request`".to_owned()
             }
             Self::UnknownRoot { .. } => {
                 "compare the fingerprint with the one that your CA publishes, then: `sealock trust add FILE`"

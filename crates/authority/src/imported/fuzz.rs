@@ -2,7 +2,7 @@
 
 use sealock_core::Timestamp;
 
-use super::assemble::{Expected, Foreign, Heap, assemble};
+use super::assemble::{Expected, Foreign, Heap, assemble, assemble_authority};
 use super::own::{is_own_root, roots_above};
 use super::subject::Subject;
 use crate::order::Usages;
@@ -34,6 +34,16 @@ pub fn fuzz(data: &[u8]) {
         }
     }
     let now = Timestamp::from_secs(1_800_000_000);
+    // As an issuing CA of ours; the probe is whatever lies there.
+    let probe = |_: &[u8], _| pile.first().cloned();
+    if let Ok(trust_domain) = "corp.example".parse()
+        && let Ok(found) =
+            assemble_authority(&pile, &anchors, expected.key, &trust_domain, &probe, now)
+    {
+        assert!(found.chain().count() < 8, "a chain that is too long");
+        assert!(anchors.contains(&found.root.der), "an unknown root");
+        assert!(found.authority.is_ca, "a leaf that is to sign");
+    }
     if let Ok(found) = assemble(&pile, &anchors, &expected, now) {
         assert!(found.ders().len() <= 8, "a chain that is too long");
         assert!(anchors.contains(&found.root.der), "an unknown root");

@@ -186,13 +186,7 @@ impl Authority {
         let Some((record, _)) = before else { return Err(RequestError::Unknown(name.clone())) };
         let waits = record.pending.as_ref().map(|pending| &pending.key);
         let serves = record.held.as_ref().map(|held| &held.key);
-        let keys: Vec<Vec<u8>> = pile
-            .certificates
-            .iter()
-            .take(super::MOST_CERTIFICATES)
-            .filter_map(|der| Foreign::read(der).ok())
-            .map(|one| one.spki)
-            .collect();
+        let keys = super::keys_in(&pile.certificates);
         let has = |key: &&KeyRef| keys.contains(&key.spki.0);
         let first = waits.filter(has).or_else(|| serves.filter(has)).or(waits).or(serves);
         let reference = first.cloned().ok_or_else(|| RequestError::NotWaiting(name.clone()))?;

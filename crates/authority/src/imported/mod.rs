@@ -34,7 +34,7 @@ mod record;
 mod renew;
 mod subject;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use anchor::{Anchor, AnchorError};
 pub use assemble::{Assembled, Expected, MOST_CERTIFICATES, assemble};
@@ -47,4 +47,23 @@ pub use record::{Held, Wishes};
 pub use renew::RENEWAL_SHARE;
 pub use subject::{Subject, SubjectError};
 
+pub(crate) use assemble::{AssembledAuthority, Foreign, assemble_authority};
+pub(crate) use csr::authority_csr;
 pub(crate) use known::Known;
+pub(crate) use own::is_own_subject;
+
+/// The subject of a certificate (DER), readable.
+pub(crate) fn subject_of(der: &[u8]) -> String {
+    Foreign::read(der).map(|one| one.subject_text).unwrap_or_default()
+}
+
+/// The public key of a certificate (DER), as DER of `SubjectPublicKeyInfo`.
+pub(crate) fn spki_of(der: &[u8]) -> Option<Vec<u8>> {
+    Foreign::read(der).ok().map(|one| one.spki)
+}
+
+/// The public keys (DER of `SubjectPublicKeyInfo`) that a pile has certificates for; what cannot be read is left out.
+pub(crate) fn keys_in(pile: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let looked_at = pile.iter().take(MOST_CERTIFICATES);
+    looked_at.filter_map(|der| Foreign::read(der).ok()).map(|one| one.spki).collect()
+}

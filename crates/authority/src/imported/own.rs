@@ -8,6 +8,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
 use super::assemble::Foreign;
+use super::subject::Subject;
 
 /// What the common name of every issuer of ours begins with, normalised.
 const OURS: &str = "sealock ";
@@ -81,6 +82,11 @@ pub fn roots_above<C: AsRef<[u8]>>(chain: &[C], roots: Vec<C>) -> Vec<C> {
 /// Whether a root (DER) has the name of one of this trust domain's own.
 pub fn is_own_root(root: &[u8], trust_domain: &TrustDomain) -> bool {
     Foreign::read(root).is_ok_and(|root| is_own_name(&root.subject, trust_domain))
+}
+
+/// Whether a subject is one that issuers of this trust domain have.
+pub(crate) fn is_own_subject(subject: &Subject, trust_domain: &TrustDomain) -> bool {
+    is_own_name(&subject.to_der(), trust_domain)
 }
 
 /// A chain, where each certificate is signed by the next.

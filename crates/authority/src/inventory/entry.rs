@@ -49,6 +49,9 @@ pub(crate) struct Note {
     pub(crate) by: String,
     #[serde(rename = "issuer")]
     pub(crate) issuer_number: u16,
+    /// Its issuer, where that is under a root of somebody else: the certificate names the key as those name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) under: Option<IssuerId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replaces: Option<Serial>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +93,7 @@ impl Entry {
         let purposes = certificate.extended_key_usage().ok()??.value;
         let entry = Self {
             serial: place.serial,
-            issuer: issuer(&certificate)?,
+            issuer: note.under.or_else(|| issuer(&certificate))?,
             issued: place.issued,
             not_before: Timestamp::from_secs(certificate.validity().not_before.timestamp()),
             not_after: Timestamp::from_secs(certificate.validity().not_after.timestamp()),

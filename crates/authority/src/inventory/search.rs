@@ -98,7 +98,8 @@ impl Issued {
         Self {
             id: record.id,
             number: record.number,
-            from: record.not_before,
+            // A renewed certificate of a CA begins later than what was signed under the one before.
+            from: record.under.as_ref().map_or(record.not_before, |under| under.since.minus(AHEAD)),
             until: record.retired,
             last_leaf: record.last_leaf,
         }

@@ -15,6 +15,7 @@ fn note() -> Note {
         name: "web".into(),
         by: "uid:0".into(),
         issuer_number: 7,
+        under: None,
         replaces: Some("1".parse().unwrap()),
         replaced_by: None,
         revoked: Some(Revocation {

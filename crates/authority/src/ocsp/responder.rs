@@ -117,7 +117,9 @@ impl Authority {
         let loaded = self.loaded.load_full();
         let now = self.now();
         let asked = |issuer: &&IssuerRecord| {
-            issuer.kind == IssuerKind::Intermediate && issuer.key_here && issuer.in_use(now)
+            let permitted = issuer.under.as_ref().is_none_or(|under| under.ocsp);
+            let intermediate = issuer.kind == IssuerKind::Intermediate;
+            intermediate && permitted && issuer.key_here && issuer.in_use(now)
         };
         let issuers = loaded.state.issuers.iter().filter(asked);
         let all: Vec<Responder> =
@@ -157,7 +159,7 @@ impl Authority {
             }
             return Responder::new(issuer, record, key);
         }
-        let ca = self.issuer_of(issuer)?;
+        let ca = self.signer_of(issuer)?;
         let domain = &loaded.state.trust_domain;
         let made = make::responder(domain, issuer, &ca, now)?;
         let record = Record {

@@ -110,6 +110,7 @@ pub(crate) fn order(names: &[&str]) -> Order {
         usages: Usages::BOTH,
         ttl: Duration::from_secs(86_400),
         key: KeySource::Generate(KeyType::P256),
+        issuer: None,
     }
 }
 

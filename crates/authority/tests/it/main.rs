@@ -11,7 +11,9 @@
 mod anchors;
 mod common;
 mod gnutls;
+mod issuers;
 mod kill;
+mod kill_issuers;
 mod life;
 mod lists;
 mod ocsp;

@@ -13,7 +13,7 @@ use crate::common::{Place, Scratch, actor, available, options, order, succeed};
 
 const URL: &str = "http://pki.corp.example:8480/";
 
-fn publication() -> Publication {
+pub(crate) fn publication() -> Publication {
     Publication { url: Some(URL.into()), ocsp: true, ..Publication::default() }
 }
 
@@ -23,7 +23,7 @@ fn scratch(key_type: KeyType) -> Scratch {
 }
 
 /// The files that openssl needs to ask about a certificate.
-struct Question {
+pub(crate) struct Question {
     issuer: String,
     leaf: String,
     roots: String,
@@ -32,7 +32,7 @@ struct Question {
 }
 
 impl Question {
-    fn about(scratch: &Scratch, issued: &Issued) -> Self {
+    pub(crate) fn about(scratch: &Scratch, issued: &Issued) -> Self {
         let issuer = scratch.file("issuer.pem", &*issued.intermediates[0].pem);
         let leaf = scratch.file("leaf.pem", issued.tls_crt());
         let roots = scratch.file("roots.pem", issued.ca_crt());
@@ -40,14 +40,14 @@ impl Question {
         Self { issuer, leaf, roots, request, answer }
     }
 
-    fn request(&self, more: &[&str]) -> OcspRequest {
+    pub(crate) fn request(&self, more: &[&str]) -> OcspRequest {
         let asked = ["-issuer", &self.issuer, "-cert", &self.leaf, "-reqout", &self.request];
         succeed("openssl", &[&["ocsp"], more, &asked].concat());
         OcspRequest::read(&std::fs::read(&self.request).unwrap()).unwrap()
     }
 
     /// What openssl makes of an answer: it must be signed by whom the roots vouch for.
-    fn read(&self, answer: &OcspAnswer) -> String {
+    pub(crate) fn read(&self, answer: &OcspAnswer) -> String {
         self.read_by("-sha1", answer)
     }
 

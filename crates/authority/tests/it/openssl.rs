@@ -43,6 +43,7 @@ fn everything(kind: KeyType) -> Order {
         usages: Usages::BOTH,
         ttl: Duration::from_secs(86_400),
         key: KeySource::Generate(kind),
+        issuer: None,
     }
 }
 

@@ -65,6 +65,7 @@ fn only_the_key_and_granted_names_get_into_the_certificate() {
     let granted = Order {
         names: vec![SubjectName::dns("web").unwrap()],
         key: KeySource::PublicKey(csr.public_key),
+        issuer: None,
         ..order(&["web"])
     };
     let issued = scratch.issue(&granted).unwrap();

@@ -105,6 +105,7 @@ fn service(kind: KeyType) -> Order {
             SubjectName::ip("127.0.0.1").unwrap(),
         ],
         key: KeySource::Generate(kind),
+        issuer: None,
         ..order(&["web"])
     }
 }

@@ -126,6 +126,8 @@ pub struct Issue {
     pub ttl: Option<u64>,
     /// The algorithm of its key.
     pub key_type: KeyType,
+    /// Who signs it; the first of the settings that policy permits by default.
+    pub issuer: Option<String>,
 }
 
 /// `cert sign`.
@@ -142,6 +144,8 @@ pub struct Sign {
     pub usages: Usages,
     /// Seconds; a day by default.
     pub ttl: Option<u64>,
+    /// Who signs it; the first of the settings that policy permits by default.
+    pub issuer: Option<String>,
 }
 
 /// How a certificate stands.

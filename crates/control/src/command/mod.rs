@@ -8,6 +8,7 @@ mod acme;
 mod authority;
 mod imported;
 mod inventory;
+mod issuers;
 mod login;
 mod publish;
 mod reply;
@@ -35,6 +36,10 @@ pub use imported::{
     WaitingReport,
 };
 pub use inventory::{InventoryReport, IssuerReport, KeyTotal, ReportedCertificate, ToDo, Totals};
+pub use issuers::{
+    CaImport, CaRequest, IssuerChange, IssuerImportReport, IssuingHeld, IssuingReport,
+    IssuingWaiting,
+};
 pub use login::{
     LoginCode, LoginConfirm, LoginConfirmed, LoginDeny, LoginInvite, LoginInvited, LoginWaiting,
     Logins,
@@ -419,6 +424,19 @@ pub enum Command {
         /// Its id.
         account: String,
     },
+    /// A key here, and a CSR for an issuing CA under a root of somebody else.
+    CaRequest(CaRequest),
+    /// Take the certificate of such a CA.
+    CaImport(CaImport),
+    /// All issuing CAs.
+    CaIssuers,
+    /// Have such a CA chosen no more, or again; or drop what waits.
+    CaIssuerChange {
+        /// Which.
+        name: String,
+        /// What is to become of it.
+        change: IssuerChange,
+    },
 }
 
 impl Command {
@@ -525,6 +543,10 @@ impl Command {
             Self::AcmeBindings => "acme-bindings",
             Self::AcmeUnbind { .. } => "acme-unbind",
             Self::AcmeAccountRevoke { .. } => "acme-account-revoke",
+            Self::CaRequest(_) => "ca-request",
+            Self::CaImport(_) => "ca-import",
+            Self::CaIssuers => "ca-issuers",
+            Self::CaIssuerChange { .. } => "ca-issuer-change",
         }
     }
 }

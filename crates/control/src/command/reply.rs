@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AcmeBindingKey, AcmeBindingReport, AnchorReport, ClientReport, ClientSecret, ImportReport,
-    InventoryReport, LoginConfirmed, LoginInvited, Logins, PublishReport, RequestReport,
-    SecretAnswer, SecretReport, SecretText, ServiceReport, Todo, TokenKeys, TokenReport,
-    TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
+    InventoryReport, IssuerImportReport, IssuingReport, LoginConfirmed, LoginInvited, Logins,
+    PublishReport, RequestReport, SecretAnswer, SecretReport, SecretText, ServiceReport, Todo,
+    TokenKeys, TokenReport, TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
 };
 
 /// Somebody is in a group.
@@ -483,6 +483,12 @@ pub enum Reply {
     Requests(Vec<RequestReport>),
     /// To `cert import`.
     CertificatesImported(Vec<ImportReport>),
+    /// To `ca request`, `ca disable` and `ca enable`.
+    Issuer(Box<IssuingReport>),
+    /// To `ca list`, our own first, then by name.
+    Issuers(Vec<IssuingReport>),
+    /// To `ca import`.
+    IssuerImported(Box<IssuerImportReport>),
     /// To `trust list` and `trust add`, by name.
     Anchors(Vec<AnchorReport>),
     /// To `transfer begin` and `offer begin`.

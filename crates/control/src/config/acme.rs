@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sealock_authority::Usages;
 use sealock_core::span::parse_span;
-use sealock_core::{DnsName, Network};
+use sealock_core::{DnsName, IssuerName, Network};
 
 use super::file::Value;
 use super::settings::Listen;
@@ -18,12 +18,14 @@ const LONGEST_NAME: usize = 64;
 pub const USUAL_PROFILE: &str = "server";
 
 /// What certificates of a profile are like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcmeProfile {
     /// How long they live.
     pub life: Duration,
     /// What they are for.
     pub usages: Usages,
+    /// Who signs them; the first of `authority.issuers` that policy permits by default.
+    pub issuer: Option<IssuerName>,
 }
 
 /// The ACME server.
@@ -56,7 +58,7 @@ pub struct AcmeSettings {
 impl Default for AcmeSettings {
     fn default() -> Self {
         let days = |days: u64| Duration::from_secs(days * 86_400);
-        let profile = |life, usages| AcmeProfile { life, usages };
+        let profile = |life, usages| AcmeProfile { life, usages, issuer: None };
         let profiles = [
             (USUAL_PROFILE, profile(days(90), Usages::SERVER)),
             ("short", profile(days(6), Usages::SERVER)),
@@ -78,7 +80,7 @@ impl Default for AcmeSettings {
     }
 }
 
-/// Sets `NAME.life` or `NAME.usages` of a profile.
+/// Sets `NAME.life`, `NAME.usages` or `NAME.issuer` of a profile.
 pub(super) fn set_profile(
     profiles: &mut BTreeMap<String, AcmeProfile>,
     key: &str,
@@ -88,12 +90,13 @@ pub(super) fn set_profile(
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
     if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(good) {
         return Err(
-            "is no profile: its name has a-z, 0-9, `-` and `_`, and it has life and usages"
+            "is no profile: its name has a-z, 0-9, `-` and `_`, and it has life and usages, and issuer"
                 .to_owned(),
         );
     }
-    let usual = AcmeProfile { life: Duration::from_secs(90 * 86_400), usages: Usages::SERVER };
-    let mut profile = profiles.get(name).copied().unwrap_or(usual);
+    let life = Duration::from_secs(90 * 86_400);
+    let usual = AcmeProfile { life, usages: Usages::SERVER, issuer: None };
+    let mut profile = profiles.get(name).cloned().unwrap_or(usual);
     match field {
         "life" => {
             profile.life =
@@ -113,7 +116,11 @@ pub(super) fn set_profile(
                 _ => return Err("must be server, client or both".to_owned()),
             };
         }
-        _ => return Err(format!("ends in `{field}`; there are life and usages")),
+        "issuer" => {
+            let issuer = value.text()?.parse().map_err(|error| format!("is no issuer: {error}"))?;
+            profile.issuer = Some(issuer);
+        }
+        _ => return Err(format!("ends in `{field}`; there are life and usages, and issuer")),
     }
     profiles.insert(name.to_owned(), profile);
     Ok(())

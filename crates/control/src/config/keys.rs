@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sealock_core::IssuerName;
 use sealock_core::policy::{Mode, Plane};
 use sealock_core::span::parse_span;
 use sealock_docker::gateway::Limit;
@@ -183,6 +184,16 @@ keys! {
             return Err("must be an absolute path".to_owned());
         }
         settings.authority.drop_folder = Some(folder);
+        Ok(())
+    };
+    "authority.issuers", "[\"own\"]", "who signs a certificate for which no issuer is named: the first of these that policy permits; `own` is under our own root, the others are those of `sealock ca list`",
+    |settings, value| {
+        let read = |text: &String| text.parse().map_err(|error| format!("has a name that is none: {error}"));
+        let issuers: Vec<IssuerName> = value.list()?.iter().map(read).collect::<Result<_, String>>()?;
+        if issuers.is_empty() {
+            return Err("must name one at least".to_owned());
+        }
+        settings.authority.issuers = issuers;
         Ok(())
     };
     "acme.enabled", "true", "whether the API is an ACME server (RFC 8555), at /acme/directory",

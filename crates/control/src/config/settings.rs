@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sealock_core::policy::Modes;
-use sealock_core::{DnsName, IdentityKind, TrustDomain};
+use sealock_core::{DnsName, IdentityKind, IssuerName, TrustDomain};
 use sealock_docker::gateway::{Limit, Most, Quota, Quotas};
 use sealock_traffic::token::Algorithm;
 
@@ -116,6 +116,8 @@ pub struct AuthoritySettings {
     pub longest_life: Duration,
     /// Where what other authorities have signed may be put.
     pub drop_folder: Option<PathBuf>,
+    /// Who signs an order that names nobody: the first of these that policy permits.
+    pub issuers: Vec<IssuerName>,
 }
 
 /// Labelled certificates.
@@ -198,6 +200,7 @@ impl Default for Settings {
                 key_type: KeyType::P256,
                 longest_life: Duration::from_secs(398 * 86_400),
                 drop_folder: None,
+                issuers: vec![IssuerName::own()],
             },
             revocation: RevocationSettings::default(),
             traffic: TrafficSettings {

@@ -166,7 +166,7 @@ fn profiles_of_acme_are_changed_and_added() {
     let text =
         "[acme.profiles.server]\nlife = \"30d\"\n[acme.profiles.vpn]\nusages = [\"client\"]\n";
     let profiles = parts(text, &[], &vec![]).unwrap().settings.acme.profiles;
-    let server = profiles[USUAL_PROFILE];
+    let server = &profiles[USUAL_PROFILE];
     assert_eq!(server.life, std::time::Duration::from_secs(30 * 86_400));
     assert!(server.usages.server && !server.usages.client);
     assert!(profiles["vpn"].usages.client && !profiles["vpn"].usages.server);

@@ -5,13 +5,14 @@ use std::time::Duration;
 use sealock_authority::{
     Authority, AuthorityError, CertDetail, CertState, KeySource, Order, Renewal, Serial, parse_csr,
 };
-use sealock_core::SubjectName;
 use sealock_core::audit::Actor;
 use sealock_core::policy::{Action, Resource};
 use sealock_core::span::format_span;
+use sealock_core::{IssuerName, IssuerNameError, SubjectName};
 use serde_json::{Value, json};
 
 use super::authorize::Asking;
+use super::choice::{self, Ordering};
 use super::names::{self, Ordered};
 use super::{Service, convert};
 use crate::caller::Caller;
@@ -36,6 +37,17 @@ impl Circumstances<'_> {
             ("keyType", self.key_type.into()),
         ]
     }
+
+    fn of<'a>(&self, action: Action, ordered: &'a Ordered) -> Ordering<'a> {
+        Ordering {
+            action,
+            names: &ordered.names,
+            identity: ordered.identity.as_ref(),
+            spare_identity: ordered.automatic,
+            usages: convert::usages(self.usages),
+            context: self.context(),
+        }
+    }
 }
 
 impl Service {
@@ -55,17 +67,21 @@ impl Service {
             usages: issue.usages,
             key_type: kind.as_str(),
         };
-        let actor = self.ask_names(caller, request, Action::CertIssue, &ordered, &circumstances)?;
-        let all = ordered.all();
+        let asking = Asking::of(caller, request);
+        let named = issuer_name(issue.issuer.as_deref())?;
+        let ordering = circumstances.of(Action::CertIssue, &ordered);
+        let chosen = self.choose_issuer(&asking, named.as_ref(), &ordering)?;
+        let (identity, names, all) = ordered.signed_by(chosen.issuer.as_ref());
         let order = Order {
             name: issue.name.clone(),
-            identity: ordered.identity,
-            names: ordered.names,
+            identity,
+            names,
             usages: convert::usages(issue.usages),
             ttl: life,
             key: KeySource::Generate(kind),
+            issuer: chosen.issuer,
         };
-        self.sign(&authority, &order, all, &actor)
+        self.sign(&authority, &order, all, &chosen.granted.actor)
     }
 
     pub(super) fn cert_sign(
@@ -95,35 +111,21 @@ impl Service {
         let kind = csr.public_key.kind().to_string();
         let circumstances =
             Circumstances { name: &name, life, usages: sign.usages, key_type: &kind };
-        let actor = self.ask_names(caller, request, Action::CertSign, &ordered, &circumstances)?;
-        let all = ordered.all();
+        let asking = Asking::of(caller, request);
+        let named = issuer_name(sign.issuer.as_deref())?;
+        let ordering = circumstances.of(Action::CertSign, &ordered);
+        let chosen = self.choose_issuer(&asking, named.as_ref(), &ordering)?;
+        let (identity, names, all) = ordered.signed_by(chosen.issuer.as_ref());
         let order = Order {
             name,
-            identity: ordered.identity,
-            names: ordered.names,
+            identity,
+            names,
             usages: convert::usages(sign.usages),
             ttl: life,
             key: KeySource::PublicKey(csr.public_key),
+            issuer: chosen.issuer,
         };
-        self.sign(&authority, &order, all, &actor)
-    }
-
-    fn ask_names(
-        &self,
-        caller: &Caller,
-        request: &str,
-        action: Action,
-        ordered: &Ordered,
-        circumstances: &Circumstances<'_>,
-    ) -> Result<Actor, ServiceError> {
-        let all = ordered.all();
-        if all.is_empty() {
-            return Err(ServiceError::new(ErrorCode::Usage, "the certificate would have no name")
-                .hint("give names with --dns, --ip or --uri"));
-        }
-        let asking = Asking::of(caller, request);
-        self.decide_names(&asking, action, &all, &circumstances.context())
-            .map(|granted| granted.actor)
+        self.sign(&authority, &order, all, &chosen.granted.actor)
     }
 
     fn sign(
@@ -194,8 +196,17 @@ impl Service {
         let usages = Usages { server: old.usages.server, client: old.usages.client };
         let circumstances = Circumstances { name: &old.name, life, usages, key_type: &kind };
         let asking = Asking::of(caller, request);
-        let context = circumstances.context();
-        let granted = self.decide_names(&asking, Action::CertRenew, &old.names, &context)?;
+        // Of a line of issuers the one that signs now renews what those before it have signed.
+        let issuer = choice::issuer_of(&*self.authority()?, old.issuer);
+        let ordering = Ordering {
+            action: Action::CertRenew,
+            names: &old.names,
+            identity: None,
+            spare_identity: false,
+            usages: old.usages,
+            context: circumstances.context(),
+        };
+        let granted = self.choose_issuer(&asking, Some(&issuer), &ordering)?.granted;
         let renewal = Renewal { ttl, ..Renewal::default() };
         let issued = self
             .authority()?
@@ -251,6 +262,12 @@ pub(super) fn resource(found: &CertDetail) -> Resource {
         serial: found.summary.serial.to_string(),
         name: found.summary.name.clone(),
     }
+}
+
+/// The issuer that a command names, if it names one.
+fn issuer_name(text: Option<&str>) -> Result<Option<IssuerName>, ServiceError> {
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|error: IssuerNameError| ServiceError::of(ErrorCode::Usage, &error))
 }
 
 /// A CSR in PEM, or in base64 of its DER.

@@ -44,7 +44,7 @@ pub(super) fn authority_error(error: &AuthorityError) -> ServiceError {
     use AuthorityError as E;
     let code = match error {
         E::Missing => ErrorCode::NotInitialised,
-        E::Unknown(_) | E::UnknownIssuer(_) => ErrorCode::NotFound,
+        E::Unknown(_) | E::UnknownIssuer(_) | E::NoSuchIssuer { .. } => ErrorCode::NotFound,
         E::OtherTrustDomain { .. } | E::Contended => ErrorCode::Conflict,
         E::CrlUrl(_) | E::Order(_) | E::Constraint(_) | E::Csr(_) => ErrorCode::Usage,
         E::Read(_) | E::Commit { .. } | E::Corrupt { .. } | E::Unseal { .. } => ErrorCode::State,

@@ -68,6 +68,7 @@ impl Service {
             usages: Usages::CLIENT,
             ttl: life.min(self.config().settings.authority.longest_life),
             key: KeySource::PublicKey(csr.public_key),
+            issuer: None,
         };
         let issued = self.authority()?.issue(&order, &actor);
         let issued = issued.map_err(|error| convert::authority_error(&error))?;

@@ -84,6 +84,7 @@ impl Service {
             usages,
             ttl: LIFE,
             key: KeySource::Generate(KeyType::P256),
+            issuer: None,
         };
         let issued =
             authority.issue(&order, actor).map_err(|error| convert::authority_error(&error))?;

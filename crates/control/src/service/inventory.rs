@@ -15,7 +15,7 @@ use super::{Service, convert};
 use crate::caller::Caller;
 use crate::command::{
     Alarm, CertificateList, CertificateState, InventoryReport, IssuerReport, KeyTotal, List, Reply,
-    ReportedCertificate, Totals,
+    ReportedCertificate, ToDo, Totals,
 };
 use crate::error::{ErrorCode, ServiceError};
 
@@ -71,7 +71,14 @@ impl Service {
             alarms: &alarms,
             now,
         };
-        let to_do = to_do::gather(&gathered);
+        let mut to_do = to_do::gather(&gathered);
+        to_do.extend(self.issuer_todos()?.into_iter().map(|todo| ToDo {
+            kind: todo.kind,
+            subject: todo.name,
+            reason: todo.text,
+            hint: Some(todo.hint),
+            until: None,
+        }));
         Ok(Reply::Inventory(Box::new(InventoryReport {
             format: InventoryReport::FORMAT,
             made: now,
@@ -79,7 +86,7 @@ impl Service {
             trust_domain: info.trust_domain.to_string(),
             totals: totals(&tally),
             keys: keys(&listed),
-            issuers: info.issuers.iter().map(|one| issuer(&info, one, &tally)).collect(),
+            issuers: issuers(&authority, &info, &tally),
             left_out: tally.all().saturating_sub(listed.len() as u64),
             certificates: listed.iter().map(|one| certificate(one, now)).collect(),
             to_do,
@@ -190,6 +197,25 @@ fn keys(listed: &[CertSummary]) -> Vec<KeyTotal> {
         total.certificates += 1;
     }
     totals.into_values().collect()
+}
+
+/// Our own, then those under roots of others that sign now.
+fn issuers(authority: &Authority, info: &CaInfo, tally: &Tally) -> Vec<IssuerReport> {
+    let others = authority.issuers().into_iter().filter_map(|standing| {
+        let held = standing.held?;
+        Some(IssuerReport {
+            id: held.id.to_string(),
+            kind: convert::issuer_kind(IssuerKind::Intermediate).to_owned(),
+            subject: format!("{} ({})", standing.name, held.subject),
+            key: held.key_type.to_string(),
+            not_before: held.not_before,
+            not_after: held.not_after,
+            active: !standing.disabled,
+            key_here: true,
+            in_force: tally.in_force_by.get(&held.number).copied().unwrap_or(0),
+        })
+    });
+    info.issuers.iter().map(|one| issuer(info, one, tally)).chain(others).collect()
 }
 
 fn issuer(info: &CaInfo, one: &IssuerInfo, tally: &Tally) -> IssuerReport {

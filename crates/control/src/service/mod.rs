@@ -14,6 +14,7 @@ mod budget;
 mod ca;
 mod calls;
 mod cert;
+mod choice;
 mod convert;
 mod enrol;
 mod feed;
@@ -23,6 +24,7 @@ mod guarded;
 mod identities;
 mod imported;
 mod inventory;
+mod issuers;
 mod ldap;
 mod lists;
 mod login;
@@ -265,6 +267,12 @@ impl Service {
             }
             Command::CaRemoveRootKey { exported, passphrase } => {
                 self.ca_remove_root_key(caller, request, exported, passphrase)
+            }
+            Command::CaRequest(wanted) => self.ca_request(caller, request, &wanted),
+            Command::CaImport(wanted) => self.ca_import(caller, request, &wanted),
+            Command::CaIssuers => self.ca_issuers(caller, request),
+            Command::CaIssuerChange { name, change } => {
+                self.ca_issuer_change(caller, request, &name, change)
             }
             Command::CertIssue(issue) => self.cert_issue(caller, request, &issue),
             Command::CertSign(sign) => self.cert_sign(caller, request, &sign),

@@ -1,7 +1,7 @@
 //! From texts to names, and which of them is the identity.
 
 use sealock_authority::Authority;
-use sealock_core::{DnsName, Identity, IdentityKind, SubjectName};
+use sealock_core::{DnsName, Identity, IdentityKind, IssuerName, SubjectName};
 
 use crate::command::Names;
 use crate::error::{ErrorCode, ServiceError};
@@ -11,13 +11,20 @@ use crate::error::{ErrorCode, ServiceError};
 pub(super) struct Ordered {
     pub(super) identity: Option<Identity>,
     pub(super) names: Vec<SubjectName>,
+    /// Whether nobody has asked for the identity.
+    pub(super) automatic: bool,
 }
 
 impl Ordered {
-    /// All names that policy is asked about, the identity first.
-    pub(super) fn all(&self) -> Vec<SubjectName> {
-        let identity = self.identity.iter().map(|id| SubjectName::Uri(id.to_string()));
-        identity.chain(self.names.iter().cloned()).collect()
+    /// The identity and all names, where this issuer (none: our own) signs them: then the identity is first among the names.
+    pub(super) fn signed_by(
+        self,
+        issuer: Option<&IssuerName>,
+    ) -> (Option<Identity>, Vec<SubjectName>, Vec<SubjectName>) {
+        let identity = self.identity.filter(|_| issuer.is_none());
+        let first = identity.iter().map(|id| SubjectName::Uri(id.to_string()));
+        let all = first.chain(self.names.iter().cloned()).collect();
+        (identity, self.names, all)
     }
 }
 
@@ -76,6 +83,7 @@ pub(super) fn for_issue(
     }
     if ordered.identity.is_none() {
         let identity = Identity::new(&authority.trust_domain(), IdentityKind::Service, name).ok();
+        ordered.automatic = true;
         ordered.identity = identity.filter(|identity| {
             authority.check_name(&SubjectName::Uri(identity.to_string())).is_ok()
         });

@@ -74,6 +74,11 @@ impl Service {
         Ok(granted)
     }
 
+    /// What of these is not everybody's.
+    pub(super) fn reserved_among(&self, names: &[SubjectName]) -> Vec<SubjectName> {
+        self.reserved(names).into_iter().map(|(name, _)| name.clone()).collect()
+    }
+
     /// What of these is not everybody's, and whose it is. It does not matter whether a door is open now: certificates outlive
     /// settings.
     fn reserved<'a>(&self, names: &'a [SubjectName]) -> Vec<(&'a SubjectName, Reserved)> {

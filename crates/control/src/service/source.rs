@@ -5,11 +5,11 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sealock_authority::{
-    AuthorityError, Issued, KeySource, KeyType, Order, Renewal, Serial, Usages,
+    AuthorityError, CertState, Issued, KeySource, KeyType, Order, Renewal, Serial, Usages,
 };
 use sealock_core::audit::Actor;
 use sealock_core::policy::{Action, ContainerFacts, Principal, Question, Resource, plain};
-use sealock_core::{Identity, IdentityKind, ImportedName, SubjectName};
+use sealock_core::{Identity, IdentityKind, ImportedName, IssuerName, SubjectName};
 use sealock_delivery::labels;
 use sealock_delivery::watcher::{
     CertificateSource, Current, DeliveredCertificate, Refusal, Trust, WantedCertificate,
@@ -17,6 +17,7 @@ use sealock_delivery::watcher::{
 use serde_json::{Value, json};
 
 use super::authorize::Asking;
+use super::choice::{Chosen, Ordering, issuer_of};
 use super::secret_source::refused;
 use super::{Authority, Service, convert};
 use crate::caller::Door;
@@ -112,8 +113,21 @@ impl Service {
             ("keyType", key_type.as_str().into()),
         ];
         let action = if wanted.replaces.is_some() { Action::CertRenew } else { Action::CertIssue };
-        let granted = self.decide_names(&asking, action, &wanted.names, &context)?;
-        let identity = self.own_identity(&authority, &principal, action);
+        let ordering = Ordering {
+            action,
+            names: &wanted.names,
+            identity: None,
+            spare_identity: true,
+            usages,
+            context: context.to_vec(),
+        };
+        let issuer = self.issuer_for(&authority, wanted)?;
+        let Chosen { issuer, granted } = self.choose_issuer(&asking, issuer.as_ref(), &ordering)?;
+        // Other issuers than our own certify none.
+        let identity = match &issuer {
+            None => self.own_identity(&authority, &principal, action),
+            Some(_) => None,
+        };
         let order = Order {
             name: format!("{}/{}", wanted.container.name, wanted.certificate.as_str()),
             identity,
@@ -121,9 +135,41 @@ impl Service {
             usages,
             ttl: wanted.ttl,
             key: KeySource::Generate(key_type),
+            issuer,
         };
         let issued = self.renew_or_issue(&authority, wanted, &order, &granted.actor)?;
-        delivered(&issued, self.bundle_for(wanted)?)
+        let roots = match &order.issuer {
+            None => self.bundle_for(wanted)?,
+            Some(_) => with_root(&issued, &self.bundle_for(wanted)?),
+        };
+        delivered(&issued, roots)
+    }
+
+    /// The issuer that a label names; of a renewal without one, the issuer that it had. By what a container shows there its
+    /// clients are let in, and a sidecar is a door of ours: for both there are certificates of our own only.
+    fn issuer_for(
+        &self,
+        authority: &Authority,
+        wanted: &WantedCertificate,
+    ) -> Result<Option<IssuerName>, ServiceError> {
+        let ours_only = wanted.layout == labels::Layout::Docker
+            || self.sidecars.get(&wanted.container.id).is_some();
+        if let Some(named) = wanted.issuer.as_ref().filter(|issuer| ours_only && !issuer.is_own()) {
+            return Err(ServiceError::new(
+                ErrorCode::Usage,
+                format!("here are certificates of our own issuer only, not of `{named}`"),
+            )
+            .hint("leave the label `issuer` out, or take the layout `tls`"));
+        }
+        if ours_only {
+            return Ok(Some(IssuerName::own()));
+        }
+        let before = || -> Option<IssuerName> {
+            let serial: Serial = wanted.replaces.as_ref()?.parse().ok()?;
+            let old = authority.show_serial(serial).ok()?.summary;
+            (old.state != CertState::Revoked).then(|| issuer_of(authority, old.issuer))
+        };
+        Ok(wanted.issuer.clone().or_else(before))
     }
 
     /// The successor of what it replaces, where that can still be renewed; else a new certificate.
@@ -140,6 +186,8 @@ impl Service {
                 ttl: Some(order.ttl),
                 key: Some(order.key.clone()),
                 names: Some(order.names.clone()),
+                issuer: Some(order.issuer.clone().unwrap_or_else(IssuerName::own)),
+                identity: order.identity.clone(),
             };
             match authority.renew(serial, &renewal, actor) {
                 Ok(issued) => {
@@ -188,11 +236,18 @@ impl Service {
     ) -> Option<Identity> {
         let name = SubjectName::Uri(principal.identity.to_string());
         let question = Question::new(principal.clone(), action, Resource::Name(name.clone()))
-            .with("via", Door::Label.as_str());
+            .with("via", Door::Label.as_str())
+            .with("issuer", IssuerName::own().as_str());
         let allowed = self.policy.current().decide(&question).allowed;
         let possible = allowed && authority.check_name(&name).is_ok();
         possible.then(|| principal.identity.clone())
     }
+}
+
+/// The root above what was issued, then the others: programs that read one root only read that one.
+fn with_root(issued: &Issued, bundle: &str) -> String {
+    let Some(root) = issued.roots.first() else { return bundle.to_owned() };
+    format!("{}{}", root.pem, bundle.replace(&*root.pem, ""))
 }
 
 fn delivered(issued: &Issued, roots: String) -> Result<DeliveredCertificate, ServiceError> {

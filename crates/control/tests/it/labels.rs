@@ -23,6 +23,7 @@ fn wanted(names: &[&str]) -> WantedCertificate {
         certificate: "web".parse().unwrap(),
         names: names.iter().map(|name| SubjectName::dns(name).unwrap()).collect(),
         imported: None,
+        issuer: None,
         layout: Layout::Tls,
         usages: Usages { server: true, client: false },
         ttl: Duration::from_secs(600),

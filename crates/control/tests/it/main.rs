@@ -24,6 +24,8 @@ mod guard_feed;
 mod impostor;
 #[cfg(test)]
 mod inventory;
+
+mod issuers;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]

@@ -492,6 +492,7 @@ async fn delivered(
         replaces,
         request: "label-1".into(),
         imported: None,
+        issuer: None,
         layout: Layout::Tls,
     };
     let serial = source.request(wanted).await.unwrap().serial;

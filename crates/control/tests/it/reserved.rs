@@ -72,6 +72,7 @@ fn wanted(own: &str, names: &[&str]) -> WantedCertificate {
         certificate: "x".parse().unwrap(),
         names: names.iter().map(|text| name(text)).collect(),
         imported: None,
+        issuer: None,
         layout: Layout::Tls,
         usages: Usages { server: true, client: false },
         ttl: Duration::from_secs(600),

@@ -60,6 +60,9 @@ actions! {
     CertReserved = "Cert::Reserved", Authority;
     /// Have a certificate for a name by ACME without having to prove it by a challenge. Beside the right to the certificate.
     CertUnproved = "Cert::Unproved", Authority;
+    /// Have a name in a certificate of another issuer than our own: one under a root of somebody else. Beside the right to
+    /// the certificate.
+    CertUnder = "Cert::Under", Authority;
     /// Have a key and a CSR made for a certificate that another authority signs, or drop them.
     CertRequest = "Cert::Request", Authority;
     /// Have a certificate taken that another authority has signed.

@@ -57,7 +57,8 @@ fn resource_for(action: Action) -> Resource {
         | Action::CertSign
         | Action::CertRenew
         | Action::CertReserved
-        | Action::CertUnproved => dns("www.corp.example"),
+        | Action::CertUnproved
+        | Action::CertUnder => dns("www.corp.example"),
         Action::CertRevoke | Action::CertRead | Action::DirectoryPublish => {
             Resource::Certificate { serial: "0a1b".into(), name: "www".into() }
         }
@@ -227,7 +228,7 @@ fn what_is_reserved_is_not_among_all_certificates() {
             set.decide(&Question::new(principal.clone(), action, dns("shop-api-1"))).allowed
         };
         assert!(may(Action::CertIssue) && may(Action::CertRenew));
-        assert!(!may(Action::CertReserved));
+        assert!(!may(Action::CertReserved) && !may(Action::CertUnder));
         for action in [Action::CertRequest, Action::CertImport, Action::CertUse] {
             let foreign = Question::new(principal.clone(), action, resource_for(action));
             assert!(!set.decide(&foreign).allowed, "{action}");
@@ -236,6 +237,9 @@ fn what_is_reserved_is_not_among_all_certificates() {
     let admin = human("admin").in_group(ADMIN_GROUP);
     let asked = Question::new(admin, Action::CertReserved, dns("host.corp.example"));
     assert!(default_set().decide(&asked).allowed);
+    let admin = human("admin").in_group(ADMIN_GROUP);
+    let under = Question::new(admin, Action::CertUnder, dns("x.example")).with("issuer", "corp");
+    assert!(default_set().decide(&under).allowed);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sealock_core::{DnsName, ImportedName};
+use sealock_core::{DnsName, ImportedName, IssuerName};
 use sealock_transfer::landing::Owner;
 
 use super::{
@@ -12,12 +12,12 @@ use super::{
 };
 
 /// The settings, as they stand in a label after the certificate's name.
-pub(super) const SETTINGS: [&str; 13] = [
+pub(super) const SETTINGS: [&str; 14] = [
     "dns", "ip", "usage", "ttl", "path", "owner", "mode", "key-type", "layout", "reload", "verify",
-    "publish", "imported",
+    "publish", "imported", "issuer",
 ];
 /// Those that say what certificate is to be issued. One that another authority has signed is as it is.
-const OF_OURS: [&str; 5] = ["dns", "ip", "usage", "ttl", "key-type"];
+const OF_OURS: [&str; 6] = ["dns", "ip", "usage", "ttl", "key-type", "issuer"];
 /// Where its folder is that has no `.path`.
 const FOLDER: &str = "/run/sealock/certs";
 /// How many names a certificate may have, and as many addresses.
@@ -55,6 +55,8 @@ pub struct CertificateRequest {
     pub publish: Option<LabelName>,
     /// The certificate of another authority that is to be delivered in place of one of ours.
     pub imported: Option<ImportedName>,
+    /// Who signs it; the first of the settings that policy permits by default.
+    pub issuer: Option<IssuerName>,
 }
 
 /// A certificate whose labels are still being read.
@@ -107,6 +109,7 @@ impl CertificateRequest {
             verify: None,
             publish: None,
             imported: None,
+            issuer: None,
         }
     }
 
@@ -125,6 +128,8 @@ impl CertificateRequest {
             "verify" => self.verify = Some(text.parse()?),
             "publish" => self.publish = Some(text.parse()?),
             "imported" if text.is_empty() => return Err(LabelError::Empty),
+            "issuer" if text.is_empty() => return Err(LabelError::Empty),
+            "issuer" => self.issuer = Some(text.parse()?),
             "imported" => self.imported = Some(text.parse()?),
             other => return Err(error::unknown_setting(Kind::Certificate, other)),
         }

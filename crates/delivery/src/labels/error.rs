@@ -2,7 +2,7 @@
 
 use sealock_core::name::NameError;
 use sealock_core::span::SpanError;
-use sealock_core::{ImportedNameError, SecretNameError};
+use sealock_core::{ImportedNameError, IssuerNameError, SecretNameError};
 use thiserror::Error;
 
 use super::{Kind, LabelName, suggest};
@@ -69,6 +69,9 @@ pub enum LabelError {
     /// Not the name of an imported certificate.
     #[error(transparent)]
     ImportedName(#[from] ImportedNameError),
+    /// The name of an issuer.
+    #[error(transparent)]
+    IssuerName(#[from] IssuerNameError),
     /// A setting of certificates that are issued, of one that was imported.
     #[error(
         "`{setting}` is for certificates that are issued here; an imported one is as it was signed"

@@ -48,6 +48,7 @@ impl CertificateDelivery {
             certificate: request.name.clone(),
             names: names.clone(),
             imported: request.imported.clone(),
+            issuer: request.issuer.clone(),
             layout: request.layout,
             usages: request.usages,
             ttl: request.ttl,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sealock_core::policy::ContainerFacts;
-use sealock_core::{ImportedName, SecretBytes, SecretName, SubjectName, Timestamp};
+use sealock_core::{ImportedName, IssuerName, SecretBytes, SecretName, SubjectName, Timestamp};
 use sealock_engine::{Container, EngineError, EngineEvent};
 use thiserror::Error;
 
@@ -27,6 +27,8 @@ pub struct WantedCertificate {
     pub names: Vec<SubjectName>,
     /// The certificate of another authority that is wanted in place of one of ours.
     pub imported: Option<ImportedName>,
+    /// Who is to sign it, where that is said.
+    pub issuer: Option<IssuerName>,
     /// The files that the container gets: what stands in them may depend on it.
     pub layout: Layout,
     /// What it is for.

@@ -61,6 +61,9 @@ impl Wanted {
         if request.layout != Layout::Tls {
             text.push_str(&format!(" {:?}", request.layout));
         }
+        if let Some(issuer) = &request.issuer {
+            text.push_str(&format!(" issuer {issuer}"));
+        }
         let what = What::Certificate(Box::new(NamedCertificate { request, names }));
         Some(Self { what, digest: digest(&text) })
     }

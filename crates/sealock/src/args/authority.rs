@@ -115,6 +115,53 @@ pub(crate) enum CaCommand {
         #[arg(long)]
         remove: bool,
     },
+    /// List the issuing CAs: our own, and those under roots of others
+    List,
+    /// Make a key and a CSR for an issuing CA under the company's root; again: for its successor
+    Request(CaRequestArgs),
+    /// Take the certificate of such a CA, with those above it
+    Import {
+        /// For which issuer
+        name: String,
+        /// The certificate and its chain in any order: PEM, DER, .p7b
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Have an issuing CA chosen no more; its revocation lists are kept up
+    Disable {
+        /// Which
+        name: String,
+    },
+    /// Have it chosen again
+    Enable {
+        /// Which
+        name: String,
+    },
+}
+
+/// `sealock ca request`
+#[derive(Debug, Args)]
+pub(crate) struct CaRequestArgs {
+    /// What the issuer is called here, in labels and in rules
+    pub(crate) name: String,
+    /// The CA's subject, such as CN=Docker Issuing CA,O=Corp (RFC 4514) [default: that of before]
+    #[arg(long, value_name = "SUBJECT")]
+    pub(crate) subject: Option<String>,
+    /// Algorithm of its key [default: that of before, or p256]
+    #[arg(long, value_enum)]
+    pub(crate) key_type: Option<KeyType>,
+    /// Write the CSR to a file [default: it goes to stdout]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csr: Option<PathBuf>,
+    /// Make a new key and CSR where there is a request already
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Print the CSR that waits
+    #[arg(long, conflicts_with_all = ["replace", "cancel", "subject", "key_type"])]
+    pub(crate) show: bool,
+    /// Drop the request that waits, and its key
+    #[arg(long, conflicts_with_all = ["replace", "subject", "key_type", "csr"])]
+    pub(crate) cancel: bool,
 }
 
 /// What a certificate may be used for.
@@ -159,6 +206,9 @@ pub(crate) struct IssueArgs {
     /// Algorithm of the certificate's key
     #[arg(long, value_enum, default_value = "p256")]
     pub(crate) key_type: KeyType,
+    /// Who signs it, of `sealock ca list` [default: the first of authority.issuers that policy permits]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) issuer: Option<String>,
     /// Folder for tls.crt, tls.key, ca.crt and bundle.pem [default: ./NAME]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -174,6 +224,9 @@ pub(crate) struct CsrSign {
     pub(crate) csr: PathBuf,
     #[command(flatten)]
     pub(crate) names: NamesArgs,
+    /// Who signs it, of `sealock ca list` [default: the first of authority.issuers that policy permits]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) issuer: Option<String>,
     /// Folder for tls.crt and ca.crt [default: the certificate goes to stdout]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use sealock_control::command::{self, CaCertificate, CaReport, Command, Reply, SecretText};
+use sealock_control::command::{
+    self, CaCertificate, CaReport, Command, IssuerChange, Reply, SecretText,
+};
 
 use super::session::{Session, unexpected};
-use super::{files, passphrase};
+use super::{files, issuers, passphrase};
 use crate::args::{CaCommand, RotateWhat};
 use crate::printer::{Failure, Printer};
 
@@ -39,6 +41,13 @@ pub(crate) fn run(command: CaCommand, session: &Session, printer: Printer) -> Re
         CaCommand::ExportRootKey { out, encrypt_with, remove } => {
             export(&out, encrypt_with.as_deref(), remove, session, printer)
         }
+        CaCommand::List => issuers::list(session, printer),
+        CaCommand::Request(arguments) => issuers::request(&arguments, session, printer),
+        CaCommand::Import { name, files } => issuers::import(name, &files, session, printer),
+        CaCommand::Disable { name } => {
+            issuers::change(name, IssuerChange::Disable, session, printer)
+        }
+        CaCommand::Enable { name } => issuers::change(name, IssuerChange::Enable, session, printer),
     }
 }
 

@@ -59,6 +59,7 @@ fn issue(arguments: IssueArgs, session: &Session, printer: Printer) -> Result<()
         usages: usages(&arguments.names),
         ttl: Some(arguments.names.ttl.as_secs()),
         key_type: key_type(arguments.key_type),
+        issuer: arguments.issuer,
     };
     let answer = session.call(Command::CertIssue(wanted))?;
     hand_over(answer, arguments.out, session, printer)
@@ -71,6 +72,7 @@ fn sign(arguments: CsrSign, session: &Session, printer: Printer) -> Result<(), F
         names: names(&arguments.names),
         usages: usages(&arguments.names),
         ttl: Some(arguments.names.ttl.as_secs()),
+        issuer: arguments.issuer,
     };
     match session.call(Command::CertSign(wanted))? {
         Reply::Files(made) => match arguments.out {

@@ -18,6 +18,7 @@ mod import;
 mod imported;
 mod init;
 mod inventory;
+mod issuers;
 mod login;
 mod offer;
 mod passphrase;

@@ -203,8 +203,8 @@ fn settings() -> String {
          Services that Forwarders are told of: `[services.orders]` with `addresses` (its Gatekeepers, HOST:PORT; those \
          that have joined the broker come to them), `hosts` (other hosts that mean it, HOST or HOST:PORT) and `tls` \
          (`identity`, or the host that the certificates at `addresses` are for; then only these are told).\n\n\
-         Profiles of the ACME server: `[acme.profiles.NAME]` with `life` (a span) and `usages` (of `server` and `client`). \
-         There are `server`, which an order has that names none, `short` and `mutual`.\n\n\
+         Profiles of the ACME server: `[acme.profiles.NAME]` with `life` (a span), `usages` (of `server` and `client`) \
+         and `issuer` (one of `sealock ca list`). There are `server`, which an order has that names none, `short` and `mutual`.\n\n\
          LDAP directories in which certificates are published: `[directory.NAME]` with `url` (`ldaps://`, `ldap://` or \
          `ldapi://`), `dn` (the entry, with `{name}` for the certificate's name), `bind_dn` and `password_file`, or \
          `certificate` (a folder with `tls.crt` and `tls.key`), `ca_file`, `start_tls`, `create` (`person` or `device`) and \

@@ -32,7 +32,7 @@ distinguished_name = none
 
 /// Root and intermediate of a company, in a folder of their own.
 pub(crate) struct Company<'a> {
-    home: &'a Home,
+    pub(crate) home: &'a Home,
 }
 
 impl<'a> Company<'a> {
@@ -45,7 +45,7 @@ impl<'a> Company<'a> {
         company
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.home.path("corp").join(name).display().to_string()
     }
 
@@ -84,7 +84,15 @@ impl<'a> Company<'a> {
         self.certify(&csr, above, "issuing", "DNS:none", &format!("{name}.pem"), more);
     }
 
-    fn certify(&self, csr: &str, above: &str, kind: &str, names: &str, out: &str, more: &[&str]) {
+    pub(crate) fn certify(
+        &self,
+        csr: &str,
+        above: &str,
+        kind: &str,
+        names: &str,
+        out: &str,
+        more: &[&str],
+    ) {
         let (ca, key) = (self.path(&format!("{above}.pem")), self.path(&format!("{above}.key")));
         let (config, out) = (self.path("ext.cnf"), self.path(out));
         let sign = ["x509", "-req", "-in", csr, "-CA", &ca, "-CAkey", &key, "-CAcreateserial"];
@@ -114,7 +122,7 @@ fn request(home: &Home, name: &str, more: &[&str]) -> String {
     report["csr_file"].as_str().unwrap().to_owned()
 }
 
-fn trusting() -> Home {
+pub(crate) fn trusting() -> Home {
     let home = Home::initialised();
     let company = Company::new(&home);
     let root = company.path("root.pem");
@@ -322,7 +330,7 @@ impl Company<'_> {
     }
 }
 
-fn container_name(container: &Container) -> String {
+pub(crate) fn container_name(container: &Container) -> String {
     container.inspect("{{.Name}}").trim_start_matches('/').to_owned()
 }
 

@@ -7,6 +7,7 @@ mod as_files;
 mod authority;
 mod chain;
 mod corporate;
+mod corporate_issuer;
 mod demo;
 mod docker;
 #[path = "../../../docker/tests/check/dockerd.rs"]

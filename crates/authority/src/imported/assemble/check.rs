@@ -30,7 +30,7 @@ pub(super) fn leaf(
     }
 }
 
-fn in_time(one: &Foreign, now: Timestamp) -> Result<(), ImportError> {
+pub(super) fn in_time(one: &Foreign, now: Timestamp) -> Result<(), ImportError> {
     let subject = || one.subject_text.clone();
     if now < one.not_before {
         return Err(ImportError::NotYetValid { subject: subject(), from: one.not_before });
@@ -88,10 +88,15 @@ pub(super) fn chain<'a>(
         constraints.permit(one)?;
         below += usize::from(!one.is_self_issued());
     }
-    verifier(chain, expected, now)
+    verifier(chain, wanted(chain, expected), now)
 }
 
-fn issuer(one: &Foreign, is_root: bool, below: usize, now: Timestamp) -> Result<(), ImportError> {
+pub(super) fn issuer(
+    one: &Foreign,
+    is_root: bool,
+    below: usize,
+    now: Timestamp,
+) -> Result<(), ImportError> {
     let subject = || one.subject_text.clone();
     if !one.is_ca {
         return Err(ImportError::NotAuthority { subject: subject() });
@@ -124,7 +129,7 @@ impl<'a> Constraints<'a> {
         Self { leaf, known: HashMap::new() }
     }
 
-    fn permit(&mut self, issuer: &'a Foreign) -> Result<(), ImportError> {
+    pub(super) fn permit(&mut self, issuer: &'a Foreign) -> Result<(), ImportError> {
         let leaf = self.leaf;
         self.known.entry(&issuer.der).or_insert_with(|| permits(issuer, leaf)).clone()
     }
@@ -146,10 +151,19 @@ fn permits(issuer: &Foreign, leaf: &Foreign) -> Result<(), ImportError> {
     Ok(())
 }
 
+/// What a chain is shown to the verifier for: as what was asked for, or else as what the leaf says that it is.
+fn wanted(chain: &[&Foreign], expected: &Expected<'_>) -> Usages {
+    if expected.usages.server || expected.usages.client {
+        return expected.usages;
+    }
+    let says = chain.first().and_then(|leaf| leaf.purposes);
+    says.map_or(Usages::SERVER, |it| Usages { server: it.server, client: it.client })
+}
+
 /// The verifier of rustls has the last word: what it refuses, nobody who uses it could connect to.
-fn verifier(
+pub(super) fn verifier(
     chain: &[&Foreign],
-    expected: &Expected<'_>,
+    wanted: Usages,
     now: Timestamp,
 ) -> Result<(), ImportError> {
     let [leaf, intermediates @ .., root] = chain else { return Err(ImportError::Empty) };
@@ -165,12 +179,6 @@ fn verifier(
         intermediates.iter().map(|one| CertificateDer::from(one.der.as_slice())).collect();
     let seconds = u64::try_from(now.as_secs()).unwrap_or_default();
     let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-    let mut wanted = expected.usages;
-    if !wanted.server && !wanted.client {
-        // Nothing was asked for: as what the leaf says that it is.
-        let says = leaf.purposes.map(|it| Usages { server: it.server, client: it.client });
-        wanted = says.unwrap_or(Usages::SERVER);
-    }
     let usages =
         [(wanted.server, KeyUsage::server_auth()), (wanted.client, KeyUsage::client_auth())];
     for (_, usage) in usages.into_iter().filter(|(wanted, _)| *wanted) {

@@ -54,6 +54,7 @@ enum KeyKind {
 pub(crate) struct Purposes {
     pub(crate) server: bool,
     pub(crate) client: bool,
+    pub(crate) ocsp: bool,
 }
 
 /// A certificate, read.
@@ -74,6 +75,10 @@ pub struct Foreign {
     pub(crate) path_length: Option<u32>,
     /// Whether its key usage lets it sign certificates; `None` without that extension.
     pub(crate) signs_certificates: Option<bool>,
+    /// Whether it lets it sign revocation lists.
+    pub(crate) signs_lists: Option<bool>,
+    /// A critical extension that is not known here.
+    pub(crate) unknown_critical: Option<String>,
     pub(crate) purposes: Option<Purposes>,
     pub(crate) names: Vec<SubjectName>,
     /// Names of kinds or forms that are not known here.
@@ -123,10 +128,13 @@ impl Foreign {
             not_after: moment(&certificate.validity().not_after),
             is_ca: basic.as_ref().is_some_and(|basic| basic.value.ca),
             path_length: basic.and_then(|basic| basic.value.path_len_constraint),
-            signs_certificates: usage.map(|usage| usage.value.key_cert_sign()),
+            signs_certificates: usage.as_ref().map(|usage| usage.value.key_cert_sign()),
+            signs_lists: usage.map(|usage| usage.value.crl_sign()),
+            unknown_critical: unknown_critical(&certificate),
             purposes: purposes.map(|purposes| Purposes {
                 server: purposes.value.server_auth,
                 client: purposes.value.client_auth,
+                ocsp: purposes.value.ocsp_signing,
             }),
             names,
             other_names,
@@ -141,6 +149,12 @@ impl Foreign {
             key_bytes,
             der: der.to_vec(),
         })
+    }
+
+    /// Whether nobody could tell whose it is.
+    pub(crate) fn has_empty_subject(&self) -> bool {
+        // SEQUENCE of nothing.
+        self.subject.len() <= 2
     }
 
     /// Whether it names itself as its issuer.
@@ -205,6 +219,20 @@ impl Foreign {
     pub(crate) fn fingerprint(&self) -> String {
         crate::query::fingerprint(&self.der)
     }
+}
+
+/// Of what a CA's certificate may have as critical, what no verifier that we know of stumbles over.
+fn unknown_critical(certificate: &X509Certificate<'_>) -> Option<String> {
+    let known = [
+        oids::OID_X509_EXT_BASIC_CONSTRAINTS,
+        oids::OID_X509_EXT_KEY_USAGE,
+        oids::OID_X509_EXT_EXTENDED_KEY_USAGE,
+        oids::OID_X509_EXT_SUBJECT_ALT_NAME,
+        oids::OID_X509_EXT_NAME_CONSTRAINTS,
+    ];
+    let critical = certificate.extensions().iter().filter(|extension| extension.critical);
+    let mut unknown = critical.filter(|extension| !known.contains(&extension.oid));
+    unknown.next().map(|extension| shown(&extension.oid.to_id_string()))
 }
 
 /// A text of a certificate, fit to be shown.

@@ -8,6 +8,7 @@
 //! The work is bounded: at most [`MOST_CERTIFICATES`] certificates, [`DEEPEST`] of them in a chain, and
 //! [`MOST_WAYS`] beginnings of chains tried.
 
+mod authority;
 mod check;
 mod foreign;
 mod related;
@@ -18,6 +19,7 @@ mod tests;
 
 use sealock_core::{SubjectName, Timestamp};
 
+pub(crate) use authority::{AssembledAuthority, assemble_authority};
 pub(crate) use foreign::Foreign;
 pub(crate) use related::Heap;
 
@@ -83,13 +85,33 @@ pub fn assemble(
         let others: Vec<&Foreign> =
             pile.iter().filter(|one| one.der != leaf.der).chain(&anchors).collect();
         let tried = check::leaf(leaf, expected, now)
-            .and_then(|()| ways::shortest(leaf, &others, &anchors, expected, now));
+            .and_then(|()| shortest(leaf, &others, &anchors, expected, now));
         match tried {
             Ok(assembled) => return Ok(assembled),
             Err(error) => first = first.or(Some(error)),
         }
     }
     Err(first.unwrap_or(ImportError::Empty))
+}
+
+/// The shortest chain from `leaf` through `others` to one of `anchors` that holds.
+fn shortest<'a>(
+    leaf: &'a Foreign,
+    others: &[&'a Foreign],
+    anchors: &'a [Foreign],
+    expected: &Expected<'_>,
+    now: Timestamp,
+) -> Result<Assembled, ImportError> {
+    let mut constraints = check::Constraints::new(leaf);
+    let mut holds = |chain: &[&'a Foreign]| check::chain(chain, &mut constraints, expected, now);
+    let found = ways::homes(leaf, others, anchors, &mut holds, 1)?;
+    let chain = found.first().map(Vec::as_slice).unwrap_or_default();
+    let [leaf, intermediates @ .., root] = chain else { return Err(ImportError::Empty) };
+    Ok(Assembled {
+        leaf: Foreign::clone(leaf),
+        intermediates: intermediates.iter().copied().cloned().collect(),
+        root: Foreign::clone(root),
+    })
 }
 
 /// Every certificate once.

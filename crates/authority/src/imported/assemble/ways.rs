@@ -2,10 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use sealock_core::Timestamp;
-
-use super::check::{self, Constraints};
-use super::{Assembled, DEEPEST, Expected, Foreign, MOST_WAYS};
+use super::{DEEPEST, Foreign, MOST_WAYS};
 use crate::imported::error::ImportError;
 
 /// How far a way came that led nowhere; of several the furthest is told.
@@ -43,42 +40,52 @@ impl Signatures<'_> {
     }
 }
 
-/// The shortest chain from `leaf` through `others` to one of `anchors` that holds.
-pub(super) fn shortest<'a>(
+/// Chains from `leaf` through `others` to `anchors`, for which `holds` says so: the shortest to each of them, of at most so
+/// many.
+pub(super) fn homes<'a>(
     leaf: &'a Foreign,
     others: &[&'a Foreign],
     anchors: &'a [Foreign],
-    expected: &Expected<'_>,
-    now: Timestamp,
-) -> Result<Assembled, ImportError> {
+    holds: &mut dyn FnMut(&[&'a Foreign]) -> Result<(), ImportError>,
+    most: usize,
+) -> Result<Vec<Vec<&'a Foreign>>, ImportError> {
     let all: Vec<&'a Foreign> = std::iter::once(leaf).chain(others.iter().copied()).collect();
     let mut signatures = Signatures { all: &all, known: HashMap::new() };
-    let mut constraints = Constraints::new(leaf);
     let mut worst: Option<(Came, ImportError)> = None;
     let mut blame = |came: Came, error: ImportError| {
         if worst.as_ref().is_none_or(|(before, _)| came > *before) {
             worst = Some((came, error));
         }
     };
+    let mut found: Vec<Vec<&'a Foreign>> = Vec::new();
     let mut ways = VecDeque::from([vec![0_usize]]);
     let mut tried = 0_usize;
     while let Some(way) = ways.pop_front() {
         tried += 1;
         if tried > MOST_WAYS {
-            return Err(ImportError::TooManyWays);
+            return if found.is_empty() { Err(ImportError::TooManyWays) } else { Ok(found) };
         }
         let Some(last) = way.last().copied() else { continue };
         let Some(top) = all.get(last).copied() else { continue };
         let anchor = anchors.iter().find(|anchor| way.len() > 1 && top.is_same_authority(anchor));
         if let Some(anchor) = anchor {
-            let below = way.iter().filter(|at| **at != last).filter_map(|at| all.get(*at).copied());
-            // What was added is what counts, not what somebody sends under the same name with the same key.
-            let chain: Vec<&'a Foreign> = below.chain([anchor]).collect();
-            match check::chain(&chain, &mut constraints, expected, now) {
-                Ok(()) => return assembled(&chain),
-                Err(error) => blame(Came::Home, error),
+            if !ends_at(&found, anchor) {
+                let below =
+                    way.iter().filter(|at| **at != last).filter_map(|at| all.get(*at).copied());
+                // What was added is what counts, not what somebody sends under the same name with the same key.
+                let chain: Vec<&'a Foreign> = below.chain([anchor]).collect();
+                match holds(&chain) {
+                    Ok(()) => found.push(chain),
+                    Err(error) => blame(Came::Home, error),
+                }
+                if found.len() >= most {
+                    return Ok(found);
+                }
             }
-            continue;
+            // A root that is certified by another one may lead to that, too, for whoever looks for more than one.
+            if most == 1 {
+                continue;
+            }
         }
         match next(&way, &mut signatures) {
             Ok(_) if way.len() >= DEEPEST => blame(Came::TooFar, ImportError::TooDeep(DEEPEST)),
@@ -90,7 +97,14 @@ pub(super) fn shortest<'a>(
             Err((came, error)) => blame(came, error),
         }
     }
+    if !found.is_empty() {
+        return Ok(found);
+    }
     Err(worst.map_or(ImportError::Empty, |(_, error)| error))
+}
+
+fn ends_at(found: &[Vec<&Foreign>], anchor: &Foreign) -> bool {
+    found.iter().filter_map(|chain| chain.last()).any(|root| root.der == anchor.der)
 }
 
 /// Who may come next on a way, or why nobody.
@@ -127,14 +141,5 @@ fn next(way: &[usize], signatures: &mut Signatures<'_>) -> Result<Vec<usize>, (C
     } else {
         let url = top.issuer_url.clone();
         (Came::ToAGap, ImportError::Missing { issuer, subject, url })
-    })
-}
-
-fn assembled(chain: &[&Foreign]) -> Result<Assembled, ImportError> {
-    let [leaf, intermediates @ .., root] = chain else { return Err(ImportError::Empty) };
-    Ok(Assembled {
-        leaf: Foreign::clone(leaf),
-        intermediates: intermediates.iter().copied().cloned().collect(),
-        root: Foreign::clone(root),
     })
 }

@@ -13,11 +13,12 @@ use sealock_authority::{
 };
 use sealock_core::audit::DecisionNote;
 use sealock_core::policy::{Action, Question, Resource};
-use sealock_core::{SubjectName, Timestamp};
+use sealock_core::{IssuerName, SubjectName, Timestamp};
 use sealock_store::BoxedError;
 use serde_json::{Value, json};
 
-use super::super::authorize::{Asking, Granted};
+use super::super::authorize::Asking;
+use super::super::choice::{Chosen, Ordering};
 use super::super::{Service, convert};
 use super::{ACME_NOBODY, read_id, service_problem, state_problem};
 use crate::caller::Caller;
@@ -57,9 +58,16 @@ impl Service {
             None => None,
         };
         let caller = self.acme_caller(account).map_err(|error| service_problem(&error))?;
-        self.acme_check_names(&ordered.identifiers)?;
-        let about = About { life, usages: terms.usages, key_type: ANY_KEY };
-        self.acme_decide(&caller, request, &ordered.identifiers, &about)?;
+        let mut about = About { life, usages: terms.usages, key_type: ANY_KEY, issuer: None };
+        let chosen = self.acme_decide(
+            &caller,
+            request,
+            &ordered.identifiers,
+            &about,
+            terms.issuer.as_ref(),
+        )?;
+        self.acme_check_names(&ordered.identifiers, chosen.issuer.as_ref(), terms.usages)?;
+        about.issuer = chosen.issuer;
         let wanted = ordered.identifiers.iter().map(|identifier| Wanted {
             vouched: self.acme_is_vouched(&caller, identifier, &about),
             identifier: identifier.clone(),
@@ -133,8 +141,9 @@ impl Service {
         let life = self.remaining(&terms, order)?;
         let caller = self.acme_caller(account).map_err(|error| service_problem(&error))?;
         let key_type = csr.public_key.kind().to_string();
-        let about = About { life, usages: terms.usages, key_type: &key_type };
-        let granted = self.acme_decide(&caller, request, &order.identifiers, &about)?;
+        let about = About { life, usages: terms.usages, key_type: &key_type, issuer: None };
+        let Chosen { issuer, granted } =
+            self.acme_decide(&caller, request, &order.identifiers, &about, terms.issuer.as_ref())?;
         let finishing = match acme.order_finishing(&account.id, &order.id) {
             Err(StateError::Status(_)) => return Ok(None),
             finishing => finishing.map_err(|error| state_problem(&error))?,
@@ -146,6 +155,7 @@ impl Service {
             usages: terms.usages,
             ttl: life,
             key: KeySource::PublicKey(csr.public_key.clone()),
+            issuer,
         };
         let authority = self.authority().map_err(|error| service_problem(&error))?;
         let issued = authority.issue_along(&wanted, &granted.actor, |issued| {
@@ -174,7 +184,7 @@ impl Service {
                 format!("there is no such profile; there are {}", known.join(", ")),
             )
         })?;
-        Ok((name.to_owned(), *profile))
+        Ok((name.to_owned(), profile.clone()))
     }
 
     /// How long the certificate lives: as the profile says, or less where that was asked.
@@ -204,11 +214,17 @@ impl Service {
         self.acme_life(terms, &asked)
     }
 
-    /// That the authority's own constraints let these names through.
-    fn acme_check_names(&self, identifiers: &[Identifier]) -> Result<(), AcmeProblem> {
+    /// That the constraints of the issuer's chain let these names through.
+    fn acme_check_names(
+        &self,
+        identifiers: &[Identifier],
+        issuer: Option<&IssuerName>,
+        usages: Usages,
+    ) -> Result<(), AcmeProblem> {
         let authority = self.authority().map_err(|error| service_problem(&error))?;
         let refused = identifiers.iter().filter_map(|identifier| {
-            let error = authority.check_name(&identifier.to_subject_name()).err()?;
+            let name = identifier.to_subject_name();
+            let error = authority.could_issue(issuer, &[name], usages).err()?;
             Some(Subproblem {
                 kind: ErrorKind::RejectedIdentifier,
                 detail: error.to_string(),
@@ -228,21 +244,29 @@ impl Service {
         request: &str,
         identifiers: &[Identifier],
         about: &About<'_>,
-    ) -> Result<Granted, AcmeProblem> {
+        named: Option<&IssuerName>,
+    ) -> Result<Chosen, AcmeProblem> {
         let names: Vec<SubjectName> = identifiers.iter().map(Identifier::to_subject_name).collect();
-        let context = about.context(&inventory_name(identifiers));
+        let ordering = Ordering {
+            action: Action::CertIssue,
+            names: &names,
+            identity: None,
+            spare_identity: false,
+            usages: about.usages,
+            context: about.context(&inventory_name(identifiers)),
+        };
         let asking = Asking::of(caller, request);
-        let granted = self.decide_names(&asking, Action::CertIssue, &names, &context);
-        let granted = granted.map_err(|error| match error.code {
+        let chosen = self.choose_issuer(&asking, named, &ordering);
+        let chosen = chosen.map_err(|error| match error.code {
             ErrorCode::Denied => denied(&error),
             _ => service_problem(&error),
         })?;
         // In the modes that let everything pass, whoever can connect would pass.
-        match &granted.actor.decision {
+        match &chosen.granted.actor.decision {
             Some(note) if !note.allowed && caller.who.starts_with(ACME_NOBODY) => {
                 Err(self.acme_denied_in_every_mode(&asking, note))
             }
-            _ => Ok(granted),
+            _ => Ok(chosen),
         }
     }
 
@@ -263,7 +287,9 @@ impl Service {
         let resource = Resource::Name(identifier.to_subject_name());
         let mut question = Question::new(caller.principal.clone(), Action::CertUnproved, resource)
             .with("via", caller.door.as_str());
-        for (name, value) in about.context(&identifier.to_string()) {
+        let issuer = about.issuer.clone().unwrap_or_else(IssuerName::own).to_string();
+        let context = about.context(&identifier.to_string()).into_iter();
+        for (name, value) in context.chain([("issuer", Value::from(issuer))]) {
             question = question.with(name, value);
         }
         self.policy.current().decide(&question).allowed
@@ -275,6 +301,8 @@ struct About<'a> {
     life: Duration,
     usages: Usages,
     key_type: &'a str,
+    /// Who will sign, once that is known.
+    issuer: Option<IssuerName>,
 }
 
 impl About<'_> {

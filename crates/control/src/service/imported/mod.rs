@@ -65,7 +65,7 @@ fn anchor_error(error: &AnchorError) -> ServiceError {
     use AnchorError as E;
     let code = match error {
         E::Unknown(_) => ErrorCode::NotFound,
-        E::NameTaken(_) | E::InUse { .. } => ErrorCode::Conflict,
+        E::NameTaken(_) | E::InUse { .. } | E::Above { .. } => ErrorCode::Conflict,
         E::TooMany => ErrorCode::Busy,
         E::Authority(error) => return convert::authority_error(error),
         _ => ErrorCode::Failed,

@@ -328,6 +328,7 @@ fn labelled(layout: Layout) -> WantedCertificate {
         },
         certificate: "tls".parse().unwrap(),
         names: Vec::new(),
+        issuer: None,
         imported: Some("web".parse().unwrap()),
         layout,
         usages: Usages { server: true, client: true },

@@ -35,7 +35,9 @@ impl Service {
             all.extend(self.refusal(&standing).map(|todo| (urgent, todo)));
         }
         all.sort_by_key(|(urgent, _)| *urgent);
-        Ok(all.into_iter().map(|(_, todo)| todo).collect())
+        // A CA of ours is what many certificates hang on.
+        let issuers = self.issuer_todos()?;
+        Ok(issuers.into_iter().chain(all.into_iter().map(|(_, todo)| todo)).collect())
     }
 
     fn todo(&self, standing: &Standing, now: Timestamp) -> Option<Todo> {

@@ -1,0 +1,185 @@
+//! Issuers are asked for, and said not to be chosen.
+
+use sealock_core::audit::{Actor, Fact};
+use sealock_core::{IssuerName, Timestamp};
+use sealock_store::{Change, Transaction};
+
+use super::error::{IssuerError, MOST};
+use super::record::{Line, Pending};
+use super::standing::IssuerStanding;
+use crate::authority::{Authority, read_state};
+use crate::error::AuthorityError;
+use crate::imported::{Subject, authority_csr, is_own_subject};
+use crate::inventory::IssuerId;
+use crate::key::{AuthorityKey, KeyType, NewKey};
+use crate::state::{Der, STATE, State, key_name};
+
+/// What is wanted of the company's CA.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IssuerWishes {
+    /// The CA's subject; that of before by default.
+    pub subject: Option<Subject>,
+    /// The kind of its key; that of before by default.
+    pub key_type: Option<KeyType>,
+}
+
+/// A request that is there now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestedIssuer {
+    /// As it stands.
+    pub standing: IssuerStanding,
+    /// Whether it was made now.
+    pub new: bool,
+}
+
+/// A new key with its CSR, not recorded yet.
+struct Made {
+    pending: Pending,
+    sealed: Vec<u8>,
+}
+
+impl Authority {
+    /// Makes a key and a CSR for an issuing CA. What waits already is not made anew unless `replace` says so; where a
+    /// certificate is there, key and CSR are its successor's, and it goes on signing until that is imported.
+    pub fn request_issuer(
+        &self,
+        name: &IssuerName,
+        wishes: &IssuerWishes,
+        replace: bool,
+        actor: &Actor,
+    ) -> Result<RequestedIssuer, IssuerError> {
+        if name.is_own() {
+            return Err(IssuerError::Own);
+        }
+        let _changing = self.changing.lock();
+        let (mut state, version) = read_state(self.store())?;
+        let before = state.line(name).cloned();
+        let mut line = self.wanted(name, wishes, before.as_ref(), &state)?;
+        if let Some(waiting) = before.as_ref().filter(|line| line.pending.is_some() && !replace) {
+            if (&waiting.subject, waiting.key_type) != (&line.subject, line.key_type) {
+                return Err(IssuerError::OtherWishes(name.clone()));
+            }
+            let standing = IssuerStanding::of(&state, waiting, self.now());
+            return Ok(RequestedIssuer { standing, new: false });
+        }
+        let made = self.make_issuer_request(&line)?;
+        let id = made.pending.id;
+        let mut transaction = Transaction::new();
+        if let Some(old) = &line.pending {
+            transaction = transaction.delete(key_name(old.id).into_bytes());
+        }
+        let fact = Fact::IssuerRequested {
+            issuer: name.to_string(),
+            subject: line.subject.to_string(),
+            key: id.to_string(),
+        };
+        line.pending = Some(made.pending);
+        state.put_line(line.clone());
+        let transaction = transaction.create(key_name(id).into_bytes(), made.sealed).replace(
+            STATE,
+            version,
+            serde_json::to_vec(&state).map_err(AuthorityError::from)?,
+        );
+        self.commit("the request", Change::new(transaction, actor.event(self.now(), fact)))?;
+        self.reload()?;
+        Ok(RequestedIssuer { standing: IssuerStanding::of(&state, &line, self.now()), new: true })
+    }
+
+    /// The line as it is wanted, its pending request and its active certificate as they are.
+    fn wanted(
+        &self,
+        name: &IssuerName,
+        wishes: &IssuerWishes,
+        before: Option<&Line>,
+        state: &State,
+    ) -> Result<Line, IssuerError> {
+        let subject = wishes.subject.clone().or_else(|| before.map(|line| line.subject.clone()));
+        let subject = subject.filter(|it| !it.is_empty()).ok_or(IssuerError::NoSubject)?;
+        if is_own_subject(&subject, &state.trust_domain) {
+            return Err(IssuerError::OwnSubject(subject.to_string()));
+        }
+        if before.is_none() && state.lines.len() >= MOST {
+            return Err(IssuerError::TooMany);
+        }
+        let key_type = wishes.key_type.or_else(|| before.map(|line| line.key_type));
+        Ok(Line {
+            name: name.clone(),
+            subject,
+            key_type: key_type.unwrap_or_default(),
+            pending: before.and_then(|line| line.pending.clone()),
+            active: before.and_then(|line| line.active),
+            disabled: before.is_some_and(|line| line.disabled),
+        })
+    }
+
+    fn make_issuer_request(&self, line: &Line) -> Result<Made, AuthorityError> {
+        let NewKey { public, pkcs8 } = NewKey::generate(line.key_type)?;
+        let key = AuthorityKey::from_pkcs8(&pkcs8)?;
+        let csr = authority_csr(&line.subject, line.key_type, &key)?;
+        let id = IssuerId::of(&public.identifier());
+        let sealed = self
+            .keyring
+            .seal(&key_name(id), pkcs8.expose())
+            .map_err(|source| AuthorityError::Seal { key: "key of an issuer".into(), source })?;
+        let spki = Der(public.to_spki_der());
+        Ok(Made { pending: Pending { since: self.now(), id, spki, csr: Der(csr) }, sealed })
+    }
+
+    /// Drops what waits. What signs goes on signing.
+    pub fn cancel_issuer(
+        &self,
+        name: &IssuerName,
+        actor: &Actor,
+    ) -> Result<IssuerStanding, IssuerError> {
+        self.change_line(name, "cancelled", actor, |line, transaction| {
+            let Some(pending) = line.pending.take() else {
+                return Err(IssuerError::NotWaiting(line.name.clone()));
+            };
+            Ok(Some(transaction.delete(key_name(pending.id).into_bytes())))
+        })
+    }
+
+    /// Says whether an issuer is to be chosen. One that is not signs nothing more; its lists are kept up.
+    pub fn disable_issuer(
+        &self,
+        name: &IssuerName,
+        disabled: bool,
+        actor: &Actor,
+    ) -> Result<IssuerStanding, IssuerError> {
+        let what = if disabled { "disabled" } else { "enabled" };
+        self.change_line(name, what, actor, |line, transaction| {
+            let changed = std::mem::replace(&mut line.disabled, disabled) != disabled;
+            Ok(changed.then_some(transaction))
+        })
+    }
+
+    /// Changes a line in one commit; `change` says with what else, or that there is nothing to change. A line that has
+    /// neither request nor certificate is gone.
+    fn change_line(
+        &self,
+        name: &IssuerName,
+        what: &str,
+        actor: &Actor,
+        change: impl FnOnce(&mut Line, Transaction) -> Result<Option<Transaction>, IssuerError>,
+    ) -> Result<IssuerStanding, IssuerError> {
+        let _changing = self.changing.lock();
+        let (mut state, version) = read_state(self.store())?;
+        let mut line =
+            state.line(name).cloned().ok_or_else(|| IssuerError::Unknown(name.clone()))?;
+        let now: Timestamp = self.now();
+        let Some(transaction) = change(&mut line, Transaction::new())? else {
+            return Ok(IssuerStanding::of(&state, &line, now));
+        };
+        let standing = IssuerStanding::of(&state, &line, now);
+        match line.pending.is_none() && line.active.is_none() {
+            true => state.lines.retain(|other| other.name != *name),
+            false => state.put_line(line),
+        }
+        let value = serde_json::to_vec(&state).map_err(AuthorityError::from)?;
+        let transaction = transaction.replace(STATE, version, value);
+        let fact = Fact::IssuerChanged { issuer: name.to_string(), change: what.to_owned() };
+        self.commit("the change of the issuer", Change::new(transaction, actor.event(now, fact)))?;
+        self.reload()?;
+        Ok(standing)
+    }
+}
