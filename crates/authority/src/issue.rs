@@ -19,7 +19,7 @@ use crate::inventory::{Entry, Found, IssuerId, Note};
 use crate::issued::Issued;
 use crate::key::{KeyType, NewKey, PublicKey, PublicKeyKind};
 use crate::make::new_serial;
-use crate::order::{KeySource, Order, OrderError};
+use crate::order::{KeySource, Order, OrderError, Usages};
 use crate::pem;
 use crate::serial::Serial;
 use crate::state::STATE;
@@ -33,6 +33,10 @@ pub struct Renewal {
     pub key: Option<KeySource>,
     /// Other names; else the same.
     pub names: Option<Vec<SubjectName>>,
+    /// Other usages; else the same.
+    pub usages: Option<Usages>,
+    /// Another profile; else the same.
+    pub profile: Option<String>,
 }
 
 /// An order that is signed and not yet recorded.
@@ -171,7 +175,11 @@ impl Authority {
         if loaded.chain.is_own_key(IssuerId::of(&key.public.identifier())) {
             return Err(OrderError::OwnKey.into());
         }
-        let common_name = order.common_name().filter(|name| permitted_as_subject(loaded, name));
+        let mut common_names = order.common_names().into_iter();
+        let common_name = common_names.find(|name| permitted_as_subject(loaded, name));
+        if order.usages.code && common_name.is_none() {
+            return Err(OrderError::NoSubject.into());
+        }
         let serial = new_serial()?;
         let plan = LeafPlan {
             serial,
@@ -191,6 +199,7 @@ impl Authority {
             replaces: replaced.map(|found| found.entry.serial),
             replaced_by: None,
             revoked: None,
+            profile: order.profile.clone(),
         };
         let entry = Entry {
             serial,
@@ -299,7 +308,8 @@ fn renewed_order(old: &Entry, renewal: &Renewal) -> Order {
         name: old.note.name.clone(),
         identity: old.identity.clone(),
         names: renewal.names.clone().unwrap_or_else(|| old.names.clone()),
-        usages: old.usages,
+        usages: renewal.usages.unwrap_or(old.usages),
+        profile: renewal.profile.clone().or_else(|| old.note.profile.clone()),
         ttl: renewal.ttl.unwrap_or_else(|| old.ttl()),
         key: renewal.key.clone().unwrap_or(KeySource::Generate(kind)),
     }

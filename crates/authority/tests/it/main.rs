@@ -17,6 +17,7 @@ mod lists;
 mod ocsp;
 mod openssl;
 mod pkilint;
+mod profiles;
 mod requests;
 mod search;
 mod tls;

@@ -35,6 +35,8 @@ mod policy;
 #[cfg(test)]
 mod presets;
 #[cfg(test)]
+mod profiles;
+#[cfg(test)]
 mod publish;
 #[cfg(test)]
 mod reserved;

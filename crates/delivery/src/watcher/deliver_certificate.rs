@@ -50,6 +50,7 @@ impl CertificateDelivery {
             imported: request.imported.clone(),
             layout: request.layout,
             usages: request.usages,
+            profile: request.profile.clone(),
             ttl: request.ttl,
             key_type: request.key_type,
             replaces: entry.held_serial().map(str::to_owned),

@@ -168,7 +168,8 @@ fn verifier(
     let mut wanted = expected.usages;
     if !wanted.server && !wanted.client {
         // Nothing was asked for: as what the leaf says that it is.
-        let says = leaf.purposes.map(|it| Usages { server: it.server, client: it.client });
+        let says =
+            leaf.purposes.map(|it| Usages { server: it.server, client: it.client, ..Usages::NONE });
         wanted = says.unwrap_or(Usages::SERVER);
     }
     let usages =
