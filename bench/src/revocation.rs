@@ -237,6 +237,7 @@ fn revoked(authority: &Authority, count: usize) -> Result<Duration> {
         identity: None,
         names: vec![SubjectName::dns("host.bench.example")?],
         usages: Usages::BOTH,
+        profile: None,
         ttl: Duration::from_secs(30 * 86_400),
         key: KeySource::Generate(KeyType::P256),
     };

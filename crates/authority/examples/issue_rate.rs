@@ -106,6 +106,7 @@ fn order(number: u64) -> Order {
         name,
         identity: Some(identity.parse().unwrap()),
         usages: Usages::BOTH,
+        profile: None,
         ttl: LIVES[(spread % 5) as usize],
         key: KeySource::Generate(KeyType::P256),
         issuer: None,

@@ -17,6 +17,7 @@ use crate::der::NULL;
 use crate::error::AuthorityError;
 use crate::issuers::CaSigner;
 use crate::key::{AuthorityKey, PublicKey};
+use crate::lint::{self, Intended, Purpose};
 use crate::order::Usages;
 use crate::publication::Urls;
 use crate::serial::Serial;
@@ -77,7 +78,10 @@ pub(crate) fn leaf(
     plan: &LeafPlan<'_>,
     issuer: &Issuer<'_, AuthorityKey>,
 ) -> Result<Vec<u8>, rcgen::Error> {
-    Ok(leaf_parameters(plan)?.signed_by(plan.public, issuer)?.der().to_vec())
+    let parameters = leaf_parameters(plan)?;
+    let intended = plan.intended(Purpose::Leaf(plan.usages));
+    let signed = lint::meant(intended, || parameters.signed_by(plan.public, issuer))?;
+    Ok(signed.der().to_vec())
 }
 
 /// The same below any CA.
@@ -85,9 +89,32 @@ pub(crate) fn leaf_below(
     plan: &LeafPlan<'_>,
     issuer: &CaSigner,
 ) -> Result<Vec<u8>, AuthorityError> {
+    below(plan, issuer, Purpose::Leaf(plan.usages))
+}
+
+/// What a chain is shown to a verifier with, and is handed out to nobody.
+pub(crate) fn probe_below(
+    plan: &LeafPlan<'_>,
+    issuer: &CaSigner,
+) -> Result<Vec<u8>, AuthorityError> {
+    below(plan, issuer, Purpose::Probe)
+}
+
+fn below(
+    plan: &LeafPlan<'_>,
+    issuer: &CaSigner,
+    purpose: Purpose,
+) -> Result<Vec<u8>, AuthorityError> {
     let what = "the certificate";
     let parameters = leaf_parameters(plan).map_err(|source| AuthorityError::build(what, source))?;
-    issuer.certify(what, &parameters, plan.public)
+    issuer.certify(what, &parameters, plan.public, plan.intended(purpose))
+}
+
+impl LeafPlan<'_> {
+    fn intended(&self, purpose: Purpose) -> Intended {
+        let names = self.names.to_vec();
+        Intended { purpose, serial: self.serial, validity: self.validity, names }
+    }
 }
 
 fn leaf_parameters(plan: &LeafPlan<'_>) -> Result<CertificateParams, rcgen::Error> {
@@ -99,16 +126,22 @@ fn leaf_parameters(plan: &LeafPlan<'_>) -> Result<CertificateParams, rcgen::Erro
         plan.names.iter().map(alternative_name).collect::<Result<_, _>>()?;
     parameters.is_ca = IsCa::ExplicitNoCa;
     parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    // TLS 1.2 with RSA key exchange; a curve cannot do it, so its certificates must not say so.
-    if plan.usages.server && plan.public.enciphers() {
+    // TLS 1.2 with RSA key exchange, and e-mail; a curve cannot do it, so its certificates must not say so.
+    if (plan.usages.server || plan.usages.email) && plan.public.enciphers() {
         parameters.key_usages.push(KeyUsagePurpose::KeyEncipherment);
     }
-    if plan.usages.server {
-        parameters.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+    // E-mail that is sent to the holder of a key on a curve (RFC 8551 §2.3); Ed25519 only signs.
+    if plan.usages.email && plan.public.agrees() {
+        parameters.key_usages.push(KeyUsagePurpose::KeyAgreement);
     }
-    if plan.usages.client {
-        parameters.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
-    }
+    let purposes = [
+        (plan.usages.server, ExtendedKeyUsagePurpose::ServerAuth),
+        (plan.usages.client, ExtendedKeyUsagePurpose::ClientAuth),
+        (plan.usages.code, ExtendedKeyUsagePurpose::CodeSigning),
+        (plan.usages.email, ExtendedKeyUsagePurpose::EmailProtection),
+    ];
+    let purposes = purposes.into_iter().filter(|(is, _)| *is).map(|(_, purpose)| purpose);
+    parameters.extended_key_usages = purposes.collect();
     Ok(parameters)
 }
 
@@ -116,7 +149,7 @@ fn leaf_parameters(plan: &LeafPlan<'_>) -> Result<CertificateParams, rcgen::Erro
 pub(crate) fn root(plan: &OwnPlan<'_>, key: &AuthorityKey) -> Result<Vec<u8>, rcgen::Error> {
     let mut parameters = own_parameters(plan, &key.identifier())?;
     parameters.use_authority_key_identifier_extension = false;
-    Ok(parameters.self_signed(key)?.der().to_vec())
+    Ok(lint::meant(intended(plan), || parameters.self_signed(key))?.der().to_vec())
 }
 
 /// An intermediate, an audit signer, or a new root certified by an old one.
@@ -126,7 +159,16 @@ pub(crate) fn own(
     issuer: &Issuer<'_, AuthorityKey>,
 ) -> Result<Vec<u8>, rcgen::Error> {
     let parameters = own_parameters(plan, &key.identifier())?;
-    Ok(parameters.signed_by(key, issuer)?.der().to_vec())
+    Ok(lint::meant(intended(plan), || parameters.signed_by(key, issuer))?.der().to_vec())
+}
+
+fn intended(plan: &OwnPlan<'_>) -> Intended {
+    let purpose = match plan.kind {
+        OwnKind::Root | OwnKind::Intermediate { .. } => Purpose::Authority,
+        OwnKind::Signer => Purpose::Signer,
+        OwnKind::Responder => Purpose::Responder,
+    };
+    Intended { purpose, serial: plan.serial, validity: plan.validity, names: Vec::new() }
 }
 
 /// What an OCSP responder has, below any CA.
@@ -138,7 +180,7 @@ pub(crate) fn responder_below(
     let what = "the OCSP responder's certificate";
     let parameters = own_parameters(plan, &key.identifier())
         .map_err(|source| AuthorityError::build(what, source))?;
-    issuer.certify(what, &parameters, key)
+    issuer.certify(what, &parameters, key, intended(plan))
 }
 
 fn own_parameters(
@@ -208,7 +250,11 @@ fn basics(
     if urls.ocsp.is_some() || urls.issuer.is_some() {
         let content = asn1::information_access(urls.ocsp.as_deref(), urls.issuer.as_deref())
             .map_err(|_| {
-                rcgen::Error::InvalidAsn1String(InvalidAsn1String::Ia5String(String::new()))
+                // The one that is at fault is named: it came from the settings.
+                let bad = |url: &&str| !url.is_ascii();
+                let urls = [urls.ocsp.as_deref(), urls.issuer.as_deref()];
+                let bad = urls.into_iter().flatten().find(bad).unwrap_or("an access URL");
+                rcgen::Error::InvalidAsn1String(InvalidAsn1String::Ia5String(bad.to_owned()))
             })?;
         let extension = CustomExtension::from_oid_content(&AUTHORITY_INFO_ACCESS, content);
         parameters.custom_extensions.push(extension);
@@ -238,4 +284,27 @@ pub(crate) fn belongs(der: &[u8], key: &AuthorityKey) -> bool {
     use x509_parser::prelude::{FromDer as _, X509Certificate};
     X509Certificate::from_der(der)
         .is_ok_and(|(_, certificate)| certificate.public_key().raw == key.subject_public_key_info())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_url_that_cannot_be_written_is_named() {
+        let validity = Validity {
+            not_before: Timestamp::from_secs(1_800_000_000),
+            not_after: Timestamp::from_secs(1_800_003_600),
+        };
+        let urls = |ocsp: &str| Urls {
+            ocsp: Some(ocsp.to_owned()),
+            issuer: Some("http://pki.corp.example/ca.crt".to_owned()),
+            ..Urls::default()
+        };
+        let serial: Serial = "0a".parse().unwrap();
+        let made = |ocsp: &str| basics(serial, validity, &[7; 20], &urls(ocsp));
+        assert!(made("http://pki.corp.example/ocsp").is_ok());
+        let said = made("http://pki.corp.exämple/ocsp").unwrap_err().to_string();
+        assert!(said.contains("http://pki.corp.exämple/ocsp"), "{said}");
+    }
 }

@@ -95,7 +95,7 @@ impl Chain {
             not_before: record.not_before,
             not_after: record.not_after,
             issuer: CaSigner::new(record, key)?,
-            usages: Usages { server: under.server, client: under.client },
+            usages: Usages { server: under.server, client: under.client, ..Usages::NONE },
             ocsp: under.ocsp,
             intermediate: OwnCertificate::new(&record.der.0),
             above: under.above().map(OwnCertificate::new).collect(),
@@ -123,12 +123,14 @@ impl Chain {
         self.foreign_root.iter().cloned().chain(ours).collect()
     }
 
-    /// Checks usages against the purposes of every CA that names any.
+    /// Checks usages against the purposes of every CA that names any. Code and e-mail are signed below our own root only.
     pub(crate) fn check_usages(&self, wanted: Usages) -> Result<(), AuthorityError> {
         let Some(issuer) = &self.name else { return Ok(()) };
         let lacking = [
             (wanted.server, self.usages.server, "server"),
             (wanted.client, self.usages.client, "client"),
+            (wanted.code, self.usages.code, "code"),
+            (wanted.email, self.usages.email, "email"),
         ];
         match lacking.into_iter().find(|(wanted, permitted, _)| *wanted && !permitted) {
             Some((_, _, usage)) => {

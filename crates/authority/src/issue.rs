@@ -19,7 +19,7 @@ use crate::inventory::{Entry, Found, IssuerId, Note};
 use crate::issued::Issued;
 use crate::key::{KeyType, NewKey, PublicKey, PublicKeyKind};
 use crate::make::new_serial;
-use crate::order::{KeySource, Order, OrderError};
+use crate::order::{KeySource, Order, OrderError, Usages};
 use crate::pem;
 use crate::serial::Serial;
 use crate::state::{STATE, State};
@@ -37,6 +37,10 @@ pub struct Renewal {
     pub issuer: Option<IssuerName>,
     /// Another identity; else the same, where the issuer is our own.
     pub identity: Option<Identity>,
+    /// Other usages; else the same.
+    pub usages: Option<Usages>,
+    /// Another profile; else the same.
+    pub profile: Option<String>,
 }
 
 /// An order that is signed and not yet recorded.
@@ -177,7 +181,11 @@ impl Authority {
         if chain.is_own_key(IssuerId::of(&key.public.identifier())) {
             return Err(OrderError::OwnKey.into());
         }
-        let common_name = order.common_name().filter(|name| permitted_as_subject(chain, name));
+        let mut common_names = order.common_names().into_iter();
+        let common_name = common_names.find(|name| permitted_as_subject(chain, name));
+        if order.usages.code && common_name.is_none() {
+            return Err(OrderError::NoSubject.into());
+        }
         let serial = new_serial()?;
         let mut urls = self.publication.load().urls(chain.id, loaded.state.crl_url.as_deref());
         urls.ocsp = urls.ocsp.filter(|_| chain.ocsp);
@@ -199,6 +207,7 @@ impl Authority {
             replaces: replaced.map(|found| found.entry.serial),
             replaced_by: None,
             revoked: None,
+            profile: order.profile.clone(),
         };
         let entry = Entry {
             serial,
@@ -320,7 +329,8 @@ fn renewed_order(state: &State, old: &Entry, renewal: &Renewal) -> Order {
         identity: identity.filter(|_| issuer.is_none()),
         names,
         issuer,
-        usages: old.usages,
+        usages: renewal.usages.unwrap_or(old.usages),
+        profile: renewal.profile.clone().or_else(|| old.note.profile.clone()),
         ttl: renewal.ttl.unwrap_or_else(|| old.ttl()),
         key: renewal.key.clone().unwrap_or(KeySource::Generate(kind)),
     }

@@ -107,6 +107,17 @@ pub enum PublicKeyKind {
     Rsa(u32),
 }
 
+impl From<KeyType> for PublicKeyKind {
+    fn from(kind: KeyType) -> Self {
+        match kind {
+            KeyType::P256 => Self::P256,
+            KeyType::P384 => Self::P384,
+            KeyType::Ed25519 => Self::Ed25519,
+            KeyType::Rsa3072 => Self::Rsa(3072),
+        }
+    }
+}
+
 impl fmt::Display for PublicKeyKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -140,6 +151,11 @@ impl PublicKey {
     /// Whether keys of this kind encrypt (RSA) and so may have the `keyEncipherment` usage.
     pub(crate) fn enciphers(&self) -> bool {
         matches!(self.kind, PublicKeyKind::Rsa(_))
+    }
+
+    /// Whether keys of this kind agree on others (ECDH) and so may have the `keyAgreement` usage.
+    pub(crate) fn agrees(&self) -> bool {
+        matches!(self.kind, PublicKeyKind::P256 | PublicKeyKind::P384)
     }
 
     /// The key identifier: the first 160 bits of the SHA-256 of `subjectPublicKey` (RFC 7093 §2, method 1).
@@ -301,7 +317,8 @@ impl PublicKeyData for AuthorityKey {
 impl SigningKey for AuthorityKey {
     /// What rcgen has signed is certificates, and none is that breaks a rule.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        lint::refuse(lint::before_signing(message, &self.identifier()))?;
+        let announced = lint::announced();
+        lint::refuse(lint::before_signing(message, &self.identifier(), announced.as_ref()))?;
         self.signature(message).map_err(|_| rcgen::Error::RingUnspecified)
     }
 }

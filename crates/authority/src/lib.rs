@@ -52,6 +52,7 @@
 //!     identity: Some("spiffe://corp.example/service/web".parse()?),
 //!     names: vec![SubjectName::dns("web.corp.example")?],
 //!     usages: Usages::SERVER,
+//!     profile: None,
 //!     ttl: Duration::from_secs(24 * 3600),
 //!     key: KeySource::Generate(KeyType::P256),
 //!     issuer: None,
@@ -95,6 +96,7 @@ mod make;
 mod ocsp;
 mod order;
 mod pem;
+mod profile;
 mod publication;
 mod query;
 mod revoke;
@@ -127,6 +129,7 @@ pub use ocsp::{
     from_path as ocsp_from_path, fuzz as fuzz_ocsp,
 };
 pub use order::{KeySource, MOST_NAMES, Order, OrderError, Usages};
+pub use profile::{NameKind, OWN as OWN_PROFILES, Profile, ProfileError};
 pub use publication::{OCSP_LIFE, PRESIGNED, Publication};
 pub use query::{CaInfo, IssuerInfo};
 pub use revoke::RevokeOutcome;

@@ -5,6 +5,8 @@
 //! Each rule names its section. What depends on the issuer's certificate (its life, its constraints) is checked
 //! where that is known; what depends on its key is checked here.
 
+mod purpose;
+
 use std::cell::Cell;
 use std::collections::HashSet;
 
@@ -12,12 +14,16 @@ use sealock_core::DnsName;
 use thiserror::Error;
 use x509_parser::certificate::TbsCertificate;
 use x509_parser::der_parser::asn1_rs::Tag;
-use x509_parser::extensions::{GeneralName, KeyUsage, ParsedExtension, X509Extension};
+use x509_parser::extensions::{
+    ExtendedKeyUsage, GeneralName, KeyUsage, ParsedExtension, X509Extension,
+};
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::{X509Name, X509Version};
 
 use crate::csr;
 use crate::key::PublicKeyKind;
+
+pub(crate) use purpose::{Intended, Purpose, announced, meant};
 
 /// The first year that is written with four digits (RFC 5280 §4.1.2.5).
 const FOUR_DIGITS: i32 = 2050;
@@ -60,9 +66,13 @@ fn must(holds: bool, section: &'static str, rule: &str) -> Result<(), LintError>
     if holds { Ok(()) } else { Err(against(section, rule)) }
 }
 
-/// Looks at what is about to be signed by the key with this identifier.
-pub(crate) fn before_signing(tbs: &[u8], signer: &[u8; 20]) -> Result<(), LintError> {
-    before_signing_below(tbs, signer, signer)
+/// Looks at what is about to be signed by the key with this identifier, and holds it against what was announced.
+pub(crate) fn before_signing(
+    tbs: &[u8],
+    signer: &[u8; 20],
+    intended: Option<&Intended>,
+) -> Result<(), LintError> {
+    before_signing_below(tbs, signer, signer, intended)
 }
 
 /// The same below a CA whose certificate somebody else has made, with another identifier of the same key.
@@ -70,6 +80,7 @@ pub(crate) fn before_signing_below(
     tbs: &[u8],
     signer: &[u8; 20],
     named: &[u8],
+    intended: Option<&Intended>,
 ) -> Result<(), LintError> {
     let unreadable = || against("RFC 5280 §4.1", "the certificate cannot be read");
     let (rest, certificate) = TbsCertificate::from_der(tbs).map_err(|_| unreadable())?;
@@ -80,7 +91,9 @@ pub(crate) fn before_signing_below(
     let found = Found::of(&certificate)?;
     keys(&certificate, &found, signer, named)?;
     usages(&certificate, &found)?;
-    alternative_names(&certificate, &found)
+    alternative_names(&certificate, &found)?;
+    let nobody = || against("RFC 5280 §1", "nobody has said what it is for");
+    purpose::as_meant(&certificate, &found, intended.ok_or_else(nobody)?)
 }
 
 fn basics(certificate: &TbsCertificate<'_>) -> Result<(), LintError> {
@@ -144,8 +157,7 @@ fn once_each(extensions: &[X509Extension<'_>]) -> Result<(), LintError> {
 struct Found<'a> {
     ca: Option<(bool, Option<u32>, bool)>,
     usage: Option<(&'a KeyUsage, bool)>,
-    purposes: Option<usize>,
-    any_purpose: bool,
+    extended: Option<&'a ExtendedKeyUsage<'a>>,
     names: Option<(&'a [GeneralName<'a>], bool)>,
     own: Option<&'a [u8]>,
     authority: Option<&'a [u8]>,
@@ -162,19 +174,7 @@ impl<'a> Found<'a> {
                     found.ca = Some((it.ca, it.path_len_constraint, critical));
                 }
                 ParsedExtension::KeyUsage(it) => found.usage = Some((it, critical)),
-                ParsedExtension::ExtendedKeyUsage(it) => {
-                    let known = [
-                        it.server_auth,
-                        it.client_auth,
-                        it.code_signing,
-                        it.email_protection,
-                        it.time_stamping,
-                        it.ocsp_signing,
-                    ];
-                    let known = known.into_iter().filter(|is| *is).count();
-                    found.purposes = Some(known + it.other.len());
-                    found.any_purpose = it.any;
-                }
+                ParsedExtension::ExtendedKeyUsage(it) => found.extended = Some(it),
                 ParsedExtension::SubjectAlternativeName(it) => {
                     found.names = Some((&it.general_names, critical));
                 }
@@ -272,9 +272,10 @@ fn usages(certificate: &TbsCertificate<'_>, found: &Found<'_>) -> Result<(), Lin
         "a leaf may sign certificates or lists",
     )?;
     must(found.constraints.is_none(), "RFC 5280 §4.2.1.10", "a leaf has name constraints")?;
-    let purposes = found.purposes.unwrap_or(0);
-    must(purposes > 0, "RFC 5280 §4.2.1.12", "it has no purpose")?;
-    must(!found.any_purpose, "RFC 5280 §4.2.1.12", "it is for any purpose")
+    let Some(purposes) = found.extended else {
+        return Err(against("RFC 5280 §4.2.1.12", "it has no purpose"));
+    };
+    must(!purposes.any, "RFC 5280 §4.2.1.12", "it is for any purpose")
 }
 
 fn alternative_names(certificate: &TbsCertificate<'_>, found: &Found<'_>) -> Result<(), LintError> {

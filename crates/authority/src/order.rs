@@ -64,6 +64,21 @@ pub enum OrderError {
     /// Good for nothing.
     #[error("the certificate would have no usage: it needs server, client or both")]
     NoUsage,
+    /// Usages that no one certificate may have together.
+    #[error("no certificate is for {0}")]
+    MixedUsages(&'static str),
+    /// For e-mail, without an address.
+    #[error("a certificate for e-mail needs an e-mail address")]
+    NoAddress,
+    /// For a server, without anything by which a client can reach it.
+    #[error("a server's certificate needs a DNS name, address, URI or identity")]
+    NoServerName,
+    /// For code, without anything that can be its subject.
+    #[error(
+        "a certificate for code needs a subject: an identity, DNS name or e-mail address of at most 64 characters \
+         that the authority's constraints let through"
+    )]
+    NoSubject,
     /// Zero, or less than X.509 can express.
     #[error("a certificate lives for at least one second")]
     TooShort,
@@ -74,20 +89,78 @@ pub enum OrderError {
 
 /// What the holder may do with a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a purpose of its own in the certificate"
+)]
 pub struct Usages {
     /// Be a TLS server (`serverAuth`).
     pub server: bool,
     /// Be a TLS client (`clientAuth`).
     pub client: bool,
+    /// Sign code (`codeSigning`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub code: bool,
+    /// Sign e-mail, and be sent encrypted e-mail (`emailProtection`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub email: bool,
 }
 
 impl Usages {
-    /// Server and client.
-    pub const BOTH: Self = Self { server: true, client: true };
+    /// None: what no certificate has.
+    pub const NONE: Self = Self { server: false, client: false, code: false, email: false };
     /// Server only.
-    pub const SERVER: Self = Self { server: true, client: false };
+    pub const SERVER: Self = Self { server: true, ..Self::NONE };
     /// Client only.
-    pub const CLIENT: Self = Self { server: false, client: true };
+    pub const CLIENT: Self = Self { client: true, ..Self::NONE };
+    /// Server and client.
+    pub const BOTH: Self = Self { client: true, ..Self::SERVER };
+    /// Code only.
+    pub const CODE: Self = Self { code: true, ..Self::NONE };
+    /// E-mail only.
+    pub const EMAIL: Self = Self { email: true, ..Self::NONE };
+
+    /// The words for them, as policy and people have them.
+    pub fn names(self) -> Vec<&'static str> {
+        let all = [
+            ("server", self.server),
+            ("client", self.client),
+            ("code", self.code),
+            ("email", self.email),
+        ];
+        all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
+    }
+
+    /// Whether they go beyond TLS: then a name's holder is not thereby who may have them.
+    pub fn beyond_tls(self) -> bool {
+        self.code || self.email
+    }
+
+    /// The profile of an order that names none.
+    pub fn usual_profile(self) -> &'static str {
+        match self {
+            Self { code: true, .. } => "code",
+            Self { email: true, .. } => "email",
+            Self { server: true, client: false, .. } => "server",
+            Self { server: false, client: true, .. } => "client",
+            _ => "both",
+        }
+    }
+
+    /// Whether one certificate may be for all of these. Who holds a server's key must not thereby sign code or e-mail (RFC
+    /// 5280 §4.2.1.12 lets purposes be mixed; key usages and those who hold the keys differ).
+    pub fn check(self) -> Result<(), OrderError> {
+        match self {
+            Self::NONE => Err(OrderError::NoUsage),
+            Self { code: true, .. } if self != Self::CODE => {
+                Err(OrderError::MixedUsages("code and something else"))
+            }
+            Self { email: true, server: true, .. } => {
+                Err(OrderError::MixedUsages("e-mail and a server"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for Usages {
@@ -114,8 +187,10 @@ pub struct Order {
     pub identity: Option<Identity>,
     /// The other names.
     pub names: Vec<SubjectName>,
-    /// Server, client or both.
+    /// What it is for.
     pub usages: Usages,
+    /// The profile that it is ordered by ([`crate::Profile`]); by none, it is that of its usages.
+    pub profile: Option<String>,
     /// How long from now on; at most what the issuer has left.
     pub ttl: Duration,
     /// The key.
@@ -165,8 +240,14 @@ impl Order {
         for name in &self.names {
             lint_name(name, identity.as_deref())?;
         }
-        if !self.usages.server && !self.usages.client {
-            return Err(OrderError::NoUsage);
+        self.usages.check()?;
+        let has = |kind: fn(&SubjectName) -> bool| self.names.iter().any(kind);
+        if self.usages.email && !has(|name| matches!(name, SubjectName::Email(_))) {
+            return Err(OrderError::NoAddress);
+        }
+        let reachable = self.identity.is_some() || has(|it| !matches!(it, SubjectName::Email(_)));
+        if self.usages.server && !reachable {
+            return Err(OrderError::NoServerName);
         }
         if self.ttl < Duration::from_secs(1) {
             return Err(OrderError::TooShort);
@@ -174,19 +255,25 @@ impl Order {
         Ok(())
     }
 
-    /// The common name, where one can be had that says nothing that the other names do not say: the
-    /// order's name if it is among them, else the first DNS name, else (for clients) the identity's name.
+    /// What can be the common name, best first, and says nothing that the other names do not say: the order's name if it is
+    /// among them, the first DNS name, (where it is for no server) the identity's name, and (for e-mail or code) the first
+    /// address.
     ///
     /// Old clients look at the common name when a certificate has no DNS name. For a server the
     /// identity's last segment, which no rule on DNS names has granted, must therefore not stand there.
-    pub(crate) fn common_name(&self) -> Option<String> {
-        let fits = |text: &String| text.len() <= LONGEST_COMMON_NAME;
+    pub(crate) fn common_names(&self) -> Vec<String> {
         let own = self.names.iter().map(SubjectName::to_string).find(|text| *text == self.name);
         let dns = self.names.iter().find(|name| matches!(name, SubjectName::Dns(_)));
         let identity = self.identity.as_ref().filter(|_| !self.usages.server);
-        own.filter(fits)
-            .or_else(|| dns.map(SubjectName::to_string).filter(fits))
-            .or_else(|| identity.map(|identity| identity.name().to_owned()).filter(fits))
+        let short = identity.map(|identity| identity.name().to_owned());
+        // This cannot be taken for a DNS name, so no constraint on those is about it.
+        let long = identity.filter(|_| self.usages.code);
+        let long = long.map(|it| format!("{}/{}", it.kind().segment(), it.name()));
+        let email = self.names.iter().find(|name| matches!(name, SubjectName::Email(_)));
+        let email = email.filter(|_| self.usages.beyond_tls()).map(SubjectName::to_string);
+        let all = own.into_iter().chain(dns.map(SubjectName::to_string));
+        let all = all.chain(short).chain(long).chain(email);
+        all.filter(|text| text.len() <= LONGEST_COMMON_NAME).collect()
     }
 }
 
@@ -242,6 +329,7 @@ mod tests {
             identity: None,
             names: names.iter().map(|name| SubjectName::dns(name).unwrap()).collect(),
             usages: Usages::BOTH,
+            profile: None,
             ttl: Duration::from_secs(3600),
             key: KeySource::Generate(KeyType::P256),
             issuer: None,
@@ -264,8 +352,20 @@ mod tests {
     fn bad_orders_do_not() {
         let refused = |order: Order| order.lint(&domain()).unwrap_err();
         assert_eq!(refused(order(&[])), OrderError::NoNames);
-        let none = Usages { server: false, client: false };
-        assert_eq!(refused(Order { usages: none, ..order(&["a"]) }), OrderError::NoUsage);
+        let with = |usages: Usages| refused(Order { usages, ..order(&["a"]) });
+        assert_eq!(with(Usages::NONE), OrderError::NoUsage);
+        for mixed in [
+            Usages { code: true, ..Usages::SERVER },
+            Usages { code: true, ..Usages::EMAIL },
+            Usages { email: true, ..Usages::SERVER },
+            Usages { email: true, ..Usages::BOTH },
+        ] {
+            assert!(matches!(with(mixed), OrderError::MixedUsages(_)), "{mixed:?}");
+        }
+        assert_eq!(with(Usages::EMAIL), OrderError::NoAddress);
+        let mail = vec![SubjectName::email("jo@corp.example").unwrap()];
+        let server = Order { names: mail, usages: Usages::SERVER, ..order(&[]) };
+        assert_eq!(refused(server), OrderError::NoServerName);
         let short = Duration::from_millis(999);
         assert_eq!(refused(Order { ttl: short, ..order(&["a"]) }), OrderError::TooShort);
         let serial = "ab".repeat(16);
@@ -310,13 +410,20 @@ mod tests {
 
     #[test]
     fn the_common_name_says_nothing_new() {
-        assert_eq!(order(&["a.example", "web"]).common_name().as_deref(), Some("web"));
-        assert_eq!(order(&["a.example"]).common_name().as_deref(), Some("a.example"));
-        assert_eq!(order(&[&format!("{}.example", "a".repeat(60))]).common_name(), None);
+        let first = |order: &Order| order.common_names().into_iter().next();
+        assert_eq!(first(&order(&["a.example", "web"])).as_deref(), Some("web"));
+        assert_eq!(first(&order(&["a.example"])).as_deref(), Some("a.example"));
+        assert_eq!(first(&order(&[&format!("{}.example", "a".repeat(60))])), None);
         let identity: Identity = "spiffe://corp.example/human/jo".parse().unwrap();
         let both = Order { identity: Some(identity), ..order(&[]) };
-        assert_eq!(both.common_name(), None);
+        assert_eq!(first(&both), None);
         let client = Order { usages: Usages::CLIENT, ..both };
-        assert_eq!(client.common_name().as_deref(), Some("jo"));
+        assert_eq!(first(&client).as_deref(), Some("jo"));
+        let code = Order { usages: Usages::CODE, ..client.clone() };
+        assert_eq!(code.common_names(), ["jo", "human/jo"]);
+        let mail = vec![SubjectName::email("jo@corp.example").unwrap()];
+        let email = Order { usages: Usages::EMAIL, names: mail, identity: None, ..client };
+        assert_eq!(email.common_names(), ["jo@corp.example"]);
+        assert_eq!(Order { usages: Usages::CLIENT, ..email }.common_names(), [""; 0]);
     }
 }

@@ -239,6 +239,8 @@ pub enum Fact {
         path: String,
         reload: String,
     },
+    /// A labelled trust bundle was put into a container; `bundle` is its digest.
+    TrustDelivered { bundle: String, container: String, path: String, reload: String },
     /// A token was issued; `token` is its id, `bound` whether it is good only with a certificate.
     TokenIssued { token: String, audience: String, expires: String, client: String, bound: bool },
     /// Tokens are no longer good; `what` is what they are known by (`token`, `identity`, `client`, `key`, `before`),

@@ -128,7 +128,8 @@ fn sign_unchecked(folder: &Path, name: &SubjectName, issuer: &Issuer<'_, Authori
         validity: make::validity(SystemClock.now(), Duration::from_secs(3600), None),
         common_name: None,
         names: std::slice::from_ref(name),
-        usages: Usages::BOTH,
+        // For a server some of these names would not do.
+        usages: Usages::CLIENT,
         public: &public,
         urls: &crate::publication::Urls::default(),
     };

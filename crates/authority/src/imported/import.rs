@@ -128,7 +128,7 @@ impl Authority {
             // What was accepted once is accepted of its successor.
             also: served.map_or(&[], |held| held.names.as_slice()),
             any_names: pile.accept_names,
-            usages: record.map_or(Usages { server: false, client: false }, |it| it.wishes.usages),
+            usages: record.map_or(Usages::NONE, |it| it.wishes.usages),
         };
         let roots = self.distributed_bundle();
         let assembled =
@@ -298,8 +298,11 @@ fn wishes_of(leaf: &Foreign) -> Wishes {
         .iter()
         .find(|name| matches!(name, sealock_core::SubjectName::Dns(_)))
         .map(|name| Subject::common_name(&name.to_string()));
-    let usages =
-        leaf.purposes.map_or(Usages::BOTH, |it| Usages { server: it.server, client: it.client });
+    let usages = leaf.purposes.map_or(Usages::BOTH, |it| Usages {
+        server: it.server,
+        client: it.client,
+        ..Usages::NONE
+    });
     let key_type = match leaf.public_key_kind() {
         Some(PublicKeyKind::P384) => KeyType::P384,
         Some(PublicKeyKind::Ed25519) => KeyType::Ed25519,

@@ -58,6 +58,9 @@ pub(crate) struct Note {
     pub(crate) replaced_by: Option<Serial>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) revoked: Option<Revocation>,
+    /// By which profile it was ordered; absent where none was named, and before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) profile: Option<String>,
 }
 
 impl Entry {
@@ -100,7 +103,12 @@ impl Entry {
             identity,
             names,
             common_name: common_name(&certificate),
-            usages: Usages { server: purposes.server_auth, client: purposes.client_auth },
+            usages: Usages {
+                server: purposes.server_auth,
+                client: purposes.client_auth,
+                code: purposes.code_signing,
+                email: purposes.email_protection,
+            },
             key: csr::public_key(certificate.public_key()).ok()?.kind(),
             note,
         };

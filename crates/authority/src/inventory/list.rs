@@ -44,8 +44,10 @@ pub struct CertSummary {
     pub names: Vec<SubjectName>,
     /// The common name of its subject, where it has one.
     pub common_name: Option<String>,
-    /// Server, client or both.
+    /// What it is for.
     pub usages: Usages,
+    /// The profile that it was ordered by; that of its usages, where none was named.
+    pub profile: String,
     /// The kind of its key.
     #[serde(serialize_with = "as_text")]
     pub key: PublicKeyKind,
@@ -247,7 +249,7 @@ impl Inventory {
 }
 
 pub(crate) fn summarise(entry: Entry, now: Timestamp) -> CertSummary {
-    let Note { name, by, replaces, replaced_by, revoked, .. } = entry.note;
+    let Note { name, by, replaces, replaced_by, revoked, profile, .. } = entry.note;
     let state = if revoked.is_some() {
         CertState::Revoked
     } else if now > entry.not_after {
@@ -264,6 +266,7 @@ pub(crate) fn summarise(entry: Entry, now: Timestamp) -> CertSummary {
         names: entry.names,
         common_name: entry.common_name,
         usages: entry.usages,
+        profile: profile.unwrap_or_else(|| entry.usages.usual_profile().to_owned()),
         key: entry.key,
         issuer: entry.issuer,
         issued: entry.issued,

@@ -22,6 +22,7 @@ fn note() -> Note {
             at: Timestamp::from_millis(1_700_000_000_123),
             reason: Reason::KeyCompromise,
         }),
+        profile: Some("vpn".into()),
     }
 }
 
@@ -75,6 +76,21 @@ fn entries_read_back() {
     }
     let elsewhere = Place { serial: "0100".parse().unwrap(), ..entry.place() };
     assert_eq!(Entry::read(elsewhere, &written), None);
+}
+
+#[test]
+fn what_was_written_before_there_were_profiles_is_read() {
+    let (entry, der) = entry();
+    let old = br#"{"name":"web","by":"uid:0","issuer":7}"#;
+    let written = [&u32::try_from(old.len()).unwrap().to_be_bytes(), &old[..], &der].concat();
+    let (read, rest) = Entry::read(entry.place(), &written).unwrap();
+    assert_eq!(rest, der);
+    assert_eq!((read.note.name.as_str(), read.note.profile.as_deref()), ("web", None));
+    // What it was ordered for its certificate says.
+    assert_eq!(super::list::summarise(read.clone(), entry.issued).profile, "client");
+    // Whoever named no profile writes the same as ever.
+    let again = read.note.to_bytes(&der).unwrap();
+    assert_eq!(again, written);
 }
 
 #[test]

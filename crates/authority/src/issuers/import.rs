@@ -273,5 +273,5 @@ fn probe(
         public: &public,
         urls: &Urls::default(),
     };
-    certificate::leaf_below(&plan, &signer)
+    certificate::probe_below(&plan, &signer)
 }

@@ -18,7 +18,7 @@ use crate::asn1;
 use crate::certificate;
 use crate::error::AuthorityError;
 use crate::key::AuthorityKey;
-use crate::lint;
+use crate::lint::{self, Intended};
 use crate::state::IssuerRecord;
 
 /// A CA, ready to sign certificates.
@@ -74,19 +74,19 @@ impl CaSigner {
         Ok(Self::Foreign(Box::new(Foreign { key, subject, identifier })))
     }
 
-    /// A certificate from these parameters for this key, signed.
+    /// A certificate from these parameters for this key, signed; it must be what is intended.
     pub(crate) fn certify(
         &self,
         what: &'static str,
         parameters: &CertificateParams,
         public: &impl PublicKeyData,
+        intended: Intended,
     ) -> Result<Vec<u8>, AuthorityError> {
         match self {
-            Self::Ours(issuer) => parameters
-                .signed_by(public, issuer)
+            Self::Ours(issuer) => lint::meant(intended, || parameters.signed_by(public, issuer))
                 .map(|signed| signed.der().to_vec())
                 .map_err(|source| AuthorityError::build(what, source)),
-            Self::Foreign(issuer) => issuer.certify(what, parameters, public),
+            Self::Foreign(issuer) => issuer.certify(what, parameters, public, &intended),
         }
     }
 }
@@ -97,6 +97,7 @@ impl Foreign {
         what: &'static str,
         parameters: &CertificateParams,
         public: &impl PublicKeyData,
+        intended: &Intended,
     ) -> Result<Vec<u8>, AuthorityError> {
         let failed = |source| AuthorityError::build(what, source);
         let mut above = CertificateParams::new(Vec::new()).map_err(failed)?;
@@ -107,7 +108,7 @@ impl Foreign {
         let mut certificate = Certificate::from_der(draft.der()).map_err(asn1::encode)?;
         certificate.tbs_certificate.issuer = self.subject.clone();
         let tbs = certificate.tbs_certificate.to_der().map_err(asn1::encode)?;
-        lint::before_signing_below(&tbs, &self.key.identifier(), &self.identifier)
+        lint::before_signing_below(&tbs, &self.key.identifier(), &self.identifier, Some(intended))
             .map_err(|source| AuthorityError::Lint { what, source })?;
         certificate.signature = asn1::sign(&certificate.tbs_certificate, &self.key)?;
         certificate.to_der().map_err(asn1::encode)

@@ -108,6 +108,7 @@ pub(crate) fn order(names: &[&str]) -> Order {
         identity: None,
         names: names.iter().map(|name| SubjectName::dns(name).unwrap()).collect(),
         usages: Usages::BOTH,
+        profile: None,
         ttl: Duration::from_secs(86_400),
         key: KeySource::Generate(KeyType::P256),
         issuer: None,

@@ -19,6 +19,7 @@ mod lists;
 mod ocsp;
 mod openssl;
 mod pkilint;
+mod profiles;
 mod requests;
 mod search;
 mod tls;

@@ -41,6 +41,7 @@ fn everything(kind: KeyType) -> Order {
             SubjectName::email("ops@corp.example").unwrap(),
         ],
         usages: Usages::BOTH,
+        profile: None,
         ttl: Duration::from_secs(86_400),
         key: KeySource::Generate(kind),
         issuer: None,

@@ -120,9 +120,11 @@ pub struct Issue {
     pub name: String,
     /// The names.
     pub names: Names,
-    /// Server, client or both.
-    pub usages: Usages,
-    /// Seconds; a day by default.
+    /// Server, client or both; both by default. Without a profile only.
+    pub usages: Option<Usages>,
+    /// The certificate profile; otherwise that of the usages.
+    pub profile: Option<String>,
+    /// Seconds; by default as the profile says, or a day.
     pub ttl: Option<u64>,
     /// The algorithm of its key.
     pub key_type: KeyType,
@@ -140,9 +142,11 @@ pub struct Sign {
     pub csr: String,
     /// The names; those of the CSR when there is none.
     pub names: Names,
-    /// Server, client or both.
-    pub usages: Usages,
-    /// Seconds; a day by default.
+    /// Server, client or both; both by default. Without a profile only.
+    pub usages: Option<Usages>,
+    /// The certificate profile; otherwise that of the usages.
+    pub profile: Option<String>,
+    /// Seconds; by default as the profile says, or a day.
     pub ttl: Option<u64>,
     /// Who signs it; the first of the settings that policy permits by default.
     pub issuer: Option<String>,

@@ -47,9 +47,9 @@ pub use login::{
 pub use publish::{LdapServer, Publish, PublishReport};
 pub use reply::{
     Alarm, AuditPage, AuditReport, CaCertificate, CaReport, CertificateList, CertificateReport,
-    ContainerStatus, CrlReport, DeliveredSecretStatus, DeliveredStatus, EngineStatus, Files,
-    InitReport, Membership, PolicyCheck, PolicyExplained, PolicyStatus, PolicyUsed, PublishedAt,
-    Reply, SettingInForce, SidecarStatus, StatusReport, TransferOpened,
+    ContainerStatus, CrlReport, DeliveredSecretStatus, DeliveredStatus, DeliveredTrustStatus,
+    EngineStatus, Files, InitReport, Membership, PolicyCheck, PolicyExplained, PolicyStatus,
+    PolicyUsed, PublishedAt, Reply, SettingInForce, SidecarStatus, StatusReport, TransferOpened,
 };
 pub use secret_blob::SecretBlob;
 pub use secret_text::SecretText;

@@ -128,8 +128,11 @@ pub struct CertificateReport {
     /// The id of the CA certificate that signed it.
     #[serde(default)]
     pub issuer: String,
-    /// `server`, `client`.
+    /// `server`, `client`, `code`, `email`.
     pub usages: Vec<String>,
+    /// The profile that it was ordered by; that of its usages, where none was named.
+    #[serde(default)]
+    pub profile: String,
     /// The kind of its key.
     pub key: String,
     /// When it was issued.
@@ -229,6 +232,9 @@ pub struct ContainerStatus {
     /// Its Gatekeeper and Forwarder, where labels ask for them.
     #[serde(default)]
     pub sidecars: Vec<SidecarStatus>,
+    /// Its trust bundles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusts: Vec<DeliveredTrustStatus>,
 }
 
 /// A Gatekeeper or Forwarder that labels ask for.
@@ -282,6 +288,25 @@ pub struct DeliveredSecretStatus {
     pub state: String,
     /// The delivered version.
     pub version: Option<u64>,
+    /// When it was delivered.
+    pub delivered_at: Option<Timestamp>,
+    /// Why it is not as it should be.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// A trust bundle that a label asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveredTrustStatus {
+    /// The name in the label.
+    pub name: String,
+    /// Where it is in the container.
+    pub path: String,
+    /// `waiting`, `delivered`, `refused`, `retrying` …
+    pub state: String,
+    /// The digest of the delivered bundle, hex.
+    pub bundle: Option<String>,
     /// When it was delivered.
     pub delivered_at: Option<Timestamp>,
     /// Why it is not as it should be.

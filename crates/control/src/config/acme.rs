@@ -1,31 +1,47 @@
-//! How the ACME server is set up: `[acme]`, and `[acme.profiles.NAME]`.
+//! How the ACME server is set up: `[acme]`, and which profiles it offers: `acme.profiles = ["server", "short"]`, of those that
+//! there are for all ([`Profiles`]), or `[acme.profiles.NAME]` for its own.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sealock_authority::Usages;
+use sealock_authority::{Profile, Usages};
 use sealock_core::span::parse_span;
 use sealock_core::{DnsName, IssuerName, Network};
 
 use super::file::Value;
+use super::profiles::Profiles;
 use super::settings::Listen;
 
 /// A name that can stand in an order and in a settings file.
 const LONGEST_NAME: usize = 64;
 
-/// The profile of an order that names none.
-pub const USUAL_PROFILE: &str = "server";
+/// The profile of an order that names none, where it is offered.
+const USUAL_PROFILE: &str = "server";
+/// What is offered unless something else is said.
+const OFFERED: [&str; 3] = [USUAL_PROFILE, "short", "mutual"];
+/// How long its certificates live where neither table nor profile says.
+const USUAL_LIFE: Duration = Duration::from_secs(90 * 86_400);
 
 /// What certificates of a profile are like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcmeProfile {
     /// How long they live.
     pub life: Duration,
-    /// What they are for.
+    /// What they are for: servers and clients only.
     pub usages: Usages,
+    /// Within which bounds they can be ordered.
+    pub bounds: Profile,
     /// Who signs them; the first of `authority.issuers` that policy permits by default.
     pub issuer: Option<IssuerName>,
+}
+
+/// A table of a profile as it is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct AcmeTable {
+    life: Option<Duration>,
+    usages: Option<Usages>,
+    issuer: Option<IssuerName>,
 }
 
 /// The ACME server.
@@ -39,8 +55,14 @@ pub struct AcmeSettings {
     pub names: Vec<String>,
     /// Whether accounts need somebody who vouches for them.
     pub external_account_required: bool,
-    /// The profiles, by name; the usual one is among them.
+    /// The profiles that are offered, by name; the usual one is among them.
     pub profiles: BTreeMap<String, AcmeProfile>,
+    /// The profile of an order that names none.
+    pub usual: String,
+    /// Which are offered.
+    pub(super) offered: Vec<String>,
+    /// The tables for ACME alone.
+    pub(super) tables: BTreeMap<String, AcmeTable>,
     /// Where http-01 begins.
     pub http_port: u16,
     /// Where tls-alpn-01 asks.
@@ -57,32 +79,83 @@ pub struct AcmeSettings {
 
 impl Default for AcmeSettings {
     fn default() -> Self {
-        let days = |days: u64| Duration::from_secs(days * 86_400);
-        let profile = |life, usages| AcmeProfile { life, usages, issuer: None };
-        let profiles = [
-            (USUAL_PROFILE, profile(days(90), Usages::SERVER)),
-            ("short", profile(days(6), Usages::SERVER)),
-            ("mutual", profile(days(90), Usages::BOTH)),
-        ];
-        Self {
+        let mut usual = Self {
             enabled: true,
             listen: Listen::Off,
             names: Vec::new(),
             external_account_required: false,
-            profiles: profiles.map(|(name, profile)| (name.to_owned(), profile)).into(),
+            profiles: BTreeMap::new(),
+            usual: USUAL_PROFILE.to_owned(),
+            offered: OFFERED.map(str::to_owned).into(),
+            tables: BTreeMap::new(),
             http_port: 80,
             tls_port: 443,
             resolvers: Vec::new(),
             networks: None,
             allow: Vec::new(),
             caa: Vec::new(),
-        }
+        };
+        // The ones that are built in can be offered.
+        let _ = usual.resolve(&Profiles::default());
+        usual
     }
 }
 
-/// Sets `NAME.life`, `NAME.usages` or `NAME.issuer` of a profile.
+impl AcmeSettings {
+    /// Finds out what is offered, now that all profiles are there.
+    pub(super) fn resolve(&mut self, profiles: &Profiles) -> Result<(), String> {
+        let mut names = self.offered.clone();
+        // Who has said nothing of it has their own tables offered, too, as it was before there were others.
+        if names == OFFERED {
+            names.extend(self.tables.keys().cloned());
+        }
+        let usual = names.iter().find(|name| *name == USUAL_PROFILE).or(names.first());
+        self.usual = usual.ok_or("must offer one profile or more")?.clone();
+        self.profiles = BTreeMap::new();
+        for name in names {
+            let profile = self.offer(&name, profiles)?;
+            self.profiles.insert(name, profile);
+        }
+        Ok(())
+    }
+
+    fn offer(&self, name: &str, profiles: &Profiles) -> Result<AcmeProfile, String> {
+        let table = self.tables.get(name).cloned();
+        let bounds = match (profiles.get(name), &table) {
+            (Some(profile), _) => profile.clone(),
+            (None, Some(_)) => Profile::of(Usages::SERVER),
+            (None, None) => {
+                let meant = profiles.nearest(name);
+                let meant = meant.map(|it| format!("; did you mean `{it}`?")).unwrap_or_default();
+                return Err(format!("has `{name}`, which there is not{meant}"));
+            }
+        };
+        let AcmeTable { life, usages, issuer } = table.unwrap_or_default();
+        let usages = usages.unwrap_or(bounds.usages);
+        if usages.beyond_tls() {
+            return Err(format!(
+                "has `{name}`: who has proved a domain's name has proved nothing about code or e-mail"
+            ));
+        }
+        let life = life.or(bounds.life).unwrap_or(USUAL_LIFE);
+        let life = bounds.longest.map_or(life, |longest| life.min(longest));
+        Ok(AcmeProfile { life, usages, bounds: Profile { usages, ..bounds }, issuer })
+    }
+}
+
+/// Sets which profiles are offered.
+pub(super) fn offered(settings: &mut AcmeSettings, value: &Value) -> Result<(), String> {
+    let names = value.list()?;
+    if names.is_empty() {
+        return Err("must offer one profile or more; to have no ACME, set acme.enabled".to_owned());
+    }
+    settings.offered = names;
+    Ok(())
+}
+
+/// Sets `NAME.life`, `NAME.usages` or `NAME.issuer` of a profile for ACME alone.
 pub(super) fn set_profile(
-    profiles: &mut BTreeMap<String, AcmeProfile>,
+    settings: &mut AcmeSettings,
     key: &str,
     value: &Value,
 ) -> Result<(), String> {
@@ -94,35 +167,34 @@ pub(super) fn set_profile(
                 .to_owned(),
         );
     }
-    let life = Duration::from_secs(90 * 86_400);
-    let usual = AcmeProfile { life, usages: Usages::SERVER, issuer: None };
-    let mut profile = profiles.get(name).cloned().unwrap_or(usual);
+    let mut table = settings.tables.get(name).cloned().unwrap_or_default();
     match field {
         "life" => {
-            profile.life =
+            let life =
                 parse_span(value.text()?).map_err(|error| format!("must be a span: {error}"))?;
-            if profile.life < Duration::from_secs(60) {
+            if life < Duration::from_secs(60) {
                 return Err("must be a minute or more".to_owned());
             }
+            table.life = Some(life);
         }
         "usages" => {
             let usages = value.list()?;
             let mut usages: Vec<&str> = usages.iter().map(String::as_str).collect();
             usages.sort_unstable();
-            profile.usages = match usages.as_slice() {
+            table.usages = Some(match usages.as_slice() {
                 ["server"] => Usages::SERVER,
                 ["client"] => Usages::CLIENT,
                 ["client", "server"] => Usages::BOTH,
                 _ => return Err("must be server, client or both".to_owned()),
-            };
+            });
         }
         "issuer" => {
             let issuer = value.text()?.parse().map_err(|error| format!("is no issuer: {error}"))?;
-            profile.issuer = Some(issuer);
+            table.issuer = Some(issuer);
         }
         _ => return Err(format!("ends in `{field}`; there are life and usages, and issuer")),
     }
-    profiles.insert(name.to_owned(), profile);
+    settings.tables.insert(name.to_owned(), table);
     Ok(())
 }
 

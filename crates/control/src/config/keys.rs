@@ -41,9 +41,10 @@ impl Key {
 
 macro_rules! keys {
     ($($name:literal, $default:literal, $help:literal, $apply:expr;)*) => {
-        /// All settings but the groups (`groups.NAME = ["human/alice"]`), the profiles of ACME, the limits of some
-        /// (`limits."service/runner".rate = 20`), the services (`services.orders.addresses = ["10.0.0.5:8443"]`) and the LDAP
-        /// directories (`directory.corp.url = "ldaps://ldap.corp.example"`).
+        /// All settings but the groups (`groups.NAME = ["human/alice"]`), the certificate profiles (`profiles.vpn.usages =
+        /// ["client"]`) and those of ACME alone, the limits of some (`limits."service/runner".rate = 20`), the services
+        /// (`services.orders.addresses = ["10.0.0.5:8443"]`) and the LDAP directories
+        /// (`directory.corp.url = "ldaps://ldap.corp.example"`).
         pub const KEYS: &[Key] = &[
             $(Key { name: $name, default: $default, help: $help, apply: $apply },)*
         ];
@@ -211,6 +212,8 @@ keys! {
         settings.acme.names = settings::names(value)?;
         Ok(())
     };
+    "acme.profiles", "server, short, mutual", "which certificate profiles ACME offers; an order that names none has server, or the first of them",
+    |settings, value| acme::offered(&mut settings.acme, value);
     "acme.external_account_required", "false", "whether ACME accounts need somebody who vouches for them (`sealock acme eab add`)",
     |settings, value| {
         settings.acme.external_account_required = value.truth()?;

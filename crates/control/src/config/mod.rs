@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod file;
 mod keys;
+mod profiles;
 mod revocation;
 mod services;
 mod settings;
@@ -19,11 +20,12 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use acme::{AcmeProfile, AcmeSettings, USUAL_PROFILE};
+pub use acme::{AcmeProfile, AcmeSettings};
 pub use directories::{Directories, DirectorySettings};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use keys::{KEYS, Key};
+pub use profiles::Profiles;
 pub use revocation::RevocationSettings;
 pub use services::{ServiceSettings, Services};
 pub use settings::{
@@ -104,6 +106,9 @@ impl Config {
         services::check(&config.settings.services).map_err(|reason| bad("services", reason))?;
         directories::check(&config.settings.directories)
             .map_err(|reason| bad("directory", reason))?;
+        let Settings { profiles, acme, .. } = &mut config.settings;
+        profiles.resolve().map_err(|reason| bad("profiles", reason))?;
+        acme.resolve(profiles).map_err(|reason| bad("acme.profiles", reason))?;
         Ok(config)
     }
 
@@ -135,8 +140,9 @@ impl Config {
             Some(("limits", key)) => settings::set_limit(&mut self.settings, key, value),
             Some(("acme", profile)) if profile.starts_with("profiles.") => {
                 let name = profile.strip_prefix("profiles.").unwrap_or(profile);
-                acme::set_profile(&mut self.settings.acme.profiles, name, value)
+                acme::set_profile(&mut self.settings.acme, name, value)
             }
+            Some(("profiles", key)) => self.settings.profiles.set(key, value),
             Some(("services", key)) => services::set(&mut self.settings.services, key, value),
             Some(("directory", key)) => {
                 directories::set(&mut self.settings.directories, key, value)

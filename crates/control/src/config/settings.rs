@@ -16,6 +16,7 @@ use sealock_traffic::token::Algorithm;
 use super::acme::AcmeSettings;
 use super::directories::Directories;
 use super::file::Value;
+use super::profiles::Profiles;
 use super::revocation::RevocationSettings;
 use super::services::Services;
 use crate::command::KeyType;
@@ -175,6 +176,8 @@ pub struct Settings {
     pub services: Services,
     /// The LDAP directories in which certificates are published.
     pub directories: Directories,
+    /// The certificate profiles.
+    pub profiles: Profiles,
 }
 
 impl Default for Settings {
@@ -214,6 +217,7 @@ impl Default for Settings {
             checkpoint: Duration::from_secs(3600),
             services: Services::new(),
             directories: Directories::new(),
+            profiles: Profiles::default(),
         }
     }
 }

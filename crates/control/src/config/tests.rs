@@ -165,12 +165,15 @@ fn a_named_file_must_exist() {
 fn profiles_of_acme_are_changed_and_added() {
     let text =
         "[acme.profiles.server]\nlife = \"30d\"\n[acme.profiles.vpn]\nusages = [\"client\"]\n";
-    let profiles = parts(text, &[], &vec![]).unwrap().settings.acme.profiles;
-    let server = &profiles[USUAL_PROFILE];
-    assert_eq!(server.life, std::time::Duration::from_secs(30 * 86_400));
+    let acme = parts(text, &[], &vec![]).unwrap().settings.acme;
+    let (profiles, days) =
+        (&acme.profiles, |days: u64| std::time::Duration::from_secs(days * 86_400));
+    assert_eq!(acme.usual, "server");
+    let server = &profiles["server"];
+    assert_eq!(server.life, days(30));
     assert!(server.usages.server && !server.usages.client);
     assert!(profiles["vpn"].usages.client && !profiles["vpn"].usages.server);
-    assert!(profiles.contains_key("short") && profiles.contains_key("mutual"));
+    assert_eq!((profiles["short"].life, profiles["mutual"].life), (days(6), days(90)));
     for (text, part) in [
         ("[acme.profiles.server]\nlife = \"1s\"\n", "a minute"),
         ("[acme.profiles.server]\nlives = \"1d\"\n", "life and usages"),
@@ -180,4 +183,32 @@ fn profiles_of_acme_are_changed_and_added() {
         let error = parts(text, &[], &vec![]).unwrap_err();
         assert!(error.to_string().contains(part), "{text}: {error}");
     }
+}
+
+#[test]
+fn acme_offers_profiles_by_name() {
+    let text = "acme.profiles = [\"vpn\", \"short\"]\n[profiles.vpn]\nusages = [\"client\"]\nlife = \"9d\"\nlongest = \"10d\"\n";
+    let acme = parts(text, &[], &vec![]).unwrap().settings.acme;
+    let names: Vec<&str> = acme.profiles.keys().map(String::as_str).collect();
+    assert_eq!((names, acme.usual.as_str()), (vec!["short", "vpn"], "vpn"));
+    assert_eq!(acme.profiles["vpn"].life, std::time::Duration::from_secs(9 * 86_400));
+    for (text, part) in [
+        ("acme.profiles = []\n", "one profile or more"),
+        ("acme.profiles = [\"sever\"]\n", "did you mean `server`"),
+        ("acme.profiles = [\"server\", \"code\"]\n", "nothing about code or e-mail"),
+        ("acme.profiles = [\"email\"]\n", "nothing about code or e-mail"),
+        ("acme.profiles = [\"ocsp\"]\n", "which there is not"),
+    ] {
+        let error = parts(text, &[], &vec![]).unwrap_err();
+        assert!(error.to_string().contains(part), "{text}: {error}");
+    }
+    // What was written for ACME alone goes on, and nothing of it is a profile for all.
+    let old = "[acme.profiles.vpn]\nusages = [\"client\"]\n";
+    assert!(parts(old, &[], &vec![]).unwrap().settings.profiles.get("vpn").is_none());
+    let both = "[profiles.vpn]\nextends = \"client\"\n[acme.profiles.vpn]\nlife = \"2h\"\n";
+    let both = parts(both, &[], &vec![]).unwrap().settings;
+    assert_eq!(both.acme.profiles["vpn"].life, std::time::Duration::from_secs(7200));
+    assert_eq!(both.profiles.get("vpn").unwrap().life, None);
+    let typo = parts("[profiles.vpn]\nusage = [\"client\"]\n", &[], &vec![]).unwrap_err();
+    assert!(typo.to_string().contains("did you mean `usages`"), "{typo}");
 }

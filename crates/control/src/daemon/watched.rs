@@ -7,13 +7,14 @@ use arc_swap::ArcSwap;
 use sealock_core::Timestamp;
 use sealock_core::policy::ContainerFacts;
 use sealock_delivery::watcher::{
-    AlarmKind, CertificateStatus, DeliveryState, SecretStatus, VerifyState, Watcher,
+    AlarmKind, CertificateStatus, DeliveryState, SecretStatus, TrustStatus, VerifyState, Watcher,
     container_facts,
 };
 use sealock_engine::Engine;
 
 use crate::command::{
-    Alarm, ContainerStatus, DeliveredSecretStatus, DeliveredStatus, EngineStatus,
+    Alarm, ContainerStatus, DeliveredSecretStatus, DeliveredStatus, DeliveredTrustStatus,
+    EngineStatus,
 };
 use crate::error::ServiceError;
 use crate::service::Watched;
@@ -80,6 +81,10 @@ impl Watched for WatchedContainers {
             let container = container(&mut containers, &status.container, &status.container_id);
             container.secrets.push(delivered_secret(status));
         }
+        for status in watcher.trusts() {
+            let container = container(&mut containers, &status.container, &status.container_id);
+            container.trusts.push(delivered_trust(status));
+        }
         for ((name, id), status) in &self.sidecars.load().sidecars {
             container(&mut containers, name, id).sidecars.push(status.clone());
         }
@@ -143,6 +148,7 @@ fn container<'a>(all: &'a mut Containers, name: &str, id: &str) -> &'a mut Conta
         certificates: Vec::new(),
         secrets: Vec::new(),
         sidecars: Vec::new(),
+        trusts: Vec::new(),
     })
 }
 
@@ -189,6 +195,18 @@ fn delivered_secret(status: SecretStatus) -> DeliveredSecretStatus {
         path: status.path.unwrap_or_default(),
         state: word(status.state).to_owned(),
         version: status.version,
+        delivered_at: status.delivered_at,
+        reason: with_label(status.label, status.reason),
+        hint: status.hint,
+    }
+}
+
+fn delivered_trust(status: TrustStatus) -> DeliveredTrustStatus {
+    DeliveredTrustStatus {
+        name: status.name,
+        path: status.path.unwrap_or_default(),
+        state: word(status.state).to_owned(),
+        bundle: status.bundle,
         delivered_at: status.delivered_at,
         reason: with_label(status.label, status.reason),
         hint: status.hint,

@@ -3,37 +3,39 @@
 use std::time::Duration;
 
 use sealock_authority::{
-    Authority, AuthorityError, CertDetail, CertState, KeySource, Order, Renewal, Serial, parse_csr,
+    Authority, AuthorityError, CertDetail, CertState, CertSummary, Csr, KeySource, Order, Renewal,
+    Serial, Usages, parse_csr,
 };
 use sealock_core::audit::Actor;
 use sealock_core::policy::{Action, Resource};
-use sealock_core::span::format_span;
 use sealock_core::{IssuerName, IssuerNameError, SubjectName};
 use serde_json::{Value, json};
 
 use super::authorize::Asking;
 use super::choice::{self, Ordering};
 use super::names::{self, Ordered};
+use super::profile::Terms;
 use super::{Service, convert};
 use crate::caller::Caller;
-use crate::command::{DEFAULT_LIFE, Issue, Reply, RevocationReason, Sign, Usages};
+use crate::command::{Issue, Reply, RevocationReason, Sign};
 use crate::error::{ErrorCode, ServiceError};
 
 /// What policy is told about an order.
-struct Circumstances<'a> {
-    name: &'a str,
-    life: Duration,
-    usages: Usages,
-    key_type: &'a str,
+pub(super) struct Circumstances<'a> {
+    pub(super) name: &'a str,
+    pub(super) life: Duration,
+    pub(super) usages: Usages,
+    pub(super) profile: &'a str,
+    pub(super) key_type: &'a str,
 }
 
 impl Circumstances<'_> {
-    fn context(&self) -> Vec<(&'static str, Value)> {
-        let usages = convert::usage_names(convert::usages(self.usages));
+    pub(super) fn context(&self) -> Vec<(&'static str, Value)> {
         vec![
             ("name", self.name.into()),
             ("ttl", json!(i64::try_from(self.life.as_secs()).unwrap_or(i64::MAX))),
-            ("usages", usages.into()),
+            ("usages", self.usages.names().into()),
+            ("profile", self.profile.into()),
             ("keyType", self.key_type.into()),
         ]
     }
@@ -58,13 +60,17 @@ impl Service {
         issue: &Issue,
     ) -> Result<Reply, ServiceError> {
         let authority = self.authority()?;
-        let ordered = names::for_issue(&authority, &issue.name, &issue.names)?;
-        let life = self.life(issue.ttl)?;
+        let terms = self.terms(issue.profile.as_deref(), issue.usages.map(convert::usages))?;
+        let usages = terms.profile.usages;
+        let ordered = names::for_issue(&authority, &issue.name, &issue.names, &terms.profile)?;
+        let life = self.life(issue.ttl, &terms)?;
         let kind = convert::key_type(issue.key_type);
+        terms.check(ordered.identity.as_ref(), &ordered.names, kind.into())?;
         let circumstances = Circumstances {
             name: &issue.name,
             life,
-            usages: issue.usages,
+            usages,
+            profile: &terms.name,
             key_type: kind.as_str(),
         };
         let asking = Asking::of(caller, request);
@@ -76,7 +82,8 @@ impl Service {
             name: issue.name.clone(),
             identity,
             names,
-            usages: convert::usages(issue.usages),
+            usages,
+            profile: Some(terms.name.clone()),
             ttl: life,
             key: KeySource::Generate(kind),
             issuer: chosen.issuer,
@@ -93,24 +100,23 @@ impl Service {
         let authority = self.authority()?;
         let csr = parse_csr(&csr_bytes(&sign.csr)?)
             .map_err(|error| ServiceError::of(ErrorCode::Usage, &error).maybe_hint(error.hint()))?;
+        let terms = self.terms(sign.profile.as_deref(), sign.usages.map(convert::usages))?;
         let wanted =
             if sign.names.is_empty() { csr.names.clone() } else { names::parse(&sign.names)? };
         let ordered = names::with_identity(wanted)?;
-        let first_dns = ordered.names.iter().find(|name| matches!(name, SubjectName::Dns(_)));
-        let name = sign
-            .name
-            .clone()
-            .or_else(|| csr.common_name.clone().filter(|name| !name.contains(char::is_whitespace)))
-            .or_else(|| first_dns.map(ToString::to_string))
-            .or_else(|| ordered.identity.as_ref().map(|identity| identity.name().to_owned()))
-            .ok_or_else(|| {
-                ServiceError::new(ErrorCode::Usage, "the request names nobody")
-                    .hint("give a NAME, and names with --dns, --ip or --uri")
-            })?;
-        let life = self.life(sign.ttl)?;
-        let kind = csr.public_key.kind().to_string();
-        let circumstances =
-            Circumstances { name: &name, life, usages: sign.usages, key_type: &kind };
+        let name = name_of_request(sign, &csr, &ordered)?;
+        let life = self.life(sign.ttl, &terms)?;
+        let kind = csr.public_key.kind();
+        terms.check(ordered.identity.as_ref(), &ordered.names, kind)?;
+        let usages = terms.profile.usages;
+        let key_type = kind.to_string();
+        let circumstances = Circumstances {
+            name: &name,
+            life,
+            usages,
+            profile: &terms.name,
+            key_type: &key_type,
+        };
         let asking = Asking::of(caller, request);
         let named = issuer_name(sign.issuer.as_deref())?;
         let ordering = circumstances.of(Action::CertSign, &ordered);
@@ -120,12 +126,30 @@ impl Service {
             name,
             identity,
             names,
-            usages: convert::usages(sign.usages),
+            usages,
+            profile: Some(terms.name.clone()),
             ttl: life,
             key: KeySource::PublicKey(csr.public_key),
             issuer: chosen.issuer,
         };
         self.sign(&authority, &order, all, &chosen.granted.actor)
+    }
+
+    /// The profile by which a certificate is renewed: its own, as long as that is there and for the same.
+    fn terms_of(&self, old: &CertSummary) -> Result<Terms, ServiceError> {
+        let again = |error: ServiceError| error.hint("issue it anew, by a profile that there is");
+        let terms = self.terms(Some(&old.profile), None).map_err(again)?;
+        if terms.profile.usages != old.usages {
+            let text = format!(
+                "the profile `{}` is not for {} any more",
+                terms.name,
+                old.usages.names().join(" and ")
+            );
+            return Err(again(ServiceError::new(ErrorCode::Usage, text)));
+        }
+        // The first name is the identity; what is renewed has a key of the same kind.
+        terms.check(old.identity.as_ref(), &old.names, old.key).map_err(again)?;
+        Ok(terms)
     }
 
     fn sign(
@@ -139,22 +163,6 @@ impl Service {
             authority.issue(order, actor).map_err(|error| convert::authority_error(&error))?;
         self.metrics.issued();
         Ok(Reply::Files(Box::new(convert::files(&issued, names, None, &actor.request))))
-    }
-
-    fn life(&self, seconds: Option<u64>) -> Result<Duration, ServiceError> {
-        let longest = self.config().settings.authority.longest_life;
-        match seconds.map_or(DEFAULT_LIFE, Duration::from_secs) {
-            Duration::ZERO => Err(ServiceError::new(ErrorCode::Usage, "a life of zero seconds")),
-            life if life > longest => Err(ServiceError::new(
-                ErrorCode::Usage,
-                format!("a life of {} is too long", format_span(life)),
-            )
-            .hint(format!(
-                "the longest is {}; the setting is authority.longest_life",
-                format_span(longest)
-            ))),
-            life => Ok(life),
-        }
     }
 
     /// One certificate, once its reader may see it. To those who may not see the inventory, one that does
@@ -190,11 +198,23 @@ impl Service {
     ) -> Result<Reply, ServiceError> {
         let old = self.authority()?.show(certificate);
         let old = self.readable(caller, request, old)?.summary;
-        let ttl = ttl.map(|seconds| self.life(Some(seconds))).transpose()?;
+        let terms = self.terms_of(&old)?;
+        let ttl = match ttl {
+            Some(seconds) => Some(self.life(Some(seconds), &terms)?),
+            // What was allowed when it was ordered may be too long by now.
+            None => {
+                terms.profile.longest.filter(|longest| *longest < old.not_after.since(old.issued))
+            }
+        };
         let life = ttl.unwrap_or_else(|| old.not_after.since(old.not_before));
         let kind = old.key.to_string();
-        let usages = Usages { server: old.usages.server, client: old.usages.client };
-        let circumstances = Circumstances { name: &old.name, life, usages, key_type: &kind };
+        let circumstances = Circumstances {
+            name: &old.name,
+            life,
+            usages: old.usages,
+            profile: &terms.name,
+            key_type: &kind,
+        };
         let asking = Asking::of(caller, request);
         // Of a line of issuers the one that signs now renews what those before it have signed.
         let issuer = choice::issuer_of(&*self.authority()?, old.issuer);
@@ -268,6 +288,22 @@ pub(super) fn resource(found: &CertDetail) -> Resource {
 fn issuer_name(text: Option<&str>) -> Result<Option<IssuerName>, ServiceError> {
     let parsed = text.map(str::parse).transpose();
     parsed.map_err(|error: IssuerNameError| ServiceError::of(ErrorCode::Usage, &error))
+}
+
+/// What the inventory calls the certificate of a CSR.
+fn name_of_request(sign: &Sign, csr: &Csr, ordered: &Ordered) -> Result<String, ServiceError> {
+    let first_dns = ordered.names.iter().find(|name| matches!(name, SubjectName::Dns(_)));
+    let own = csr.common_name.clone().filter(|name| !name.contains(char::is_whitespace));
+    let identity = || ordered.identity.as_ref().map(|identity| identity.name().to_owned());
+    let first_email = || {
+        let email = ordered.names.iter().find(|name| matches!(name, SubjectName::Email(_)));
+        email.map(ToString::to_string)
+    };
+    let name = sign.name.clone().or(own).or_else(|| first_dns.map(ToString::to_string));
+    name.or_else(identity).or_else(first_email).ok_or_else(|| {
+        ServiceError::new(ErrorCode::Usage, "the request names nobody")
+            .hint("give a NAME, and names with --dns, --ip, --uri or --email")
+    })
 }
 
 /// A CSR in PEM, or in base64 of its DER.

@@ -66,12 +66,12 @@ pub(super) const fn key_type(kind: KeyType) -> sealock_authority::KeyType {
 }
 
 pub(super) const fn usages(usages: Usages) -> sealock_authority::Usages {
-    sealock_authority::Usages { server: usages.server, client: usages.client }
+    let none = sealock_authority::Usages::NONE;
+    sealock_authority::Usages { server: usages.server, client: usages.client, ..none }
 }
 
 pub(super) fn usage_names(usages: sealock_authority::Usages) -> Vec<String> {
-    let names = [("server", usages.server), ("client", usages.client)];
-    names.into_iter().filter(|(_, is)| *is).map(|(name, _)| name.to_owned()).collect()
+    usages.names().into_iter().map(str::to_owned).collect()
 }
 
 pub(super) const fn reason(reason: RevocationReason) -> sealock_authority::Reason {
@@ -155,6 +155,7 @@ pub(super) fn certificate(summary: &CertSummary) -> CertificateReport {
         common_name: summary.common_name.clone(),
         issuer: summary.issuer.to_string(),
         usages: usage_names(summary.usages),
+        profile: summary.profile.clone(),
         key: summary.key.to_string(),
         issued: summary.issued,
         not_before: summary.not_before,

@@ -66,6 +66,7 @@ impl Service {
             identity: Some(user.clone()),
             names: Vec::new(),
             usages: Usages::CLIENT,
+            profile: None,
             ttl: life.min(self.config().settings.authority.longest_life),
             key: KeySource::PublicKey(csr.public_key),
             issuer: None,

@@ -82,6 +82,7 @@ impl Service {
             identity: Some(identity.clone()),
             names,
             usages,
+            profile: None,
             ttl: LIFE,
             key: KeySource::Generate(KeyType::P256),
             issuer: None,

@@ -64,11 +64,13 @@ impl Service {
         let mut notes = Vec::new();
         let alarms = self.visible_alarms(caller, now, &mut notes);
         let looked_after = self.looked_after();
+        let requests = self.todos()?;
         let gathered = Gathered {
             certificates: &listed,
             info: &info,
             looked_after: &looked_after,
             alarms: &alarms,
+            requests: &requests,
             now,
         };
         let mut to_do = to_do::gather(&gathered);

@@ -32,6 +32,7 @@ mod names;
 mod passed;
 mod places;
 mod policy;
+mod profile;
 mod publish;
 mod published;
 mod registrar;

@@ -1,6 +1,6 @@
 //! From texts to names, and which of them is the identity.
 
-use sealock_authority::Authority;
+use sealock_authority::{Authority, Profile};
 use sealock_core::{DnsName, Identity, IdentityKind, IssuerName, SubjectName};
 
 use crate::command::Names;
@@ -67,21 +67,24 @@ pub(super) fn with_identity(names: Vec<SubjectName>) -> Result<Ordered, ServiceE
 }
 
 /// The names of `cert issue NAME`: NAME itself is the DNS name when no other is given, and
-/// `service/NAME` the identity when none is given, where NAME can be that and the authority's own
-/// constraints let it through.
+/// `service/NAME` the identity when none is given, where NAME can be that, the authority's own
+/// constraints let it through, and certificates of the profile are for services.
 pub(super) fn for_issue(
     authority: &Authority,
     name: &str,
     names: &Names,
+    profile: &Profile,
 ) -> Result<Ordered, ServiceError> {
     let mut ordered = with_identity(parse(names)?)?;
-    if names.is_empty() {
+    let is_service = profile.has_identity() && !profile.usages.email;
+    // Code is signed in somebody's name, and that is no host's.
+    if names.is_empty() && !(profile.usages.code && is_service) {
         let own: DnsName = name.parse().map_err(|error| {
             ServiceError::of(ErrorCode::Usage, &error).hint("give names with --dns, --ip or --uri")
         })?;
         ordered.names.push(SubjectName::Dns(own));
     }
-    if ordered.identity.is_none() {
+    if ordered.identity.is_none() && is_service {
         let identity = Identity::new(&authority.trust_domain(), IdentityKind::Service, name).ok();
         ordered.automatic = true;
         ordered.identity = identity.filter(|identity| {

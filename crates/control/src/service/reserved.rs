@@ -62,6 +62,12 @@ impl Service {
         context: &[(&str, Value)],
     ) -> Result<Granted, ServiceError> {
         let mut note: Option<DecisionNote> = None;
+        if beyond_tls(context) {
+            let resources = names.iter().cloned().map(Resource::Name).collect();
+            let granted = self.decide(asking, Action::CertPurpose, resources, context);
+            let granted = granted.map_err(|error| not_for_that(error, asking))?;
+            note = joined(note, granted.actor.decision);
+        }
         for (name, whose) in self.reserved(names) {
             let resources = vec![Resource::Name(name.clone())];
             let granted = self.decide(asking, Action::CertReserved, resources, context);
@@ -120,6 +126,30 @@ fn issuer_host(issuer: &str) -> Option<SubjectName> {
     host_name(url.host()?.trim_start_matches('[').trim_end_matches(']'))
 }
 
+/// Whether a certificate is for code or e-mail. Who may have one for TLS by the same names is asked whether they may have this,
+/// too (ADR 0055).
+fn beyond_tls(context: &[(&str, Value)]) -> bool {
+    let usages = context.iter().filter(|(name, _)| *name == "usages");
+    let mut usages = usages.filter_map(|(_, value)| value.as_array()).flatten();
+    usages.any(|usage| !matches!(usage.as_str(), Some("server" | "client")))
+}
+
+fn not_for_that(error: ServiceError, asking: &Asking<'_>) -> ServiceError {
+    if error.code != ErrorCode::Denied || error.request.is_none() {
+        return error;
+    }
+    let mut worded = ServiceError::new(
+        ErrorCode::Denied,
+        "a certificate for code or e-mail is another matter than one for TLS",
+    )
+    .in_request(asking.request);
+    worded.causes = error.causes;
+    worded.hint(format!(
+        "a rule about Cert::Purpose would allow it, beside the one about the names; `sealock policy explain {}` says more",
+        asking.request
+    ))
+}
+
 fn joined(one: Option<DecisionNote>, other: Option<DecisionNote>) -> Option<DecisionNote> {
     one.into_iter().chain(other).reduce(DecisionNote::and)
 }
@@ -158,6 +188,13 @@ fn refused(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_known_is_beyond_tls() {
+        let of = |usages: &[&str]| beyond_tls(&[("name", "x".into()), ("usages", usages.into())]);
+        assert!(!of(&["server"]) && !of(&["server", "client"]));
+        assert!(of(&["code"]) && of(&["client", "email"]) && of(&["server", "whatever"]));
+    }
 
     #[test]
     fn the_host_of_an_issuer_is_found() {

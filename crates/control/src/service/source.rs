@@ -13,10 +13,12 @@ use sealock_core::{Identity, IdentityKind, ImportedName, IssuerName, SubjectName
 use sealock_delivery::labels;
 use sealock_delivery::watcher::{
     CertificateSource, Current, DeliveredCertificate, Refusal, Trust, WantedCertificate,
+    WantedTrust,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::authorize::Asking;
+use super::cert::Circumstances;
 use super::choice::{Chosen, Ordering, issuer_of};
 use super::secret_source::refused;
 use super::{Authority, Service, convert};
@@ -69,6 +71,17 @@ impl CertificateSource for PolicySource {
         }
     }
 
+    fn may_have_trust(&self, wanted: WantedTrust) -> BoxFuture<'_, Result<(), Refusal>> {
+        let service = Arc::clone(&self.0);
+        async move {
+            match tokio::task::spawn_blocking(move || service.trust_for_label(&wanted)).await {
+                Ok(outcome) => outcome.map_err(|error| refusal(&error)),
+                Err(error) => Err(Refusal::Unavailable { reason: error.to_string(), hint: None }),
+            }
+        }
+        .boxed()
+    }
+
     fn imported_names(&self, name: &ImportedName) -> Vec<SubjectName> {
         let standing = self.0.authority().ok().and_then(|it| it.standing(name));
         standing.and_then(|it| it.held).map(|held| held.names).unwrap_or_default()
@@ -105,13 +118,25 @@ impl Service {
             request: &wanted.request,
         };
         let key_type = key_type(wanted.key_type);
-        let usages = Usages { server: wanted.usages.server, client: wanted.usages.client };
-        let context = [
-            ("name", Value::from(wanted.certificate.as_str())),
-            ("ttl", json!(i64::try_from(wanted.ttl.as_secs()).unwrap_or(i64::MAX))),
-            ("usages", convert::usage_names(usages).into()),
-            ("keyType", key_type.as_str().into()),
-        ];
+        let asked =
+            Usages { server: wanted.usages.server, client: wanted.usages.client, ..Usages::NONE };
+        let named = wanted.profile.as_ref().map(labels::LabelName::as_str);
+        let terms = self.terms(named, named.is_none().then_some(asked))?;
+        let usages = terms.profile.usages;
+        let ttl = match wanted.ttl {
+            // The longest life of a label is the parser's to say, the profile's is checked here.
+            Some(ttl) => terms.within(ttl)?,
+            None => self.life(None, &terms)?,
+        };
+        let circumstances = Circumstances {
+            name: wanted.certificate.as_str(),
+            life: ttl,
+            usages,
+            profile: &terms.name,
+            key_type: key_type.as_str(),
+        };
+        terms.check(None, &wanted.names, key_type.into())?;
+        let context = circumstances.context();
         let action = if wanted.replaces.is_some() { Action::CertRenew } else { Action::CertIssue };
         let ordering = Ordering {
             action,
@@ -119,7 +144,7 @@ impl Service {
             identity: None,
             spare_identity: true,
             usages,
-            context: context.to_vec(),
+            context: context.clone(),
         };
         let issuer = self.issuer_for(&authority, wanted)?;
         let Chosen { issuer, granted } = self.choose_issuer(&asking, issuer.as_ref(), &ordering)?;
@@ -128,12 +153,17 @@ impl Service {
             None => self.own_identity(&authority, &principal, action),
             Some(_) => None,
         };
+        let identity = identity.filter(|identity| {
+            let signs = || self.may_sign_as(&principal, identity, &context);
+            terms.profile.has_identity() && (!usages.beyond_tls() || signs())
+        });
         let order = Order {
             name: format!("{}/{}", wanted.container.name, wanted.certificate.as_str()),
             identity,
             names: wanted.names.clone(),
             usages,
-            ttl: wanted.ttl,
+            profile: Some(terms.name),
+            ttl,
             key: KeySource::Generate(key_type),
             issuer,
         };
@@ -172,6 +202,23 @@ impl Service {
         Ok(wanted.issuer.clone().or_else(before))
     }
 
+    /// Whether the container may have the roots put into it. They are no secret, but writing into a container is an act.
+    fn trust_for_label(&self, wanted: &WantedTrust) -> Result<(), ServiceError> {
+        let principal = self.container_principal(&wanted.container)?;
+        let who = principal.identity.to_string();
+        let asking = Asking {
+            who: &who,
+            principal: &principal,
+            via: Door::Label.as_str(),
+            request: &wanted.request,
+        };
+        let context = [
+            ("name", Value::from(wanted.name.as_str())),
+            ("path", Value::from(wanted.path.to_string())),
+        ];
+        self.decide(&asking, Action::TrustDeliver, vec![Resource::Authority], &context).map(|_| ())
+    }
+
     /// The successor of what it replaces, where that can still be renewed; else a new certificate.
     fn renew_or_issue(
         &self,
@@ -188,6 +235,8 @@ impl Service {
                 names: Some(order.names.clone()),
                 issuer: Some(order.issuer.clone().unwrap_or_else(IssuerName::own)),
                 identity: order.identity.clone(),
+                usages: Some(order.usages),
+                profile: order.profile.clone(),
             };
             match authority.renew(serial, &renewal, actor) {
                 Ok(issued) => {
@@ -241,6 +290,22 @@ impl Service {
         let allowed = self.policy.current().decide(&question).allowed;
         let possible = allowed && authority.check_name(&name).is_ok();
         possible.then(|| principal.identity.clone())
+    }
+
+    /// Whether a certificate for code or e-mail may have this identity; like its other names, that is asked apart.
+    fn may_sign_as(
+        &self,
+        principal: &Principal,
+        identity: &Identity,
+        context: &[(&'static str, Value)],
+    ) -> bool {
+        let resource = Resource::Name(SubjectName::Uri(identity.to_string()));
+        let mut question = Question::new(principal.clone(), Action::CertPurpose, resource)
+            .with("via", Door::Label.as_str());
+        for (name, value) in context {
+            question = question.with(name, value.clone());
+        }
+        self.policy.current().decide(&question).allowed
     }
 }
 

@@ -8,7 +8,7 @@ use sealock_core::Timestamp;
 use sealock_core::span::format_span;
 
 use super::convert;
-use crate::command::{Alarm, ToDo};
+use crate::command::{Alarm, ToDo, Todo};
 
 /// Renewal is due at two thirds of a life; with less than this part of it left, nobody has seen to it.
 const LATE: u32 = 4;
@@ -28,12 +28,15 @@ pub(super) struct Gathered<'a> {
     /// The serials of what the daemon renews.
     pub(super) looked_after: &'a BTreeSet<String>,
     pub(super) alarms: &'a [Alarm],
+    /// What other authorities have to sign, or have signed.
+    pub(super) requests: &'a [Todo],
     pub(super) now: Timestamp,
 }
 
 /// Everything, the most urgent kind first. What else needs a person is added here.
 pub(super) fn gather(from: &Gathered<'_>) -> Vec<ToDo> {
     let mut all = alarms(from);
+    all.extend(requests(from));
     all.extend(authority(from));
     all.extend(late(from));
     all.extend(keys(from));
@@ -49,6 +52,17 @@ fn alarms(from: &Gathered<'_>) -> Vec<ToDo> {
         until: None,
     };
     from.alarms.iter().map(to_do).collect()
+}
+
+fn requests(from: &Gathered<'_>) -> Vec<ToDo> {
+    let to_do = |todo: &Todo| ToDo {
+        kind: todo.kind.clone(),
+        subject: todo.name.clone(),
+        reason: todo.text.clone(),
+        hint: Some(todo.hint.clone()).filter(|hint| !hint.is_empty()),
+        until: None,
+    };
+    from.requests.iter().map(to_do).collect()
 }
 
 /// The active root and intermediate that come to their end and are not replaced by themselves.

@@ -37,6 +37,8 @@ mod policy;
 #[cfg(test)]
 mod presets;
 #[cfg(test)]
+mod profiles;
+#[cfg(test)]
 mod publish;
 #[cfg(test)]
 mod reserved;

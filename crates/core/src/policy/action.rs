@@ -58,6 +58,8 @@ actions! {
     /// Have a name in a certificate that is not everybody's: one by which the daemon's own doors are known, or the host of a
     /// service by the settings. Beside the right to the certificate.
     CertReserved = "Cert::Reserved", Authority;
+    /// Have a certificate that is for more than TLS: to sign code or e-mail. Beside the right to the certificate.
+    CertPurpose = "Cert::Purpose", Authority;
     /// Have a certificate for a name by ACME without having to prove it by a challenge. Beside the right to the certificate.
     CertUnproved = "Cert::Unproved", Authority;
     /// Have a name in a certificate of another issuer than our own: one under a root of somebody else. Beside the right to
@@ -71,6 +73,8 @@ actions! {
     CertUse = "Cert::Use", Authority;
     /// Say which roots of others are trusted, and handed out.
     TrustManage = "Trust::Manage", Authority;
+    /// Have the trust bundle put into one's own container.
+    TrustDeliver = "Trust::Deliver", Authority;
     /// Make, see and remove what vouches for ACME accounts; deactivate accounts.
     AcmeManage = "Acme::Manage", Authority;
     /// Revoke a certificate.

@@ -57,6 +57,7 @@ fn resource_for(action: Action) -> Resource {
         | Action::CertSign
         | Action::CertRenew
         | Action::CertReserved
+        | Action::CertPurpose
         | Action::CertUnproved
         | Action::CertUnder => dns("www.corp.example"),
         Action::CertRevoke | Action::CertRead | Action::DirectoryPublish => {
@@ -65,9 +66,11 @@ fn resource_for(action: Action) -> Resource {
         Action::CertRequest | Action::CertImport | Action::CertUse => {
             Resource::ImportedCertificate("www".into())
         }
-        Action::CaManage | Action::CaRead | Action::AcmeManage | Action::TrustManage => {
-            Resource::Authority
-        }
+        Action::CaManage
+        | Action::CaRead
+        | Action::AcmeManage
+        | Action::TrustManage
+        | Action::TrustDeliver => Resource::Authority,
         Action::TransferSend => Resource::Container(facts()),
         Action::TransferOffer | Action::TransferReceive => Resource::Offer,
         Action::StatusRead => Resource::Status,
@@ -229,6 +232,7 @@ fn what_is_reserved_is_not_among_all_certificates() {
         };
         assert!(may(Action::CertIssue) && may(Action::CertRenew));
         assert!(!may(Action::CertReserved) && !may(Action::CertUnder));
+        assert!(!may(Action::CertPurpose));
         for action in [Action::CertRequest, Action::CertImport, Action::CertUse] {
             let foreign = Question::new(principal.clone(), action, resource_for(action));
             assert!(!set.decide(&foreign).allowed, "{action}");
@@ -240,6 +244,28 @@ fn what_is_reserved_is_not_among_all_certificates() {
     let admin = human("admin").in_group(ADMIN_GROUP);
     let under = Question::new(admin, Action::CertUnder, dns("x.example")).with("issuer", "corp");
     assert!(default_set().decide(&under).allowed);
+}
+
+#[test]
+fn by_default_a_container_may_trust_and_sign_nothing() {
+    let set = default_set();
+    let may = |principal: Principal, action, resource| {
+        set.decide(&Question::new(principal, action, resource)).allowed
+    };
+    let shop = || service("shop-api-1").of_container(facts());
+    assert!(may(shop(), Action::TrustDeliver, Resource::Authority));
+    assert!(!may(service("shop-api-1"), Action::TrustDeliver, Resource::Authority));
+    assert!(!may(human("jo"), Action::TrustDeliver, Resource::Authority));
+    assert!(!may(shop(), Action::TrustManage, Resource::Authority));
+    // The names are its own, and yet it signs neither code nor e-mail by them.
+    let purpose = Action::CertPurpose;
+    assert!(may(shop(), Action::CertIssue, dns("shop-api-1")));
+    assert!(!may(shop(), purpose, dns("shop-api-1")));
+    let identity = SubjectName::uri("spiffe://t.sealock/service/shop-api-1").unwrap();
+    assert!(!may(shop(), purpose, Resource::Name(identity)));
+    let mail = Resource::Name(SubjectName::email("jo@corp.example").unwrap());
+    assert!(!may(shop(), purpose, mail.clone()));
+    assert!(may(human("admin").in_group(ADMIN_GROUP), purpose, mail));
 }
 
 #[test]

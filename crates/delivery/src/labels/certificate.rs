@@ -12,12 +12,12 @@ use super::{
 };
 
 /// The settings, as they stand in a label after the certificate's name.
-pub(super) const SETTINGS: [&str; 14] = [
+pub(super) const SETTINGS: [&str; 15] = [
     "dns", "ip", "usage", "ttl", "path", "owner", "mode", "key-type", "layout", "reload", "verify",
-    "publish", "imported", "issuer",
+    "publish", "imported", "issuer", "profile",
 ];
 /// Those that say what certificate is to be issued. One that another authority has signed is as it is.
-const OF_OURS: [&str; 6] = ["dns", "ip", "usage", "ttl", "key-type", "issuer"];
+const OF_OURS: [&str; 7] = ["dns", "ip", "usage", "ttl", "key-type", "issuer", "profile"];
 /// Where its folder is that has no `.path`.
 const FOLDER: &str = "/run/sealock/certs";
 /// How many names a certificate may have, and as many addresses.
@@ -32,10 +32,12 @@ pub struct CertificateRequest {
     pub dns: Option<Vec<DnsName>>,
     /// The IP addresses asked for.
     pub ip: Vec<IpAddr>,
-    /// What it is for.
+    /// What it is for, where no profile says that.
     pub usages: Usages,
-    /// How long it is to live.
-    pub ttl: Duration,
+    /// The certificate profile. What it is like is not for labels to say.
+    pub profile: Option<LabelName>,
+    /// How long it is to live; `None` leaves it to the profile.
+    pub ttl: Option<Duration>,
     /// The folder inside the container.
     pub path: ContainerPath,
     /// Who owns the files there; `None` is the container's root.
@@ -85,6 +87,9 @@ impl Draft {
             Some(setting) if self.request.imported.is_some() => {
                 Err((*setting, LabelError::NotWithImported { setting }))
             }
+            _ if self.request.profile.is_some() && self.of_ours.contains(&"usage") => {
+                Err(("usage", LabelError::NotWithProfile))
+            }
             _ => Ok(*self.request),
         }
     }
@@ -99,7 +104,8 @@ impl CertificateRequest {
             dns: None,
             ip: Vec::new(),
             usages: Usages { server: true, client: true },
-            ttl: Duration::from_secs(86_400),
+            profile: None,
+            ttl: None,
             path,
             owner: None,
             mode: 0o400,
@@ -118,7 +124,8 @@ impl CertificateRequest {
             "dns" => self.dns = Some(value::dns_names(text, MAXIMUM_NAMES)?),
             "ip" => self.ip = value::addresses(text, MAXIMUM_NAMES)?,
             "usage" => self.usages = text.parse()?,
-            "ttl" => self.ttl = value::ttl(text)?,
+            "ttl" => self.ttl = Some(value::ttl(text)?),
+            "profile" => self.profile = Some(text.parse()?),
             "path" => self.path = text.parse()?,
             "owner" => self.owner = Some(value::owner(text)?),
             "mode" => self.mode = value::mode(text)?,

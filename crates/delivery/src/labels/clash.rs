@@ -5,13 +5,14 @@ use super::{ContainerPath, Kind, LabelError, LabelFault, LabelName, ParsedLabels
 /// Takes out what cannot be, with a fault for each.
 ///
 /// Two at one path would replace each other for ever: the first by name keeps it, and a certificate keeps
-/// it before any secret. A secret is one file, so nothing can be below it, and what is in a certificate's
+/// it before any secret, a secret before any trust bundle. Those are one file, so nothing can be below it, and what is in a certificate's
 /// folder is the certificate's.
 pub(super) fn settle(parsed: &mut ParsedLabels) {
     let mut kept = Kept::default();
     let faults = &mut parsed.faults;
     parsed.certificates.retain(|one| kept.keep(Kind::Certificate, &one.name, &one.path, faults));
     parsed.secrets.retain(|one| kept.keep(Kind::Secret, &one.name, &one.path, faults));
+    parsed.trusts.retain(|one| kept.keep(Kind::Trust, &one.name, &one.path, faults));
 }
 
 #[derive(Default)]

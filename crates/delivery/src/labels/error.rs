@@ -11,7 +11,7 @@ use super::{Kind, LabelName, suggest};
 #[derive(Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LabelError {
-    /// Nearly `sealock.cert.` or `sealock.secret.`.
+    /// Nearly `sealock.cert.`, `sealock.secret.` or `sealock.trust.`.
     #[error("labels for {kind}s begin with `{}`", kind.prefix())]
     Prefix {
         /// What it seems to ask for.
@@ -80,6 +80,9 @@ pub enum LabelError {
         /// Which.
         setting: &'static str,
     },
+    /// A usage beside a profile.
+    #[error("a profile says itself what its certificates are for")]
+    NotWithProfile,
     /// A DNS name or an address.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -196,6 +199,7 @@ impl LabelError {
             }
             Self::Signal { .. } => Some("such as signal:HUP or signal:USR1".to_owned()),
             Self::NotWithImported { .. } => Some("leave this label out, or .imported".to_owned()),
+            Self::NotWithProfile => Some("leave this label out, or .profile".to_owned()),
             Self::PathTaken { .. } => Some("give one of the two another .path".to_owned()),
             Self::Empty => Some("leave the label out to have the default".to_owned()),
             _ => None,

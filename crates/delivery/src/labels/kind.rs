@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{certificate, secret, suggest};
+use super::{certificate, secret, suggest, trust};
 
 /// What a label asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,16 +11,19 @@ pub enum Kind {
     Certificate,
     /// `sealock.secret.`: a secret of the vault.
     Secret,
+    /// `sealock.trust.`: the roots to trust.
+    Trust,
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Certificate, Self::Secret];
+    const ALL: [Self; 3] = [Self::Certificate, Self::Secret, Self::Trust];
 
     /// What its labels begin with.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Certificate => "sealock.cert.",
             Self::Secret => "sealock.secret.",
+            Self::Trust => "sealock.trust.",
         }
     }
 
@@ -29,6 +32,7 @@ impl Kind {
         match self {
             Self::Certificate => &certificate::SETTINGS,
             Self::Secret => &secret::SETTINGS,
+            Self::Trust => &trust::SETTINGS,
         }
     }
 
@@ -37,6 +41,7 @@ impl Kind {
         match self {
             Self::Certificate => 32,
             Self::Secret => 64,
+            Self::Trust => 16,
         }
     }
 
@@ -45,6 +50,7 @@ impl Kind {
         match self {
             Self::Certificate => "sealock.cert.web.dns",
             Self::Secret => "sealock.secret.db.ref",
+            Self::Trust => "sealock.trust.company.path",
         }
     }
 
@@ -61,6 +67,7 @@ impl Kind {
             "certificate" | "certificates" => Some(Self::Certificate),
             _ if near("cert", 1) => Some(Self::Certificate),
             _ if near("secret", 2) => Some(Self::Secret),
+            _ if near("trust", 1) => Some(Self::Trust),
             _ => None,
         }
     }
@@ -71,6 +78,7 @@ impl fmt::Display for Kind {
         formatter.write_str(match self {
             Self::Certificate => "certificate",
             Self::Secret => "secret",
+            Self::Trust => "trust bundle",
         })
     }
 }

@@ -1,5 +1,5 @@
-//! What the labels of a container ask for: `sealock.cert.<name>.<setting>` and
-//! `sealock.secret.<name>.<setting>`.
+//! What the labels of a container ask for: `sealock.cert.<name>.<setting>`,
+//! `sealock.secret.<name>.<setting>` and `sealock.trust.<name>.<setting>`.
 //!
 //! A strict parser without I/O. An attacker controls every byte of every key and value: whoever may
 //! create a container sets its labels. So the parser bounds lengths and counts, accepts only what it
@@ -11,8 +11,9 @@
 //! |---|---|---|
 //! | `dns` | DNS names, by commas | the container's own names ([`own_names`]) |
 //! | `ip` | IP addresses, by commas | none |
-//! | `usage` | `server`, `client`, by commas | `server,client` |
-//! | `ttl` | a span, 5 s to 398 days | `24h` |
+//! | `usage` | `server`, `client`, by commas; not with `profile` | `server,client` |
+//! | `profile` | the name of a certificate profile | that of the usage |
+//! | `ttl` | a span, 5 s to 398 days | as the profile says, or `24h` |
 //! | `path` | a folder, absolute and normalised | `/run/sealock/certs/<name>` |
 //! | `owner` | `UID`, `UID:GID`, or names that the container knows | the container's root |
 //! | `mode` | octal, for the files that hold the key | `0400` |
@@ -20,7 +21,7 @@
 //! | `layout` | `tls` or `docker`: what the files are called | `tls` |
 //! | `reload` | `signal:NAME` or `exec:COMMAND` (split like a shell, run without one) | none |
 //! | `verify` | `tls:PORT` or `tls:PORT/SNI` | none |
-//! | `imported` | the name of a certificate that another authority has signed; without `dns`, `ip`, `usage`, `ttl`, `key-type` and `issuer` | one of ours is issued |
+//! | `imported` | the name of a certificate that another authority has signed; without `dns`, `ip`, `usage`, `profile`, `ttl`, `key-type` and `issuer` | one of ours is issued |
 //! | `issuer` | who signs it: `own`, or an issuing CA under a root of somebody else | the first of the settings that policy permits |
 //!
 //! Of a secret:
@@ -32,7 +33,15 @@
 //! | `owner`, `mode`, `reload` | as for a certificate | |
 //! | `on-disk` | `allowed`: the file may be where it reaches a disk | only memory will do |
 //!
-//! A certificate exists by any one of its labels, a secret by its `ref`. A bad label refuses the one that
+//! Of a trust bundle, the roots that Sealock hands out:
+//!
+//! | setting | value | default |
+//! |---|---|---|
+//! | `path` | a file, absolute and normalised | `/run/sealock/trust/<name>` |
+//! | `mode` | as for a certificate | `0444` |
+//! | `owner`, `reload` | as for a certificate | |
+//!
+//! A certificate or trust bundle exists by any one of its labels, a secret by its `ref`. A bad label refuses the one that
 //! it belongs to; the others of the container go on.
 
 mod after;
@@ -49,6 +58,7 @@ mod secret;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod value;
 
 use std::collections::BTreeMap;
@@ -62,7 +72,8 @@ pub use layout::Layout;
 pub use names::own_names;
 pub use path::ContainerPath;
 pub use secret::SecretRequest;
-pub use value::{KeyType, MAXIMUM_TTL, MINIMUM_TTL, Usages};
+pub use trust::TrustRequest;
+pub use value::{KeyType, MAXIMUM_TTL, MINIMUM_TTL, USUAL_TTL, Usages};
 
 const MAXIMUM_KEY: usize = 256;
 const MAXIMUM_VALUE: usize = 4096;
@@ -74,6 +85,8 @@ pub struct ParsedLabels {
     pub certificates: Vec<CertificateRequest>,
     /// The secrets asked for in good form, by name.
     pub secrets: Vec<SecretRequest>,
+    /// The trust bundles asked for in good form, by name.
+    pub trusts: Vec<TrustRequest>,
     /// What could not be read, in the order of the labels.
     pub faults: Vec<LabelFault>,
 }
@@ -81,7 +94,10 @@ pub struct ParsedLabels {
 impl ParsedLabels {
     /// Whether nothing is asked for, and nothing seems to be.
     pub fn is_empty(&self) -> bool {
-        self.certificates.is_empty() && self.secrets.is_empty() && self.faults.is_empty()
+        self.certificates.is_empty()
+            && self.secrets.is_empty()
+            && self.trusts.is_empty()
+            && self.faults.is_empty()
     }
 }
 
@@ -89,6 +105,7 @@ impl ParsedLabels {
 enum Draft {
     Certificate(certificate::Draft),
     Secret(secret::Draft),
+    Trust(TrustRequest),
 }
 
 impl Draft {
@@ -96,6 +113,7 @@ impl Draft {
         match kind {
             Kind::Certificate => Self::Certificate(certificate::Draft::new(name)),
             Kind::Secret => Self::Secret(secret::Draft::new(name)),
+            Kind::Trust => Self::Trust(TrustRequest::new(name)),
         }
     }
 
@@ -103,6 +121,7 @@ impl Draft {
         match self {
             Self::Certificate(draft) => draft.apply(setting, text),
             Self::Secret(draft) => draft.apply(setting, text),
+            Self::Trust(draft) => draft.apply(setting, text),
         }
     }
 }
@@ -146,6 +165,7 @@ pub fn parse<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Parsed
                     parsed.faults.push(LabelFault::new(kind, Some(name), &label, reason));
                 }
             },
+            Some(Draft::Trust(request)) => parsed.trusts.push(request),
         }
     }
     clash::settle(&mut parsed);
@@ -186,7 +206,8 @@ pub fn fuzz(data: &[u8]) {
     let parsed = parse(pairs.iter().copied());
     let certificates = parsed.certificates.iter().map(|one| (Kind::Certificate, &one.name));
     let secrets = parsed.secrets.iter().map(|one| (Kind::Secret, &one.name));
-    let asked: Vec<(Kind, &LabelName)> = certificates.chain(secrets).collect();
+    let trusts = parsed.trusts.iter().map(|one| (Kind::Trust, &one.name));
+    let asked: Vec<(Kind, &LabelName)> = certificates.chain(secrets).chain(trusts).collect();
     for (index, (kind, name)) in asked.iter().enumerate() {
         assert!(!asked.iter().skip(index + 1).any(|other| *other == (*kind, *name)), "asked twice");
         let faulty = |fault: &LabelFault| fault.kind == *kind && fault.name.as_ref() == Some(*name);
@@ -194,21 +215,28 @@ pub fn fuzz(data: &[u8]) {
     }
     assert!(parsed.certificates.len() <= Kind::Certificate.limit(), "more than the limit");
     assert!(parsed.secrets.len() <= Kind::Secret.limit(), "more than the limit");
+    assert!(parsed.trusts.len() <= Kind::Trust.limit(), "more than the limit");
     let folders = parsed.certificates.iter().map(|one| (&one.path, one.mode));
-    for (path, mode) in folders.chain(parsed.secrets.iter().map(|one| (&one.path, one.mode))) {
+    let secrets = parsed.secrets.iter().map(|one| (&one.path, one.mode));
+    let trusts = parsed.trusts.iter().map(|one| (&one.path, one.mode));
+    for (path, mode) in folders.chain(secrets).chain(trusts) {
         assert!(path.as_str().starts_with('/'), "a relative path");
         let parents = path.as_str().split('/').any(|part| part == ".." || part == ".");
         assert!(!parents, "a path that is not normalised");
         assert!(mode & !0o644 == 0 && mode & 0o400 != 0, "a mode that is never meant");
     }
     for request in &parsed.certificates {
-        assert!((MINIMUM_TTL..=MAXIMUM_TTL).contains(&request.ttl), "a ttl out of range");
+        let in_range = |ttl| (MINIMUM_TTL..=MAXIMUM_TTL).contains(&ttl);
+        assert!(request.ttl.is_none_or(in_range), "a ttl out of range");
         assert!(request.imported.is_none() || request.dns.is_none(), "two kinds in one");
     }
-    for (index, secret) in parsed.secrets.iter().enumerate() {
-        let later = parsed.secrets.iter().skip(index + 1).map(|one| &one.path);
+    let secrets = parsed.secrets.iter().map(|one| &one.path);
+    let files: Vec<&ContainerPath> =
+        secrets.chain(parsed.trusts.iter().map(|one| &one.path)).collect();
+    for (index, file) in files.iter().enumerate() {
+        let later = files.iter().skip(index + 1).copied();
         for other in later.chain(parsed.certificates.iter().map(|one| &one.path)) {
-            let clash = secret.path.is_within(other) || other.is_within(&secret.path);
+            let clash = file.is_within(other) || other.is_within(file);
             assert!(!clash, "two things at one path");
         }
     }

@@ -1,4 +1,5 @@
 mod secrets;
+mod trusts;
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ fn one(setting: &str, text: &str) -> Result<CertificateRequest, LabelError> {
 #[test]
 fn one_label_is_enough_and_the_rest_is_default() {
     let request = one("ttl", "90m").unwrap();
-    assert_eq!(request.ttl, Duration::from_secs(5400));
+    assert_eq!(request.ttl, Some(Duration::from_secs(5400)));
     assert_eq!(request.dns, None);
     assert_eq!(request.path.as_str(), "/run/sealock/certs/web");
     assert_eq!(request.usages, Usages { server: true, client: true });

@@ -19,6 +19,9 @@ pub const MINIMUM_TTL: Duration = Duration::from_secs(5);
 /// The longest life that can be asked for: what browsers accept of a server (398 days).
 pub const MAXIMUM_TTL: Duration = Duration::from_secs(398 * 86_400);
 
+/// The life that is asked for where neither label nor profile says.
+pub const USUAL_TTL: Duration = Duration::from_secs(86_400);
+
 fn members(text: &str, limit: usize) -> Result<Vec<&str>, LabelError> {
     let members: Vec<&str> = text.split(',').map(str::trim).collect();
     if members.iter().all(|member| member.is_empty()) {

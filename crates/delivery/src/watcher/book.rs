@@ -102,6 +102,11 @@ impl Book {
             kept.insert(key.clone());
             self.want(key, &container, Wanted::secret(request), world);
         }
+        for request in parsed.trusts {
+            let key = key(Kind::Trust, &request.name);
+            kept.insert(key.clone());
+            self.want(key, &container, Wanted::trust(request), world);
+        }
         self.entries.retain(|key, _| key.container != id || kept.contains(key));
         for one in &bad {
             self.notice(&container, &one.label, &one.reason, one.hint.as_deref(), "watcher", world);

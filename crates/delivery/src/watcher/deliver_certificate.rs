@@ -51,6 +51,7 @@ impl CertificateDelivery {
             issuer: request.issuer.clone(),
             layout: request.layout,
             usages: request.usages,
+            profile: request.profile.clone(),
             ttl: request.ttl,
             key_type: request.key_type,
             replaces: entry.held_serial().map(str::to_owned),

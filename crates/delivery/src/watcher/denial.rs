@@ -43,6 +43,7 @@ impl Entry {
                 (world.trust.to_owned(), imported.map(|name| world.source.imported(name)))
             }
             What::Secret(secret) => (String::new(), Some(world.secrets.current(&secret.secret))),
+            What::Trust(_) => (String::new(), None),
         };
         let container = self.container.name.clone();
         Basis { policy_epoch: world.policy_epoch, container, trust, current }

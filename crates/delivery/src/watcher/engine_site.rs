@@ -148,14 +148,14 @@ fn look_and_heal(container: &Container, place: &Place) -> Result<Held, CarrierEr
             (path, format!("{path}/{}", layout.certificate()), CERTIFICATE_LIMIT)
         }
         // Its content is the service's business: that it is there is all that is looked for.
-        Place::Secret { path } => (path, path.to_string(), 0),
+        Place::Secret { path } | Place::Trust { path } => (path, path.to_string(), 0),
     };
     let Some(content) = direct::read_file(container, &file, limit)? else {
         return Ok(Held::Nothing);
     };
     let (held, shape) = match place {
         Place::Certificate { .. } => (Held::Certificate(content), Shape::Folder),
-        Place::Secret { .. } => (Held::File, Shape::File),
+        Place::Secret { .. } | Place::Trust { .. } => (Held::File, Shape::File),
     };
     // A delivery that was killed may have left a half-written version with a key or secret in it.
     if let Err(error) = direct::heal(container, path.as_str(), shape) {

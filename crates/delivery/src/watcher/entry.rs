@@ -16,7 +16,7 @@ use super::proof::{Proof, pending};
 use super::record::{CertificateRecord, Content, EntryKey, Record};
 use super::secret::Standing;
 use super::settings::WatcherSettings;
-use super::wanted::Wanted;
+use super::wanted::{Wanted, What};
 
 /// What holds for all entries in one round.
 #[derive(Clone, Copy)]
@@ -229,6 +229,10 @@ impl Entry {
         if self.awaits_signature(world) {
             return None;
         }
+        // Nobody is given an empty bundle, whatever is wrong with the authority.
+        if matches!(self.wanted.what, What::Trust(_)) && world.trust.is_empty() {
+            return None;
+        }
         let Some(record) = &self.record else { return Some(world.now) };
         if self.forced || self.lost || record.wanted != self.wanted.digest {
             return Some(world.now);
@@ -239,6 +243,7 @@ impl Entry {
             }
             Content::Certificate(held) => Some(self.renewed_at(record, held, world)),
             Content::Secret(held) => self.replaced_at(held, world),
+            Content::Trust(held) => (held.bundle != world.trust).then_some(world.now),
         }
     }
 

@@ -33,6 +33,7 @@ mod alarms;
 mod book;
 mod deliver_certificate;
 mod deliver_secret;
+mod deliver_trust;
 mod denial;
 mod effects;
 mod engine_site;
@@ -65,11 +66,12 @@ pub use engine_site::EngineSite;
 pub use ports::{
     CertificateSource, Contents, Current, Delivered, DeliveredCertificate, DeliveredSecret, Held,
     Host, Parcel, ParcelFile, Place, Publisher, Refusal, SecretSource, Site, SiteError, Trust,
-    WantedCertificate, WantedPublication, WantedSecret,
+    WantedCertificate, WantedPublication, WantedSecret, WantedTrust,
 };
 pub use settings::{SCOPE_LABEL, WatcherSettings};
 pub use status::{
-    Alarm, AlarmKind, CertificateStatus, Counters, DeliveryState, SecretStatus, VerifyState,
+    Alarm, AlarmKind, CertificateStatus, Counters, DeliveryState, SecretStatus, TrustStatus,
+    VerifyState,
 };
 
 use book::Book;
@@ -198,6 +200,12 @@ impl Watcher {
     pub fn secrets(&self) -> Vec<SecretStatus> {
         let trust = self.trust_now();
         snapshot::secrets(&self.book.lock(), &self.world(&trust))
+    }
+
+    /// The trust bundles that are asked for and where they stand, by container and name.
+    pub fn trusts(&self) -> Vec<TrustStatus> {
+        let trust = self.trust_now();
+        snapshot::trusts(&self.book.lock(), &self.world(&trust))
     }
 
     /// What needs a person.

@@ -8,7 +8,7 @@ use super::effects::Effects;
 use super::entry::{Entry, Reason, Trouble, World};
 use super::ports::{Delivered, SiteError};
 use super::proof::{Proof, pending};
-use super::record::{CertificateRecord, Content, Record, SecretRecord};
+use super::record::{CertificateRecord, Content, Record, SecretRecord, TrustRecord};
 use super::secret::Standing;
 
 /// Something that was delivered.
@@ -42,6 +42,10 @@ pub(super) enum Goods {
         /// What there was when it was asked for.
         basis: Basis,
     },
+    Trust {
+        /// The digest of the bundle.
+        bundle: String,
+    },
 }
 
 /// What a container was seen to hold.
@@ -49,7 +53,7 @@ pub(super) enum Goods {
 pub(super) enum Holds {
     /// A certificate with this serial.
     Serial(String),
-    /// A file; of which version, it does not say.
+    /// A file; of which version or bundle, it does not say.
     File,
     /// Nothing of the kind.
     Nothing,
@@ -65,7 +69,7 @@ impl Entry {
         let reload_due = reload.map(|_| self.settled_at(world));
         let told = reload.map_or_else(|| "none".to_owned(), ToString::to_string);
         self.standing = match &goods {
-            Goods::Certificate { .. } => Standing::default(),
+            Goods::Certificate { .. } | Goods::Trust { .. } => Standing::default(),
             Goods::Secret { basis, .. } => Standing::delivered(basis),
         };
         let record = Record {
@@ -104,6 +108,12 @@ impl Entry {
             Goods::Certificate { version: None, .. } => {
                 return delivered.changed && delivered.replaced_previous;
             }
+            Goods::Trust { bundle } => {
+                let held = self.record.as_ref().and_then(|record| record.trust());
+                // As for a secret: a watcher that was killed may have put it there and told nobody.
+                let newer = held.is_some_and(|held| held.bundle != *bundle);
+                return delivered.replaced_previous && (delivered.changed || newer);
+            }
         };
         let held = self.record.as_ref().and_then(|record| Some((record, record.secret()?)));
         let newer =
@@ -132,6 +142,7 @@ impl Entry {
             Goods::Secret { secret, version, .. } => {
                 Content::Secret(SecretRecord { secret, version })
             }
+            Goods::Trust { bundle } => Content::Trust(TrustRecord { bundle }),
         }
     }
 
@@ -145,6 +156,9 @@ impl Entry {
             Content::Secret(SecretRecord { secret, version }) => {
                 let (secret, version) = (secret.to_string(), *version);
                 Fact::SecretDelivered { secret, version, container, path, reload }
+            }
+            Content::Trust(TrustRecord { bundle }) => {
+                Fact::TrustDelivered { bundle: bundle.clone(), container, path, reload }
             }
         }
     }
@@ -201,7 +215,7 @@ impl Entry {
         match holds {
             Holds::Serial(serial)
                 if record.certificate().is_some_and(|held| held.serial == *serial) => {}
-            Holds::File if record.secret().is_some() => {}
+            Holds::File if record.certificate().is_none() => {}
             // It was there when this life was last seen.
             Holds::Unknown if !new_life => {}
             Holds::Serial(_) | Holds::File | Holds::Nothing | Holds::Unknown => {

@@ -31,10 +31,12 @@ pub struct WantedCertificate {
     pub issuer: Option<IssuerName>,
     /// The files that the container gets: what stands in them may depend on it.
     pub layout: Layout,
-    /// What it is for.
+    /// What it is for, where no profile says that.
     pub usages: Usages,
-    /// How long it is to live.
-    pub ttl: Duration,
+    /// The certificate profile.
+    pub profile: Option<LabelName>,
+    /// How long it is to live; `None` leaves it to the profile.
+    pub ttl: Option<Duration>,
     /// The kind of key.
     pub key_type: KeyType,
     /// The serial that it takes the place of, when this is a renewal.
@@ -71,6 +73,19 @@ pub struct WantedSecret {
     pub secret: SecretName,
     /// The secret's name within the container.
     pub name: LabelName,
+    /// The request id, the same in all audit events of this delivery.
+    pub request: String,
+}
+
+/// The trust bundle, as labels ask for it; policy decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedTrust {
+    /// The container, with its own names.
+    pub container: ContainerFacts,
+    /// The bundle's name within the container.
+    pub name: LabelName,
+    /// The file inside the container.
+    pub path: ContainerPath,
     /// The request id, the same in all audit events of this delivery.
     pub request: String,
 }
@@ -148,6 +163,9 @@ pub trait CertificateSource: Send + Sync {
 
     /// The names of such a certificate as it is served now; none where there is none.
     fn imported_names(&self, name: &ImportedName) -> Vec<SubjectName>;
+
+    /// Asks policy whether a container may have the trust bundle put into it.
+    fn may_have_trust(&self, wanted: WantedTrust) -> BoxFuture<'_, Result<(), Refusal>>;
 }
 
 /// A delivered certificate whose labels ask that it be published.
@@ -260,6 +278,11 @@ pub enum Place {
         /// The file.
         path: ContainerPath,
     },
+    /// A trust bundle's file.
+    Trust {
+        /// The file.
+        path: ContainerPath,
+    },
 }
 
 /// What a container holds at a place.
@@ -267,7 +290,7 @@ pub enum Place {
 pub enum Held {
     /// A certificate: the content of its file.
     Certificate(Vec<u8>),
-    /// A file with a secret.
+    /// A file with a secret or a trust bundle.
     File,
     /// No such file.
     Nothing,

@@ -20,6 +20,8 @@ const PAGE: usize = 1000;
 
 /// What a secret's name has before it where names of certificates stand too; no name has a colon.
 const SECRET: &str = "secret:";
+/// And a trust bundle's.
+const TRUST: &str = "trust:";
 
 /// A certificate or secret of a container.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,13 +45,15 @@ impl EntryKey {
         match self.kind {
             Kind::Certificate => self.name.to_string(),
             Kind::Secret => format!("{SECRET}{}", self.name),
+            Kind::Trust => format!("{TRUST}{}", self.name),
         }
     }
 
     fn parse(container: &str, item: &str) -> Option<Self> {
-        let (kind, name) = match item.strip_prefix(SECRET) {
-            Some(name) => (Kind::Secret, name),
-            None => (Kind::Certificate, item),
+        let (kind, name) = match (item.strip_prefix(SECRET), item.strip_prefix(TRUST)) {
+            (Some(name), _) => (Kind::Secret, name),
+            (None, Some(name)) => (Kind::Trust, name),
+            (None, None) => (Kind::Certificate, item),
         };
         Some(Self { container: container.to_owned(), kind, name: name.parse().ok()? })
     }
@@ -77,6 +81,7 @@ pub(super) struct Record {
 pub(super) enum Content {
     Certificate(CertificateRecord),
     Secret(SecretRecord),
+    Trust(TrustRecord),
 }
 
 /// Which certificate it was.
@@ -103,18 +108,32 @@ pub(super) struct SecretRecord {
     pub(super) version: u64,
 }
 
+/// Which trust bundle it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TrustRecord {
+    /// Its digest.
+    pub(super) bundle: String,
+}
+
 impl Record {
     pub(super) fn certificate(&self) -> Option<&CertificateRecord> {
         match &self.content {
             Content::Certificate(certificate) => Some(certificate),
-            Content::Secret(_) => None,
+            Content::Secret(_) | Content::Trust(_) => None,
         }
     }
 
     pub(super) fn secret(&self) -> Option<&SecretRecord> {
         match &self.content {
             Content::Secret(secret) => Some(secret),
-            Content::Certificate(_) => None,
+            Content::Certificate(_) | Content::Trust(_) => None,
+        }
+    }
+
+    pub(super) fn trust(&self) -> Option<&TrustRecord> {
+        match &self.content {
+            Content::Trust(trust) => Some(trust),
+            Content::Certificate(_) | Content::Secret(_) => None,
         }
     }
 
@@ -122,6 +141,7 @@ impl Record {
         match &self.content {
             Content::Certificate(_) => Kind::Certificate,
             Content::Secret(_) => Kind::Secret,
+            Content::Trust(_) => Kind::Trust,
         }
     }
 
@@ -262,15 +282,19 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_read_as_they_are_written_and_names_of_both_kinds_are_apart() {
-        for (item, kind) in [("web", Kind::Certificate), ("secret:web", Kind::Secret)] {
+    fn keys_are_read_as_they_are_written_and_names_of_all_kinds_are_apart() {
+        for (item, kind) in
+            [("web", Kind::Certificate), ("secret:web", Kind::Secret), ("trust:web", Kind::Trust)]
+        {
             let key = EntryKey::parse("c", item).unwrap();
             assert_eq!(
                 (key.kind, key.name.as_str(), key.text()),
                 (kind, "web", format!("c/{item}"))
             );
         }
-        for bad in ["", "secret:", "secret:secret:web", "other:web", "a/b"] {
+        for bad in
+            ["", "secret:", "secret:secret:web", "trust:secret:web", "trust:", "other:web", "a/b"]
+        {
             assert_eq!(EntryKey::parse("c", bad), None, "{bad}");
         }
     }

@@ -94,7 +94,7 @@ impl Entry {
 
     fn current(&self, world: &World<'_>) -> Option<Current> {
         match &self.wanted.what {
-            What::Certificate(_) => None,
+            What::Certificate(_) | What::Trust(_) => None,
             What::Secret(secret) => Some(world.secrets.current(&secret.secret)),
         }
     }

@@ -4,7 +4,7 @@ use super::book::{BadLabel, Book, Seat};
 use super::entry::{Entry, Reason, World};
 use super::ports::WantedPublication;
 use super::proof::Proof;
-use super::status::{CertificateStatus, DeliveryState, SecretStatus, VerifyState};
+use super::status::{CertificateStatus, DeliveryState, SecretStatus, TrustStatus, VerifyState};
 use super::wanted::What;
 use crate::labels::Kind;
 
@@ -25,6 +25,15 @@ pub(super) fn secrets(book: &Book, world: &World<'_>) -> Vec<SecretStatus> {
     let good = book.entries.values().filter_map(|entry| secret(entry, world));
     let bad = bad_labels(book, Kind::Secret).map(|(seat, bad)| bad_secret(seat, bad));
     let mut all: Vec<SecretStatus> = good.chain(bad).collect();
+    all.sort_by_cached_key(|one| (one.container.clone(), one.name.clone(), one.label.clone()));
+    all
+}
+
+/// Every labelled trust bundle and every bad label about one, by container and name.
+pub(super) fn trusts(book: &Book, world: &World<'_>) -> Vec<TrustStatus> {
+    let good = book.entries.values().filter_map(|entry| trust(entry, world));
+    let bad = bad_labels(book, Kind::Trust).map(|(seat, bad)| bad_trust(seat, bad));
+    let mut all: Vec<TrustStatus> = good.chain(bad).collect();
     all.sort_by_cached_key(|one| (one.container.clone(), one.name.clone(), one.label.clone()));
     all
 }
@@ -97,6 +106,24 @@ fn secret(entry: &Entry, world: &World<'_>) -> Option<SecretStatus> {
     })
 }
 
+fn trust(entry: &Entry, world: &World<'_>) -> Option<TrustStatus> {
+    let What::Trust(wanted) = &entry.wanted.what else { return None };
+    let record = entry.record.as_ref();
+    let (state, reason) = state(entry, world);
+    Some(TrustStatus {
+        container: entry.container.name.clone(),
+        container_id: entry.key.container.clone(),
+        name: entry.key.name.to_string(),
+        path: Some(wanted.path.to_string()),
+        state,
+        bundle: record.and_then(|record| Some(record.trust()?.bundle.clone())),
+        delivered_at: record.map(|record| record.delivered_at),
+        label: entry.denied.as_ref().map(|denied| denied.label.clone()),
+        reason: reason.as_ref().map(|reason| reason.text.clone()),
+        hint: reason.and_then(|reason| reason.hint),
+    })
+}
+
 fn state(entry: &Entry, world: &World<'_>) -> (DeliveryState, Option<Reason>) {
     let last = entry.trouble.last.clone();
     if !entry.running() {
@@ -156,6 +183,21 @@ fn bad_secret(seat: &Seat, bad: &BadLabel) -> SecretStatus {
         path: None,
         state: DeliveryState::BadLabel,
         version: None,
+        delivered_at: None,
+        label: Some(bad.label.clone()),
+        reason: Some(bad.reason.clone()),
+        hint: bad.hint.clone(),
+    }
+}
+
+fn bad_trust(seat: &Seat, bad: &BadLabel) -> TrustStatus {
+    TrustStatus {
+        container: seat.container.name.clone(),
+        container_id: seat.container.id.clone(),
+        name: bad.name.clone(),
+        path: None,
+        state: DeliveryState::BadLabel,
+        bundle: None,
         delivered_at: None,
         label: Some(bad.label.clone()),
         reason: Some(bad.reason.clone()),

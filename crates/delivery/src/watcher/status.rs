@@ -109,6 +109,31 @@ pub struct SecretStatus {
     pub hint: Option<String>,
 }
 
+/// One labelled trust bundle, or one label that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustStatus {
+    /// The container's name.
+    pub container: String,
+    /// The container's id.
+    pub container_id: String,
+    /// The bundle's name within the container; empty when a label names none.
+    pub name: String,
+    /// The file inside the container.
+    pub path: Option<String>,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// The digest of the bundle that was delivered last, hex.
+    pub bundle: Option<String>,
+    /// When it was delivered.
+    pub delivered_at: Option<Timestamp>,
+    /// The label that is at fault.
+    pub label: Option<String>,
+    /// Why it stands where it stands.
+    pub reason: Option<String>,
+    /// What a person may do about it.
+    pub hint: Option<String>,
+}
+
 /// What can be wrong so that a person must look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -152,7 +177,7 @@ impl fmt::Display for AlarmKind {
 pub struct Alarm {
     /// What is wrong.
     pub kind: AlarmKind,
-    /// With what: `container/certificate`, `container/secret:name`, or `engine`.
+    /// With what: `container/certificate`, `container/secret:name`, `container/trust:name`, or `engine`.
     pub subject: String,
     /// Why it was raised.
     pub reason: String,

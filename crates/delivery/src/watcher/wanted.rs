@@ -8,6 +8,7 @@ use super::denial::Ground;
 use super::ports::Place;
 use crate::labels::{
     CertificateRequest, ContainerPath, Endpoint, Kind, LabelName, Layout, Reload, SecretRequest,
+    TrustRequest, USUAL_TTL,
 };
 
 /// What is wanted, and what shows whether that is still the same.
@@ -23,6 +24,7 @@ pub(super) struct Wanted {
 pub(super) enum What {
     Certificate(Box<NamedCertificate>),
     Secret(SecretRequest),
+    Trust(TrustRequest),
 }
 
 /// A certificate with its names.
@@ -51,7 +53,7 @@ impl Wanted {
         let mut text = format!(
             "{names:?} {:?} {:?} {} {:?} {:o} {}",
             request.usages,
-            request.ttl,
+            request.ttl.unwrap_or(USUAL_TTL),
             request.path,
             request.owner,
             request.mode,
@@ -64,8 +66,18 @@ impl Wanted {
         if let Some(issuer) = &request.issuer {
             text.push_str(&format!(" issuer {issuer}"));
         }
+        if let Some(profile) = &request.profile {
+            // The profile's own life is another than the one that is usual without it.
+            text.push_str(&format!(" profile {profile} {:?}", request.ttl));
+        }
         let what = What::Certificate(Box::new(NamedCertificate { request, names }));
         Some(Self { what, digest: digest(&text) })
+    }
+
+    pub(super) fn trust(request: TrustRequest) -> Self {
+        let TrustRequest { path, owner, mode, .. } = &request;
+        let text = format!("trust {path} {owner:?} {mode:o}");
+        Self { what: What::Trust(request), digest: digest(&text) }
     }
 
     pub(super) fn secret(request: SecretRequest) -> Self {
@@ -79,6 +91,7 @@ impl Wanted {
         match &self.what {
             What::Certificate(certificate) => &certificate.request.path,
             What::Secret(secret) => &secret.path,
+            What::Trust(trust) => &trust.path,
         }
     }
 
@@ -90,6 +103,7 @@ impl Wanted {
                 Place::Certificate { path: path.clone(), layout: *layout }
             }
             What::Secret(secret) => Place::Secret { path: secret.path.clone() },
+            What::Trust(trust) => Place::Trust { path: trust.path.clone() },
         }
     }
 
@@ -98,14 +112,15 @@ impl Wanted {
         match &self.what {
             What::Certificate(certificate) => certificate.request.reload.as_ref(),
             What::Secret(secret) => secret.reload.as_ref(),
+            What::Trust(trust) => trust.reload.as_ref(),
         }
     }
 
-    /// Where the service is looked at. Of a secret nobody outside the service can see what it uses.
+    /// Where the service is looked at. Of a secret or a bundle nobody outside the service can see what it uses.
     pub(super) fn verify(&self) -> Option<&Endpoint> {
         match &self.what {
             What::Certificate(certificate) => certificate.request.verify.as_ref(),
-            What::Secret(_) => None,
+            What::Secret(_) | What::Trust(_) => None,
         }
     }
 
@@ -113,7 +128,7 @@ impl Wanted {
     pub(super) fn imported(&self) -> Option<&ImportedName> {
         match &self.what {
             What::Certificate(certificate) => certificate.request.imported.as_ref(),
-            What::Secret(_) => None,
+            What::Secret(_) | What::Trust(_) => None,
         }
     }
 
@@ -123,8 +138,8 @@ impl Wanted {
             What::Certificate(certificate) if certificate.request.imported.is_some() => {
                 Duration::MAX
             }
-            What::Certificate(certificate) => certificate.request.ttl,
-            What::Secret(_) => Duration::MAX,
+            What::Certificate(certificate) => certificate.request.ttl.unwrap_or(USUAL_TTL),
+            What::Secret(_) | What::Trust(_) => Duration::MAX,
         }
     }
 
@@ -142,6 +157,7 @@ impl Wanted {
                 (Kind::Certificate, name, setting)
             }
             What::Secret(secret) => (Kind::Secret, &secret.name, ".ref"),
+            What::Trust(trust) => (Kind::Trust, &trust.name, ""),
         };
         label(kind, name, setting)
     }
@@ -151,6 +167,7 @@ impl Wanted {
         let (kind, name) = match &self.what {
             What::Certificate(certificate) => (Kind::Certificate, &certificate.request.name),
             What::Secret(secret) => (Kind::Secret, &secret.name),
+            What::Trust(trust) => (Kind::Trust, &trust.name),
         };
         label(kind, name, ".path")
     }

@@ -13,6 +13,7 @@ use super::WatcherParts;
 use super::book::Book;
 use super::deliver_certificate::CertificateDelivery;
 use super::deliver_secret::{SecretDelivery, SecretQuestion};
+use super::deliver_trust::TrustDelivery;
 use super::denial::{Basis, Ground};
 use super::entry::{Reason, Step, World};
 use super::outcome::{Arrived, Holds, normal};
@@ -28,6 +29,7 @@ use crate::verify::{Question, Seen, serial_of};
 pub(super) enum Task {
     Certificate(Box<CertificateDelivery>),
     Secret(Box<SecretDelivery>),
+    Trust(Box<TrustDelivery>),
     Ask(Box<SecretQuestion>),
     Check { container: Arc<Container>, place: Place },
     Reload { container: Arc<Container>, how: Reload },
@@ -92,6 +94,10 @@ impl Task {
                 What::Secret(secret) => {
                     Self::Secret(Box::new(SecretDelivery::new(entry, secret, facts()?, world)))
                 }
+                What::Trust(request) => {
+                    let delivery = TrustDelivery::new(entry, request, facts()?, trust, world);
+                    Self::Trust(Box::new(delivery))
+                }
             }),
         }
     }
@@ -103,6 +109,7 @@ impl Task {
                 delivery.perform(parts.source.as_ref(), site, settings).await
             }
             Self::Secret(delivery) => delivery.perform(secrets, site, settings).await,
+            Self::Trust(delivery) => delivery.perform(parts.source.as_ref(), site, settings).await,
             Self::Ask(question) => question.perform(secrets, settings).await,
             Self::Check { container, place } => check(container, place, site, settings).await,
             Self::Reload { container, how } => {

@@ -15,4 +15,6 @@ mod source;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
+mod trusts;
+#[cfg(test)]
 mod vault;

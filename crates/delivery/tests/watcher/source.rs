@@ -1,7 +1,7 @@
 //! A certificate authority of a few lines, in the place of policy and authority.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
@@ -11,16 +11,17 @@ use rcgen::{
     KeyUsagePurpose, SanType, SerialNumber,
 };
 use sealock_core::{ImportedName, SecretBytes, SubjectName, Timestamp};
+use sealock_delivery::labels::USUAL_TTL;
 use sealock_delivery::watcher::{
     CertificateSource, Current, DeliveredCertificate, Publisher, Refusal, Trust, WantedCertificate,
-    WantedPublication,
+    WantedPublication, WantedTrust,
 };
 
 /// Grants what the container's own names allow.
 pub(crate) struct Source {
     issuer: Issuer<'static, KeyPair>,
     root_pem: String,
-    trust: Arc<Trust>,
+    trust: Mutex<Arc<Trust>>,
     serial: AtomicU64,
 }
 
@@ -36,9 +37,17 @@ impl Source {
         Self {
             issuer: Issuer::new(params, key),
             root_pem: root.pem(),
-            trust: Arc::new(trust),
+            trust: Mutex::new(Arc::new(trust)),
             serial: AtomicU64::new(first_serial()),
         }
+    }
+
+    /// From now on these are the roots, with a digest of their own.
+    pub(crate) fn trusts(&self, digest: &str, more: &[Vec<u8>]) {
+        let mut trust = self.trust.lock().unwrap();
+        let first = trust.anchors.first().cloned();
+        let anchors = first.into_iter().chain(more.iter().cloned()).collect();
+        *trust = Arc::new(Trust { digest: digest.to_owned(), anchors });
     }
 
     fn issue(&self, wanted: &WantedCertificate) -> Result<DeliveredCertificate, Refusal> {
@@ -49,6 +58,7 @@ impl Source {
                 hint: Some(format!("permit … {other} …")),
             });
         }
+        let ttl = wanted.ttl.unwrap_or(USUAL_TTL);
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.subject_alt_names = wanted.names.iter().map(alternative).collect();
@@ -58,12 +68,12 @@ impl Source {
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         let now = SystemTime::now();
         params.not_before = (now - Duration::from_secs(60)).into();
-        params.not_after = (now + wanted.ttl).into();
+        params.not_after = (now + ttl).into();
         let leaf = params.signed_by(&key, &self.issuer).unwrap().pem();
         let key = key.serialize_pem();
         Ok(DeliveredCertificate {
             serial: data_encoding::HEXUPPER.encode(&serial),
-            not_after: Timestamp::from_offset((now + wanted.ttl).into()),
+            not_after: Timestamp::from_offset((now + ttl).into()),
             version: None,
             tls_crt: leaf.clone().into_bytes(),
             tls_key: SecretBytes::new(key.clone().into_bytes()),
@@ -107,7 +117,7 @@ impl CertificateSource for Source {
     }
 
     fn trust(&self) -> Arc<Trust> {
-        Arc::clone(&self.trust)
+        Arc::clone(&self.trust.lock().unwrap())
     }
 
     fn imported(&self, _: &ImportedName) -> Current {
@@ -116,5 +126,12 @@ impl CertificateSource for Source {
 
     fn imported_names(&self, _: &ImportedName) -> Vec<SubjectName> {
         Vec::new()
+    }
+
+    fn may_have_trust(&self, wanted: WantedTrust) -> BoxFuture<'_, Result<(), Refusal>> {
+        let denied = wanted.name.as_str() == "denied";
+        let reason = "no rule lets it have the bundle".to_owned();
+        let hint = Some("permit …".to_owned());
+        async move { if denied { Err(Refusal::Denied { reason, hint }) } else { Ok(()) } }.boxed()
     }
 }

@@ -188,12 +188,15 @@ pub(crate) struct NamesArgs {
     /// E-mail addresses
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub(crate) email: Vec<String>,
-    /// Uses
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "server,client")]
+    /// Uses [default: server,client]
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "profile")]
     pub(crate) usage: Vec<UsageArg>,
-    /// How long it lives (90s, 15m, 24h, 7d)
-    #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = parse_span)]
-    pub(crate) ttl: Duration,
+    /// Certificate profile: server, client, both, code, email, short, mutual, or one of the settings
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// How long it lives (90s, 15m, 24h, 7d) [default: as the profile says, or 24h]
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    pub(crate) ttl: Option<Duration>,
 }
 
 /// `sealock cert issue`

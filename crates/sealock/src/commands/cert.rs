@@ -57,7 +57,8 @@ fn issue(arguments: IssueArgs, session: &Session, printer: Printer) -> Result<()
         name: arguments.name,
         names: names(&arguments.names),
         usages: usages(&arguments.names),
-        ttl: Some(arguments.names.ttl.as_secs()),
+        profile: arguments.names.profile.clone(),
+        ttl: arguments.names.ttl.map(|span| span.as_secs()),
         key_type: key_type(arguments.key_type),
         issuer: arguments.issuer,
     };
@@ -71,7 +72,8 @@ fn sign(arguments: CsrSign, session: &Session, printer: Printer) -> Result<(), F
         csr: files::read_pem_or_der(&arguments.csr, "CERTIFICATE REQUEST")?,
         names: names(&arguments.names),
         usages: usages(&arguments.names),
-        ttl: Some(arguments.names.ttl.as_secs()),
+        profile: arguments.names.profile.clone(),
+        ttl: arguments.names.ttl.map(|span| span.as_secs()),
         issuer: arguments.issuer,
     };
     match session.call(Command::CertSign(wanted))? {
@@ -92,11 +94,11 @@ fn names(asked: &NamesArgs) -> command::Names {
     }
 }
 
-fn usages(asked: &NamesArgs) -> command::Usages {
-    command::Usages {
+fn usages(asked: &NamesArgs) -> Option<command::Usages> {
+    (!asked.usage.is_empty()).then(|| command::Usages {
         server: asked.usage.contains(&UsageArg::Server),
         client: asked.usage.contains(&UsageArg::Client),
-    }
+    })
 }
 
 fn hand_over(
@@ -153,13 +155,14 @@ pub(super) fn write_files(made: &Files, folder: &Path, printer: Printer) -> Resu
 /// Certificates as a table; `None` when there are none.
 pub(crate) fn certificates(found: &[CertificateReport]) -> Option<String> {
     let now = SystemClock.now();
-    let mut table = Table::new(&["NAME", "STATE", "LEFT", "SERIAL", "NAMES"]);
+    let mut table = Table::new(&["NAME", "STATE", "LEFT", "PROFILE", "SERIAL", "NAMES"]);
     for certificate in found {
         let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
         table.row([
             certificate.name.clone(),
             certificate.state.clone(),
             format_span(certificate.not_after.since(now)),
+            certificate.profile.clone(),
             certificate.serial.clone(),
             names.join(" "),
         ]);
@@ -180,6 +183,7 @@ fn detail(report: &CertificateReport, pem: bool) -> String {
         field("Subject name", Some(format!("{}:{name}", name.kind())));
     }
     field("Usage", Some(report.usages.join(", ")));
+    field("Profile", Some(report.profile.clone()).filter(|profile| !profile.is_empty()));
     field("Key", Some(report.key.clone()));
     field("Issuer", Some(report.issuer.clone()).filter(|id| !id.is_empty()));
     field("Valid", Some(format!("{} to {}", report.not_before, report.not_after)));

@@ -203,8 +203,13 @@ fn settings() -> String {
          Services that Forwarders are told of: `[services.orders]` with `addresses` (its Gatekeepers, HOST:PORT; those \
          that have joined the broker come to them), `hosts` (other hosts that mean it, HOST or HOST:PORT) and `tls` \
          (`identity`, or the host that the certificates at `addresses` are for; then only these are told).\n\n\
-         Profiles of the ACME server: `[acme.profiles.NAME]` with `life` (a span), `usages` (of `server` and `client`) \
-         and `issuer` (one of `sealock ca list`). There are `server`, which an order has that names none, `short` and `mutual`.\n\n\
+         Certificate profiles: `[profiles.NAME]` with `usages` (of `server`, `client`, `code` and `email`) or `extends` \
+         (another profile), `life` (a span, where an order names none), `longest` (a span), `key_types` (of `p256`, `p384`, \
+         `ed25519` and `rsa3072`) and `names` (of `dns`, `ip`, `uri`, `email` and `identity`). There are `server`, `client`, \
+         `both`, `code`, `email`, `short` and `mutual`, whose usages stay as they are; `ocsp` and `intermediate` are the \
+         authority's own.\n\n\
+         Profiles of the ACME server are those that `acme.profiles` names; or, for ACME alone, `[acme.profiles.NAME]` with \
+         `life`, `usages` (of `server` and `client`) and `issuer` (one of `sealock ca list`), which add to the ones that there are.\n\n\
          LDAP directories in which certificates are published: `[directory.NAME]` with `url` (`ldaps://`, `ldap://` or \
          `ldapi://`), `dn` (the entry, with `{name}` for the certificate's name), `bind_dn` and `password_file`, or \
          `certificate` (a folder with `tls.crt` and `tls.key`), `ca_file`, `start_tls`, `create` (`person` or `device`) and \

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use sealock_control::command::{
-    Command, ContainerStatus, DeliveredSecretStatus, DeliveredStatus, Reply, SidecarStatus,
-    StatusReport,
+    Command, ContainerStatus, DeliveredSecretStatus, DeliveredStatus, DeliveredTrustStatus, Reply,
+    SidecarStatus, StatusReport,
 };
 use sealock_core::Timestamp;
 use sealock_core::span::format_span;
@@ -48,6 +48,9 @@ fn text(report: &StatusReport) -> String {
     if let Some(table) = secrets(&report.containers) {
         let _ = write!(text, "\n{table}");
     }
+    if let Some(table) = trusts(&report.containers) {
+        let _ = write!(text, "\n{table}");
+    }
     if let Some(table) = sidecars(&report.containers) {
         let _ = write!(text, "\n{table}");
     }
@@ -58,6 +61,10 @@ fn text(report: &StatusReport) -> String {
     for (container, secret) in all_secrets(&report.containers) {
         let what = format!("{}/secret:{}", container.name, secret.name);
         explain(&mut text, &what, secret.reason.as_deref(), secret.hint.as_deref());
+    }
+    for (container, trust) in all_trusts(&report.containers) {
+        let what = format!("{}/trust:{}", container.name, trust.name);
+        explain(&mut text, &what, trust.reason.as_deref(), trust.hint.as_deref());
     }
     for (container, sidecar) in all_sidecars(&report.containers) {
         let what = format!("{}/{}", container.name, sidecar.role);
@@ -151,6 +158,14 @@ fn all_secrets(
         .flat_map(|container| container.secrets.iter().map(move |secret| (container, secret)))
 }
 
+fn all_trusts(
+    containers: &[ContainerStatus],
+) -> impl Iterator<Item = (&ContainerStatus, &DeliveredTrustStatus)> {
+    containers
+        .iter()
+        .flat_map(|container| container.trusts.iter().map(move |trust| (container, trust)))
+}
+
 fn all_sidecars(
     containers: &[ContainerStatus],
 ) -> impl Iterator<Item = (&ContainerStatus, &SidecarStatus)> {
@@ -178,6 +193,21 @@ fn secrets(containers: &[ContainerStatus]) -> Option<String> {
             secret.secret.clone().unwrap_or_else(|| "-".to_owned()),
             secret.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
             secret.path.clone(),
+        ]);
+    }
+    (!table.is_empty()).then(|| table.render())
+}
+
+fn trusts(containers: &[ContainerStatus]) -> Option<String> {
+    let mut table = Table::new(&["CONTAINER", "TRUST", "STATE", "BUNDLE", "PATH"]);
+    for (container, trust) in all_trusts(containers) {
+        let bundle = trust.bundle.as_deref();
+        table.row([
+            container.name.clone(),
+            trust.name.clone(),
+            trust.state.clone(),
+            bundle.map_or("-", |digest| digest.get(..12).unwrap_or(digest)).to_owned(),
+            trust.path.clone(),
         ]);
     }
     (!table.is_empty()).then(|| table.render())
@@ -250,12 +280,39 @@ mod tests {
         }
     }
 
+    fn nothing(id: String, name: String) -> ContainerStatus {
+        let (certificates, secrets) = (Vec::new(), Vec::new());
+        let (sidecars, trusts) = (Vec::new(), Vec::new());
+        ContainerStatus { id, name, certificates, secrets, sidecars, trusts }
+    }
+
+    #[test]
+    fn labelled_trust_bundles_have_a_table() {
+        let trust = DeliveredTrustStatus {
+            name: "company".to_owned(),
+            path: "/etc/ssl/certs/company.pem".to_owned(),
+            state: "delivered".to_owned(),
+            bundle: Some("ab".repeat(32)),
+            delivered_at: None,
+            reason: None,
+            hint: None,
+        };
+        let container =
+            ContainerStatus { trusts: vec![trust], ..nothing("0".repeat(64), "shop".to_owned()) };
+        let table = super::trusts(std::slice::from_ref(&container)).unwrap();
+        let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(
+            row,
+            ["shop", "company", "delivered", "abababababab", "/etc/ssl/certs/company.pem"]
+        );
+        assert_eq!(super::trusts(&[]), None);
+    }
+
     #[test]
     fn labelled_secrets_have_a_table_and_their_reasons_below_it() {
         let secrets = vec![secret("db", "delivered", Some(3)), secret("api", "refused", None)];
         let (id, name) = ("0".repeat(64), "shop".to_owned());
-        let container =
-            ContainerStatus { id, name, certificates: Vec::new(), secrets, sidecars: Vec::new() };
+        let container = ContainerStatus { secrets, ..nothing(id, name) };
         let table = super::secrets(std::slice::from_ref(&container)).unwrap();
         let lines: Vec<Vec<&str>> =
             table.lines().map(|line| line.split_whitespace().collect()).collect();

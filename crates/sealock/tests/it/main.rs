@@ -56,6 +56,7 @@ mod oauth_curl;
 mod offer;
 mod policy;
 mod policy_tools;
+mod profiles;
 mod promises;
 mod publish;
 mod raw;

@@ -157,7 +157,11 @@ fn wanted(chain: &[&Foreign], expected: &Expected<'_>) -> Usages {
         return expected.usages;
     }
     let says = chain.first().and_then(|leaf| leaf.purposes);
-    says.map_or(Usages::SERVER, |it| Usages { server: it.server, client: it.client })
+    says.map_or(Usages::SERVER, |it| Usages {
+        server: it.server,
+        client: it.client,
+        ..Usages::NONE
+    })
 }
 
 /// The verifier of rustls has the last word: what it refuses, nobody who uses it could connect to.

@@ -15,9 +15,10 @@ use sealock_core::audit::DecisionNote;
 use sealock_core::policy::{Action, Question, Resource};
 use sealock_core::{IssuerName, SubjectName, Timestamp};
 use sealock_store::BoxedError;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::authorize::Asking;
+use super::super::cert::Circumstances;
 use super::super::choice::{Chosen, Ordering};
 use super::super::{Service, convert};
 use super::{ACME_NOBODY, read_id, service_problem, state_problem};
@@ -58,7 +59,16 @@ impl Service {
             None => None,
         };
         let caller = self.acme_caller(account).map_err(|error| service_problem(&error))?;
-        let mut about = About { life, usages: terms.usages, key_type: ANY_KEY, issuer: None };
+        terms.bounds.check_names(None, &subject_names(&ordered.identifiers)).map_err(|error| {
+            AcmeProblem::new(ErrorKind::RejectedIdentifier, format!("{profile}: {error}"))
+        })?;
+        let mut about = About {
+            life,
+            usages: terms.usages,
+            profile: &profile,
+            key_type: ANY_KEY,
+            issuer: None,
+        };
         let chosen = self.acme_decide(
             &caller,
             request,
@@ -137,11 +147,20 @@ impl Service {
         csr_digest: &str,
     ) -> Result<Option<Issued>, AcmeProblem> {
         let acme = self.opened()?;
-        let (_, terms) = self.acme_profile(Some(&order.profile))?;
+        let (profile, terms) = self.acme_profile(Some(&order.profile))?;
         let life = self.remaining(&terms, order)?;
         let caller = self.acme_caller(account).map_err(|error| service_problem(&error))?;
         let key_type = csr.public_key.kind().to_string();
-        let about = About { life, usages: terms.usages, key_type: &key_type, issuer: None };
+        terms.bounds.check_key(csr.public_key.kind()).map_err(|error| {
+            AcmeProblem::new(ErrorKind::BadPublicKey, format!("{profile}: {error}"))
+        })?;
+        let about = About {
+            life,
+            usages: terms.usages,
+            profile: &profile,
+            key_type: &key_type,
+            issuer: None,
+        };
         let Chosen { issuer, granted } =
             self.acme_decide(&caller, request, &order.identifiers, &about, terms.issuer.as_ref())?;
         let finishing = match acme.order_finishing(&account.id, &order.id) {
@@ -151,8 +170,9 @@ impl Service {
         let wanted = Order {
             name: inventory_name(&order.identifiers),
             identity: None,
-            names: order.identifiers.iter().map(Identifier::to_subject_name).collect(),
+            names: subject_names(&order.identifiers),
             usages: terms.usages,
+            profile: Some(profile.clone()),
             ttl: life,
             key: KeySource::PublicKey(csr.public_key.clone()),
             issuer,
@@ -176,7 +196,7 @@ impl Service {
     /// A profile by its name, or the usual one.
     fn acme_profile(&self, name: Option<&str>) -> Result<(String, AcmeProfile), AcmeProblem> {
         let profiles = &self.config().settings.acme.profiles;
-        let name = name.unwrap_or(crate::config::USUAL_PROFILE);
+        let name = name.unwrap_or(&self.config().settings.acme.usual);
         let profile = profiles.get(name).ok_or_else(|| {
             let known: Vec<&str> = profiles.keys().map(String::as_str).collect();
             AcmeProblem::new(
@@ -246,7 +266,7 @@ impl Service {
         about: &About<'_>,
         named: Option<&IssuerName>,
     ) -> Result<Chosen, AcmeProblem> {
-        let names: Vec<SubjectName> = identifiers.iter().map(Identifier::to_subject_name).collect();
+        let names = subject_names(identifiers);
         let ordering = Ordering {
             action: Action::CertIssue,
             names: &names,
@@ -300,6 +320,7 @@ impl Service {
 struct About<'a> {
     life: Duration,
     usages: Usages,
+    profile: &'a str,
     key_type: &'a str,
     /// Who will sign, once that is known.
     issuer: Option<IssuerName>,
@@ -307,18 +328,18 @@ struct About<'a> {
 
 impl About<'_> {
     fn context(&self, name: &str) -> Vec<(&'static str, Value)> {
-        vec![
-            ("name", name.into()),
-            ("ttl", json!(i64::try_from(self.life.as_secs()).unwrap_or(i64::MAX))),
-            ("usages", convert::usage_names(self.usages).into()),
-            ("keyType", self.key_type.into()),
-        ]
+        let Self { life, usages, profile, key_type } = *self;
+        Circumstances { name, life, usages, profile, key_type }.context()
     }
 }
 
 fn boxed(error: StateError) -> BoxedError {
     let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
     boxed.into()
+}
+
+fn subject_names(identifiers: &[Identifier]) -> Vec<SubjectName> {
+    identifiers.iter().map(Identifier::to_subject_name).collect()
 }
 
 /// What the inventory calls it.
@@ -369,8 +390,7 @@ fn check_csr(csr: &Csr, order: &AcmeOrder, account: &Account) -> Result<(), Acme
     if let Some(kind) = csr.ignored.first() {
         return refused(format!("the CSR asks for a name of the kind {kind}"));
     }
-    let ordered: Vec<SubjectName> =
-        order.identifiers.iter().map(Identifier::to_subject_name).collect();
+    let ordered = subject_names(&order.identifiers);
     if let Some(name) = csr.names.iter().find(|name| !ordered.contains(name)) {
         return refused(format!("the CSR asks for {name}, which the order is not for"));
     }

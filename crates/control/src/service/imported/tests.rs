@@ -154,6 +154,14 @@ impl World {
         }
     }
 
+    fn report(&self) -> crate::command::InventoryReport {
+        let caller = self.service().local_caller(crate::Door::Process).unwrap();
+        match self.service().cert_report(&caller, "r", None).unwrap() {
+            Reply::Inventory(report) => *report,
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(crate) fn status(&self) -> StatusReport {
         self.service().status_report().unwrap()
     }
@@ -241,6 +249,9 @@ fn what_comes_back_is_taken_as_a_whole_and_a_refusal_changes_nothing() {
     assert_eq!(world.facts().len(), facts + 1, "only the root was added");
     let todo = world.status().todo;
     assert_eq!(todo.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>(), ["signature", "chain"]);
+    let report = world.report();
+    let kinds: Vec<&str> = report.to_do.iter().map(|it| it.kind.as_str()).collect();
+    assert_eq!(kinds, ["signature", "chain"], "the report says it, too");
 
     let Reply::CertificatesImported(reports) =
         world.import(&[issuing.clone(), leaf.clone()]).unwrap()
@@ -332,7 +343,8 @@ fn labelled(layout: Layout) -> WantedCertificate {
         imported: Some("web".parse().unwrap()),
         layout,
         usages: Usages { server: true, client: true },
-        ttl: Duration::from_secs(DAY),
+        profile: None,
+        ttl: Some(Duration::from_secs(DAY)),
         key_type: KeyType::P256,
         replaces: None,
         request: "label-1".into(),

@@ -18,6 +18,7 @@ fn certificate(serial: &str, gone: u32, left: u32) -> CertSummary {
         names: Vec::new(),
         common_name: None,
         usages: Usages::BOTH,
+        profile: "both".into(),
         key: PublicKeyKind::P256,
         issuer: "00112233aabbccdd".parse().unwrap(),
         issued: now().minus(DAY * gone),
@@ -77,8 +78,14 @@ fn kinds(
         .iter()
         .map(|serial| serial.parse::<sealock_authority::Serial>().unwrap().to_string())
         .collect();
-    let from =
-        Gathered { certificates, info, looked_after: &looked_after, alarms: &[], now: now() };
+    let from = Gathered {
+        certificates,
+        info,
+        looked_after: &looked_after,
+        alarms: &[],
+        requests: &[],
+        now: now(),
+    };
     gather(&from).into_iter().map(|it| (it.kind, it.subject)).collect()
 }
 
@@ -139,8 +146,14 @@ fn the_end_of_root_and_intermediate_is_told_while_there_is_time() {
     let away = IssuerInfo { key_here: false, ..root(3000) };
     let info = authority(vec![away, intermediate()], now());
     let none = BTreeSet::new();
-    let from =
-        Gathered { certificates: &[], info: &info, looked_after: &none, alarms: &[], now: now() };
+    let from = Gathered {
+        certificates: &[],
+        info: &info,
+        looked_after: &none,
+        alarms: &[],
+        requests: &[],
+        now: now(),
+    };
     let hints: Vec<String> = gather(&from).into_iter().filter_map(|it| it.hint).collect();
     assert!(matches!(hints.as_slice(), [one] if one.contains("--root-key")), "{hints:?}");
 }
@@ -156,13 +169,27 @@ fn alarms_come_first() {
     };
     let (none, info) = (BTreeSet::new(), healthy());
     let certificates = [certificate("c1", 70, 1)];
+    let request = Todo {
+        kind: "signature".into(),
+        name: "web".into(),
+        text: "waits for a signature".into(),
+        hint: "sealock cert import web FILE…".into(),
+        since: now(),
+    };
     let from = Gathered {
         certificates: &certificates,
         info: &info,
         looked_after: &none,
         alarms: &[alarm],
+        requests: &[request],
         now: now(),
     };
-    let kinds: Vec<String> = gather(&from).into_iter().map(|it| it.kind).collect();
-    assert_eq!(kinds, ["not-served", "expires"]);
+    let found = gather(&from);
+    let kinds: Vec<&str> = found.iter().map(|it| it.kind.as_str()).collect();
+    assert_eq!(kinds, ["not-served", "signature", "expires"]);
+    assert_eq!(
+        (found[1].subject.as_str(), found[1].reason.as_str()),
+        ("web", "waits for a signature")
+    );
+    assert!(found[1].hint.as_ref().unwrap().contains("cert import web"));
 }

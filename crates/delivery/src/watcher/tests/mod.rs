@@ -7,5 +7,6 @@ mod run_secrets;
 mod running;
 mod secrets;
 mod simulation;
+mod trusts;
 mod vault;
 mod weather;

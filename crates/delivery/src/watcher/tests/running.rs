@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use super::super::{
     CertificateSource, Contents, Current, Delivered, DeliveredCertificate, DeliveryState, Held,
     Host, Parcel, Place, Publisher, Refusal, SecretStatus, Site, SiteError, Trust, VerifyState,
-    WantedCertificate, WantedPublication, Watcher, WatcherParts, WatcherSettings,
+    WantedCertificate, WantedPublication, WantedTrust, Watcher, WatcherParts, WatcherSettings,
 };
 use super::fixture::{container, service};
 use super::vault::Vault;
@@ -275,7 +275,7 @@ impl CertificateSource for Authority {
             let serial = format!("{number:04x}");
             Ok(DeliveredCertificate {
                 serial: serial.to_uppercase(),
-                not_after: self.clock.now().plus(wanted.ttl),
+                not_after: self.clock.now().plus(wanted.ttl.unwrap_or(crate::labels::USUAL_TTL)),
                 version: None,
                 tls_crt,
                 tls_key: SecretBytes::new(b"key".to_vec()),
@@ -301,6 +301,10 @@ impl CertificateSource for Authority {
 
     fn imported_names(&self, _: &ImportedName) -> Vec<SubjectName> {
         Vec::new()
+    }
+
+    fn may_have_trust(&self, _: WantedTrust) -> BoxFuture<'_, Result<(), Refusal>> {
+        async { Ok(()) }.boxed()
     }
 }
 

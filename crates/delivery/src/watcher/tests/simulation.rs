@@ -19,15 +19,15 @@ use super::super::entry::{Reason, Step, World};
 use super::super::outcome::{Arrived, Goods, Holds};
 use super::super::ports::{
     CertificateSource, Current, Delivered, DeliveredCertificate, DeliveredSecret, Refusal,
-    SecretSource, SiteError, Trust, WantedCertificate, WantedSecret,
+    SecretSource, SiteError, Trust, WantedCertificate, WantedSecret, WantedTrust,
 };
 use super::super::record::{EntryKey, Remembered};
 use super::super::settings::WatcherSettings;
 use super::super::snapshot;
-use super::super::status::{Alarm, AlarmKind, CertificateStatus, SecretStatus};
+use super::super::status::{Alarm, AlarmKind, CertificateStatus, SecretStatus, TrustStatus};
 use super::super::wanted::What;
 use super::super::work::Done;
-use crate::labels::Kind;
+use crate::labels::{Kind, USUAL_TTL};
 use crate::verify::Seen;
 
 /// How a service and its surroundings behave.
@@ -115,6 +115,10 @@ impl CertificateSource for Foreign {
 
     fn imported_names(&self, name: &ImportedName) -> Vec<SubjectName> {
         vec![SubjectName::dns(&format!("{name}.corp.example")).unwrap()]
+    }
+
+    fn may_have_trust(&self, _: WantedTrust) -> BoxFuture<'_, Result<(), Refusal>> {
+        panic!("the simulation's steps are done by its model")
     }
 }
 
@@ -311,7 +315,7 @@ impl Simulation {
                 let held = model.files.get(key).cloned();
                 let holds = held.map_or(Holds::Nothing, |held| match key.kind {
                     Kind::Certificate => Holds::Serial(held),
-                    Kind::Secret => Holds::File,
+                    Kind::Secret | Kind::Trust => Holds::File,
                 });
                 Done::Checked { holds, started_at }
             }
@@ -356,7 +360,7 @@ impl Simulation {
             What::Certificate(certificate) => {
                 self.serial += 1;
                 let (asked_at, serial) = (self.now, format!("{:x}", self.serial));
-                let mut not_after = self.now.plus(certificate.request.ttl);
+                let mut not_after = self.now.plus(certificate.request.ttl.unwrap_or(USUAL_TTL));
                 let mut version = None;
                 if let Some(name) = &certificate.request.imported {
                     let Current::Version(found) = self.foreign.imported(name) else {
@@ -378,6 +382,7 @@ impl Simulation {
                 }
                 (Goods::Secret { secret, version, basis }, version.to_string())
             }
+            What::Trust(_) => (Goods::Trust { bundle: self.trust.clone() }, self.trust.clone()),
         };
         if model.conduct.no_space {
             let reason = "no space is left".to_owned();
@@ -407,6 +412,10 @@ impl Simulation {
 
     pub(super) fn secrets(&mut self) -> Vec<SecretStatus> {
         self.with(|book, world| snapshot::secrets(book, world))
+    }
+
+    pub(super) fn trusts(&mut self) -> Vec<TrustStatus> {
+        self.with(|book, world| snapshot::trusts(book, world))
     }
 
     pub(super) fn alarms(&self) -> Vec<(AlarmKind, String)> {

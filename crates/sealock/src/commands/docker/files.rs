@@ -134,7 +134,8 @@ impl<'a> Authority<'a> {
                 uri: vec![set.identity.to_string()],
                 email: Vec::new(),
             },
-            usages: Usages { server: is_server, client: !is_server },
+            usages: Some(Usages { server: is_server, client: !is_server }),
+            profile: None,
             ttl: Some(set.life.as_secs()),
             key_type: command::KeyType::P256,
             // Who is let in at a daemon hangs on our own roots.

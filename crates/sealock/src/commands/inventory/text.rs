@@ -60,7 +60,7 @@ fn keys(report: &InventoryReport) -> Table {
 
 fn certificates(report: &InventoryReport) -> Table {
     let mut table = Table::new(&[
-        "NAME", "STATE", "ENDS", "LEFT", "KEY", "ISSUER", "SERIAL", "SUBJECT", "NAMES",
+        "NAME", "STATE", "ENDS", "LEFT", "PROFILE", "KEY", "ISSUER", "SERIAL", "SUBJECT", "NAMES",
     ]);
     for one in &report.certificates {
         let it = &one.certificate;
@@ -69,6 +69,7 @@ fn certificates(report: &InventoryReport) -> Table {
             it.state.clone(),
             minute(it.not_after),
             left(one.seconds_left),
+            it.profile.clone(),
             it.key.clone(),
             it.issuer.clone(),
             it.serial.clone(),

@@ -15,6 +15,7 @@ fn report() -> InventoryReport {
         common_name: Some(HOSTILE.into()),
         issuer: HOSTILE.into(),
         usages: Vec::new(),
+        profile: "server".into(),
         key: HOSTILE.into(),
         issued: made,
         not_before: made,
