@@ -131,7 +131,7 @@ fn responder(scratch: &Scratch, name: &str) -> (String, String) {
     let request = OcspRequest::read(&std::fs::read(&asked).unwrap()).unwrap();
     let answer = scratch.file("answer.der", &scratch.authority.ocsp(&request).unwrap().der);
     let shown = succeed("openssl", &["ocsp", "-respin", &answer, "-noverify", "-resp_text"]);
-    let begin = shown.find("-----BEGIN CERTIFICATE-----").expect("no responder's certificate");
+    let begin = shown.find("-----BEGIN CERTIFICATE-----").unwrap();
     let pem = &shown[begin..];
     let end = pem.find("-----END CERTIFICATE-----").unwrap() + "-----END CERTIFICATE-----\n".len();
     (scratch.file("responder.pem", &pem[..end]), answer)
