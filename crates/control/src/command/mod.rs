@@ -25,7 +25,7 @@ use sealock_core::IdentityKind;
 use sealock_core::policy::Grantee;
 use serde::{Deserialize, Serialize};
 
-pub use acme::{AcmeBind, AcmeBindingKey, AcmeBindingReport};
+pub use acme::{AcmeAttested, AcmeBind, AcmeBindingKey, AcmeBindingReport};
 pub use authority::{
     CertificateState, Init, Issue, KeyProtection, KeyType, List, Names, RevocationReason,
     RotateWhat, Sign, Usages,
@@ -419,6 +419,8 @@ pub enum Command {
         /// Its id.
         account: String,
     },
+    /// A key that vouches for an ACME account of the container that asks.
+    AcmeAttest,
 }
 
 impl Command {
@@ -525,6 +527,7 @@ impl Command {
             Self::AcmeBindings => "acme-bindings",
             Self::AcmeUnbind { .. } => "acme-unbind",
             Self::AcmeAccountRevoke { .. } => "acme-account-revoke",
+            Self::AcmeAttest => "acme-attest",
         }
     }
 }

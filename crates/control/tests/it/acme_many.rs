@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 use sealock_control::command::List;
 use sealock_control::{Command, Reply};
 
-use crate::acme::{Key, World, csr, order};
+use crate::acme::World;
+use crate::acme_client::{Key, csr, order};
 use crate::api::end;
 use crate::scratch::call;
 

@@ -29,6 +29,8 @@ enum Guard {
     Owner,
     /// Policy is asked and the denial is recorded, but the answer does not tell it from there being nothing.
     Silent,
+    /// It is for containers by the workload socket, administrators or not, and the refusal is recorded.
+    Container,
 }
 
 /// Adding a command makes this fail to compile; giving it no sample below makes the test fail.
@@ -109,10 +111,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::TrustList => (71, Guard::Policy),
         Command::TrustRemove { .. } => (72, Guard::Policy),
         Command::CertReport { .. } => (74, Guard::Policy),
+        Command::AcmeAttest => (75, Guard::Container),
     }
 }
 
-const COMMANDS: usize = 75;
+const COMMANDS: usize = 76;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -263,6 +266,7 @@ fn acme_samples() -> Vec<Command> {
         Command::AcmeBindings,
         Command::AcmeUnbind { name },
         Command::AcmeAccountRevoke { account: "A".repeat(22) },
+        Command::AcmeAttest,
     ]
 }
 
@@ -370,6 +374,11 @@ async fn every_command_is_denied_to_strangers_and_done_for_the_administrator() {
                 assert!(!decision.allowed && decision.question.is_some(), "{name}");
                 assert_eq!(Some(&event.request), error.request.as_ref(), "{name}");
             }
+            Guard::Container => {
+                assert_eq!(error.code, ErrorCode::Denied, "{name}: {error:?}");
+                assert!(matches!(new[0].event.fact, Fact::Denied { .. }), "{name}: {new:?}");
+                assert_eq!(new.len(), 1, "{name}: {new:?}");
+            }
             Guard::Owner => {
                 assert_eq!(error.code, ErrorCode::NotFound, "{name}: {error:?}");
                 assert!(new.is_empty(), "{name}: {new:?}");
@@ -380,8 +389,10 @@ async fn every_command_is_denied_to_strangers_and_done_for_the_administrator() {
         let name = command.name();
         let nobody_waits =
             matches!(command, Command::LoginConfirm(_) | Command::AcmeAccountRevoke { .. });
+        let is_containers = guard(&command).1 == Guard::Container;
         let done = call(&service, command).await;
         match done {
+            Err(error) if is_containers => assert_eq!(error.code, ErrorCode::Denied),
             // Only at the API can somebody begin to wait, or make an account: see `logins` and `acme`.
             Err(error) if nobody_waits => assert_eq!(error.code, ErrorCode::NotFound),
             Err(error) if name == "cert-publish" => assert_eq!(error.code, ErrorCode::Unavailable),

@@ -2,17 +2,17 @@
 
 mod alone;
 mod clients;
-mod names;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use sealock_testkit::names::Names;
+
 use crate::chain::free;
 use crate::gateway::home;
 use crate::support::{Daemon, Home, text};
 use crate::tokens::api;
-use names::Names;
 
 /// What an account that nobody vouches for may have: names of the zone, server certificates.
 const RULE: &str = "permit (principal in Sealock::Group::\"acme\", action == Sealock::Action::\"Cert::Issue\", resource in Sealock::Domain::\"acme.test\");\n";
