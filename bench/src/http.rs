@@ -12,6 +12,7 @@ use tokio_rustls::rustls::ClientConfig;
 
 const READ: usize = 64 * 1024;
 const NONCE: &[u8] = b"replay-nonce:";
+const LOCATION: &[u8] = b"location:";
 
 /// Bytes both ways.
 trait Io: AsyncRead + AsyncWrite + Unpin {}
@@ -49,6 +50,8 @@ pub(crate) struct Answer {
     pub(crate) last: bool,
     /// `Replay-Nonce`, of an ACME server.
     pub(crate) nonce: Option<String>,
+    /// `Location`.
+    pub(crate) location: Option<String>,
 }
 
 /// What a head says.
@@ -57,6 +60,7 @@ struct Head {
     length: Length,
     last: bool,
     nonce: Option<String>,
+    location: Option<String>,
 }
 
 enum Length {
@@ -103,8 +107,8 @@ impl Connection {
 
     /// Reads an answer to its end.
     pub(crate) async fn answer(&mut self) -> Result<Answer> {
-        let Head { status, length, mut last, nonce } = self.head().await?;
-        let mut answer = Answer { status, length: 0, body: Vec::new(), last, nonce };
+        let Head { status, length, mut last, nonce, location } = self.head().await?;
+        let mut answer = Answer { status, length: 0, body: Vec::new(), last, nonce, location };
         match length {
             Length::Fixed(length) => self.take(length, &mut answer).await?,
             Length::Chunked => loop {
@@ -142,17 +146,20 @@ impl Connection {
         let first = self.line().await?;
         let code = first.get(9..12).and_then(|code| std::str::from_utf8(code).ok());
         let status = code.and_then(|code| code.parse().ok()).context("no status")?;
-        let (mut length, mut last, mut nonce) = (Length::UntilClose, false, None);
+        let (mut length, mut last) = (Length::UntilClose, false);
+        let (mut nonce, mut location) = (None, None);
         loop {
             let mut line = self.line().await?;
             if line.is_empty() {
                 break;
             }
-            // Its value is the only one in which case matters.
-            let name = line.get(..NONCE.len()).unwrap_or_default();
-            if name.eq_ignore_ascii_case(NONCE) {
-                let value = line.get(NONCE.len()..).unwrap_or_default().trim_ascii();
-                nonce = Some(String::from_utf8_lossy(value).into_owned());
+            // Theirs are the only values in which case matters.
+            if let Some(value) = value_of(&line, NONCE) {
+                nonce = Some(value);
+                continue;
+            }
+            if let Some(value) = value_of(&line, LOCATION) {
+                location = Some(value);
                 continue;
             }
             line.make_ascii_lowercase();
@@ -168,7 +175,7 @@ impl Connection {
         if matches!(status, 204 | 304) {
             length = Length::Fixed(0);
         }
-        Ok(Head { status, length, last, nonce })
+        Ok(Head { status, length, last, nonce, location })
     }
 
     /// A line without its end.
@@ -238,4 +245,11 @@ pub(crate) fn with_json(method: &str, target: &str, body: &str) -> Vec<u8> {
         body.len()
     )
     .into_bytes()
+}
+
+/// The value of a header, if the line is that one.
+fn value_of(line: &[u8], name: &[u8]) -> Option<String> {
+    let (start, value) = line.split_at_checked(name.len())?;
+    let is_it = start.eq_ignore_ascii_case(name);
+    is_it.then(|| String::from_utf8_lossy(value.trim_ascii()).into_owned())
 }

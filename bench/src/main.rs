@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     /// Less of everything: to see whether the bench works, not how fast we are.
     quick: bool,
     json: Option<PathBuf>,
+    /// ACME orders after which memory is looked at.
+    orders: u64,
     /// The peer of `run` and `summon`, where there is one.
     summon: Option<PathBuf>,
 }
@@ -93,6 +95,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Settings> {
         only: Vec::new(),
         quick: false,
         json: None,
+        orders: 100_000,
         summon: std::env::var_os("SEALOCK_BENCH_SUMMON").map(PathBuf::from),
     };
     while let Some(argument) = arguments.next() {
@@ -101,6 +104,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Settings> {
             "--sealock" => settings.sealock = value()?.into(),
             "--summon" => settings.summon = Some(value()?.into()),
             "--json" => settings.json = Some(value()?.into()),
+            "--orders" => settings.orders = value()?.parse().context("--orders is a number")?,
             "--quick" => settings.quick = true,
             option if option.starts_with('-') => bail!("there is no option {option:?}"),
             group => settings.only.push(group.to_owned()),

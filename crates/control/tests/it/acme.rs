@@ -1,6 +1,7 @@
 //! The ACME server at the door, request by request: what is refused and how, and what an account gets.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 use sealock_control::command::{AcmeBind, AcmeBindingKey};
@@ -32,7 +33,7 @@ pub(crate) fn rules() -> String {
 
 pub(crate) struct World {
     pub(crate) daemon: Daemon,
-    site: Site,
+    site: Arc<Site>,
     pub(crate) scratch: Scratch,
 }
 
@@ -57,7 +58,11 @@ impl World {
         change(&mut opening.config.settings);
         let daemon = up(opening).await.unwrap();
         let site = Site::new(daemon.started().api.clone().unwrap(), roots(&daemon).await);
-        Self { daemon, site, scratch }
+        Self { daemon, site: Arc::new(site), scratch }
+    }
+
+    pub(crate) fn site(&self) -> Arc<Site> {
+        Arc::clone(&self.site)
     }
 
     pub(crate) async fn binding(&self, name: &str) -> Vec<u8> {

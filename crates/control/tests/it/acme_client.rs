@@ -17,7 +17,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use sealock_net::tls::client_config;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use crate::api::Sender;
@@ -214,8 +215,8 @@ impl Key {
 
     /// RFC 7638.
     pub(crate) fn thumbprint(&self) -> String {
-        // The members of a map are in the order of their names, as the thumbprint wants them.
-        let text = self.jwk().to_string();
+        let jwk = self.jwk();
+        let text = format!(r#"{{"crv":"P-256","kty":"EC","x":{},"y":{}}}"#, jwk["x"], jwk["y"]);
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
         BASE64URL_NOPAD.encode(digest.as_ref())
     }
@@ -267,4 +268,40 @@ pub(crate) fn csr_of(key: &rcgen::KeyPair, names: &[&str]) -> String {
 
 pub(crate) fn der_csr(der: &[u8]) -> String {
     json!({"csr": BASE64URL_NOPAD.encode(der)}).to_string()
+}
+
+/// A web server: what it answers to whom asks a host for the file of a token. To nothing it hangs up.
+pub(crate) async fn web(
+    answer: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static,
+) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, answer) = (listener.local_addr().unwrap().port(), Arc::new(answer));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = Arc::clone(&answer);
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                    if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let head = String::from_utf8_lossy(&head).into_owned();
+                let token = head.split(' ').nth(1).unwrap_or("").rsplit('/').next().unwrap();
+                let small = head.to_ascii_lowercase();
+                let host = small.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or("");
+                let host = host.split(':').next().unwrap();
+                if let Some(text) = answer(host, token) {
+                    let _ = stream.write_all(text.as_bytes()).await;
+                }
+            });
+        }
+    });
+    port
+}
+
+/// An answer with this content.
+pub(crate) fn found(body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
 }
