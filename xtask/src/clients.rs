@@ -35,7 +35,7 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("dehydrated", "dehydrated", "gets certificates by ACME"),
     ("uacme", "uacme", "gets certificates by ACME"),
     ("caddy", "caddy", "gets its certificates by ACME, and serves with them"),
-    ("pebble", "pebble", "is an ACME server beside ours"),
+    ("pebble", "pebble", "is an ACME server, beside which ours is measured"),
     ("slapd", "slapd", "holds certificates in an LDAP directory"),
     ("ldapsearch", "ldap-utils", "shows what is in an LDAP directory"),
     ("nft", "nftables", "brings an app's connections to a Forwarder"),
@@ -71,6 +71,7 @@ const PYTHON: &[(&str, &str, &str)] = &[
         "python-with-oauth",
         "is a client of the broker",
     ),
+    ("certbot==5.8.0", "python-with-certbot", "gets certificates by ACME"),
 ];
 
 /// Folders to put before `PATH`, and what is still missing.

@@ -3,6 +3,7 @@
 //!
 //! - [`clients`]: programs that a test needs, and how a test says that it was skipped;
 //! - [`docker`]: what is made in the engine is removed when its guard is dropped, also by a panic;
+//! - [`names`]: a DNS server of the test's own;
 //! - [`slapd`]: an LDAP server of the test's own;
 //! - [`wait`]: poll with a deadline, never a bare sleep.
 //!
@@ -19,6 +20,7 @@
 
 pub mod clients;
 pub mod docker;
+pub mod names;
 pub mod slapd;
 pub mod wait;
 

@@ -11,7 +11,8 @@ use super::{ATTEMPTS, Acme, Found, Id, StateError, binding, put};
 use crate::jwk::Jwk;
 use crate::wire::{AccountStatus, Contact};
 
-/// An account that nobody has vouched for is forgotten after so long, unless an order of its was brought to an end.
+/// An account that nobody has vouched for, or only the engine, is forgotten after so long, unless an order of its was brought to
+/// an end.
 const UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
 /// So many of those there may be: whoever can connect makes them.
 const MOST_UNUSED: usize = 10_000;
@@ -31,6 +32,8 @@ pub struct Account {
     pub status: AccountStatus,
     /// As whom its orders are made, by an external account binding. Nobody in particular otherwise.
     pub identity: Option<Identity>,
+    /// The id of the container that was attested as that identity, and has to be it still whenever something is ordered.
+    pub container: Option<String>,
     /// Since when it is there.
     pub made: Timestamp,
 }
@@ -57,6 +60,8 @@ pub(super) struct Row {
     binding: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     identity: Option<Identity>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    container: Option<String>,
     /// Milliseconds.
     made: i64,
     /// Whether an order of its was brought to an end.
@@ -85,6 +90,7 @@ impl Row {
             contacts: self.contacts.clone(),
             status: self.status,
             identity: self.identity.clone(),
+            container: self.container.clone(),
             made: Timestamp::from_millis(self.made),
             id,
         }
@@ -92,7 +98,7 @@ impl Row {
 
     /// Until when it is kept.
     fn until(&self) -> Option<Timestamp> {
-        let is_kept = self.used || self.binding.is_some();
+        let is_kept = self.used || (self.binding.is_some() && self.container.is_none());
         (!is_kept).then(|| Timestamp::from_millis(self.made).plus(UNUSED))
     }
 }
@@ -137,15 +143,15 @@ impl Acme {
             }
             let now = self.now();
             let id = Id::new()?;
-            let (identity, mut transaction) = match &new.binding {
+            let (identity, container, mut transaction) = match &new.binding {
                 None => {
                     self.one_more_unused(now)?;
-                    (None, Transaction::new())
+                    (None, None, Transaction::new())
                 }
                 Some(name) => {
                     let bound = self.binding_row(name)?;
-                    let identity = bound.row.identity()?;
-                    (Some(identity), binding::used_by(name, bound, &id)?)
+                    let (identity, container) = (bound.row.identity()?, bound.row.container());
+                    (Some(identity), container, binding::used_by(name, bound, &id)?)
                 }
             };
             let row = Row {
@@ -154,6 +160,7 @@ impl Acme {
                 status: AccountStatus::Valid,
                 binding: new.binding.clone(),
                 identity,
+                container,
                 made: now.as_millis(),
                 used: false,
             };
@@ -163,7 +170,7 @@ impl Acme {
                 .when(Condition::Absent(key.clone().into_bytes()))
                 .with(put(&key, &id, until)?)
                 .with(put(&place(&id), &row, until)?);
-            if until.is_some() {
+            if until.is_some() && row.binding.is_none() {
                 transaction = transaction.with(put(&unused_place(&id), &(), until)?);
             }
             let account = row.account(id);
@@ -175,6 +182,41 @@ impl Acme {
             let event = actor(&account).event(now, fact);
             if self.commit(transaction, vec![event])? {
                 return Ok((account, true));
+            }
+        }
+        Err(StateError::Busy("account"))
+    }
+
+    /// Moves an account that is a container's on to another container of the same identity, which has got this binding: a
+    /// service that was made anew, and has kept its account.
+    ///
+    /// # Errors
+    /// The account is no container's or another identity's, or no longer valid; the binding is not there or used up; or what
+    /// the journal says.
+    pub fn account_attest(
+        &self,
+        id: &Id,
+        binding: &str,
+        actor: &Actor,
+    ) -> Result<Account, StateError> {
+        for _ in 0..ATTEMPTS {
+            let (found, bound) = (self.account_row(id)?, self.binding_row(binding)?);
+            let mut row = found.row;
+            let (identity, container) = (bound.row.identity()?, bound.row.container());
+            let is_its = row.identity == Some(identity) && row.container.is_some();
+            if row.status != AccountStatus::Valid || !is_its || container.is_none() {
+                return Err(StateError::Status("the account is not one of that container's"));
+            }
+            row.container = container;
+            row.binding = Some(binding.to_owned());
+            let (key, until) = (place(id), row.until());
+            let transaction = binding::used_by(binding, bound, id)?
+                .when(Condition::Version { key: key.clone().into_bytes(), version: found.version })
+                .with(put(&key, &row, until)?)
+                .with(put(&key_place(&row.key.thumbprint()), id, until)?);
+            let event = actor.event(self.now(), fact(id, "attested", &row));
+            if self.commit(transaction, vec![event])? {
+                return Ok(row.account(id.clone()));
             }
         }
         Err(StateError::Busy("account"))

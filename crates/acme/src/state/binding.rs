@@ -1,11 +1,16 @@
 //! Keys for external account binding (RFC 8555 §7.3.4): whoever signs with one makes accounts as somebody.
 //!
 //! The key has 256 random bits. The server has to have it, for it is that of a MAC; so it is kept, sealed.
+//!
+//! A binding is made by an administrator, or by a container for itself. One of a container is good once, for an hour, and the
+//! account that it makes is that container's alone.
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use aws_lc_rs::rand;
+use data_encoding::HEXLOWER;
 use sealock_core::audit::{Actor, Fact};
 use sealock_core::{Identity, SecretBytes, Timestamp};
 use sealock_store::{Condition, KeyRange, Operation, Transaction};
@@ -20,6 +25,14 @@ const PREFIX: &str = "acme/binding/";
 const KEY: usize = 32;
 /// So many there may be.
 const MOST: usize = 10_000;
+/// So many of one container, used ones too, until they are over.
+const MOST_OF_CONTAINER: usize = 16;
+/// What the names of those begin with; an administrator's may begin so too, and is an administrator's.
+const OF_CONTAINER: &str = "container-";
+/// So much of a container's id is in the name of its binding.
+const SHORT_ID: usize = 32;
+/// For a container's client to make its account.
+pub const ATTESTED: Duration = Duration::from_secs(3600);
 
 /// The name of a binding, its `kid`: 1 to 64 of `a-z`, `0-9`, `.`, `_` and `-`, beginning with a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +83,8 @@ pub struct Binding {
     pub reusable: bool,
     /// The account that was made with it, the newest.
     pub account: Option<Id>,
+    /// The id of the container that has got it for itself.
+    pub container: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,6 +99,8 @@ pub(super) struct Row {
     reusable: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<Id>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    container: Option<String>,
 }
 
 fn place(name: &str) -> String {
@@ -93,6 +110,10 @@ fn place(name: &str) -> String {
 impl Row {
     pub(super) fn identity(&self) -> Result<Identity, StateError> {
         self.identity.parse().map_err(|_| StateError::Damaged(self.identity.clone()))
+    }
+
+    pub(super) fn container(&self) -> Option<String> {
+        self.container.clone()
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
@@ -111,6 +132,7 @@ impl Row {
             until: self.until.map(Timestamp::from_millis),
             reusable: self.reusable,
             account: self.account.clone(),
+            container: self.container.clone(),
         })
     }
 }
@@ -162,6 +184,60 @@ impl Acme {
         reusable: bool,
         actor: &Actor,
     ) -> Result<SecretBytes, StateError> {
+        let row = Row {
+            identity: identity.to_string(),
+            key: String::new(),
+            made: self.now().as_millis(),
+            until: until.map(Timestamp::as_millis),
+            reusable,
+            account: None,
+            container: None,
+        };
+        self.binding_put(name, row, actor)
+    }
+
+    /// The same for a container, which is this identity: for one account, within [`ATTESTED`].
+    ///
+    /// # Errors
+    /// The container has too many, there are too many of all, or what the journal says.
+    pub fn binding_attest(
+        &self,
+        identity: &Identity,
+        container: &str,
+        actor: &Actor,
+    ) -> Result<(Binding, SecretBytes), StateError> {
+        let short = container.get(..SHORT_ID).unwrap_or(container);
+        let own = format!("{OF_CONTAINER}{short}-");
+        let range = KeyRange::prefix(place(&own).as_bytes());
+        if self.store().range(&range, MOST_OF_CONTAINER)?.len() >= MOST_OF_CONTAINER {
+            return Err(StateError::TooMany("external account bindings of this container"));
+        }
+        let mut random = [0; 8];
+        rand::fill(&mut random).map_err(|_| StateError::Random)?;
+        let name: BindingName = format!("{own}{}", HEXLOWER.encode(&random))
+            .parse()
+            .map_err(|_| StateError::Damaged(own))?;
+        let now = self.now();
+        let row = Row {
+            identity: identity.to_string(),
+            key: String::new(),
+            made: now.as_millis(),
+            until: Some(now.plus(ATTESTED).as_millis()),
+            reusable: false,
+            account: None,
+            container: Some(container.to_owned()),
+        };
+        let binding = row.binding(name.clone())?;
+        Ok((binding, self.binding_put(&name, row, actor)?))
+    }
+
+    /// Writes a binding that is new, with a key that is.
+    fn binding_put(
+        &self,
+        name: &BindingName,
+        mut row: Row,
+        actor: &Actor,
+    ) -> Result<SecretBytes, StateError> {
         if self.store().range(&KeyRange::prefix(PREFIX.as_bytes()), MOST)?.len() >= MOST {
             return Err(StateError::TooMany("external account bindings"));
         }
@@ -169,22 +245,16 @@ impl Acme {
         rand::fill(bytes.as_mut()).map_err(|_| StateError::Random)?;
         let (now, key) = (self.now(), place(name.as_str()));
         let sealed = self.keyring.seal(&key, bytes.as_ref())?;
-        let row = Row {
-            identity: identity.to_string(),
-            key: data_encoding::BASE64.encode(&sealed),
-            made: now.as_millis(),
-            until: until.map(Timestamp::as_millis),
-            reusable,
-            account: None,
+        row.key = data_encoding::BASE64.encode(&sealed);
+        let until = row.until.map(Timestamp::from_millis);
+        let fact = Fact::AcmeBinding {
+            binding: name.to_string(),
+            identity: row.identity.clone(),
+            change: if row.container.is_some() { "attested" } else { "made" }.to_owned(),
         };
         let transaction = Transaction::new()
             .when(Condition::Absent(key.clone().into_bytes()))
             .with(put(&key, &row, until)?);
-        let fact = Fact::AcmeBinding {
-            binding: name.to_string(),
-            identity: identity.to_string(),
-            change: "made".to_owned(),
-        };
         match self.commit(transaction, vec![actor.event(now, fact)])? {
             true => Ok(SecretBytes::new(bytes.to_vec())),
             false => Err(StateError::BindingExists),

@@ -49,9 +49,9 @@ use thiserror::Error;
 
 pub use account::{Account, NewAccount};
 pub use authorization::{Authorization, Challenge, Wanted};
-pub use binding::{Binding, BindingName};
+pub use binding::{ATTESTED, Binding, BindingName};
 pub use certificate::Owned;
-pub use order::{Certificate, Finishing, NewOrder, Order};
+pub use order::{Certificate, Finishing, NewOrder, Order, Replaces};
 
 /// For an order, and its authorizations, to be brought to an end.
 pub const OPEN: Duration = Duration::from_secs(24 * 3600);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::authorization::Wanted;
 use super::certificate::{Owned, owned, replaced};
 use super::{ATTEMPTS, Acme, Found, Id, KEPT, OPEN, StateError, put};
+use crate::ari::CertificateId;
 use crate::identifier::Identifier;
 use crate::wire::{AccountStatus, AuthorizationStatus, OrderStatus};
 
@@ -32,8 +33,8 @@ pub struct Order {
     pub validity: (Option<Timestamp>, Option<Timestamp>),
     /// By which profile.
     pub profile: String,
-    /// The serial of the certificate that it is to replace, in hex.
-    pub replaces: Option<String>,
+    /// The certificate that it is to replace, as it was named.
+    pub replaces: Option<CertificateId>,
     /// The serial of the certificate, in hex.
     pub certificate: Option<String>,
     /// SHA-256 of the CSR that it was issued for.
@@ -49,8 +50,19 @@ pub struct NewOrder {
     pub validity: (Option<Timestamp>, Option<Timestamp>),
     /// By which profile.
     pub profile: String,
-    /// The serial of the certificate that it is to replace, in hex, and when that one ends.
-    pub replaces: Option<(String, Timestamp)>,
+    /// The certificate that it is to replace.
+    pub replaces: Option<Replaces>,
+}
+
+/// A certificate that another is to replace (RFC 9773 §5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaces {
+    /// As the client has named it.
+    pub id: CertificateId,
+    /// Its serial, in hex.
+    pub serial: String,
+    /// When it ends.
+    pub ends: Timestamp,
 }
 
 #[derive(Serialize, Deserialize, Clone)]
@@ -68,6 +80,8 @@ struct Row {
     profile: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     replaces: Option<(String, i64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaces_id: Option<CertificateId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     done: Option<Done>,
 }
@@ -151,7 +165,8 @@ impl Acme {
             not_before: new.validity.0.map(Timestamp::as_millis),
             not_after: new.validity.1.map(Timestamp::as_millis),
             profile: new.profile.clone(),
-            replaces: replaces.map(|(serial, ends)| (serial.clone(), ends.as_millis())),
+            replaces: replaces.map(|it| (it.serial.clone(), it.ends.as_millis())),
+            replaces_id: replaces.map(|it| it.id.clone()),
             done: None,
         };
         for wanted in &new.wanted {
@@ -194,7 +209,7 @@ impl Acme {
             expires: Timestamp::from_millis(row.expires),
             validity: (millis(row.not_before), millis(row.not_after)),
             profile: row.profile,
-            replaces: row.replaces.map(|(serial, _)| serial),
+            replaces: row.replaces_id,
             certificate: row.done.as_ref().map(|done| done.serial.clone()),
             csr: row.done.map(|done| done.csr),
         })

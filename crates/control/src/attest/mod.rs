@@ -168,6 +168,15 @@ impl Attester {
         }
     }
 
+    /// What the engine says of a container now, as long as it runs.
+    pub(crate) async fn running(&self, id: &str) -> Result<Option<Container>, AttestError> {
+        match self.inspect(id).await {
+            Ok(container) => Ok(Some(container).filter(|it| it.running && it.pid.is_some())),
+            Err(AttestError::NoContainer) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether the folder of a socket, or one above it, is mounted so that the container may write there.
     fn is_writable_in(&self, container: &Container) -> bool {
         let writable =

@@ -39,6 +39,9 @@ pub struct AcmeBindingReport {
     /// The account that was made with it, the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// The id of the container that has got it for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
 }
 
 /// A new one with its key, which is shown this once.
@@ -48,4 +51,19 @@ pub struct AcmeBindingKey {
     pub binding: AcmeBindingReport,
     /// The key of the MAC, base64url.
     pub key: SecretText,
+}
+
+/// What a container's ACME client needs to order as that container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeAttested {
+    /// The binding.
+    pub binding: AcmeBindingReport,
+    /// The key of the MAC, base64url.
+    pub key: SecretText,
+    /// The names that need no challenge.
+    pub names: Vec<String>,
+    /// Where the ACME server is.
+    pub directory: String,
+    /// The roots by which it is known, PEM.
+    pub roots: String,
 }

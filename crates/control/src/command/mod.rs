@@ -26,7 +26,7 @@ use sealock_core::IdentityKind;
 use sealock_core::policy::Grantee;
 use serde::{Deserialize, Serialize};
 
-pub use acme::{AcmeBind, AcmeBindingKey, AcmeBindingReport};
+pub use acme::{AcmeAttested, AcmeBind, AcmeBindingKey, AcmeBindingReport};
 pub use authority::{
     CertificateState, Init, Issue, KeyProtection, KeyType, List, Names, RevocationReason,
     RotateWhat, Sign, Usages,
@@ -437,6 +437,8 @@ pub enum Command {
         /// What is to become of it.
         change: IssuerChange,
     },
+    /// A key that vouches for an ACME account of the container that asks.
+    AcmeAttest,
 }
 
 impl Command {
@@ -547,6 +549,7 @@ impl Command {
             Self::CaImport(_) => "ca-import",
             Self::CaIssuers => "ca-issuers",
             Self::CaIssuerChange { .. } => "ca-issuer-change",
+            Self::AcmeAttest => "acme-attest",
         }
     }
 }

@@ -8,10 +8,10 @@ use sealock_core::{SubjectName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcmeBindingKey, AcmeBindingReport, AnchorReport, ClientReport, ClientSecret, ImportReport,
-    InventoryReport, IssuerImportReport, IssuingReport, LoginConfirmed, LoginInvited, Logins,
-    PublishReport, RequestReport, SecretAnswer, SecretReport, SecretText, ServiceReport, Todo,
-    TokenKeys, TokenReport, TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
+    AcmeAttested, AcmeBindingKey, AcmeBindingReport, AnchorReport, ClientReport, ClientSecret,
+    ImportReport, InventoryReport, IssuerImportReport, IssuingReport, LoginConfirmed, LoginInvited,
+    Logins, PublishReport, RequestReport, SecretAnswer, SecretReport, SecretText, ServiceReport,
+    Todo, TokenKeys, TokenReport, TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
 };
 
 /// Somebody is in a group.
@@ -590,6 +590,8 @@ pub enum Reply {
     AcmeBindingKey(Box<AcmeBindingKey>),
     /// To `acme eab list`, by name.
     AcmeBindings(Vec<AcmeBindingReport>),
+    /// To `acme eab self`.
+    AcmeAttested(Box<AcmeAttested>),
     /// Done, and nothing more to say.
     Done,
 }

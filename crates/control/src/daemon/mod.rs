@@ -145,6 +145,7 @@ async fn start(
     service.became_daemon(DaemonView {
         since: service.journal().clock().now(),
         api: address.clone(),
+        acme: acme.as_ref().map(acme::Door::address),
         gateway: gateway_address.clone(),
         gateway_socket: gateway_socket.clone(),
         workload: workload.clone(),

@@ -385,6 +385,7 @@ impl Service {
             Command::AcmeAccountRevoke { account } => {
                 self.acme_account_revoke(caller, request, &account)
             }
+            Command::AcmeAttest => self.acme_attest(caller, request),
         }
     }
 

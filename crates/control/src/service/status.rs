@@ -39,6 +39,8 @@ pub struct DaemonView {
     pub since: Timestamp,
     /// Where the API listens.
     pub api: Option<String>,
+    /// Where the ACME server listens besides.
+    pub acme: Option<String>,
     /// Where the gateway listens.
     pub gateway: Option<String>,
     /// The gateway's socket for containers.

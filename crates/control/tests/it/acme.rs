@@ -1,64 +1,47 @@
 //! The ACME server at the door, request by request: what is refused and how, and what an account gets.
 
-use aws_lc_rs::hmac;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use std::ops::Deref;
+use std::sync::Arc;
+
 use data_encoding::BASE64URL_NOPAD;
-use http_body_util::{BodyExt, Full};
-use hyper::Request;
-use hyper::body::Bytes;
-use hyper::header::HeaderMap;
 use sealock_control::command::{AcmeBind, AcmeBindingKey};
 use sealock_control::config::Settings;
 use sealock_control::daemon::{Daemon, up};
 use sealock_control::{Command, Reply};
 use sealock_core::audit::Fact;
 use sealock_core::policy::{Mode, Plane};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::api::{connect, end, roots};
+use crate::acme_client::{Key, Site, csr, order};
+use crate::api::{end, roots};
 use crate::scratch::{Scratch, call, records};
 
+/// What the service `web` may do at names below `web.example`, as a rule.
+pub(crate) fn unproved(action: &str) -> String {
+    format!(
+        "permit (principal == Sealock::Service::\"web\", action == Sealock::Action::\"{action}\", resource in Sealock::Domain::\"web.example\");\n"
+    )
+}
+
+/// What accounts that nobody vouches for may have.
+const OPEN: &str = "permit (principal in Sealock::Group::\"acme\", action == Sealock::Action::\"Cert::Issue\", resource in Sealock::Domain::\"open.example\");\n";
+
 /// What a bound account may have without a challenge, and what the others may have with one.
-const RULES: &str = "
-permit (principal == Sealock::Service::\"web\", action in [Sealock::Action::\"Cert::Issue\", Sealock::Action::\"Cert::Unproved\"], resource in Sealock::Domain::\"web.example\");
-permit (principal in Sealock::Group::\"acme\", action == Sealock::Action::\"Cert::Issue\", resource in Sealock::Domain::\"open.example\");
-";
+pub(crate) fn rules() -> String {
+    unproved("Cert::Issue") + &unproved("Cert::Unproved") + OPEN
+}
 
 pub(crate) struct World {
     pub(crate) daemon: Daemon,
-    roots: String,
-    base: String,
-    _scratch: Scratch,
+    site: Arc<Site>,
+    pub(crate) scratch: Scratch,
 }
 
-/// Status, headers, document.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    headers: HeaderMap,
-    body: Bytes,
-}
+impl Deref for World {
+    type Target = Site;
 
-impl Answer {
-    pub(crate) fn document(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
-    }
-
-    /// What kind of problem, without its namespace.
-    pub(crate) fn problem(&self) -> String {
-        let kind = self.document()["type"].as_str().unwrap_or_default().to_owned();
-        kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(&kind).to_owned()
-    }
-
-    /// Where a list goes on.
-    pub(crate) fn next(&self) -> Option<String> {
-        let mut links = self.headers.get_all("link").iter().filter_map(|link| link.to_str().ok());
-        let next = links.find(|link| link.ends_with("rel=\"next\""))?;
-        Some(next.split_once('>')?.0.trim_start_matches('<').to_owned())
-    }
-
-    fn location(&self) -> String {
-        self.headers["location"].to_str().unwrap().to_owned()
+    fn deref(&self) -> &Site {
+        &self.site
     }
 }
 
@@ -67,70 +50,22 @@ impl World {
         Self::with(|_| {}).await
     }
 
-    async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let scratch = Scratch::new();
         drop(scratch.initialised().await);
-        std::fs::write(scratch.rule_file("acme.cedar"), RULES).unwrap();
+        std::fs::write(scratch.rule_file("acme.cedar"), rules()).unwrap();
         let mut opening = scratch.opening();
         change(&mut opening.config.settings);
         let daemon = up(opening).await.unwrap();
-        let roots = roots(&daemon).await;
-        let port = daemon.started().api.clone().unwrap();
-        let base = format!("https://localhost:{}/acme", port.rsplit(':').next().unwrap());
-        Self { daemon, roots, base, _scratch: scratch }
+        let site = Site::new(daemon.started().api.clone().unwrap(), roots(&daemon).await);
+        Self { daemon, site: Arc::new(site), scratch }
     }
 
-    async fn ask(&self, method: &str, url: &str, kind: &str, body: &str) -> Answer {
-        let host = self.base.strip_prefix("https://").unwrap().split('/').next().unwrap();
-        self.ask_as(host, method, url, kind, body).await
+    pub(crate) fn site(&self) -> Arc<Site> {
+        Arc::clone(&self.site)
     }
 
-    async fn ask_as(&self, host: &str, method: &str, url: &str, kind: &str, body: &str) -> Answer {
-        let mut sender = connect(&self.daemon, &self.roots, None).await.unwrap();
-        let path = format!("/{}", url.splitn(4, '/').nth(3).unwrap());
-        let request = Request::builder().method(method).uri(path).header("host", host);
-        let request = request.header("content-type", kind);
-        let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
-        sender.ready().await.unwrap();
-        let response = sender.send_request(request).await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        Answer { status, headers, body }
-    }
-
-    async fn nonce(&self) -> String {
-        let answer = self.ask("HEAD", &format!("{}/new-nonce", self.base), "", "").await;
-        assert_eq!(answer.status, 200);
-        answer.headers["replay-nonce"].to_str().unwrap().to_owned()
-    }
-
-    async fn post(&self, url: &str, body: &str) -> Answer {
-        self.ask("POST", url, "application/jose+json", body).await
-    }
-
-    /// As a client does it.
-    pub(crate) async fn signed(
-        &self,
-        key: &Key,
-        kid: Option<&str>,
-        url: &str,
-        payload: &str,
-    ) -> Answer {
-        let nonce = self.nonce().await;
-        self.post(url, &key.jws(kid, url, &nonce, payload)).await
-    }
-
-    pub(crate) fn at(&self, path: &str) -> String {
-        format!("{}/{path}", self.base)
-    }
-
-    async fn account(&self, key: &Key) -> String {
-        let made = self.signed(key, None, &self.at("new-account"), "{}").await;
-        assert_eq!(made.status, 201, "{:?}", made.document());
-        made.location()
-    }
-
-    async fn binding(&self, name: &str) -> Vec<u8> {
+    pub(crate) async fn binding(&self, name: &str) -> Vec<u8> {
         let bind = AcmeBind { name: name.to_owned(), identity: None, life: None, reusable: false };
         let made = call(self.daemon.service(), Command::AcmeBind(bind)).await.unwrap();
         let Reply::AcmeBindingKey(made) = made else { panic!("{made:?}") };
@@ -147,61 +82,6 @@ impl World {
         assert_eq!(made.status, 201, "{:?}", made.document());
         made.location()
     }
-}
-
-pub(crate) struct Key(EcdsaKeyPair);
-
-impl Key {
-    pub(crate) fn new() -> Self {
-        Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
-    }
-
-    fn jwk(&self) -> Value {
-        let (x, y) = self.0.public_key().as_ref()[1..].split_at(32);
-        let text = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
-        json!({"kty": "EC", "crv": "P-256", "x": text(x), "y": text(y)})
-    }
-
-    fn sign(&self, header: &Value, payload: &str) -> Value {
-        let protected = BASE64URL_NOPAD.encode(header.to_string().as_bytes());
-        let payload = BASE64URL_NOPAD.encode(payload.as_bytes());
-        let signed = format!("{protected}.{payload}");
-        let signature = self.0.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-        let signature = BASE64URL_NOPAD.encode(signature.as_ref());
-        json!({"protected": protected, "payload": payload, "signature": signature})
-    }
-
-    fn jws(&self, kid: Option<&str>, url: &str, nonce: &str, payload: &str) -> String {
-        let mut header = json!({"alg": "ES256", "nonce": nonce, "url": url});
-        match kid {
-            Some(kid) => header["kid"] = kid.into(),
-            None => header["jwk"] = self.jwk(),
-        }
-        self.sign(&header, payload).to_string()
-    }
-
-    fn binding(&self, kid: &str, mac: &[u8], url: &str) -> Value {
-        let header = json!({"alg": "HS256", "kid": kid, "url": url}).to_string();
-        let protected = BASE64URL_NOPAD.encode(header.as_bytes());
-        let payload = BASE64URL_NOPAD.encode(self.jwk().to_string().as_bytes());
-        let key = hmac::Key::new(hmac::HMAC_SHA256, mac);
-        let signature = hmac::sign(&key, format!("{protected}.{payload}").as_bytes());
-        let signature = BASE64URL_NOPAD.encode(signature.as_ref());
-        json!({"protected": protected, "payload": payload, "signature": signature})
-    }
-}
-
-pub(crate) fn order(names: &[&str]) -> String {
-    let all: Vec<Value> = names.iter().map(|name| json!({"type": "dns", "value": name})).collect();
-    json!({ "identifiers": all }).to_string()
-}
-
-pub(crate) fn csr(names: &[&str]) -> String {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let params = rcgen::CertificateParams::new(names).unwrap();
-    let der = params.serialize_request(&key).unwrap().der().to_vec();
-    json!({"csr": BASE64URL_NOPAD.encode(&der)}).to_string()
 }
 
 #[tokio::test]

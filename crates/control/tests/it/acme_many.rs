@@ -1,14 +1,17 @@
 //! Many who want something of the ACME server at once.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use sealock_control::command::List;
 use sealock_control::{Command, Reply};
+use sealock_core::audit::Fact;
 
-use crate::acme::{Key, World, csr, order};
+use crate::acme::World;
+use crate::acme_client::{Answer, Key, csr, csr_of, order};
 use crate::api::end;
-use crate::scratch::call;
+use crate::scratch::{call, records};
 
 /// How many certificates there are of names below this one.
 async fn certificates(world: &World, below: &str) -> usize {
@@ -44,35 +47,81 @@ async fn of_many_who_finalize_one_order_all_have_the_one_certificate() {
     end(world.daemon).await;
 }
 
+/// Orders of one account.
+const MANY: usize = 10_000;
+/// Clients of it, each with a connection that stays open.
+const CLIENTS: usize = 64;
+
+/// One of the clients: a request with the nonce of the answer before, as clients do it.
+struct Applicant<'a> {
+    world: &'a World,
+    key: &'a Key,
+    kid: &'a str,
+    nonce: String,
+}
+
+impl Applicant<'_> {
+    async fn say(&mut self, url: &str, payload: &str) -> Answer {
+        let body = self.key.jws(Some(self.kid), url, &self.nonce, payload);
+        let answer = self.world.post(url, &body).await;
+        self.nonce = answer.header("replay-nonce").unwrap().to_owned();
+        answer
+    }
+
+    /// Orders the names of these numbers, one after the other; gives the URLs of the certificates.
+    async fn order(mut self, numbers: impl Iterator<Item = usize>) -> Vec<String> {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let (mut urls, at) = (Vec::new(), self.world.at("new-order"));
+        for number in numbers {
+            let name = format!("n{number}.many.web.example");
+            let made = self.say(&at, &order(&[&name])).await;
+            assert_eq!(made.status, 201, "{}", made.document());
+            let done = self.say(&made.text("finalize"), &csr_of(&pair, &[&name])).await;
+            assert_eq!(done.status, 200, "{}", done.document());
+            urls.push(done.text("certificate"));
+        }
+        urls
+    }
+}
+
 /// smallstep/certificates#341.
-#[tokio::test]
-async fn orders_at_once_on_one_account_stay_apart() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_orders_at_once_on_one_account_stay_apart() {
     let world = World::new().await;
     let key = Key::new();
     let kid = world.bound(&key).await;
-    const MANY: usize = 200;
-    let one = |number: usize| {
-        let (world, key, kid) = (&world, &key, &kid);
+    let one = |client: usize| {
+        let (world, key, kid) = (&world, &key, kid.as_str());
         async move {
-            let name = format!("n{number}.many.web.example");
-            let at = world.at("new-order");
-            let made = world.signed(key, Some(kid), &at, &order(&[&name])).await;
-            assert_eq!(made.status, 201, "{}", made.problem());
-            let finalize = made.document()["finalize"].as_str().unwrap().to_owned();
-            let done = world.signed(key, Some(kid), &finalize, &csr(&[&name])).await;
-            assert_eq!(done.status, 200, "{}", done.problem());
-            done.document()["certificate"].as_str().unwrap().to_owned()
+            let nonce = world.nonce().await;
+            let numbers = (0..MANY).filter(move |number| number % CLIENTS == client);
+            Applicant { world, key, kid, nonce }.order(numbers).await
         }
     };
-    let all: BTreeSet<String> = join_all((0..MANY).map(one)).await.into_iter().collect();
-    assert_eq!((all.len(), certificates(&world, ".many.web.example").await), (MANY, MANY));
-    let mut listed = 0;
+    let began = Instant::now();
+    let all = join_all((0..CLIENTS).map(one)).await;
+    eprintln!("{MANY} orders by {CLIENTS} clients in {} ms", began.elapsed().as_millis());
+    let all: BTreeSet<String> = all.into_iter().flatten().collect();
+    assert_eq!(all.len(), MANY, "each has a certificate of its own");
+    // One event for each, and no name twice.
+    let issued: Vec<String> = records(world.daemon.service())
+        .into_iter()
+        .filter_map(|record| match record.event.fact {
+            Fact::CertIssued { name, .. } => Some(name),
+            _ => None,
+        })
+        .filter(|name| name.ends_with(".many.web.example"))
+        .collect();
+    let names: BTreeSet<&String> = issued.iter().collect();
+    assert_eq!((issued.len(), names.len()), (MANY, MANY));
+    let mut listed = BTreeSet::new();
     let mut next = Some(format!("{kid}/orders"));
     while let Some(url) = next {
         let page = world.signed(&key, Some(&kid), &url, "").await;
-        listed += page.document()["orders"].as_array().unwrap().len();
+        let orders = page.document()["orders"].as_array().unwrap().clone();
+        listed.extend(orders.iter().map(|it| it.as_str().unwrap().to_owned()));
         next = page.next();
     }
-    assert_eq!(listed, MANY);
+    assert_eq!(listed.len(), MANY, "the list of orders is whole");
     end(world.daemon).await;
 }

@@ -29,6 +29,8 @@ enum Guard {
     Owner,
     /// Policy is asked and the denial is recorded, but the answer does not tell it from there being nothing.
     Silent,
+    /// It is for containers by the workload socket, administrators or not, and the refusal is recorded.
+    Container,
 }
 
 /// Adding a command makes this fail to compile; giving it no sample below makes the test fail.
@@ -113,10 +115,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::CaImport(_) => (76, Guard::Policy),
         Command::CaIssuers => (77, Guard::Policy),
         Command::CaIssuerChange { .. } => (78, Guard::Policy),
+        Command::AcmeAttest => (79, Guard::Container),
     }
 }
 
-const COMMANDS: usize = 79;
+const COMMANDS: usize = 80;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -267,6 +270,7 @@ fn acme_samples() -> Vec<Command> {
         Command::AcmeBindings,
         Command::AcmeUnbind { name },
         Command::AcmeAccountRevoke { account: "A".repeat(22) },
+        Command::AcmeAttest,
     ]
 }
 
@@ -382,6 +386,11 @@ async fn every_command_is_denied_to_strangers_and_done_for_the_administrator() {
                 assert!(!decision.allowed && decision.question.is_some(), "{name}");
                 assert_eq!(Some(&event.request), error.request.as_ref(), "{name}");
             }
+            Guard::Container => {
+                assert_eq!(error.code, ErrorCode::Denied, "{name}: {error:?}");
+                assert!(matches!(new[0].event.fact, Fact::Denied { .. }), "{name}: {new:?}");
+                assert_eq!(new.len(), 1, "{name}: {new:?}");
+            }
             Guard::Owner => {
                 assert_eq!(error.code, ErrorCode::NotFound, "{name}: {error:?}");
                 assert!(new.is_empty(), "{name}: {new:?}");
@@ -392,8 +401,10 @@ async fn every_command_is_denied_to_strangers_and_done_for_the_administrator() {
         let name = command.name();
         let nobody_waits =
             matches!(command, Command::LoginConfirm(_) | Command::AcmeAccountRevoke { .. });
+        let is_containers = guard(&command).1 == Guard::Container;
         let done = call(&service, command).await;
         match done {
+            Err(error) if is_containers => assert_eq!(error.code, ErrorCode::Denied),
             // Only at the API can somebody begin to wait, or make an account: see `logins` and `acme`.
             Err(error) if nobody_waits => assert_eq!(error.code, ErrorCode::NotFound),
             // Nobody has signed it: see `issuers`.

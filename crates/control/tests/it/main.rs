@@ -3,6 +3,18 @@
 #[cfg(test)]
 mod acme;
 #[cfg(test)]
+mod acme_attested;
+#[cfg(test)]
+mod acme_client;
+#[cfg(test)]
+mod acme_errors;
+#[cfg(test)]
+mod acme_good;
+#[cfg(test)]
+mod acme_kill;
+#[cfg(test)]
+mod acme_library;
+#[cfg(test)]
 mod acme_many;
 #[cfg(test)]
 mod api;

@@ -44,6 +44,7 @@
 //! A certificate or trust bundle exists by any one of its labels, a secret by its `ref`. A bad label refuses the one that
 //! it belongs to; the others of the container go on.
 
+pub mod acme;
 mod after;
 mod certificate;
 mod clash;
@@ -203,6 +204,7 @@ pub fn fuzz(data: &[u8]) {
     let pairs: Vec<(&str, &str)> =
         text.lines().map(|line| line.split_once('=').unwrap_or((line, ""))).collect();
     guard::fuzz(&pairs);
+    acme::fuzz(&pairs);
     let parsed = parse(pairs.iter().copied());
     let certificates = parsed.certificates.iter().map(|one| (Kind::Certificate, &one.name));
     let secrets = parsed.secrets.iter().map(|one| (Kind::Secret, &one.name));

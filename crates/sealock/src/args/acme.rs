@@ -32,6 +32,9 @@ pub(crate) enum EabCommand {
         /// Its name
         name: String,
     },
+    /// In a container: make one for the container itself
+    #[command(name = "self")]
+    Own(EabSelfArgs),
 }
 
 /// `sealock acme eab add`
@@ -58,6 +61,23 @@ pub(crate) struct EabAddArgs {
     /// Write the key to this file (0600; - for stdout)
     #[arg(long, value_name = "FILE")]
     pub(crate) key_out: PathBuf,
+}
+
+/// `sealock acme eab self`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The container needs the workload socket, and the label sealock.acme.names with the names that it may order without a
+challenge, where policy gives it those (Cert::Issue, with context.via \"acme\"). One account can be made with it, within
+the hour. Without --out it prints lines that a shell reads.
+
+Examples:
+  sealock acme eab self --out /run/acme
+  lego --eab --kid \"$(cat /run/acme/kid)\" --hmac \"$(cat /run/acme/hmac)\" --server \"$(cat /run/acme/directory)\" …
+  eval \"$(sealock acme eab self)\" && certbot --eab-kid \"$ACME_EAB_KID\" --eab-hmac-key \"$ACME_EAB_HMAC\" …")]
+pub(crate) struct EabSelfArgs {
+    /// Write the files kid, hmac, directory and ca.crt to this folder (0600)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `sealock acme account …`

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use acme::{AcmeAccountCommand, AcmeCommand, EabAddArgs, EabCommand};
+pub(crate) use acme::{AcmeAccountCommand, AcmeCommand, EabAddArgs, EabCommand, EabSelfArgs};
 pub(crate) use authority::{
     CaCommand, CaRequestArgs, CertCommand, CsrSign, InitArgs, IssueArgs, KeyProtection, KeyType,
     NamesArgs, ReasonArg, RotateWhat, UsageArg,

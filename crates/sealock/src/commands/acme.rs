@@ -3,12 +3,14 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use sealock_control::command::{AcmeBind, AcmeBindingKey, AcmeBindingReport, Command, Reply};
+use sealock_control::command::{
+    AcmeAttested, AcmeBind, AcmeBindingKey, AcmeBindingReport, Command, Reply,
+};
 use sealock_core::Timestamp;
 
 use super::files::PendingFile;
 use super::session::{Session, unexpected};
-use crate::args::{AcmeAccountCommand, AcmeCommand, EabAddArgs, EabCommand};
+use crate::args::{AcmeAccountCommand, AcmeCommand, EabAddArgs, EabCommand, EabSelfArgs};
 use crate::printer::{Failure, Printer, Table};
 
 /// Runs one of the `acme` commands.
@@ -19,6 +21,9 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     match command {
         AcmeCommand::Eab(EabCommand::Add(arguments)) => add(arguments, session, printer),
+        AcmeCommand::Eab(EabCommand::Own(EabSelfArgs { out })) => {
+            own(out.as_deref(), session, printer)
+        }
         AcmeCommand::Eab(EabCommand::List) => match session.call(Command::AcmeBindings)? {
             Reply::AcmeBindings(all) => printer.either(&all, |all| table(all)),
             other => Err(unexpected(&other)),
@@ -92,6 +97,57 @@ fn add(arguments: EabAddArgs, session: &Session, printer: Printer) -> Result<(),
         binding.identity
     ));
     Ok(())
+}
+
+/// What a container's client needs, as files or as lines that a shell reads.
+fn own(out: Option<&Path>, session: &Session, printer: Printer) -> Result<(), Failure> {
+    // The folder is there before the key is made.
+    if let Some(folder) = out {
+        std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+    }
+    let made = match session.call(Command::AcmeAttest)? {
+        Reply::AcmeAttested(made) => *made,
+        other => return Err(unexpected(&other)),
+    };
+    let AcmeAttested { binding, key, names, directory, roots } = &made;
+    match out {
+        Some(folder) => {
+            let files: [(&str, &[u8]); 4] = [
+                ("hmac", key.bytes().expose()),
+                ("kid", binding.name.as_bytes()),
+                ("directory", directory.as_bytes()),
+                ("ca.crt", roots.as_bytes()),
+            ];
+            for (name, content) in files {
+                let path = folder.join(name);
+                let mut file = PendingFile::create(&path, 0o600)?;
+                file.write_all(content).map_err(|error| unwritable(&path, &error))?;
+                file.keep()?;
+            }
+            if printer.json() {
+                printer.value(binding)?;
+            }
+        }
+        None if printer.json() => printer.value(&made)?,
+        None => {
+            let head = format!("ACME_DIRECTORY={directory}\nACME_EAB_KID={}\n", binding.name);
+            printer.data(head.as_bytes())?;
+            printer.data(b"ACME_EAB_HMAC=")?;
+            printer.data(key.bytes().expose())?;
+            printer.data(b"\n")?;
+        }
+    }
+    let until = binding.until.map(Timestamp::to_rfc3339).unwrap_or_default();
+    printer.note(format!(
+        "One account can be made with it until {until}; it orders as {}, and {} without a challenge.",
+        binding.identity,
+        names.join(", ")
+    ));
+    Ok(())
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::refused(format!("cannot write {}", path.display())).caused_by(error)
 }
 
 fn table(all: &[AcmeBindingReport]) -> String {

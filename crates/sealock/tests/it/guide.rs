@@ -75,7 +75,7 @@ fn the_list_of_guides_says_which_are_run() {
         marked += usize::from(is_run);
     }
     // As many as there are tests below that follow one.
-    assert_eq!(marked, 7);
+    assert_eq!(marked, 8);
 }
 
 #[test]
@@ -366,4 +366,51 @@ fn certificates_of_the_companys_ca_are_as_the_guide_says() {
     let home = Home::initialised();
     crate::corporate::Company::new(&home);
     follow(&home, &read("corporate-ca"), &[], 16);
+}
+
+/// Each client in turn, because the challenges of all are asked at one port.
+#[test]
+fn certificates_by_acme_are_as_the_guide_says() {
+    let clients = ["certbot", "lego", "dehydrated", "uacme", "caddy", "openssl", "curl", "busybox"];
+    if skip_without(&clients) || skip_without(&["unshare"]) || skip_without_root() {
+        return;
+    }
+    let scene = crate::acme::Scene::start();
+    let home = &scene.home;
+    let (http, tls, here) = (scene.http, scene.tls, home.path("").display().to_string());
+    let web = home.path("web");
+    fs::create_dir_all(web.join(".well-known/acme-challenge")).unwrap();
+    fs::create_dir(home.path("dehydrated")).unwrap();
+    // It trusts what the system trusts: in a mount namespace of its own that is our root.
+    let trusting = format!(
+        "unshare --mount sh -c 'mount --bind {} /etc/ssl/certs/ca-certificates.crt && exec \"$@\"' uacme uacme --confdir",
+        scene.root
+    );
+    let guide = read("acme")
+        .replace("https://ca.corp.example:8443/acme/directory", &scene.server)
+        .replace("/var/lib/sealock", &home.state().display().to_string())
+        .replace("/var/lib/dehydrated", &home.path("dehydrated").display().to_string())
+        .replace("/var/www", &web.display().to_string())
+        .replace("certbot certonly", "certbot certonly --config-dir cb --work-dir cb --logs-dir cb")
+        .replace(
+            "--standalone",
+            &format!("--standalone --http-01-port {http} --http-01-address 127.0.0.1"),
+        )
+        .replace("--http --domains", &format!("--http --http.port 127.0.0.1:{http} --domains"))
+        .replace("$ uacme --confdir", &format!("$ {trusting}"))
+        .replace("{\n acme_ca", &format!("{{\n http_port {http}\n https_port {tls}\n acme_ca"))
+        .replace(" respond", " bind 127.0.0.1\n respond")
+        .replace(
+            "https://www.corp.example/",
+            &format!("--noproxy '*' --resolve www.corp.example:{tls}:127.0.0.1 https://www.corp.example:{tls}/"),
+        )
+        .replace("corp.example", "acme.test");
+    let variables = [("HOME", here.as_str())];
+    let (alone, rest) = guide.split_once("\ndehydrated, ").unwrap();
+    let (files, caddy) = rest.split_once("\nCaddy, ").unwrap();
+    follow(home, alone, &variables, 5);
+    let server = scene.web();
+    follow(home, files, &variables, 7);
+    drop(server);
+    follow(home, caddy, &variables, 3);
 }

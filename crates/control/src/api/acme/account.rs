@@ -1,7 +1,7 @@
 //! Accounts at the door (RFC 8555 §7.3).
 
 use hyper::StatusCode;
-use sealock_acme::jws::KeyChange as SignedChange;
+use sealock_acme::jws::{Binding, KeyChange as SignedChange};
 use sealock_acme::problem::{AcmeProblem, ErrorKind};
 use sealock_acme::state::{Account, NewAccount};
 use sealock_acme::wire::{self, AccountStatus};
@@ -27,6 +27,7 @@ pub(super) fn make(asked: &Asked) -> Result<Said, AcmeProblem> {
             let text = "the account of this key is no longer valid";
             return Err(AcmeProblem::unauthorized(text).with_status(401));
         }
+        let account = attested_anew(asked, account, wanted.external_account_binding.as_ref())?;
         return Ok(shown(asked, StatusCode::OK, &account));
     }
     if wanted.only_return_existing {
@@ -45,6 +46,21 @@ pub(super) fn make(asked: &Asked) -> Result<Said, AcmeProblem> {
     let (account, is_new) = asked.service.acme_account_make(&asked.id, &new)?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(shown(asked, status, &account))
+}
+
+/// The account of a container that was made anew goes on with a new binding. One that is used, as when a client did not hear
+/// its first answer, changes nothing.
+fn attested_anew(
+    asked: &Asked,
+    account: Account,
+    binding: Option<&Binding>,
+) -> Result<Account, AcmeProblem> {
+    let Some(binding) = binding.filter(|_| account.container.is_some()) else {
+        return Ok(account);
+    };
+    let Ok(mac) = asked.service.acme_binding_key(binding.kid()) else { return Ok(account) };
+    binding.verify(&mac, &account.key, &asked.url)?;
+    asked.service.acme_account_attest(&asked.id, &account, binding.kid())
 }
 
 /// Another's account is not there.

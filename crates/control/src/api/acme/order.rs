@@ -36,7 +36,7 @@ pub(super) fn make(asked: &Asked) -> Result<Said, AcmeProblem> {
         not_before: wanted.not_before,
         not_after: wanted.not_after,
         profile: wanted.profile,
-        replaces: wanted.replaces.map(|id| data_encoding::HEXLOWER.encode(id.serial())),
+        replaces: wanted.replaces,
     };
     let order = asked.service.acme_order_make(&asked.id, account, &ordered)?;
     Ok(shown(asked, StatusCode::CREATED, &order))

@@ -52,7 +52,7 @@ pub(super) fn order(order: &Order, base: &str) -> OrderResource {
         not_before: order.validity.0,
         not_after: order.validity.1,
         profile: Some(order.profile.clone()),
-        replaces: None,
+        replaces: order.replaces.clone(),
         // Why is with the authorization that failed.
         error: None,
         authorizations: order

@@ -53,12 +53,10 @@ impl Service {
         let key = acme
             .binding_make(&name, &identity, until, bind.reusable, &actor)
             .map_err(|error| worded(&error))?;
+        let reusable = bind.reusable;
         let binding =
-            Binding { name, identity, made: now, until, reusable: bind.reusable, account: None };
-        let mut text = Zeroizing::new(String::with_capacity(64));
-        BASE64URL_NOPAD.encode_append(key.expose(), &mut text);
-        let key = SecretText::new(SecretBytes::new(text.as_bytes().to_vec()))
-            .ok_or_else(|| ServiceError::new(ErrorCode::Fault, "the key is no text"))?;
+            Binding { name, identity, made: now, until, reusable, account: None, container: None };
+        let key = written(&key)?;
         Ok(Reply::AcmeBindingKey(Box::new(AcmeBindingKey { binding: report(&binding), key })))
     }
 
@@ -108,7 +106,15 @@ fn binding_name(text: &str) -> Result<BindingName, ServiceError> {
     text.parse().map_err(|error| ServiceError::of(ErrorCode::Usage, &error))
 }
 
-fn report(binding: &Binding) -> AcmeBindingReport {
+/// As clients take it.
+pub(super) fn written(key: &SecretBytes) -> Result<SecretText, ServiceError> {
+    let mut text = Zeroizing::new(String::with_capacity(64));
+    BASE64URL_NOPAD.encode_append(key.expose(), &mut text);
+    SecretText::new(SecretBytes::new(text.as_bytes().to_vec()))
+        .ok_or_else(|| ServiceError::new(ErrorCode::Fault, "the key is no text"))
+}
+
+pub(super) fn report(binding: &Binding) -> AcmeBindingReport {
     AcmeBindingReport {
         name: binding.name.to_string(),
         identity: binding.identity.to_string(),
@@ -116,10 +122,11 @@ fn report(binding: &Binding) -> AcmeBindingReport {
         until: binding.until,
         reusable: binding.reusable,
         account: binding.account.as_ref().map(ToString::to_string),
+        container: binding.container.clone(),
     }
 }
 
-fn worded(error: &StateError) -> ServiceError {
+pub(super) fn worded(error: &StateError) -> ServiceError {
     use StateError as E;
     let code = match error {
         E::Unknown(_) => ErrorCode::NotFound,

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use sealock_acme::ari::CertificateId;
 use sealock_acme::jwk::Jwk;
 use sealock_acme::problem::{AcmeProblem, ErrorKind};
-use sealock_acme::state::Account;
+use sealock_acme::state::{Account, Replaces};
 use sealock_authority::{AuthorityError, CertDetail, CertState, Reason, Serial};
 use sealock_core::Timestamp;
 use sealock_core::audit::Actor;
@@ -65,10 +66,11 @@ impl Service {
     pub(super) fn acme_replaced(
         &self,
         account: &Account,
-        serial: &str,
-    ) -> Result<(String, Timestamp), AcmeProblem> {
+        id: &CertificateId,
+    ) -> Result<Replaces, AcmeProblem> {
         let refused = |text: &str| AcmeProblem::new(ErrorKind::Malformed, text);
         let unknown = || refused("the certificate that is to be replaced is not known here");
+        let serial = data_encoding::HEXLOWER.encode(id.serial());
         let serial: Serial = serial.parse().map_err(|_| unknown())?;
         let (acme, text) = (self.opened()?, serial.to_string());
         let owned = acme.certificate(&text).map_err(|error| state_problem(&error))?;
@@ -81,7 +83,10 @@ impl Service {
             return Err(AcmeProblem::new(ErrorKind::AlreadyReplaced, text));
         }
         let found = self.acme_found(serial)?.ok_or_else(unknown)?;
-        Ok((text, found.summary.not_after))
+        if issuer_of(&found.der).as_deref() != Some(id.key_identifier()) {
+            return Err(unknown());
+        }
+        Ok(Replaces { id: id.clone(), serial: text, ends: found.summary.not_after })
     }
 
     /// When to renew a certificate of ours, whoever asks.

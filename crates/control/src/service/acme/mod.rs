@@ -1,13 +1,16 @@
 //! The ACME server behind policy: whoever orders is an account, and every order is decided on as `cert issue` is.
 //!
 //! An account that somebody vouches for (external account binding) orders as that identity. Any other orders as nobody in
-//! particular, in the group `acme`: what such accounts may have is a rule about that group.
+//! particular, in the group `acme`: what such accounts may have is a rule about that group. One that a container has made of
+//! itself orders as that container, as long as the engine says that it is there ([`attested`]).
 
 mod admin;
+mod attested;
 mod certificates;
 mod orders;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealock_acme::challenge::ChallengeType;
 use sealock_acme::jwk::Jwk;
@@ -24,6 +27,10 @@ use crate::error::{ErrorCode, ServiceError};
 
 /// The group of accounts that nobody vouches for.
 pub(crate) const ACME_GROUP: &str = "acme";
+/// Until there may be room where there are as many as there may be.
+const FULL: Duration = Duration::from_secs(3600);
+/// Where another one was in between.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// What stands before the id of such an account, in the audit log.
 pub(super) const ACME_NOBODY: &str = "acme:";
 
@@ -229,10 +236,8 @@ pub(super) fn state_problem(error: &StateError) -> AcmeProblem {
         StateError::Unknown(_) => AcmeProblem::malformed(text).with_status(404),
         StateError::KeyTaken(_) => AcmeProblem::malformed(text).with_status(409),
         StateError::Status(_) => AcmeProblem::new(ErrorKind::Unauthorized, text),
-        StateError::TooMany(_) => AcmeProblem::new(ErrorKind::RateLimited, text),
-        StateError::Busy(_) => {
-            AcmeProblem::new(ErrorKind::RateLimited, format!("{text}: try again"))
-        }
+        StateError::TooMany(_) => AcmeProblem::rate_limited(text, FULL),
+        StateError::Busy(_) => AcmeProblem::rate_limited(format!("{text}: try again"), AT_ONCE),
         _ => {
             tracing::error!(error = error as &dyn std::error::Error, "the ACME server's state");
             AcmeProblem::server_internal()
@@ -242,7 +247,7 @@ pub(super) fn state_problem(error: &StateError) -> AcmeProblem {
 
 pub(super) fn service_problem(error: &ServiceError) -> AcmeProblem {
     match error.code {
-        ErrorCode::Busy => AcmeProblem::new(ErrorKind::RateLimited, error.to_string()),
+        ErrorCode::Busy => AcmeProblem::rate_limited(error.to_string(), AT_ONCE),
         _ => {
             tracing::error!(%error, causes = ?error.causes, "the ACME server");
             AcmeProblem::server_internal()

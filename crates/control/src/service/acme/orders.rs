@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
+use sealock_acme::ari::CertificateId;
 use sealock_acme::identifier::Identifier;
 use sealock_acme::problem::{AcmeProblem, ErrorKind, Subproblem};
 use sealock_acme::state::{Account, Certificate, NewOrder, Order as AcmeOrder, StateError, Wanted};
@@ -21,7 +22,8 @@ use super::super::authorize::Asking;
 use super::super::cert::Circumstances;
 use super::super::choice::{Chosen, Ordering};
 use super::super::{Service, convert};
-use super::{ACME_NOBODY, read_id, service_problem, state_problem};
+use super::attested::Orderer;
+use super::{ACME_NOBODY, AT_ONCE, read_id, service_problem, state_problem};
 use crate::caller::Caller;
 use crate::config::AcmeProfile;
 use crate::error::{ErrorCode, ServiceError};
@@ -29,7 +31,7 @@ use crate::error::{ErrorCode, ServiceError};
 /// Somebody else brings the same order to an end, again and again.
 const ATTEMPTS: usize = 4;
 /// What policy is told of the key before it is known; it is asked again when it is.
-const ANY_KEY: &str = "p256";
+pub(super) const ANY_KEY: &str = "p256";
 
 /// What is ordered.
 #[derive(Debug, Clone)]
@@ -38,8 +40,8 @@ pub(crate) struct Ordered {
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) not_after: Option<Timestamp>,
     pub(crate) profile: Option<String>,
-    /// The serial of the certificate that it is to replace, in hex.
-    pub(crate) replaces: Option<String>,
+    /// The certificate that it is to replace.
+    pub(crate) replaces: Option<CertificateId>,
 }
 
 impl Service {
@@ -55,13 +57,13 @@ impl Service {
         let (profile, terms) = self.acme_profile(ordered.profile.as_deref())?;
         let life = self.acme_life(&terms, ordered)?;
         let replaces = match &ordered.replaces {
-            Some(serial) => Some(self.acme_replaced(account, serial)?),
+            Some(id) => Some(self.acme_replaced(account, id)?),
             None => None,
         };
-        let caller = self.acme_caller(account).map_err(|error| service_problem(&error))?;
         terms.bounds.check_names(None, &subject_names(&ordered.identifiers)).map_err(|error| {
             AcmeProblem::new(ErrorKind::RejectedIdentifier, format!("{profile}: {error}"))
         })?;
+        let orderer = self.acme_orderer(account)?;
         let mut about = About {
             life,
             usages: terms.usages,
@@ -69,17 +71,17 @@ impl Service {
             key_type: ANY_KEY,
             issuer: None,
         };
-        let chosen = self.acme_decide(
-            &caller,
+        let Chosen { issuer, granted } = self.acme_decide(
+            &orderer.caller,
             request,
             &ordered.identifiers,
             &about,
             terms.issuer.as_ref(),
         )?;
-        self.acme_check_names(&ordered.identifiers, chosen.issuer.as_ref(), terms.usages)?;
-        about.issuer = chosen.issuer;
+        self.acme_check_names(&ordered.identifiers, issuer.as_ref(), terms.usages)?;
+        about.issuer = issuer;
         let wanted = ordered.identifiers.iter().map(|identifier| Wanted {
-            vouched: self.acme_is_vouched(&caller, identifier, &about),
+            vouched: self.acme_is_vouched(&orderer, identifier, &about, &granted),
             identifier: identifier.clone(),
         });
         let new = NewOrder {
@@ -134,7 +136,7 @@ impl Service {
                 Err(problem) => return Err(problem),
             }
         }
-        Err(AcmeProblem::new(ErrorKind::RateLimited, "the order is being changed: try again"))
+        Err(AcmeProblem::rate_limited("the order is being changed: try again", AT_ONCE))
     }
 
     /// The certificate and the end of its order, in one commit. Nothing where the order was changed in the meantime.
@@ -149,20 +151,27 @@ impl Service {
         let acme = self.opened()?;
         let (profile, terms) = self.acme_profile(Some(&order.profile))?;
         let life = self.remaining(&terms, order)?;
-        let caller = self.acme_caller(account).map_err(|error| service_problem(&error))?;
+        let orderer = self.acme_orderer(account)?;
         let key_type = csr.public_key.kind().to_string();
         terms.bounds.check_key(csr.public_key.kind()).map_err(|error| {
             AcmeProblem::new(ErrorKind::BadPublicKey, format!("{profile}: {error}"))
         })?;
-        let about = About {
+        let mut about = About {
             life,
             usages: terms.usages,
             profile: &profile,
             key_type: &key_type,
             issuer: None,
         };
-        let Chosen { issuer, granted } =
-            self.acme_decide(&caller, request, &order.identifiers, &about, terms.issuer.as_ref())?;
+        let Chosen { issuer, granted } = self.acme_decide(
+            &orderer.caller,
+            request,
+            &order.identifiers,
+            &about,
+            terms.issuer.as_ref(),
+        )?;
+        about.issuer.clone_from(&issuer);
+        self.acme_still_vouched(&orderer, order, &about, &granted)?;
         let finishing = match acme.order_finishing(&account.id, &order.id) {
             Err(StateError::Status(_)) => return Ok(None),
             finishing => finishing.map_err(|error| state_problem(&error))?,
@@ -278,7 +287,7 @@ impl Service {
         let asking = Asking::of(caller, request);
         let chosen = self.choose_issuer(&asking, named, &ordering);
         let chosen = chosen.map_err(|error| match error.code {
-            ErrorCode::Denied => denied(&error),
+            ErrorCode::Denied => self.acme_denied(caller, identifiers, &ordering.context, &error),
             _ => service_problem(&error),
         })?;
         // In the modes that let everything pass, whoever can connect would pass.
@@ -288,6 +297,36 @@ impl Service {
             }
             _ => Ok(chosen),
         }
+    }
+
+    /// A denial, with each of the names that policy does not give: the decision ended at the first.
+    fn acme_denied(
+        &self,
+        caller: &Caller,
+        identifiers: &[Identifier],
+        context: &[(&str, Value)],
+        error: &ServiceError,
+    ) -> AcmeProblem {
+        let policy = self.policy.current();
+        let is_denied = |identifier: &&Identifier| {
+            let resource = Resource::Name(identifier.to_subject_name());
+            let question = Question::new(caller.principal.clone(), Action::CertIssue, resource)
+                .with("via", caller.door.as_str());
+            let question = context
+                .iter()
+                .fold(question, |question, (name, value)| question.with(name, value.clone()));
+            !policy.decide(&question).permits()
+        };
+        let of_one = |identifier: &Identifier| Subproblem {
+            kind: ErrorKind::RejectedIdentifier,
+            detail: format!("policy gives this account no certificate for {identifier}"),
+            identifier: identifier.clone(),
+        };
+        let mut problem = denied(error);
+        if identifiers.len() > 1 {
+            problem.subproblems = identifiers.iter().filter(is_denied).map(of_one).collect();
+        }
+        problem
     }
 
     fn acme_denied_in_every_mode(&self, asking: &Asking<'_>, note: &DecisionNote) -> AcmeProblem {
@@ -302,8 +341,20 @@ impl Service {
         AcmeProblem::new(ErrorKind::RejectedIdentifier, reason)
     }
 
-    /// Whether the account need not prove this name. In no mode but by a rule.
-    fn acme_is_vouched(&self, caller: &Caller, identifier: &Identifier, about: &About<'_>) -> bool {
+    /// Whether the account need not prove this name: the container that it is of lists it, and a rule gives it; or a rule says
+    /// so. In no mode but by a rule.
+    fn acme_is_vouched(
+        &self,
+        orderer: &Orderer,
+        identifier: &Identifier,
+        about: &About<'_>,
+        granted: &Granted,
+    ) -> bool {
+        let by_rule = granted.actor.decision.as_ref().is_some_and(|note| note.allowed);
+        if by_rule && orderer.attests(identifier) {
+            return true;
+        }
+        let caller = &orderer.caller;
         let resource = Resource::Name(identifier.to_subject_name());
         let mut question = Question::new(caller.principal.clone(), Action::CertUnproved, resource)
             .with("via", caller.door.as_str());
@@ -314,21 +365,44 @@ impl Service {
         }
         self.policy.current().decide(&question).allowed
     }
+
+    /// That what was not proved need not be proved now either: rules, and containers, may have gone since it was ordered.
+    fn acme_still_vouched(
+        &self,
+        orderer: &Orderer,
+        order: &AcmeOrder,
+        about: &About<'_>,
+        granted: &Granted,
+    ) -> Result<(), AcmeProblem> {
+        let acme = self.opened()?;
+        for id in &order.authorizations {
+            let found = acme.authorization(&order.account, id);
+            let found = found.map_err(|error| state_problem(&error))?;
+            let is_proved = !found.challenges.is_empty();
+            if !is_proved && !self.acme_is_vouched(orderer, &found.identifier, about, granted) {
+                return Err(AcmeProblem::unauthorized(format!(
+                    "{} was not proved when it was ordered, and has to be now: make a new order",
+                    found.identifier
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What policy is told about an order.
-struct About<'a> {
-    life: Duration,
-    usages: Usages,
-    profile: &'a str,
-    key_type: &'a str,
+pub(super) struct About<'a> {
+    pub(super) life: Duration,
+    pub(super) usages: Usages,
+    pub(super) profile: &'a str,
+    pub(super) key_type: &'a str,
     /// Who will sign, once that is known.
-    issuer: Option<IssuerName>,
+    pub(super) issuer: Option<IssuerName>,
 }
 
 impl About<'_> {
-    fn context(&self, name: &str) -> Vec<(&'static str, Value)> {
-        let Self { life, usages, profile, key_type } = *self;
+    pub(super) fn context(&self, name: &str) -> Vec<(&'static str, Value)> {
+        let Self { life, usages, profile, key_type, .. } = *self;
         Circumstances { name, life, usages, profile, key_type }.context()
     }
 }

@@ -1,33 +1,36 @@
-//! certbot, lego, dehydrated, uacme and Caddy, as Debian has them.
+//! certbot, lego, dehydrated, uacme and Caddy, as Debian has them, and certbot as PyPI has it: each gets, renews and revokes a
+//! certificate, and a server is started with it.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use sealock_testkit::clients::{skip_without, skip_without_root};
 use sealock_testkit::wait::until;
 
-use super::{Scene, good, script};
+use super::{Running, Scene, good, script};
 use crate::support::PATIENCE;
 
-/// A process that is killed when the test ends.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+#[test]
+fn certbot_of_debian_gets_renews_and_revokes() {
+    // Others may stand before it on the path.
+    if !skip_without(&["certbot", "openssl", "curl"]) {
+        certbot("/usr/bin/certbot", &[]);
     }
 }
 
 #[test]
-fn certbot_gets_renews_and_revokes() {
-    if skip_without(&["certbot", "openssl"]) {
-        return;
+fn certbot_of_pypi_gets_renews_and_revokes() {
+    if !skip_without(&["python-with-certbot", "openssl", "curl"]) {
+        let main = "import sys; from certbot.main import main; sys.exit(main())";
+        certbot("python-with-certbot", &["-c", main]);
     }
+}
+
+fn certbot(program: &str, before: &[&str]) {
     let scene = Scene::start();
     let certbot = |arguments: &[&str]| {
-        let mut command = scene.client("certbot");
-        command.args(arguments).args(["--non-interactive", "--server", &scene.server]);
+        let mut command = scene.client(program);
+        command.args(before).args(arguments).args(["--non-interactive", "--server", &scene.server]);
         for folder in ["config", "work", "logs"] {
             command.arg(format!("--{folder}-dir")).arg(scene.path(&format!("certbot/{folder}")));
         }
@@ -45,6 +48,7 @@ fn certbot_gets_renews_and_revokes() {
     good(&certbot(&["renew", "--force-renewal", "--no-random-sleep-on-renew"]));
     let second = scene.serial("certbot.acme.test");
     assert_ne!(first, second);
+    scene.serves(&live, &live.with_file_name("privkey.pem"), "www.certbot.acme.test");
     let path = live.to_str().unwrap();
     let how = ["--reason", "superseded", "--no-delete-after-revoke"];
     good(&certbot(&[&["revoke", "--cert-path", path], &how[..]].concat()));
@@ -61,7 +65,7 @@ fn certbot_gets_renews_and_revokes() {
 
 #[test]
 fn lego_gets_renews_and_revokes_by_http_and_by_tls() {
-    if skip_without(&["lego", "openssl"]) {
+    if skip_without(&["lego", "openssl", "curl"]) {
         return;
     }
     let scene = Scene::start();
@@ -83,18 +87,10 @@ fn lego_gets_renews_and_revokes_by_http_and_by_tls() {
         lego(&["renew", "--days", "1000", "--no-random-sleep"]);
         let second = scene.serial(name);
         assert_ne!(first, second);
+        scene.serves(&chain, &chain.with_extension("key"), name);
         lego(&["revoke"]);
         assert_eq!(scene.state(&second), "revoked");
     }
-}
-
-/// A folder as a web server, for clients that write their answers into one.
-fn web(scene: &Scene, folder: &str) -> Running {
-    let root = scene.path(folder);
-    fs::create_dir_all(root.join(".well-known/acme-challenge")).unwrap();
-    let mut busybox = Command::new("busybox");
-    busybox.args(["httpd", "-f", "-p", &format!("127.0.0.1:{}", scene.http), "-h"]).arg(root);
-    Running(busybox.stdin(Stdio::null()).spawn().unwrap())
 }
 
 #[test]
@@ -103,7 +99,7 @@ fn dehydrated_gets_renews_and_revokes_by_http_and_a_wildcard_by_dns() {
         return;
     }
     let scene = Scene::start();
-    let _web = web(&scene, "web");
+    let _web = scene.web();
     let base = scene.path("dehydrated");
     fs::create_dir_all(&base).unwrap();
     let records = scene.names.folder.display();
@@ -143,6 +139,7 @@ fn dehydrated_gets_renews_and_revokes_by_http_and_a_wildcard_by_dns() {
     dehydrated(&by_http, &["--cron", "--force", "--domain", name]);
     let second = scene.serial(name);
     assert_ne!(first, second);
+    scene.serves(&chain, &chain.with_file_name("privkey.pem"), name);
     let own = base.join("certs").join(name).join("cert.pem");
     dehydrated(&by_http, &["--revoke", own.to_str().unwrap()]);
     assert_eq!(scene.state(&second), "revoked");
@@ -154,11 +151,11 @@ fn dehydrated_gets_renews_and_revokes_by_http_and_a_wildcard_by_dns() {
 
 #[test]
 fn uacme_gets_renews_and_revokes() {
-    if skip_without(&["uacme", "openssl", "busybox", "unshare"]) || skip_without_root() {
+    if skip_without(&["uacme", "openssl", "curl", "busybox", "unshare"]) || skip_without_root() {
         return;
     }
     let scene = Scene::start();
-    let _web = web(&scene, "web");
+    let _web = scene.web();
     let answers = scene.path("web/.well-known/acme-challenge");
     let hook = script(
         &scene,
@@ -188,22 +185,24 @@ fn uacme_gets_renews_and_revokes() {
     uacme(&["--hook", &hook, "--force", "issue", name]);
     let second = scene.serial(name);
     assert_ne!(first, second);
+    scene.serves(&chain, &scene.path(&format!("uacme/private/{name}/key.pem")), name);
     uacme(&["revoke", chain.to_str().unwrap()]);
     assert_eq!(scene.state(&second), "revoked");
 }
 
 #[test]
-fn caddy_serves_with_a_certificate_that_it_got() {
+fn caddy_serves_with_a_certificate_that_it_got_and_renews_it() {
     if skip_without(&["caddy", "curl"]) {
         return;
     }
-    let scene = Scene::start();
+    // Caddy renews when a third of a life is left.
+    let scene = Scene::with("[acme.profiles.server]\nlife = \"90s\"\n");
     let name = "caddy.acme.test";
     let file = scene.home.write(
         "Caddyfile",
         &format!(
             "{{\n admin off\n http_port {}\n https_port {}\n acme_ca {}\n acme_ca_root {}\n email jo@corp.example\n \
-             storage file_system {}\n}}\n{name} {{\n bind 127.0.0.1\n respond \"from caddy\"\n}}\n",
+             renew_interval 2s\n storage file_system {}\n}}\n{name} {{\n bind 127.0.0.1\n respond \"from caddy\"\n}}\n",
             scene.http,
             scene.tls,
             scene.server,
@@ -215,13 +214,71 @@ fn caddy_serves_with_a_certificate_that_it_got() {
     let mut caddy = scene.client("caddy");
     caddy.args(["run", "--config", &file, "--adapter", "caddyfile"]);
     let _caddy = Running(caddy.stdout(Stdio::null()).stderr(log).spawn().unwrap());
-    let seen = until("Caddy to serve", PATIENCE, || {
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--max-time", "5", "--cacert", &scene.root, "--resolve"]);
-        curl.arg(format!("{name}:{}:127.0.0.1", scene.tls));
-        let output = curl.arg(format!("https://{name}:{}/", scene.tls)).output().unwrap();
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    let seen = scene.seen(name, scene.tls, "/");
+    let log = || fs::read_to_string(scene.path("caddy.log")).unwrap();
+    assert_eq!(seen, "from caddy", "{}", log());
+    let first = scene.serial(name);
+    assert_eq!(scene.state(&first), "valid");
+    // It stays up, and serves another one by and by.
+    let served = || {
+        let connect = format!("127.0.0.1:{}", scene.tls);
+        let arguments = ["s_client", "-connect", &connect, "-servername", name];
+        let mut client = Command::new("openssl");
+        let output = client.args(arguments).stdin(Stdio::null()).output().unwrap();
+        let file = scene.home.write("served.pem", &crate::support::text(&output.stdout));
+        let said =
+            Command::new("openssl").args(["x509", "-noout", "-serial", "-in", &file]).output();
+        let said = crate::support::text(&said.unwrap().stdout).to_ascii_lowercase();
+        said.trim().strip_prefix("serial=").map(|it| it.trim_start_matches('0').to_owned())
+    };
+    assert_eq!(served().as_deref(), Some(first.trim_start_matches('0')));
+    let second = until("Caddy to renew", 3 * PATIENCE, || {
+        let now = served()?;
+        (now != first.trim_start_matches('0')).then_some(now)
     });
-    assert_eq!(seen, "from caddy", "{}", fs::read_to_string(scene.path("caddy.log")).unwrap());
-    assert_eq!(scene.state(&scene.serial(name)), "valid");
+    assert_eq!(scene.serial(name).trim_start_matches('0'), second, "{}", log());
+    assert_eq!(scene.seen(name, scene.tls, "/"), "from caddy");
+}
+
+/// A client of others whose server is killed under its hands, at many moments: what it then begins anew has one certificate for
+/// each order that came to its end.
+#[test]
+fn lego_comes_to_its_certificate_over_kills() {
+    if skip_without(&["lego", "openssl"]) {
+        return;
+    }
+    let mut scene = Scene::start();
+    let http = format!("127.0.0.1:{}", scene.http);
+    let (port, name) = (scene.server.split('/').nth(2).unwrap().to_owned(), "killed.acme.test");
+    let port = port.rsplit(':').next().unwrap().to_owned();
+    let address = format!("127.0.0.1:{port}");
+    let lego = |scene: &Scene| {
+        let mut command = scene.client("lego");
+        command.args(["--server", &scene.server, "--accept-tos", "--email", "jo@corp.example"]);
+        command.arg("--path").arg(scene.path("lego")).args(["--domains", name, "--http"]);
+        command.args(["--http.port", &http, "run"]).env("LEGO_CA_CERTIFICATES", &scene.root);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let mut failed = 0;
+    for after in [150, 350, 600, 900, 1300, 1800] {
+        let mut running = lego(&scene).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(after));
+        scene.daemon.take().unwrap().kill();
+        failed += usize::from(!running.wait().unwrap().success());
+        scene.daemon = Some(scene.again(&address));
+        let _ = fs::remove_dir_all(scene.path("lego/certificates"));
+    }
+    assert!(failed > 0, "none was killed in the middle");
+    assert!(lego(&scene).status().unwrap().success());
+    scene.verifies(&scene.path(&format!("lego/certificates/{name}.crt")), name);
+    // One event for each certificate that is there, one certificate for each event.
+    let log = scene.home.ok(&["--json", "audit", "export"]);
+    let issued = log.lines().filter(|it| it.contains("cert-issued") && it.contains(name)).count();
+    let listed = scene.home.json(&["cert", "list", "--all"]);
+    let listed = listed["certificates"].as_array().unwrap();
+    let listed = listed.iter().filter(|it| it["name"] == name).count();
+    assert_eq!(issued, listed);
+    assert!(listed <= 7, "{listed} of at most seven orders");
+    scene.home.ok(&["audit", "verify"]);
 }
