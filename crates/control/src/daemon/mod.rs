@@ -22,7 +22,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use sealock_core::audit::{Actor, Fact};
 use sealock_net::Shutdown;
 use sealock_store::Change;
@@ -129,8 +128,7 @@ async fn start(
     let api = api_listener(&settings).await?;
     let listener = bound(&socket)?;
     record_start(&service).await?;
-    let alarms = Arc::new(ArcSwap::from_pointee(Vec::new()));
-    let dropped = Arc::new(ArcSwap::from_pointee(Vec::new()));
+    let (alarms, dropped) = (Arc::default(), Arc::default());
     let address = api.as_ref().map(|api| api.address.to_string());
     let tls = api_tls(&service, api.as_ref()).await?;
     let acme = acme::Door::open(&service).await?;

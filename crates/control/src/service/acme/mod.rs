@@ -7,6 +7,7 @@
 mod admin;
 mod attested;
 mod certificates;
+mod csr;
 mod orders;
 
 use std::sync::Arc;

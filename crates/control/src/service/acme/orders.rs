@@ -9,9 +9,7 @@ use sealock_acme::identifier::Identifier;
 use sealock_acme::problem::{AcmeProblem, ErrorKind, Subproblem};
 use sealock_acme::state::{Account, Certificate, NewOrder, Order as AcmeOrder, StateError, Wanted};
 use sealock_acme::wire::OrderStatus;
-use sealock_authority::{
-    AuthorityError, Csr, Issued, KeySource, Order, OrderError, Usages, parse_csr,
-};
+use sealock_authority::{AuthorityError, Csr, Issued, KeySource, Order, OrderError, Usages};
 use sealock_core::audit::DecisionNote;
 use sealock_core::policy::{Action, Question, Resource};
 use sealock_core::{IssuerName, SubjectName, Timestamp};
@@ -23,6 +21,7 @@ use super::super::cert::Circumstances;
 use super::super::choice::{Chosen, Ordering};
 use super::super::{Service, convert};
 use super::attested::Orderer;
+use super::csr::{check_csr, read_csr};
 use super::{ACME_NOBODY, AT_ONCE, read_id, service_problem, state_problem};
 use crate::caller::Caller;
 use crate::config::AcmeProfile;
@@ -440,44 +439,6 @@ fn not_ready(status: OrderStatus) -> AcmeProblem {
         OrderStatus::Ready | OrderStatus::Processing => "the order is being changed: try again",
     };
     AcmeProblem::new(ErrorKind::OrderNotReady, text)
-}
-
-fn read_csr(der: &[u8]) -> Result<Csr, AcmeProblem> {
-    use sealock_authority::CsrError as E;
-    let kind = |error: &E| match error {
-        E::WeakRsa(_) | E::UnknownKey(_) => ErrorKind::BadPublicKey,
-        _ => ErrorKind::BadCsr,
-    };
-    // PEM is for people: here it is DER (RFC 8555 §7.4).
-    if der.first() != Some(&0x30) {
-        return Err(AcmeProblem::new(ErrorKind::BadCsr, "the CSR is not DER"));
-    }
-    parse_csr(der).map_err(|error| {
-        let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-        AcmeProblem::new(kind(&error), format!("{error}{hint}"))
-    })
-}
-
-/// The CSR must ask for just the names of the order, and be for another key than the account's (RFC 8555 §7.4, §11.1).
-fn check_csr(csr: &Csr, order: &AcmeOrder, account: &Account) -> Result<(), AcmeProblem> {
-    let refused = |text: String| Err(AcmeProblem::new(ErrorKind::BadCsr, text));
-    if let Some(kind) = csr.ignored.first() {
-        return refused(format!("the CSR asks for a name of the kind {kind}"));
-    }
-    let ordered = subject_names(&order.identifiers);
-    if let Some(name) = csr.names.iter().find(|name| !ordered.contains(name)) {
-        return refused(format!("the CSR asks for {name}, which the order is not for"));
-    }
-    if let Some(name) = ordered.iter().find(|name| !csr.names.contains(name)) {
-        return refused(format!("the CSR does not ask for {name}, which the order is for"));
-    }
-    if account.key.same_as_spki(&csr.public_key.to_spki_der()) {
-        return Err(AcmeProblem::new(
-            ErrorKind::BadCsr,
-            "the CSR is for the account's own key: make another one",
-        ));
-    }
-    Ok(())
 }
 
 fn refused_by_authority(error: &AuthorityError) -> AcmeProblem {
