@@ -35,6 +35,7 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("dehydrated", "dehydrated", "gets certificates by ACME"),
     ("uacme", "uacme", "gets certificates by ACME"),
     ("caddy", "caddy", "gets its certificates by ACME, and serves with them"),
+    ("pebble", "pebble", "is the ACME server of a company"),
     ("slapd", "slapd", "holds certificates in an LDAP directory"),
     ("ldapsearch", "ldap-utils", "shows what is in an LDAP directory"),
     ("nft", "nftables", "brings an app's connections to a Forwarder"),

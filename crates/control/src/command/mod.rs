@@ -17,6 +17,7 @@ mod secrets;
 mod services;
 mod traffic;
 mod transfer;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,6 +59,7 @@ pub use traffic::{
     TokenKeys, TokenReport, TokenState, TokenWanted, TokensBefore, TokensRevoked,
 };
 pub use transfer::{OfferEvent, TransferBegin, TransferFinish};
+pub use upstream::{EnrolmentReport, UpstreamAnswer, UpstreamReport, UpstreamRoot};
 
 /// One operation. [`Command::name`] is its stable name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -419,6 +421,15 @@ pub enum Command {
         /// Its id.
         account: String,
     },
+    /// The CAs that are asked by protocol.
+    Upstreams {
+        /// This one only.
+        #[serde(default)]
+        name: Option<String>,
+        /// Ask it who it is.
+        #[serde(default)]
+        ask: bool,
+    },
 }
 
 impl Command {
@@ -525,6 +536,7 @@ impl Command {
             Self::AcmeBindings => "acme-bindings",
             Self::AcmeUnbind { .. } => "acme-unbind",
             Self::AcmeAccountRevoke { .. } => "acme-account-revoke",
+            Self::Upstreams { .. } => "upstreams",
         }
     }
 }

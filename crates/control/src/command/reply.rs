@@ -559,6 +559,8 @@ pub enum Reply {
     AcmeBindingKey(Box<AcmeBindingKey>),
     /// To `acme eab list`, by name.
     AcmeBindings(Vec<AcmeBindingReport>),
+    /// To `upstream list` and `upstream try`, by name.
+    Upstreams(Vec<super::UpstreamReport>),
     /// Done, and nothing more to say.
     Done,
 }

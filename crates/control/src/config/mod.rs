@@ -16,6 +16,7 @@ mod settings;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,8 @@ pub use settings::{
     ApiSettings, AuthoritySettings, EngineSettings, GatewaySettings, Listen, PolicySettings,
     Settings, WatchSettings, Workload,
 };
+
+pub use upstreams::{UpstreamKind, UpstreamSettings, Upstreams};
 
 use crate::command::SettingInForce;
 use file::Value;
@@ -104,6 +107,7 @@ impl Config {
         services::check(&config.settings.services).map_err(|reason| bad("services", reason))?;
         directories::check(&config.settings.directories)
             .map_err(|reason| bad("directory", reason))?;
+        upstreams::check(&config.settings.upstreams).map_err(|reason| bad("upstream", reason))?;
         Ok(config)
     }
 
@@ -141,6 +145,7 @@ impl Config {
             Some(("directory", key)) => {
                 directories::set(&mut self.settings.directories, key, value)
             }
+            Some(("upstream", key)) => upstreams::set(&mut self.settings.upstreams, key, value),
             _ => match KEYS.iter().find(|known| known.name == key) {
                 Some(known) => (known.apply)(&mut self.settings, value),
                 None => {

@@ -18,6 +18,7 @@ use super::directories::Directories;
 use super::file::Value;
 use super::revocation::RevocationSettings;
 use super::services::Services;
+use super::upstreams::Upstreams;
 use crate::command::KeyType;
 
 /// Where a listener listens.
@@ -173,6 +174,8 @@ pub struct Settings {
     pub services: Services,
     /// The LDAP directories in which certificates are published.
     pub directories: Directories,
+    /// The CAs of others that are asked by protocol.
+    pub upstreams: Upstreams,
 }
 
 impl Default for Settings {
@@ -211,6 +214,7 @@ impl Default for Settings {
             checkpoint: Duration::from_secs(3600),
             services: Services::new(),
             directories: Directories::new(),
+            upstreams: Upstreams::new(),
         }
     }
 }
@@ -231,6 +235,9 @@ impl Settings {
         }
         for directory in self.directories.values_mut() {
             directory.resolve_paths(folder);
+        }
+        for upstream in self.upstreams.values_mut() {
+            upstream.resolve_paths(folder);
         }
         if let Workload::At(path) = &mut self.gateway.socket
             && path.is_relative()

@@ -63,9 +63,11 @@ pub(crate) use broker::{TokenAsked, broker_error, lasting};
 pub(crate) use calls::CALLS_AT_ONCE;
 pub(crate) use feed::Said;
 pub use folder::PolicyFolder;
-pub(crate) use imported::Dropped;
 #[cfg(test)]
 pub(crate) use imported::tests::World as CorporateWorld;
+pub(crate) use imported::{
+    AcmeJob, Dropped, Enrolments, EstJob, Job, Pending, Speaks, Tried, share, upstream_error,
+};
 pub(crate) use lists::WhichList;
 pub use policy::check_policy;
 pub(crate) use published::PublishedRecord;
@@ -166,6 +168,7 @@ pub struct Service {
     publications: Publications,
     places: places::Places,
     refusals: parking_lot::Mutex<imported::Refusals>,
+    enrolments: Enrolments,
     _lock: Lock,
 }
 
@@ -220,6 +223,7 @@ impl Service {
             publications: Publications::default(),
             places: places::Places::default(),
             refusals: parking_lot::Mutex::default(),
+            enrolments: Enrolments::default(),
             opening,
             _lock: lock,
         }))
@@ -376,6 +380,9 @@ impl Service {
             Command::AcmeAccountRevoke { account } => {
                 self.acme_account_revoke(caller, request, &account)
             }
+            Command::Upstreams { name, ask } => {
+                self.upstreams(caller, request, name.as_deref(), ask)
+            }
         }
     }
 
@@ -417,6 +424,11 @@ impl Service {
     /// What labels want published.
     pub(crate) fn publications(&self) -> &Publications {
         &self.publications
+    }
+
+    /// What is asked for by protocol, and how it stands.
+    pub(crate) fn enrolments(&self) -> &Enrolments {
+        &self.enrolments
     }
 
     /// The figures.

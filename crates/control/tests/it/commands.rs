@@ -109,10 +109,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::TrustList => (71, Guard::Policy),
         Command::TrustRemove { .. } => (72, Guard::Policy),
         Command::CertReport { .. } => (74, Guard::Policy),
+        Command::Upstreams { .. } => (75, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 75;
+const COMMANDS: usize = 76;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -286,6 +287,7 @@ fn of_others() -> Vec<Command> {
             intermediate: false,
         }),
         Command::TrustList,
+        Command::Upstreams { name: None, ask: false },
         Command::CertRequest(CertRequest {
             name: name(),
             names: Names { dns: vec!["www.corp.example".into()], ..Names::default() },

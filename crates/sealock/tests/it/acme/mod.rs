@@ -3,6 +3,7 @@
 mod alone;
 mod clients;
 mod names;
+mod upstream;
 
 use std::fs;
 use std::path::{Path, PathBuf};
