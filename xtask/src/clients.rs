@@ -35,7 +35,7 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("dehydrated", "dehydrated", "gets certificates by ACME"),
     ("uacme", "uacme", "gets certificates by ACME"),
     ("caddy", "caddy", "gets its certificates by ACME, and serves with them"),
-    ("pebble", "pebble", "is an ACME server, beside which ours is measured"),
+    ("pebble", "pebble", "is the ACME server of a company, and is measured beside ours"),
     ("slapd", "slapd", "holds certificates in an LDAP directory"),
     ("ldapsearch", "ldap-utils", "shows what is in an LDAP directory"),
     ("nft", "nftables", "brings an app's connections to a Forwarder"),

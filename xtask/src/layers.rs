@@ -39,6 +39,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sealock-formats", &["sealock-core"]),
     // Its state is in the directory itself.
     ("sealock-directory", &["sealock-core", "sealock-net"]),
+    // Its state comes in as values, and what it is sent goes out as bytes.
+    ("sealock-upstream", &["sealock-core", "sealock-net"]),
     // Starts commands and is PID 1 in containers: no store, no runtime.
     ("sealock-injector", &["sealock-core"]),
     (
@@ -57,6 +59,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sealock-acme",
             "sealock-formats",
             "sealock-directory",
+            "sealock-upstream",
             "sealock-receiver",
         ],
     ),

@@ -159,6 +159,9 @@ pub enum Fact {
         key: String,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         renewal: bool,
+        /// Where it is asked for by protocol.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upstream: Option<String>,
     },
     /// Such a request was dropped; `certificate`: what was served, too.
     CertRequestDropped { name: String, certificate: bool },

@@ -309,7 +309,8 @@ fn wishes_of(leaf: &Foreign) -> Wishes {
         Some(PublicKeyKind::Rsa(_)) => KeyType::Rsa3072,
         _ => KeyType::P256,
     };
-    Wishes { subject: common_name.unwrap_or_default(), names: leaf.names.clone(), usages, key_type }
+    let (subject, names) = (common_name.unwrap_or_default(), leaf.names.clone());
+    Wishes { subject, names, usages, key_type, upstream: None }
 }
 
 #[cfg(test)]
@@ -340,6 +341,7 @@ mod tests {
             names: vec![SubjectName::dns("www.corp.example").unwrap()],
             usages: Usages::SERVER,
             key_type: KeyType::P256,
+            upstream: None,
         };
         authority.request(&name, &wishes, false, &actor).unwrap();
         // Somebody else is changing something, for as long as it takes: what is refused is refused without the lock.

@@ -226,6 +226,7 @@ impl Authority {
             names: record.wishes.names.iter().map(ToString::to_string).collect(),
             key: record.pending.as_ref().map(|it| it.key.id.clone()).unwrap_or_default(),
             renewal,
+            upstream: record.wishes.upstream.clone(),
         };
         let mut transaction = write(name, before, &record)?;
         if let Some((Record { pending: Some(old), .. }, _)) = before {
@@ -250,7 +251,7 @@ impl Authority {
         let NewKey { public, pkcs8 } =
             NewKey::generate(wishes.key_type).map_err(AuthorityError::from)?;
         let key = AuthorityKey::from_pkcs8(&pkcs8).map_err(AuthorityError::from)?;
-        let Wishes { subject, names, usages, key_type } = wishes;
+        let Wishes { subject, names, usages, key_type, .. } = wishes;
         let asked = Asked { subject, names, usages: *usages, key_type: *key_type };
         let csr = csr::write(&asked, &key).map_err(|_| AuthorityError::Random)?;
         let key = KeyRef::of(&public.to_spki_der());

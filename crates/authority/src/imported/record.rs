@@ -26,6 +26,9 @@ pub struct Wishes {
     pub usages: Usages,
     /// The kind of its key.
     pub key_type: KeyType,
+    /// Where it is asked for by protocol, as the settings call it; otherwise a person has it signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
 }
 
 /// A certificate's record.
@@ -103,6 +106,11 @@ impl Held {
     /// Whether this certificate (DER) is in the chain, leaf and root included.
     pub fn has(&self, der: &[u8]) -> bool {
         self.ders().any(|one| one == der)
+    }
+
+    /// The certificate itself (DER).
+    pub fn leaf(&self) -> &[u8] {
+        &self.leaf.0
     }
 
     pub(super) fn ders(&self) -> impl Iterator<Item = &[u8]> {

@@ -85,6 +85,21 @@ impl Authority {
         (made, failed)
     }
 
+    /// Makes the next key and CSR of a certificate before its time, because whoever has signed it wants that. Where one
+    /// waits already, or somebody else was at it, nothing changes. Says whether one was made.
+    pub fn request_renewal(
+        &self,
+        name: &ImportedName,
+        actor: &Actor,
+    ) -> Result<bool, RequestError> {
+        let known = self.known.load_full();
+        let before = known.records.get(name).ok_or_else(|| RequestError::Unknown(name.clone()))?;
+        if before.0.held.is_none() || before.0.pending.is_some() {
+            return Ok(false);
+        }
+        self.renew_request(name, before, actor)
+    }
+
     /// Makes key and CSR, which may take a while, and only then takes the lock.
     fn renew_request(
         &self,

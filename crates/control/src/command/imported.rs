@@ -23,6 +23,9 @@ pub struct CertRequest {
     pub key_type: KeyType,
     /// Also where something else was asked for before: a new key, a new CSR.
     pub replace: bool,
+    /// Where it is asked for by protocol, as the settings call it; otherwise a person has it signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
 }
 
 /// `cert import`.
@@ -76,6 +79,9 @@ pub struct RequestReport {
     /// What is served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldReport>,
+    /// How it stands with the CA that is asked by protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolment: Option<super::EnrolmentReport>,
 }
 
 /// A CSR that is out.

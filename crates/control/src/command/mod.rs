@@ -18,6 +18,7 @@ mod secrets;
 mod services;
 mod traffic;
 mod transfer;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -63,6 +64,7 @@ pub use traffic::{
     TokenKeys, TokenReport, TokenState, TokenWanted, TokensBefore, TokensRevoked,
 };
 pub use transfer::{OfferEvent, TransferBegin, TransferFinish};
+pub use upstream::{EnrolmentReport, UpstreamAnswer, UpstreamReport, UpstreamRoot};
 
 /// One operation. [`Command::name`] is its stable name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -439,6 +441,15 @@ pub enum Command {
     },
     /// A key that vouches for an ACME account of the container that asks.
     AcmeAttest,
+    /// The CAs that are asked by protocol.
+    Upstreams {
+        /// This one only.
+        #[serde(default)]
+        name: Option<String>,
+        /// Ask it who it is.
+        #[serde(default)]
+        ask: bool,
+    },
 }
 
 impl Command {
@@ -550,6 +561,7 @@ impl Command {
             Self::CaIssuers => "ca-issuers",
             Self::CaIssuerChange { .. } => "ca-issuer-change",
             Self::AcmeAttest => "acme-attest",
+            Self::Upstreams { .. } => "upstreams",
         }
     }
 }

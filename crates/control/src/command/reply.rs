@@ -592,6 +592,8 @@ pub enum Reply {
     AcmeBindings(Vec<AcmeBindingReport>),
     /// To `acme eab self`.
     AcmeAttested(Box<AcmeAttested>),
+    /// To `upstream list` and `upstream try`, by name.
+    Upstreams(Vec<super::UpstreamReport>),
     /// Done, and nothing more to say.
     Done,
 }

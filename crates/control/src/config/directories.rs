@@ -44,7 +44,7 @@ impl DirectorySettings {
 }
 
 /// Whether this can be a directory's name, in a label too.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     !name.is_empty()
         && name.len() <= 64

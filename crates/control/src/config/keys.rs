@@ -43,8 +43,9 @@ macro_rules! keys {
     ($($name:literal, $default:literal, $help:literal, $apply:expr;)*) => {
         /// All settings but the groups (`groups.NAME = ["human/alice"]`), the certificate profiles (`profiles.vpn.usages =
         /// ["client"]`) and those of ACME alone, the limits of some (`limits."service/runner".rate = 20`), the services
-        /// (`services.orders.addresses = ["10.0.0.5:8443"]`) and the LDAP directories
-        /// (`directory.corp.url = "ldaps://ldap.corp.example"`).
+        /// (`services.orders.addresses = ["10.0.0.5:8443"]`), the LDAP directories
+        /// (`directory.corp.url = "ldaps://ldap.corp.example"`) and the CAs of others that are asked by protocol
+        /// (`upstream.corp.url = "https://acme.corp.example/directory"`).
         pub const KEYS: &[Key] = &[
             $(Key { name: $name, default: $default, help: $help, apply: $apply },)*
         ];

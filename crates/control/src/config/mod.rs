@@ -17,6 +17,7 @@ mod settings;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,8 @@ pub use settings::{
     ApiSettings, AuthoritySettings, EngineSettings, GatewaySettings, Listen, PolicySettings,
     Settings, WatchSettings, Workload,
 };
+
+pub use upstreams::{UpstreamKind, UpstreamSettings, Upstreams};
 
 use crate::command::SettingInForce;
 use file::Value;
@@ -109,6 +112,7 @@ impl Config {
         let Settings { profiles, acme, .. } = &mut config.settings;
         profiles.resolve().map_err(|reason| bad("profiles", reason))?;
         acme.resolve(profiles).map_err(|reason| bad("acme.profiles", reason))?;
+        upstreams::check(&config.settings.upstreams).map_err(|reason| bad("upstream", reason))?;
         Ok(config)
     }
 
@@ -147,6 +151,7 @@ impl Config {
             Some(("directory", key)) => {
                 directories::set(&mut self.settings.directories, key, value)
             }
+            Some(("upstream", key)) => upstreams::set(&mut self.settings.upstreams, key, value),
             _ => match KEYS.iter().find(|known| known.name == key) {
                 Some(known) => (known.apply)(&mut self.settings, value),
                 None => {

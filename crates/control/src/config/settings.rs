@@ -19,6 +19,7 @@ use super::file::Value;
 use super::profiles::Profiles;
 use super::revocation::RevocationSettings;
 use super::services::Services;
+use super::upstreams::Upstreams;
 use crate::command::KeyType;
 
 /// Where a listener listens.
@@ -178,6 +179,8 @@ pub struct Settings {
     pub directories: Directories,
     /// The certificate profiles.
     pub profiles: Profiles,
+    /// The CAs of others that are asked by protocol.
+    pub upstreams: Upstreams,
 }
 
 impl Default for Settings {
@@ -218,6 +221,7 @@ impl Default for Settings {
             services: Services::new(),
             directories: Directories::new(),
             profiles: Profiles::default(),
+            upstreams: Upstreams::new(),
         }
     }
 }
@@ -238,6 +242,9 @@ impl Settings {
         }
         for directory in self.directories.values_mut() {
             directory.resolve_paths(folder);
+        }
+        for upstream in self.upstreams.values_mut() {
+            upstream.resolve_paths(folder);
         }
         if let Workload::At(path) = &mut self.gateway.socket
             && path.is_relative()

@@ -9,6 +9,7 @@ mod chores;
 mod drop_folder;
 mod engine;
 mod engine_tls;
+mod enrolment;
 mod gateway;
 mod notify;
 mod planes;
@@ -165,6 +166,9 @@ async fn start(
     gateways.serve(&service, &shutdown, &mut tasks);
     if !settings.directories.is_empty() || parts.watched.is_some() {
         tasks.spawn(publisher::run(Arc::clone(&service), shutdown.clone()));
+    }
+    if planes == Planes::All && !settings.upstreams.is_empty() {
+        tasks.spawn(enrolment::run(Arc::clone(&service), shutdown.clone()));
     }
     chores::start(
         chores::Chores {

@@ -66,9 +66,11 @@ pub(crate) use broker::{TokenAsked, broker_error, lasting};
 pub(crate) use calls::CALLS_AT_ONCE;
 pub(crate) use feed::Said;
 pub use folder::PolicyFolder;
-pub(crate) use imported::Dropped;
 #[cfg(test)]
 pub(crate) use imported::tests::World as CorporateWorld;
+pub(crate) use imported::{
+    AcmeJob, Dropped, Enrolments, EstJob, Job, Pending, Speaks, Tried, share, upstream_error,
+};
 pub(crate) use lists::WhichList;
 pub use policy::check_policy;
 pub(crate) use published::PublishedRecord;
@@ -169,6 +171,7 @@ pub struct Service {
     publications: Publications,
     places: places::Places,
     refusals: parking_lot::Mutex<imported::Refusals>,
+    enrolments: Enrolments,
     _lock: Lock,
 }
 
@@ -223,6 +226,7 @@ impl Service {
             publications: Publications::default(),
             places: places::Places::default(),
             refusals: parking_lot::Mutex::default(),
+            enrolments: Enrolments::default(),
             opening,
             _lock: lock,
         }))
@@ -386,6 +390,9 @@ impl Service {
                 self.acme_account_revoke(caller, request, &account)
             }
             Command::AcmeAttest => self.acme_attest(caller, request),
+            Command::Upstreams { name, ask } => {
+                self.upstreams(caller, request, name.as_deref(), ask)
+            }
         }
     }
 
@@ -427,6 +434,11 @@ impl Service {
     /// What labels want published.
     pub(crate) fn publications(&self) -> &Publications {
         &self.publications
+    }
+
+    /// What is asked for by protocol, and how it stands.
+    pub(crate) fn enrolments(&self) -> &Enrolments {
+        &self.enrolments
     }
 
     /// The figures.

@@ -116,10 +116,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::CaIssuers => (77, Guard::Policy),
         Command::CaIssuerChange { .. } => (78, Guard::Policy),
         Command::AcmeAttest => (79, Guard::Container),
+        Command::Upstreams { .. } => (80, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 80;
+const COMMANDS: usize = 81;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -294,6 +295,7 @@ fn of_others() -> Vec<Command> {
             intermediate: false,
         }),
         Command::TrustList,
+        Command::Upstreams { name: None, ask: false },
         Command::CertRequest(CertRequest {
             name: name(),
             names: Names { dns: vec!["www.corp.example".into()], ..Names::default() },

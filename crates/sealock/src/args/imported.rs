@@ -33,6 +33,9 @@ pub(crate) struct RequestArgs {
     /// Algorithm of its key
     #[arg(long, value_enum, default_value = "p256")]
     pub(crate) key_type: KeyType,
+    /// Have `sealock up` get it, and its successors, from this CA of the settings (`[upstream.NAME]`)
+    #[arg(long, value_name = "UPSTREAM")]
+    pub(crate) upstream: Option<String>,
     /// Folder for NAME.csr and NAME.txt [default: they are in the folder `requests` of the state folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

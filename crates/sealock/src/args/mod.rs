@@ -19,6 +19,7 @@ mod services;
 mod token;
 mod traffic;
 mod trust;
+mod upstream;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -59,6 +60,7 @@ pub(crate) use traffic::{
     GatekeeperArgs, broker, exempt,
 };
 pub(crate) use trust::{InstallArgs, StoreArg};
+pub(crate) use upstream::UpstreamCommand;
 
 /// Certificates, files and secrets for the containers of a Docker host: one identity, one policy,
 /// one audit log.
@@ -144,6 +146,9 @@ pub(crate) enum Command {
     /// The ACME server: who may have accounts
     #[command(subcommand)]
     Acme(AcmeCommand),
+    /// CAs of others that are asked by protocol (ACME, EST), as the settings name them
+    #[command(subcommand)]
+    Upstream(UpstreamCommand),
     /// Send files into a running container
     Send(SendArgs),
     /// Offer files once, to whoever holds the ticket

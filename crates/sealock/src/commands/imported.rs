@@ -55,6 +55,7 @@ pub(super) fn request(
         },
         key_type: key_type(arguments.key_type),
         replace: arguments.replace,
+        upstream: arguments.upstream.clone(),
     };
     let report = match session.call(Command::CertRequest(wanted))? {
         Reply::Requested(report) => report,
@@ -71,6 +72,14 @@ pub(super) fn request(
     let mut shown = serde_json::to_value(&*report).unwrap_or_default();
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("csr_file".to_owned(), csr.display().to_string().into());
+    }
+    if let Some(enrolment) = &report.enrolment {
+        return printer.either(&shown, |_| {
+            format!(
+                "{}  {}\n`sealock up` asks {} for it; `sealock cert requests` shows how it stands.",
+                report.name, report.state, enrolment.upstream
+            )
+        });
     }
     printer.either(&shown, |_| {
         format!(

@@ -35,6 +35,7 @@ mod summon;
 mod token;
 mod trust;
 mod up;
+mod upstream;
 mod workload;
 
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Cert(command) => cert::run(command, &session()?, printer)?,
         Command::Trust(command) => trust::run(command, &session()?, printer)?,
         Command::Acme(command) => acme::run(command, &session()?, printer)?,
+        Command::Upstream(command) => upstream::run(command, &session()?, printer)?,
         Command::Send(arguments) => send::run(&arguments, &session()?, printer)?,
         Command::Offer(arguments) => offer::run(arguments, &session()?, printer)?,
         Command::Receive(arguments) => offer::receive(&arguments, printer)?,

@@ -213,7 +213,14 @@ fn settings() -> String {
          LDAP directories in which certificates are published: `[directory.NAME]` with `url` (`ldaps://`, `ldap://` or \
          `ldapi://`), `dn` (the entry, with `{name}` for the certificate's name), `bind_dn` and `password_file`, or \
          `certificate` (a folder with `tls.crt` and `tls.key`), `ca_file`, `start_tls`, `create` (`person` or `device`) and \
-         `dangerous_plain` (without TLS over a network).\n",
+         `dangerous_plain` (without TLS over a network).\n\n\
+         CAs of others that are asked by protocol (`sealock cert request --upstream NAME`): `[upstream.NAME]` with `kind` \
+         (`acme` or `est`), `url` (`https://…`: the directory of ACME, the server of EST), `ca_file` (its roots; otherwise \
+         those of `sealock trust add`) and `hosts` (others that its URLs may lead to, HOST or HOST:PORT). For ACME: \
+         `contact`, `terms_agreed`, `eab_kid` and `eab_key_file`, `profile`, `http01` (ADDRESS:PORT to listen at while \
+         something is to be proved) and `dns_hook` (a program and its first arguments; called with `present` or `cleanup`, \
+         name and value of a TXT record). For EST: `label`, `user` and `password_file`, `certificate` (a folder with \
+         `tls.crt` and `tls.key`).\n",
     );
     text
 }

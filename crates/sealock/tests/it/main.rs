@@ -73,5 +73,6 @@ mod terminal;
 mod tokens;
 mod traffic_clients;
 mod trust;
+mod upstream;
 mod usage;
 mod workload;

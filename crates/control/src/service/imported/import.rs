@@ -78,7 +78,7 @@ impl Service {
     }
 
     /// One import; a refusal is remembered for `status`.
-    fn take(
+    pub(super) fn take(
         &self,
         name: &ImportedName,
         pile: &Pile,

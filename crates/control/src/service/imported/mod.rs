@@ -1,5 +1,6 @@
 //! `cert request`, `cert import`, `cert files` and `trust …`: certificates that other authorities sign.
 
+mod enrolment;
 mod files;
 mod import;
 mod report;
@@ -8,6 +9,9 @@ mod requests;
 pub(super) mod tests;
 mod todo;
 mod trust;
+mod upstream;
+mod upstream_files;
+mod upstreams;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +22,9 @@ use sealock_core::{ImportedName, Timestamp};
 use super::convert;
 use crate::error::{ErrorCode, ServiceError};
 
+pub(crate) use enrolment::{Enrolments, Pending, Tried, share};
 pub(crate) use import::Dropped;
+pub(crate) use upstream::{AcmeJob, EstJob, Job, Speaks, upstream_error};
 
 /// The last refusals, by what they were for. Kept in memory only: a refusal changes nothing.
 pub(super) type Refusals = BTreeMap<ImportedName, Refused>;

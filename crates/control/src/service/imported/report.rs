@@ -31,11 +31,15 @@ impl Service {
             todo: self.what_to_do(standing),
             waiting,
             held: standing.held.as_ref().map(held),
+            enrolment: self.enrolment_report(standing),
         }
     }
 
     fn what_to_do(&self, standing: &Standing) -> String {
         let name = &standing.name;
+        if let Some(text) = self.enrolment_text(standing) {
+            return text;
+        }
         match (&standing.waiting, &standing.held) {
             (Some(_), _) => format!(
                 "have {} signed by your CA, then: sealock cert import {name} FILE…",

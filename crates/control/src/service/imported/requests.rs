@@ -21,13 +21,17 @@ impl Service {
         let name = parse_name(&wanted.name)?;
         let wishes = wishes(wanted)?;
         let texts: Vec<String> = wishes.names.iter().map(ToString::to_string).collect();
-        let context = [
+        let mut context = vec![
             ("names", Value::from(texts)),
             ("usages", convert::usage_names(wishes.usages).into()),
             ("keyType", wishes.key_type.as_str().into()),
         ];
+        if let Some(upstream) = &wishes.upstream {
+            context.push(("upstream", upstream.as_str().into()));
+        }
         let granted =
             self.authorize(caller, request, Action::CertRequest, resource(&name), &context)?;
+        self.can_be_asked(&wishes)?;
         let authority = self.authority()?;
         let made = authority
             .request(&name, &wishes, wanted.replace, &granted.actor)
@@ -38,6 +42,7 @@ impl Service {
             self.refusals.lock().remove(&name);
             self.changed();
         }
+        self.enrol_now(&made.standing)?;
         Ok(Reply::Requested(Box::new(self.request_report(&made.standing))))
     }
 
@@ -101,5 +106,6 @@ fn wishes(wanted: &CertRequest) -> Result<Wishes, ServiceError> {
             .unwrap_or_default(),
     };
     let usages = convert::usages(wanted.usages);
-    Ok(Wishes { subject, names, usages, key_type: convert::key_type(wanted.key_type) })
+    let key_type = convert::key_type(wanted.key_type);
+    Ok(Wishes { subject, names, usages, key_type, upstream: wanted.upstream.clone() })
 }

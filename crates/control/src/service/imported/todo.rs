@@ -41,6 +41,9 @@ impl Service {
     }
 
     fn todo(&self, standing: &Standing, now: Timestamp) -> Option<Todo> {
+        if standing.wishes.upstream.is_some() && standing.waiting.is_some() {
+            return self.enrolment_todo(standing);
+        }
         let name = standing.name.to_string();
         let csr = self.request_file(&name, "csr");
         let hint = format!("sealock cert import {name} FILE…");

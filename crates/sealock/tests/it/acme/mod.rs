@@ -3,6 +3,8 @@
 mod alone;
 mod attested;
 mod clients;
+mod names;
+mod upstream;
 
 use std::fs;
 use std::path::{Path, PathBuf};

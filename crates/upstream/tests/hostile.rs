@@ -1,0 +1,405 @@
+//! A server of ACME that means no good.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response};
+use parking_lot::Mutex;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use sealock_core::SubjectName;
+use sealock_net::tls::{ClientAuth, LiveCertificate, LiveServer, server_config};
+use sealock_net::{Incoming, Limits, Shutdown, accept_loop, serve_http};
+use sealock_upstream::acme::{
+    self, Account, AccountKey, Hook, Notes, Order, Registration, Responders, TxtRecord, Ways,
+    Written,
+};
+use sealock_upstream::{Client, Deadlines, UpstreamError};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What it answers: status, header fields, body.
+type Reply = (u16, Vec<(&'static str, String)>, String);
+
+struct Bad {
+    address: SocketAddr,
+    root: CertificateDer<'static>,
+    /// Methods and paths that it was asked for.
+    asked: Arc<Mutex<Vec<String>>>,
+    shutdown: Shutdown,
+}
+
+impl Drop for Bad {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+    }
+}
+
+impl Bad {
+    /// Answers by a function of path and base URL.
+    async fn start(answer: fn(&str, &str) -> Reply) -> Self {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let root = made.cert.der().clone();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let certificate = LiveCertificate::new(vec![root.clone()], key).unwrap();
+        let tls = LiveServer::new(server_config(certificate, &ClientAuth::None).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (asked, shutdown) = (Arc::<Mutex<Vec<String>>>::default(), Shutdown::default());
+        let (noted, ending) = (Arc::clone(&asked), shutdown.clone());
+        let base = format!("https://localhost:{}", address.port());
+        let serve = move |connection: TcpStream, _| {
+            let (tls, noted, ending, base) =
+                (Arc::clone(&tls), Arc::clone(&noted), ending.clone(), base.clone());
+            async move {
+                let Ok(stream) = tls.accept(connection, Duration::from_secs(5)).await else {
+                    return;
+                };
+                let respond = |request: Request<Incoming>| {
+                    let path = request.uri().path().to_owned();
+                    noted.lock().push(format!("{} {path}", request.method()));
+                    let (status, fields, body) = answer(&path, &base);
+                    async move {
+                        if body == "SLOW" {
+                            tokio::time::sleep(Duration::from_secs(600)).await;
+                        }
+                        let mut response =
+                            Response::builder().status(status).header("replay-nonce", "bm9uY2U");
+                        for (name, value) in fields {
+                            response = response.header(name, value);
+                        }
+                        response.body(Full::new(Bytes::from(body))).unwrap()
+                    }
+                };
+                serve_http(stream, Limits::default(), ending, respond).await;
+            }
+        };
+        tokio::spawn(accept_loop("bad", listener, Limits::default(), shutdown.clone(), serve));
+        Self { address, root, asked, shutdown }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.address.port())
+    }
+
+    fn client(&self) -> Arc<Client> {
+        let origin = format!("localhost:{}", self.address.port()).parse().unwrap();
+        let deadlines =
+            Deadlines { connect: Duration::from_secs(5), request: Duration::from_secs(2) };
+        Arc::new(Client::new(origin, Vec::new(), &[self.root.clone()], None, deadlines).unwrap())
+    }
+
+    async fn enrol(&self, ways: &Ways) -> UpstreamError {
+        let (client, key) = (self.client(), AccountKey::generate().unwrap());
+        let url = self.url("/account");
+        let account = Account { url: &url, key: &key };
+        let names = [SubjectName::dns("www.corp.example").unwrap()];
+        let order =
+            Order { names: &names, csr: b"csr", profile: None, replaces: None, under_way: None };
+        let responders = Responders::default();
+        let enrolled =
+            acme::enrol(&client, &self.url("/dir"), &account, &order, ways, &responders, &Nothing)
+                .await;
+        assert!(!responders.is_open(), "nothing is answered for any more");
+        enrolled.unwrap_err()
+    }
+}
+
+struct Nothing;
+
+impl Notes for Nothing {
+    fn order<'a>(&'a self, _: Option<&'a str>) -> Written<'a> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn presented<'a>(&'a self, _: &'a [TxtRecord]) -> Written<'a> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn directory(base: &str) -> Reply {
+    let body = format!(
+        r#"{{"newNonce":"{base}/nonce","newAccount":"{base}/new-account","newOrder":"{base}/new-order"}}"#
+    );
+    (200, Vec::new(), body)
+}
+
+fn order(base: &str, status: &str, authorization: &str) -> Reply {
+    let body = format!(
+        r#"{{"status":"{status}","authorizations":["{authorization}"],"finalize":"{base}/finalize"}}"#
+    );
+    (201, vec![("location", format!("{base}/order"))], body)
+}
+
+fn authorization(base: &str, name: &str, token: &str) -> Reply {
+    let challenge = |kind: &str| {
+        format!(
+            r#"{{"type":"{kind}","url":"{base}/challenge","token":"{token}","status":"pending"}}"#
+        )
+    };
+    let body = format!(
+        r#"{{"identifier":{{"type":"dns","value":"{name}"}},"status":"pending","challenges":[{},{}]}}"#,
+        challenge("http-01"),
+        challenge("dns-01")
+    );
+    (200, Vec::new(), body)
+}
+
+const TOKEN: &str = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA";
+
+fn usual(path: &str, base: &str) -> Reply {
+    match path {
+        "/dir" => directory(base),
+        "/new-order" | "/order" => order(base, "pending", &format!("{base}/authorization")),
+        "/authorization" => authorization(base, "www.corp.example", TOKEN),
+        _ => (200, Vec::new(), String::new()),
+    }
+}
+
+/// A program that leaves a trace when it runs.
+fn hook(folder: &tempfile::TempDir) -> Ways {
+    let trace = folder.path().join("trace").display().to_string();
+    let hook = Hook::new(vec![
+        "/bin/sh".into(),
+        "-c".into(),
+        format!("echo \"$@\" >> {trace}"),
+        "sh".into(),
+    ]);
+    Ways { http01: None, dns: hook }
+}
+
+#[tokio::test]
+async fn a_server_leads_nowhere_else() {
+    // Each would be a request to somebody else, with our signature on it.
+    let cases: [(fn(&str, &str) -> Reply, &str); 5] = [
+        (
+            |path, base| match path {
+                "/dir" => directory("https://169.254.169.254"),
+                _ => usual(path, base),
+            },
+            "another host",
+        ),
+        (
+            |path, base| match path {
+                "/new-order" => order(base, "pending", "https://localhost:1/authorization"),
+                _ => usual(path, base),
+            },
+            "another host",
+        ),
+        (
+            |path, base| match path {
+                "/new-order" => order(base, "pending", "http://localhost/authorization"),
+                _ => usual(path, base),
+            },
+            "which is not asked",
+        ),
+        (
+            |path, base| match path {
+                "/new-order" => order(base, "pending", "file:///etc/passwd"),
+                _ => usual(path, base),
+            },
+            "which is not asked",
+        ),
+        (
+            |path, base| match path {
+                "/dir" => {
+                    (302, vec![("location", "https://localhost:1/dir".into())], String::new())
+                }
+                _ => usual(path, base),
+            },
+            "redirects are not followed",
+        ),
+    ];
+    for (answer, why) in cases {
+        let bad = Bad::start(answer).await;
+        let error = bad.enrol(&Ways::default()).await;
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        assert!(text.contains(why), "{why}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn names_that_nobody_asked_for_are_not_proved() {
+    let folder = tempfile::tempdir().unwrap();
+    let ways = hook(&folder);
+    let bad = Bad::start(|path, base| match path {
+        "/authorization" => authorization(base, "bank.example", TOKEN),
+        _ => usual(path, base),
+    })
+    .await;
+    let error = bad.enrol(&ways).await;
+    assert!(matches!(&error, UpstreamError::OtherName(name) if name == "bank.example"), "{error}");
+    let bad = Bad::start(|path, base| match path {
+        "/authorization" => {
+            authorization(base, "www.corp.example", "../../etc/passwd-and-more-of-it")
+        }
+        _ => usual(path, base),
+    })
+    .await;
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let error = bad.enrol(&Ways { http01: Some(any), dns: None }).await;
+    assert!(error.to_string().contains("a token that is none"), "{error}");
+    assert!(!folder.path().join("trace").exists(), "no program ran");
+    assert!(!bad.asked.lock().iter().any(|asked| asked == "POST /challenge"));
+    let error = bad.enrol(&Ways::default()).await;
+    assert!(
+        matches!(&error, UpstreamError::NoChallenge { offered, .. } if offered == "http-01, dns-01"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_record_goes_out_of_the_dns_whatever_comes_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = Bad::start(|path, base| match path {
+        "/challenge" => (
+            403,
+            Vec::new(),
+            r#"{"type":"urn:ietf:params:acme:error:unauthorized","detail":"no"}"#.into(),
+        ),
+        _ => usual(path, base),
+    })
+    .await;
+    let error = bad.enrol(&hook(&folder)).await;
+    assert!(
+        error.to_string().contains("does not take it that `www.corp.example` is ours: no"),
+        "{error}"
+    );
+    let trace = std::fs::read_to_string(folder.path().join("trace")).unwrap();
+    let lines: Vec<&str> = trace.lines().collect();
+    assert!(lines[0].starts_with("present _acme-challenge.www.corp.example "), "{trace}");
+    assert!(lines[1].starts_with("cleanup _acme-challenge.www.corp.example "), "{trace}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_slow_endless_or_mad_is_left() {
+    const BAD_NONCE: &str = r#"{"type":"urn:ietf:params:acme:error:badNonce","detail":"again"}"#;
+    let cases: [(fn(&str, &str) -> Reply, &str); 7] = [
+        (|_, _| (200, Vec::new(), "SLOW".into()), "took too long"),
+        (|_, _| (200, Vec::new(), "[".repeat(9 << 20)), "answers with more than"),
+        (|_, _| (200, Vec::new(), "[".repeat(400 << 10)), "as ACME has it"),
+        (|_, _| (500, Vec::new(), "<html>oops</html>".into()), "status 500"),
+        (
+            |path, base| match path {
+                "/new-order" => (400, Vec::new(), BAD_NONCE.into()),
+                _ => usual(path, base),
+            },
+            "again (badNonce)",
+        ),
+        (
+            |path, base| match path {
+                "/new-order" => {
+                    let wait = vec![("retry-after", "99999999999".to_owned())];
+                    (429, wait, r#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"\u001b[2Jslow"}"#.into())
+                }
+                _ => usual(path, base),
+            },
+            "(rateLimited)",
+        ),
+        (
+            |path, base| match path {
+                "/new-order" => (
+                    201,
+                    Vec::new(),
+                    r#"{"status":"ready","authorizations":[],"finalize":"x"}"#.into(),
+                ),
+                _ => usual(path, base),
+            },
+            "as ACME has it",
+        ),
+    ];
+    for (answer, why) in cases {
+        let bad = Bad::start(answer).await;
+        let begun = Instant::now();
+        let error = bad.enrol(&Ways::default()).await;
+        assert!(error.to_string().contains(why), "{why}: {error}");
+        assert!(!error.to_string().contains('\u{1b}'), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{why}");
+        // Nonces are tried again, within bounds.
+        assert!(bad.asked.lock().len() < 200, "{why}");
+        if why.contains("rateLimited") {
+            assert!(error.after().unwrap() > Duration::from_secs(86_400));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_made_at_the_server_and_nowhere_else() {
+    let registration = Registration { terms_agreed: false, ..Registration::default() };
+    let key = AccountKey::generate().unwrap();
+    let cases: [(fn(&str, &str) -> Reply, &str); 4] = [
+        (
+            |path, base| match path {
+                "/new-account" => {
+                    (201, vec![("location", "https://elsewhere/account/1".into())], "{}".into())
+                }
+                _ => usual(path, base),
+            },
+            "without an address of its own",
+        ),
+        (
+            |path, base| match path {
+                "/new-account" => {
+                    (400, Vec::new(), r#"{"type":"urn:ietf:params:acme:error:badNonce"}"#.into())
+                }
+                _ => usual(path, base),
+            },
+            "nonces of its own",
+        ),
+        (
+            |path, base| {
+                let more = r#","meta":{"termsOfService":"https://a/terms"}}"#;
+                let (status, fields, body) = directory(base);
+                match path {
+                    "/dir" => (status, fields, body.trim_end_matches('}').to_owned() + more),
+                    _ => usual(path, base),
+                }
+            },
+            "terms of service, to which nobody has agreed: https://a/terms",
+        ),
+        (
+            |path, base| {
+                let (status, fields, body) = directory(base);
+                match path {
+                    "/dir" => {
+                        let more = r#","meta":{"externalAccountRequired":true}}"#;
+                        (status, fields, body.trim_end_matches('}').to_owned() + more)
+                    }
+                    _ => usual(path, base),
+                }
+            },
+            "external account binding",
+        ),
+    ];
+    for (answer, why) in cases {
+        let bad = Bad::start(answer).await;
+        let client = bad.client();
+        let found = acme::directory(&client, &bad.url("/dir")).await.unwrap();
+        let error = acme::register(&client, &found, &key, &registration).await.unwrap_err();
+        assert!(error.to_string().contains(why), "{why}: {error}");
+    }
+    let bad = Bad::start(usual).await;
+    let other = Bad::start(usual).await;
+    let error = acme::directory(&other.client(), &bad.url("/dir")).await.unwrap_err();
+    assert!(matches!(error, UpstreamError::Elsewhere { .. }), "{error}");
+    // Somebody else at its place.
+    let origin = format!("localhost:{}", bad.address.port()).parse().unwrap();
+    let client =
+        Client::new(origin, Vec::new(), &[other.root.clone()], None, Deadlines::default()).unwrap();
+    let error = acme::directory(&client, &bad.url("/dir")).await.unwrap_err();
+    assert!(matches!(error, UpstreamError::Handshake(..)), "{error}");
+    assert!(bad.asked.lock().is_empty(), "nothing was told to it");
+}
