@@ -66,6 +66,11 @@
 //!
 //! Where the company has its own CA, [`imported`] makes key and CSR, and takes what comes back.
 //!
+//! # Keys in a device
+//!
+//! The keys of root and intermediates may be in an HSM ([`KeyDevice`]); what the authority says of one that does not
+//! answer is an error, and nothing is recorded. Its other keys (audit signer, OCSP responders) stay in the store.
+//!
 //! # What an attacker controls
 //!
 //! CSRs, byte for byte ([`parse_csr`]). Names and usages of orders, within what policy grants. The
@@ -80,6 +85,7 @@ mod constraints;
 mod crl;
 mod csr;
 mod der;
+mod device;
 mod error;
 pub mod imported;
 mod inventory;
@@ -89,6 +95,7 @@ mod key;
 mod lint;
 mod lists;
 mod make;
+mod migrate;
 mod ocsp;
 mod order;
 mod pem;
@@ -106,6 +113,7 @@ pub use authority::{Authority, BACKDATE, CreateOptions, INTERMEDIATE_LIFE, ROOT_
 pub use constraints::{Constraint, ConstraintError, NameConstraints, Violation};
 pub use crl::Crl;
 pub use csr::{Csr, CsrError, parse_csr};
+pub use device::{DeviceError, DeviceKeyId, DevicePublic, KeyAt, KeyDevice, KeyHome, KeyParts};
 pub use error::AuthorityError;
 pub use inventory::{
     CertDetail, CertState, CertSummary, IssuerId, IssuerIdError, ListFilter, Listed, Reason,
@@ -115,13 +123,14 @@ pub use issue::Renewal;
 pub use issued::{Issued, OwnCertificate};
 pub use key::{KeyError, KeyType, PublicKey, PublicKeyKind};
 pub use lint::LintError;
+pub use migrate::{MigrateTo, Migrated};
 pub use ocsp::{
     LARGEST as LARGEST_OCSP, MOST as MOST_OCSP, OcspAnswer, OcspError, OcspRequest, Published,
     from_path as ocsp_from_path, fuzz as fuzz_ocsp,
 };
 pub use order::{KeySource, MOST_NAMES, Order, OrderError, Usages};
 pub use publication::{OCSP_LIFE, PRESIGNED, Publication};
-pub use query::{CaInfo, IssuerInfo};
+pub use query::{CaInfo, IssuerInfo, KeyWhere};
 pub use revoke::RevokeOutcome;
 pub use root_key::RootKeyFile;
 pub use rotate::{Maintained, RETENTION, Rotate, Rotated};

@@ -10,6 +10,7 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
 use sealock_hsm_wire::{Kind, Parts, Public, Reply, Request, Token, TokenName, Why};
+use zeroize::Zeroize;
 
 use crate::refusal::Refusal;
 
@@ -236,7 +237,9 @@ impl Opened {
         template.push(Attribute::Id(id.to_vec()));
         template.push(Attribute::Label(label.as_bytes().to_vec()));
         template.extend(values(key)?);
-        let made = self.session.create_object(&template)?;
+        let made = self.session.create_object(&template);
+        wiped(template);
+        let made = made?;
         let kept = self.kept(made, extractable);
         if kept.is_err() {
             let _ = self.session.destroy_object(made);
@@ -294,6 +297,22 @@ fn bare(point: Vec<u8>, kind: Kind) -> Vec<u8> {
             rest.to_vec()
         }
         _ => point,
+    }
+}
+
+/// What was secret in a template is wiped; the module's own copies are its own.
+fn wiped(template: Vec<Attribute>) {
+    for attribute in template {
+        if let Attribute::Value(mut bytes)
+        | Attribute::PrivateExponent(mut bytes)
+        | Attribute::Prime1(mut bytes)
+        | Attribute::Prime2(mut bytes)
+        | Attribute::Exponent1(mut bytes)
+        | Attribute::Exponent2(mut bytes)
+        | Attribute::Coefficient(mut bytes) = attribute
+        {
+            bytes.zeroize();
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod anchors;
 mod common;
+mod device;
 mod gnutls;
 mod kill;
 mod life;

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use acme::{AcmeBind, AcmeBindingKey, AcmeBindingReport};
 pub use authority::{
-    CertificateState, Init, Issue, KeyProtection, KeyType, List, Names, RevocationReason,
+    CertificateState, Init, Issue, KeyHome, KeyProtection, KeyType, List, Names, RevocationReason,
     RotateWhat, Sign, Usages,
 };
 pub use imported::{
@@ -419,6 +419,16 @@ pub enum Command {
         /// Its id.
         account: String,
     },
+    /// Put the key of the root or the intermediate into the HSM, or take it back. Done before: changes nothing.
+    CaMigrateKey {
+        /// Which.
+        what: RotateWhat,
+        /// Where to.
+        to: KeyHome,
+        /// Whether it may leave the HSM again.
+        #[serde(default)]
+        extractable: bool,
+    },
 }
 
 impl Command {
@@ -525,6 +535,7 @@ impl Command {
             Self::AcmeBindings => "acme-bindings",
             Self::AcmeUnbind { .. } => "acme-unbind",
             Self::AcmeAccountRevoke { .. } => "acme-account-revoke",
+            Self::CaMigrateKey { .. } => "ca-migrate-key",
         }
     }
 }

@@ -16,9 +16,10 @@ use sealock_traffic::token::Algorithm;
 use super::acme::AcmeSettings;
 use super::directories::Directories;
 use super::file::Value;
+use super::hsm::HsmSettings;
 use super::revocation::RevocationSettings;
 use super::services::Services;
-use crate::command::KeyType;
+use crate::command::{KeyHome, KeyType};
 
 /// Where a listener listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +117,8 @@ pub struct AuthoritySettings {
     pub longest_life: Duration,
     /// Where what other authorities have signed may be put.
     pub drop_folder: Option<PathBuf>,
+    /// Where its keys are made when it is made.
+    pub keys: KeyHome,
 }
 
 /// Labelled certificates.
@@ -173,6 +176,8 @@ pub struct Settings {
     pub services: Services,
     /// The LDAP directories in which certificates are published.
     pub directories: Directories,
+    /// The HSM in which keys of the CA may be.
+    pub hsm: HsmSettings,
 }
 
 impl Default for Settings {
@@ -198,6 +203,7 @@ impl Default for Settings {
                 key_type: KeyType::P256,
                 longest_life: Duration::from_secs(398 * 86_400),
                 drop_folder: None,
+                keys: KeyHome::Store,
             },
             revocation: RevocationSettings::default(),
             traffic: TrafficSettings {
@@ -211,6 +217,7 @@ impl Default for Settings {
             checkpoint: Duration::from_secs(3600),
             services: Services::new(),
             directories: Directories::new(),
+            hsm: HsmSettings::default(),
         }
     }
 }
@@ -229,6 +236,7 @@ impl Settings {
                 *path = folder.join(&path);
             }
         }
+        self.hsm.resolve_paths(folder);
         for directory in self.directories.values_mut() {
             directory.resolve_paths(folder);
         }

@@ -20,6 +20,7 @@ mod feed;
 mod folder;
 mod groups;
 mod guarded;
+mod hsm;
 mod identities;
 mod imported;
 mod inventory;
@@ -166,6 +167,7 @@ pub struct Service {
     publications: Publications,
     places: places::Places,
     refusals: parking_lot::Mutex<imported::Refusals>,
+    hsm: OnceLock<Option<Arc<hsm::Hsm>>>,
     _lock: Lock,
 }
 
@@ -220,6 +222,7 @@ impl Service {
             publications: Publications::default(),
             places: places::Places::default(),
             refusals: parking_lot::Mutex::default(),
+            hsm: OnceLock::new(),
             opening,
             _lock: lock,
         }))
@@ -375,6 +378,9 @@ impl Service {
             Command::AcmeUnbind { name } => self.acme_unbind(caller, request, &name),
             Command::AcmeAccountRevoke { account } => {
                 self.acme_account_revoke(caller, request, &account)
+            }
+            Command::CaMigrateKey { what, to, extractable } => {
+                self.ca_migrate_key(caller, request, what, to, extractable)
             }
         }
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sealock_control::command::{
-    AcmeBind, CertImport, CertRequest, ClientKeys, Init, Issue, LdapServer, List, LoginConfirm,
-    LoginDeny, LoginInvite, Names, NewValue, OfferEvent, OnExisting, Publish, RotateWhat,
-    SecretBlob, SecretOutcome, SecretText, SecretWanted, Sign, TokenWanted, TokensRevoked,
-    TransferBegin, TransferFinish, TrustAdd,
+    AcmeBind, CertImport, CertRequest, ClientKeys, Init, Issue, KeyHome, LdapServer, List,
+    LoginConfirm, LoginDeny, LoginInvite, Names, NewValue, OfferEvent, OnExisting, Publish,
+    RotateWhat, SecretBlob, SecretOutcome, SecretText, SecretWanted, Sign, TokenWanted,
+    TokensRevoked, TransferBegin, TransferFinish, TrustAdd,
 };
 use sealock_control::{Command, ErrorCode, Reply, Service};
 use sealock_core::audit::Fact;
@@ -109,10 +109,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::TrustList => (71, Guard::Policy),
         Command::TrustRemove { .. } => (72, Guard::Policy),
         Command::CertReport { .. } => (74, Guard::Policy),
+        Command::CaMigrateKey { .. } => (75, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 75;
+const COMMANDS: usize = 76;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -188,6 +189,11 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
         group_add("alice", "operators"),
         Command::GroupList { group: None },
         group_remove("alice", "operators"),
+        Command::CaMigrateKey {
+            what: RotateWhat::Intermediate,
+            to: KeyHome::Store,
+            extractable: false,
+        },
         Command::CaRotate { what: RotateWhat::Intermediate, root_key: None, passphrase: None },
         Command::CaExportRootKey { passphrase: None },
         Command::CaRemoveRootKey { exported, passphrase: None },

@@ -27,8 +27,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use acme::{AcmeAccountCommand, AcmeCommand, EabAddArgs, EabCommand};
 pub(crate) use authority::{
-    CaCommand, CertCommand, CsrSign, InitArgs, IssueArgs, KeyProtection, KeyType, NamesArgs,
-    ReasonArg, RotateWhat, UsageArg,
+    CaCommand, CertCommand, CsrSign, InitArgs, IssueArgs, KeyHome, KeyProtection, KeyType,
+    NamesArgs, ReasonArg, RotateWhat, UsageArg,
 };
 pub(crate) use delivery::{CarrierArg, OfferArgs, ReceiveArgs, SendArgs};
 pub(crate) use docker::{

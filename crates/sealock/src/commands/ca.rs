@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sealock_control::command::{self, CaCertificate, CaReport, Command, Reply, SecretText};
 
+use super::init::key_home;
 use super::session::{Session, unexpected};
 use super::{files, passphrase};
 use crate::args::{CaCommand, RotateWhat};
@@ -39,6 +40,13 @@ pub(crate) fn run(command: CaCommand, session: &Session, printer: Printer) -> Re
         CaCommand::ExportRootKey { out, encrypt_with, remove } => {
             export(&out, encrypt_with.as_deref(), remove, session, printer)
         }
+        CaCommand::MigrateKey { what, to, extractable } => {
+            let (what, to) = (rotated(what), key_home(to));
+            match session.call(Command::CaMigrateKey { what, to, extractable })? {
+                Reply::Ca(report) => printer.either(&*report, |report| text(report, false)),
+                other => Err(unexpected(&other)),
+            }
+        }
     }
 }
 
@@ -50,13 +58,16 @@ fn rotate(
 ) -> Result<(), Failure> {
     let root_key = root_key.map(files::read_secret_text).transpose()?;
     let passphrase = passphrase.map(passphrase_text).transpose()?;
-    let what = match what {
-        RotateWhat::Intermediate => command::RotateWhat::Intermediate,
-        RotateWhat::Root => command::RotateWhat::Root,
-    };
-    match session.call(Command::CaRotate { what, root_key, passphrase })? {
+    match session.call(Command::CaRotate { what: rotated(what), root_key, passphrase })? {
         Reply::Ca(report) => printer.either(&*report, |report| text(report, false)),
         other => Err(unexpected(&other)),
+    }
+}
+
+fn rotated(what: RotateWhat) -> command::RotateWhat {
+    match what {
+        RotateWhat::Intermediate => command::RotateWhat::Intermediate,
+        RotateWhat::Root => command::RotateWhat::Root,
     }
 }
 
@@ -119,7 +130,12 @@ pub(crate) fn text(report: &CaReport, pem: bool) -> String {
     let mut text = format!("Trust domain   {}\n", report.trust_domain);
     let _ =
         writeln!(text, "Keys           {}, protected by {}", report.key_type, report.protection);
-    let root_key = if report.root_key_present { "on this host" } else { "elsewhere" };
+    let root = report.roots.first().map(|root| root.key.as_str()).unwrap_or_default();
+    let root_key = match (report.root_key_present, root.starts_with("hsm")) {
+        (_, true) => "in the HSM",
+        (true, false) => "on this host",
+        (false, false) => "elsewhere",
+    };
     let _ = writeln!(text, "Root key       {root_key}");
     if let Some(url) = &report.crl_url {
         let _ = writeln!(text, "CRL            {url}");
@@ -146,6 +162,9 @@ fn describe(text: &mut String, kind: &str, certificate: &CaCertificate, pem: boo
         certificate.not_after,
         certificate.fingerprint,
     );
+    if !certificate.key.is_empty() {
+        let _ = writeln!(text, "  key          {}", certificate.key);
+    }
     if pem {
         text.push_str(&certificate.pem);
     }
