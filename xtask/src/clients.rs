@@ -38,6 +38,9 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("pebble", "pebble", "is the ACME server of a company, and is measured beside ours"),
     ("slapd", "slapd", "holds certificates in an LDAP directory"),
     ("ldapsearch", "ldap-utils", "shows what is in an LDAP directory"),
+    ("softhsm2-util", "softhsm2", "makes tokens of an HSM that is none"),
+    ("pkcs11-tool", "opensc", "looks into tokens"),
+    ("cc", "gcc", "makes a module that misbehaves"),
     ("nft", "nftables", "brings an app's connections to a Forwarder"),
     ("ip", "iproute2", "makes addresses in a test's own network namespace"),
 ];

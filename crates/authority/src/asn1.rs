@@ -39,7 +39,7 @@ pub(crate) fn signature_algorithm(kind: KeyType) -> AlgorithmIdentifierOwned {
 /// A signature over the DER of `what`.
 pub(crate) fn sign(what: &impl Encode, key: &AuthorityKey) -> Result<BitString, AuthorityError> {
     let message = what.to_der().map_err(encode)?;
-    let signed = key.signature(&message).map_err(|_| AuthorityError::Sign)?;
+    let signed = key.signature(&message)?;
     BitString::from_bytes(&signed).map_err(encode)
 }
 

@@ -12,19 +12,21 @@ use sealock_store::{
     Change, Committed, Condition, Journal, JournalError, Keyring, Store, Transaction,
 };
 
+use crate::certificate;
 use crate::chain::Chain;
 use crate::constraints::NameConstraints;
 use crate::crl;
+use crate::device::{DeviceError, KeyDevice, KeyHome, Shared, unwanted};
 use crate::error::AuthorityError;
 use crate::imported::Known;
 use crate::inventory::{Inventory, IssuerId};
 use crate::key::{AuthorityKey, KeyType};
-use crate::make::{self, Made};
+use crate::make::{self, Home, Made, MadeKey};
 use crate::ocsp::Answers;
 use crate::order::Usages;
 use crate::publication::{Publication, check_url};
 use crate::signer::AuditSigner;
-use crate::state::{FORMAT, STATE, SignerRecord, State, key_name};
+use crate::state::{FORMAT, KeyPlace, STATE, SignerRecord, State, key_name};
 
 /// How long a root lives: ten years.
 pub const ROOT_LIFE: Duration = Duration::from_secs(3650 * 86_400);
@@ -50,6 +52,12 @@ pub struct CreateOptions {
     pub crl_url: Option<String>,
     /// Where others find what it publishes.
     pub publication: Publication,
+    /// Where the root's key is made.
+    pub root_key: KeyHome,
+    /// Where the intermediate's key is made.
+    pub intermediate_key: KeyHome,
+    /// The device for those that are made in one, and for all that are in one later.
+    pub device: Option<Arc<dyn KeyDevice>>,
 }
 
 impl CreateOptions {
@@ -61,6 +69,9 @@ impl CreateOptions {
             name_constraints: NameConstraints::default(),
             crl_url: None,
             publication: Publication::default(),
+            root_key: KeyHome::Store,
+            intermediate_key: KeyHome::Store,
+            device: None,
         }
     }
 }
@@ -82,6 +93,10 @@ pub struct Authority {
     pub(crate) answers: Answers,
     /// What others have signed or are to sign, and their roots.
     pub(crate) known: ArcSwap<Known>,
+    /// Where keys are that are not in the store.
+    pub(crate) device: Shared,
+    /// Until when it is not asked for lists, since it was away.
+    pub(crate) left_alone: Mutex<Option<Timestamp>>,
 }
 
 /// The state as read, and what is made from it.
@@ -143,7 +158,9 @@ impl Authority {
                 }
             }
         }
-        let opened = Self::open(journal, keyring)?;
+        let opened = Self::open_with(journal, keyring, options.device.clone())?;
+        // Keys of an attempt that did not get to its end.
+        opened.try_remove_unwanted();
         opened.publish(options.publication.clone())?;
         let existing = opened.trust_domain();
         if existing != options.trust_domain {
@@ -155,8 +172,17 @@ impl Authority {
 
     /// Opens the authority. From then on the journal's checkpoints are signed by it.
     pub fn open(journal: Arc<Journal>, keyring: Arc<Keyring>) -> Result<Arc<Self>, AuthorityError> {
+        Self::open_with(journal, keyring, None)
+    }
+
+    /// The same with the device in which keys of CAs may be. It is not asked now.
+    pub fn open_with(
+        journal: Arc<Journal>,
+        keyring: Arc<Keyring>,
+        device: Option<Arc<dyn KeyDevice>>,
+    ) -> Result<Arc<Self>, AuthorityError> {
         let store = Arc::clone(journal.store());
-        let loaded = load(store.as_ref(), &keyring)?;
+        let loaded = load(store.as_ref(), &keyring, &device)?;
         let known = Known::load(store.as_ref())?;
         journal.set_signer(Arc::clone(&loaded.signer) as _);
         let authority = Self {
@@ -168,6 +194,8 @@ impl Authority {
             publication: ArcSwap::default(),
             answers: Answers::default(),
             known: ArcSwap::from_pointee(known),
+            device,
+            left_alone: Mutex::new(None),
         };
         authority.settle_retired()?;
         Ok(Arc::new(authority))
@@ -232,7 +260,7 @@ impl Authority {
 
     /// Reads the state again, after a commit said that it had changed.
     pub(crate) fn reload(&self) -> Result<(), AuthorityError> {
-        let loaded = load(self.store(), &self.keyring)?;
+        let loaded = load(self.store(), &self.keyring, &self.device)?;
         self.journal.set_signer(Arc::clone(&loaded.signer) as _);
         self.loaded.store(Arc::new(loaded));
         Ok(())
@@ -292,9 +320,15 @@ pub(crate) fn read_state(store: &dyn Store) -> Result<(State, u64), AuthorityErr
     Ok((state, stored.version))
 }
 
-fn load(store: &dyn Store, keyring: &Keyring) -> Result<Loaded, AuthorityError> {
+fn load(store: &dyn Store, keyring: &Keyring, device: &Shared) -> Result<Loaded, AuthorityError> {
     let (state, version) = read_state(store)?;
-    let key = unseal(store, keyring, state.intermediate, "intermediate")?;
+    let active = state.issuer(state.intermediate);
+    let key = match active.map(|active| (active, &active.key)) {
+        Some((active, KeyPlace::Device(at))) => {
+            certificate::key_in_device(active, at, device.clone())?
+        }
+        _ => unseal(store, keyring, state.intermediate, "intermediate")?,
+    };
     let chain = Chain::new(&state, key)?;
     let key = unseal(store, keyring, state.signer.id, "audit signer")?;
     let signer = Arc::new(AuditSigner::new(key, &state.signer.der.0));
@@ -315,11 +349,15 @@ fn new_authority(
     actor: &Actor,
 ) -> Result<Change, AuthorityError> {
     let now = journal.clock().now();
-    let root = make::root(&options.trust_domain, options.key_type, 1, now, None)?;
+    let homes = [options.root_key, options.intermediate_key];
+    let [root_home, home] = make_homes(journal, &options.device, homes)?;
+    let key_type = options.key_type;
+    let root = make::root(&options.trust_domain, (key_type, &root_home), 1, now, None)?;
     let root_issuer = root.issuer()?;
     let new = make::NewIntermediate {
         trust_domain: &options.trust_domain,
-        key_type: options.key_type,
+        key_type,
+        home: &home,
         number: 1,
         constraints: &options.name_constraints,
         urls: &options.publication.urls(root.record.id, options.crl_url.as_deref()),
@@ -358,15 +396,42 @@ fn new_authority(
     Ok(Change::new(transaction, actor.event(now, fact)))
 }
 
-/// Adds the sealed key of something made to `transaction`.
+/// Places for new keys; those in the device are noted before they are made.
+pub(crate) fn make_homes<const N: usize>(
+    journal: &Journal,
+    device: &Shared,
+    wanted: [KeyHome; N],
+) -> Result<[Home; N], AuthorityError> {
+    let count = wanted.iter().filter(|home| **home == KeyHome::Device).count();
+    let mut places = match count {
+        0 => Vec::new(),
+        count => {
+            let device = device.as_ref().ok_or_else(DeviceError::none)?;
+            unwanted::reserve(journal, device, count)?
+        }
+    };
+    Ok(wanted.map(|home| match (home, device) {
+        (KeyHome::Device, Some(device)) => match places.pop() {
+            Some(at) => Home::Device { device: Arc::clone(device), at },
+            None => Home::Store,
+        },
+        _ => Home::Store,
+    }))
+}
+
+/// Adds the key of something made to `transaction`: sealed, or as one in the device that is wanted from now on.
 pub(crate) fn seal(
     keyring: &Keyring,
     made: &Made,
     transaction: Transaction,
 ) -> Result<Transaction, AuthorityError> {
+    let pkcs8 = match &made.key {
+        MadeKey::Here(pkcs8) => pkcs8,
+        MadeKey::InDevice { at, .. } => return Ok(transaction.delete(unwanted::note(at))),
+    };
     let name = key_name(made.record.id);
     let sealed = keyring
-        .seal(&name, made.pkcs8.expose())
+        .seal(&name, pkcs8.expose())
         .map_err(|source| AuthorityError::Seal { key: "new key".into(), source })?;
     Ok(transaction.create(name.into_bytes(), sealed))
 }

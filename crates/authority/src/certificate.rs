@@ -4,6 +4,8 @@
 //! comes out is DER. Every certificate has AKI (the root has none to name) and SKI; the CA bit is only in
 //! CA certificates; the SAN is critical when the subject is empty (rcgen does that).
 
+use std::sync::Arc;
+
 use rcgen::{
     BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, InvalidAsn1String, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose,
@@ -13,7 +15,9 @@ use sealock_core::{SubjectName, Timestamp, TrustDomain};
 
 use crate::asn1;
 use crate::constraints::NameConstraints;
+use crate::csr;
 use crate::der::NULL;
+use crate::device::{InDevice, KeyAt, KeyDevice};
 use crate::error::AuthorityError;
 use crate::issuers::CaSigner;
 use crate::key::{AuthorityKey, PublicKey};
@@ -21,6 +25,7 @@ use crate::lint::{self, Intended, Purpose};
 use crate::order::Usages;
 use crate::publication::Urls;
 use crate::serial::Serial;
+use crate::state::IssuerRecord;
 
 /// `id-kp-documentSigning` (RFC 9336): the audit signer's only purpose.
 const DOCUMENT_SIGNING: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 36];
@@ -277,6 +282,20 @@ pub(crate) fn issuer(
     key: AuthorityKey,
 ) -> Result<Issuer<'static, AuthorityKey>, rcgen::Error> {
     Issuer::from_ca_cert_der(&der.into(), key)
+}
+
+/// The key of a CA, which a device has. The public half is the certificate's.
+pub(crate) fn key_in_device(
+    record: &IssuerRecord,
+    at: &KeyAt,
+    device: Option<Arc<dyn KeyDevice>>,
+) -> Result<AuthorityKey, AuthorityError> {
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
+    let corrupt = || AuthorityError::Corrupt { record: format!("{}: its key", record.title()) };
+    let (_, certificate) = X509Certificate::from_der(&record.der.0).map_err(|_| corrupt())?;
+    let public = csr::public_key(certificate.public_key()).map_err(|_| corrupt())?;
+    let (at, kind) = (at.clone(), record.key_type);
+    Ok(AuthorityKey::in_device(InDevice { device, at, kind, public }))
 }
 
 /// Whether `key` is the key of the certificate `der`.

@@ -6,8 +6,9 @@ use thiserror::Error;
 
 use crate::constraints::{ConstraintError, Violation};
 use crate::csr::CsrError;
+use crate::device::{self, DeviceError};
 use crate::inventory::IssuerId;
-use crate::key::KeyError;
+use crate::key::{KeyError, SignError};
 use crate::lint::{self, LintError};
 use crate::order::OrderError;
 use crate::serial::Serial;
@@ -193,6 +194,21 @@ pub enum AuthorityError {
     /// It could not be encrypted.
     #[error("cannot encrypt the root key")]
     Encrypt,
+    /// The device that has the key did not do it.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A key that is in a device cannot be handed out.
+    #[error("the key of the {0} is in the HSM, which does not hand it out")]
+    KeyInDevice(String),
+}
+
+impl From<SignError> for AuthorityError {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Failed => Self::Sign,
+            SignError::Device(error) => Self::Device(error),
+        }
+    }
 }
 
 impl AuthorityError {
@@ -200,7 +216,10 @@ impl AuthorityError {
     pub(crate) fn build(what: &'static str, source: rcgen::Error) -> Self {
         match lint::taken() {
             Some(source) => Self::Lint { what, source },
-            None => Self::Build { what, source },
+            None => match device::taken() {
+                Some(error) => Self::Device(error),
+                None => Self::Build { what, source },
+            },
         }
     }
 
@@ -237,6 +256,10 @@ impl AuthorityError {
             Self::Contended => {
                 Some("stop the other process that uses this state folder, and try again".into())
             }
+            Self::Device(error) => Some(error.hint.clone()),
+            Self::KeyInDevice(_) => Some(
+                "`sealock ca migrate-key` takes a key out that may leave it; `sealock ca rotate` makes another".into(),
+            ),
             Self::RootKeyAway => Some("give the exported key with --root-key FILE".into()),
             Self::PassphraseMissing | Self::PassphraseWrong => {
                 Some("give the passphrase that it was exported with in --passphrase-file".into())

@@ -92,7 +92,8 @@ impl Authority {
     }
 
     /// [`Authority::issue`] for async callers: signs on the polling thread (some tens of microseconds;
-    /// a tenth of a second and more for a new RSA key), then waits for the disk without blocking it.
+    /// a tenth of a second and more for a new RSA key; as long as the device takes, where the issuer's key is in
+    /// one), then waits for the disk without blocking it.
     pub async fn issue_async(
         &self,
         order: &Order,

@@ -20,6 +20,7 @@ use sealock_core::SecretBytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::device::{self, DeviceError, InDevice};
 use crate::lint;
 
 /// Why a key could not be made, read or used.
@@ -158,6 +159,11 @@ impl PublicKey {
         matches!(self.kind, PublicKeyKind::P256 | PublicKeyKind::P384)
     }
 
+    /// The content of `subjectPublicKey`.
+    pub(crate) fn subject_public_key(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The key identifier: the first 160 bits of the SHA-256 of `subjectPublicKey` (RFC 7093 §2, method 1).
     pub fn identifier(&self) -> [u8; 20] {
         identifier(&self.bytes)
@@ -247,9 +253,33 @@ enum Pair {
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
     Rsa(Box<RsaKeyPair>),
+    /// Not here: whoever has it is asked.
+    Device(Box<InDevice>),
+}
+
+/// Why there is no signature.
+#[derive(Debug, Error)]
+pub(crate) enum SignError {
+    /// The library failed.
+    #[error("the signature failed")]
+    Failed,
+    /// The device did not sign.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+impl From<aws_lc_rs::error::Unspecified> for SignError {
+    fn from(_: aws_lc_rs::error::Unspecified) -> Self {
+        Self::Failed
+    }
 }
 
 impl AuthorityKey {
+    /// A key that a device has.
+    pub(crate) fn in_device(key: InDevice) -> Self {
+        Self { kind: key.kind, pair: Pair::Device(Box::new(key)) }
+    }
+
     /// Reads PKCS#8. Any RSA size from 2,048 bits counts as the RSA kind.
     pub(crate) fn from_pkcs8(pkcs8: &SecretBytes) -> Result<Self, KeyError> {
         let der = pkcs8.expose();
@@ -277,10 +307,7 @@ impl AuthorityKey {
     }
 
     /// A signature over `message`: ECDSA in ASN.1 form, Ed25519, or RSA PKCS#1 v1.5 with SHA-256.
-    pub(crate) fn signature(
-        &self,
-        message: &[u8],
-    ) -> Result<Vec<u8>, aws_lc_rs::error::Unspecified> {
+    pub(crate) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let random = SystemRandom::new();
         match &self.pair {
             Pair::Ecdsa(pair) => Ok(pair.sign(&random, message)?.as_ref().to_vec()),
@@ -290,6 +317,7 @@ impl AuthorityKey {
                 pair.sign(&signature::RSA_PKCS1_SHA256, &random, message, &mut signed)?;
                 Ok(signed)
             }
+            Pair::Device(key) => Ok(key.sign(message)?),
         }
     }
 }
@@ -306,6 +334,7 @@ impl PublicKeyData for AuthorityKey {
             Pair::Ecdsa(pair) => pair.public_key().as_ref(),
             Pair::Ed25519(pair) => pair.public_key().as_ref(),
             Pair::Rsa(pair) => pair.public_key().as_ref(),
+            Pair::Device(key) => key.public.subject_public_key(),
         }
     }
 
@@ -319,7 +348,13 @@ impl SigningKey for AuthorityKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         let announced = lint::announced();
         lint::refuse(lint::before_signing(message, &self.identifier(), announced.as_ref()))?;
-        self.signature(message).map_err(|_| rcgen::Error::RingUnspecified)
+        self.signature(message).map_err(|error| match error {
+            SignError::Failed => rcgen::Error::RingUnspecified,
+            SignError::Device(error) => {
+                device::keep(error);
+                rcgen::Error::RemoteKeyError
+            }
+        })
     }
 }
 

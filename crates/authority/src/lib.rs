@@ -69,6 +69,11 @@
 //! Where the company has its own CA, [`imported`] makes key and CSR, and takes what comes back. A CA of ours may be under
 //! the company's root, too: [`Authority::request_issuer`], [`Authority::import_issuer`].
 //!
+//! # Keys in a device
+//!
+//! The keys of root and intermediates may be in an HSM ([`KeyDevice`]); what the authority says of one that does not
+//! answer is an error, and nothing is recorded. Its other keys (audit signer, OCSP responders) stay in the store.
+//!
 //! # What an attacker controls
 //!
 //! CSRs, byte for byte ([`parse_csr`]). Names and usages of orders, within what policy grants. The
@@ -83,6 +88,7 @@ mod constraints;
 mod crl;
 mod csr;
 mod der;
+mod device;
 mod error;
 pub mod imported;
 mod inventory;
@@ -93,6 +99,7 @@ mod key;
 mod lint;
 mod lists;
 mod make;
+mod migrate;
 mod ocsp;
 mod order;
 mod pem;
@@ -111,6 +118,7 @@ pub use authority::{Authority, BACKDATE, CreateOptions, INTERMEDIATE_LIFE, ROOT_
 pub use constraints::{Constraint, ConstraintError, NameConstraints, Violation};
 pub use crl::Crl;
 pub use csr::{Csr, CsrError, parse_csr};
+pub use device::{DeviceError, DeviceKeyId, DevicePublic, KeyAt, KeyDevice, KeyHome, KeyParts};
 pub use error::AuthorityError;
 pub use inventory::{
     CertDetail, CertState, CertSummary, IssuerId, IssuerIdError, ListFilter, Listed, Reason,
@@ -124,6 +132,7 @@ pub use issuers::{
 };
 pub use key::{KeyError, KeyType, PublicKey, PublicKeyKind};
 pub use lint::LintError;
+pub use migrate::{MigrateTo, Migrated};
 pub use ocsp::{
     LARGEST as LARGEST_OCSP, MOST as MOST_OCSP, OcspAnswer, OcspError, OcspRequest, Published,
     from_path as ocsp_from_path, fuzz as fuzz_ocsp,
@@ -131,7 +140,7 @@ pub use ocsp::{
 pub use order::{KeySource, MOST_NAMES, Order, OrderError, Usages};
 pub use profile::{NameKind, OWN as OWN_PROFILES, Profile, ProfileError};
 pub use publication::{OCSP_LIFE, PRESIGNED, Publication};
-pub use query::{CaInfo, IssuerInfo};
+pub use query::{CaInfo, IssuerInfo, KeyWhere};
 pub use revoke::RevokeOutcome;
 pub use root_key::RootKeyFile;
 pub use rotate::{Maintained, RETENTION, Rotate, Rotated};

@@ -1,5 +1,7 @@
 //! The revocation lists of all issuers: made with each revocation, and before they run out.
 
+use std::time::Duration;
+
 use rcgen::Issuer;
 use sealock_core::Timestamp;
 use sealock_core::audit::{Actor, Fact};
@@ -12,7 +14,10 @@ use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
 use crate::issuers::CaSigner;
 use crate::key::AuthorityKey;
-use crate::state::{IssuerKind, IssuerRecord, crl_key, delta_key};
+use crate::state::{IssuerKind, IssuerRecord, KeyPlace, crl_key, delta_key, list_due_key};
+
+/// So long a device that was away is not asked again for lists that somebody wants.
+const LEFT_ALONE: Duration = Duration::from_secs(30);
 
 /// The lists of one issuer as they are stored.
 #[derive(Debug, Clone, Default)]
@@ -93,13 +98,13 @@ impl Authority {
 
     /// The revocation list of one issuer; `None` for an unknown issuer.
     pub fn crl_of(&self, issuer: IssuerId) -> Result<Option<Crl>, AuthorityError> {
-        self.refresh_crl(issuer, &Actor::daemon("crl"))?;
+        self.refresh_if_signed(issuer)?;
         Ok(self.lists(issuer)?.into_full())
     }
 
     /// The delta of an issuer's list; `None` for an unknown issuer and for roots.
     pub fn delta_of(&self, issuer: IssuerId) -> Result<Option<Crl>, AuthorityError> {
-        self.refresh_crl(issuer, &Actor::daemon("crl"))?;
+        self.refresh_if_signed(issuer)?;
         Ok(self.lists(issuer)?.into_delta())
     }
 
@@ -113,13 +118,42 @@ impl Authority {
         in_use.filter_map(|issuer| self.crl_of(issuer.id).transpose()).collect()
     }
 
+    /// While the device is away that signs them, the lists that there are serve on until their `nextUpdate`. Strangers
+    /// ask, and must not have everybody wait for a device again and again that does not answer.
+    fn refresh_if_signed(&self, issuer: IssuerId) -> Result<(), AuthorityError> {
+        let now = self.now();
+        if self.left_alone.lock().is_some_and(|until| now < until) {
+            return Ok(());
+        }
+        let outcome = self.refresh_crl(issuer, &Actor::daemon("crl"));
+        let away = matches!(&outcome, Err(AuthorityError::Device(error)) if error.may_pass);
+        *self.left_alone.lock() = away.then(|| now.plus(LEFT_ALONE));
+        if away { Ok(()) } else { outcome.map(|_| ()) }
+    }
+
     pub(crate) fn lists(&self, issuer: IssuerId) -> Result<Lists, AuthorityError> {
         Lists::read(self.store(), issuer)
     }
 
     /// Adds the lists with one more revocation to `transaction`, and gives the full one if that was made.
-    /// Nothing is added when the issuer's key is gone.
+    /// Nothing is added when the issuer's key is gone. When the device is away that has it, what is added is that they
+    /// are due: nobody is kept from revoking by a device that does not answer.
     pub(crate) fn list_revocation(
+        &self,
+        issuer: IssuerId,
+        revoked: Revoked,
+        now: Timestamp,
+        transaction: Transaction,
+    ) -> Result<(Transaction, Option<Crl>), AuthorityError> {
+        match self.revoked_lists(issuer, revoked, now, transaction.clone()) {
+            Err(AuthorityError::Device(error)) if error.may_pass => {
+                Ok((transaction.put(list_due_key(issuer), Vec::new()), None))
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn revoked_lists(
         &self,
         issuer: IssuerId,
         revoked: Revoked,
@@ -172,13 +206,13 @@ impl Authority {
     ) -> Result<Option<Crl>, AuthorityError> {
         let state = self.loaded.load().state.clone();
         let record = state.issuer(issuer).filter(|record| record.kind == IssuerKind::Intermediate);
-        if record.is_none() || self.lists(issuer)?.due(self.now()) == Due::Nothing {
+        if record.is_none() || self.due(issuer, &self.lists(issuer)?, self.now())? == Due::Nothing {
             return Ok(None);
         }
         let _changing = self.changing.lock();
         let now = self.now();
         let lists = self.lists(issuer)?;
-        let due = lists.due(now);
+        let due = self.due(issuer, &lists, now)?;
         let key = self.list_key(issuer)?.filter(|_| due != Due::Nothing);
         let Some((record, key)) = key else { return Ok(None) };
         let url = self.publication.load().delta(issuer);
@@ -200,6 +234,9 @@ impl Authority {
         };
         let (condition, put) = delta.build(by, number, before, now)?;
         let mut transaction = Transaction::new().when(condition).with(put);
+        if due == Due::Both {
+            transaction = transaction.delete(list_due_key(issuer));
+        }
         let mut events = Vec::new();
         let full = full.map(|(condition, put, full)| {
             transaction = std::mem::take(&mut transaction).when(condition).with(put);
@@ -210,20 +247,30 @@ impl Authority {
         Ok(full)
     }
 
+    fn due(&self, issuer: IssuerId, lists: &Lists, now: Timestamp) -> Result<Due, AuthorityError> {
+        match self.store().get(&list_due_key(issuer))? {
+            Some(_) => Ok(Due::Both),
+            None => Ok(lists.due(now)),
+        }
+    }
+
     /// An intermediate and its key; `None` when that is gone.
     fn list_key(
         &self,
         id: IssuerId,
     ) -> Result<Option<(IssuerRecord, AuthorityKey)>, AuthorityError> {
         let state = self.loaded.load().state.clone();
-        let Some(record) = state.issuer(id).filter(|record| record.key_here) else {
+        let Some(record) = state.issuer(id).filter(|record| record.key.is_usable()) else {
             return Ok(None);
         };
         Ok(Some((record.clone(), self.ca_key(record)?)))
     }
 
-    /// The key of a CA of the authority's own, from the store.
+    /// The key of a CA of the authority's own, from the store; one that is in the device signs there.
     pub(crate) fn ca_key(&self, record: &IssuerRecord) -> Result<AuthorityKey, AuthorityError> {
+        if let KeyPlace::Device(at) = &record.key {
+            return certificate::key_in_device(record, at, self.device.clone());
+        }
         let key = self.unseal(record.id, &record.title())?;
         if !certificate::belongs(&record.der.0, &key) {
             let record = format!("{}: its key is another one", record.title());

@@ -1,5 +1,7 @@
 //! Makes the authority's own certificates, each with a new key.
 
+use std::sync::Arc;
+
 use rcgen::Issuer;
 use sealock_core::{SecretBytes, Timestamp, TrustDomain};
 
@@ -7,6 +9,7 @@ use crate::authority::{BACKDATE, INTERMEDIATE_LIFE, ROOT_LIFE};
 use crate::certificate::{self, OwnKind, OwnPlan, Validity};
 use crate::constraints::NameConstraints;
 use crate::crl::{self, Crl};
+use crate::device::{self, DeviceError, InDevice, KeyAt, KeyDevice};
 use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
 use crate::issuers::CaSigner;
@@ -14,21 +17,58 @@ use crate::key::{AuthorityKey, KeyType, NewKey};
 use crate::ocsp;
 use crate::publication::Urls;
 use crate::serial::Serial;
-use crate::state::{Der, IssuerKind, IssuerRecord};
+use crate::state::{Der, IssuerKind, IssuerRecord, KeyPlace};
 
 /// A certificate and its key, not yet recorded anywhere.
 #[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) record: IssuerRecord,
-    pub(crate) pkcs8: SecretBytes,
+    pub(crate) key: MadeKey,
+}
+
+/// A new key.
+#[derive(Debug)]
+pub(crate) enum MadeKey {
+    /// As PKCS#8; it is to be sealed.
+    Here(SecretBytes),
+    /// In a device already.
+    InDevice { device: Arc<dyn KeyDevice>, at: KeyAt },
+}
+
+/// Where a new key is made.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Home {
+    /// Here.
+    #[default]
+    Store,
+    /// There.
+    Device { device: Arc<dyn KeyDevice>, at: KeyAt },
 }
 
 impl Made {
+    fn new(record: IssuerRecord, key: MadeKey) -> Self {
+        let place = match &key {
+            MadeKey::Here(_) => KeyPlace::Store,
+            MadeKey::InDevice { at, .. } => KeyPlace::Device(at.clone()),
+        };
+        Self { record: IssuerRecord { key: place, ..record }, key }
+    }
+
     /// Ready to sign.
     pub(crate) fn issuer(&self) -> Result<Issuer<'static, AuthorityKey>, AuthorityError> {
-        let key = AuthorityKey::from_pkcs8(&self.pkcs8)?;
+        let key = self.authority_key()?;
         certificate::issuer(&self.record.der.0, key)
             .map_err(|source| AuthorityError::Build { what: "the new issuer", source })
+    }
+
+    /// Its key, ready to sign.
+    pub(crate) fn authority_key(&self) -> Result<AuthorityKey, AuthorityError> {
+        match &self.key {
+            MadeKey::Here(pkcs8) => Ok(AuthorityKey::from_pkcs8(pkcs8)?),
+            MadeKey::InDevice { device, at } => {
+                certificate::key_in_device(&self.record, at, Some(Arc::clone(device)))
+            }
+        }
     }
 
     /// Its first revocation list.
@@ -38,7 +78,7 @@ impl Made {
         now: Timestamp,
         next_update: Timestamp,
     ) -> Result<(crl::Stored, Crl), AuthorityError> {
-        let key = AuthorityKey::from_pkcs8(&self.pkcs8)?;
+        let key = self.authority_key()?;
         let by = crl::By { record: &self.record, key: &key, freshest: delta_url };
         crl::first(by, now, next_update)
     }
@@ -49,6 +89,8 @@ impl Made {
 pub(crate) struct NewIntermediate<'a> {
     pub(crate) trust_domain: &'a TrustDomain,
     pub(crate) key_type: KeyType,
+    /// Where its key is made.
+    pub(crate) home: &'a Home,
     pub(crate) number: u16,
     pub(crate) constraints: &'a NameConstraints,
     /// Where its own revocation is found, and its root's certificate.
@@ -72,13 +114,13 @@ pub(crate) fn validity(
 /// A new root; certified by `old`, too, where there is one.
 pub(crate) fn root(
     trust_domain: &TrustDomain,
-    key_type: KeyType,
+    (key_type, home): (KeyType, &Home),
     number: u16,
     now: Timestamp,
     old: Option<(&IssuerRecord, &Issuer<'_, AuthorityKey>)>,
 ) -> Result<Made, AuthorityError> {
     let failed = |source| AuthorityError::build("the root certificate", source);
-    let (pkcs8, key) = new_key(key_type)?;
+    let (made, key) = new_key(key_type, home, &format!("{trust_domain} root {number}"))?;
     let validity_ = validity(now, ROOT_LIFE, None);
     let plan = OwnPlan {
         kind: OwnKind::Root,
@@ -97,7 +139,7 @@ pub(crate) fn root(
         .transpose()?;
     let id = IssuerId::of(&key.identifier());
     let record = record(IssuerKind::Root, id, id, number, key_type, &plan, der, bridge);
-    Ok(Made { record, pkcs8 })
+    Ok(Made::new(record, made))
 }
 
 /// A new intermediate under a root.
@@ -107,7 +149,8 @@ pub(crate) fn intermediate(
     root_issuer: &Issuer<'_, AuthorityKey>,
     now: Timestamp,
 ) -> Result<Made, AuthorityError> {
-    let (pkcs8, key) = new_key(new.key_type)?;
+    let label = format!("{} intermediate {}", new.trust_domain, new.number);
+    let (made, key) = new_key(new.key_type, new.home, &label)?;
     let plan = OwnPlan {
         kind: OwnKind::Intermediate { number: new.number, constraints: new.constraints },
         trust_domain: new.trust_domain,
@@ -121,7 +164,7 @@ pub(crate) fn intermediate(
     let id = IssuerId::of(&key.identifier());
     let kind = IssuerKind::Intermediate;
     let record = record(kind, id, root.id, new.number, new.key_type, &plan, der, None);
-    Ok(Made { record, pkcs8 })
+    Ok(Made::new(record, made))
 }
 
 /// A new audit signer under a root, for as long as the root lives. Always P-256: its signatures are
@@ -132,7 +175,7 @@ pub(crate) fn signer(
     root_issuer: &Issuer<'_, AuthorityKey>,
     now: Timestamp,
 ) -> Result<Made, AuthorityError> {
-    let (pkcs8, key) = new_key(KeyType::P256)?;
+    let (made, key) = new_key(KeyType::P256, &Home::Store, "")?;
     let plan = OwnPlan {
         kind: OwnKind::Signer,
         trust_domain,
@@ -144,7 +187,7 @@ pub(crate) fn signer(
         .map_err(|source| AuthorityError::build("the audit signer's certificate", source))?;
     let id = IssuerId::of(&key.identifier());
     let kind = IssuerKind::Intermediate;
-    Ok(Made { record: record(kind, id, root.id, 0, KeyType::P256, &plan, der, None), pkcs8 })
+    Ok(Made::new(record(kind, id, root.id, 0, KeyType::P256, &plan, der, None), made))
 }
 
 /// A new OCSP responder under an intermediate. P-256, as the audit signer: everything can check it.
@@ -154,7 +197,7 @@ pub(crate) fn responder(
     ca: &CaSigner,
     now: Timestamp,
 ) -> Result<Made, AuthorityError> {
-    let (pkcs8, key) = new_key(KeyType::P256)?;
+    let (made, key) = new_key(KeyType::P256, &Home::Store, "")?;
     let plan = OwnPlan {
         kind: OwnKind::Responder,
         trust_domain,
@@ -165,7 +208,7 @@ pub(crate) fn responder(
     let der = certificate::responder_below(&plan, &key, ca)?;
     let id = IssuerId::of(&key.identifier());
     let kind = IssuerKind::Intermediate;
-    Ok(Made { record: record(kind, id, issuer.id, 0, KeyType::P256, &plan, der, None), pkcs8 })
+    Ok(Made::new(record(kind, id, issuer.id, 0, KeyType::P256, &plan, der, None), made))
 }
 
 /// Where an issuer's CRL will be found.
@@ -177,10 +220,25 @@ pub(crate) fn new_serial() -> Result<Serial, AuthorityError> {
     Serial::random().map_err(|_| AuthorityError::Random)
 }
 
-fn new_key(key_type: KeyType) -> Result<(SecretBytes, AuthorityKey), AuthorityError> {
-    let NewKey { pkcs8, .. } = NewKey::generate(key_type)?;
-    let key = AuthorityKey::from_pkcs8(&pkcs8)?;
-    Ok((pkcs8, key))
+fn new_key(
+    kind: KeyType,
+    home: &Home,
+    label: &str,
+) -> Result<(MadeKey, AuthorityKey), AuthorityError> {
+    match home {
+        Home::Store => {
+            let NewKey { pkcs8, .. } = NewKey::generate(kind)?;
+            let key = AuthorityKey::from_pkcs8(&pkcs8)?;
+            Ok((MadeKey::Here(pkcs8), key))
+        }
+        Home::Device { device, at } => {
+            let told = device.generate(kind, &at.id, label)?;
+            let public = device::public_key(kind, &told).ok_or_else(DeviceError::public_key)?;
+            let (shared, at) = (Some(Arc::clone(device)), at.clone());
+            let key = InDevice { device: shared, at: at.clone(), kind, public };
+            Ok((MadeKey::InDevice { device: Arc::clone(device), at }, AuthorityKey::in_device(key)))
+        }
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "the fields of one record, named at each call")]
@@ -205,7 +263,7 @@ fn record(
         not_after: plan.validity.not_after,
         der: Der(der),
         bridge,
-        key_here: true,
+        key: KeyPlace::Store,
         retired: None,
         last_leaf: None,
         under: None,

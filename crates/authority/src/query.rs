@@ -8,6 +8,7 @@ use x509_parser::prelude::FromDer as _;
 
 use crate::authority::Authority;
 use crate::constraints::NameConstraints;
+use crate::device::KeyAt;
 use crate::error::AuthorityError;
 use crate::inventory::{
     CertDetail, CertSummary, Found, Issued, IssuerId, ListFilter, Listed, Tally, summarise,
@@ -15,7 +16,7 @@ use crate::inventory::{
 use crate::key::KeyType;
 use crate::pem;
 use crate::serial::Serial;
-use crate::state::{IssuerKind, IssuerRecord, State};
+use crate::state::{IssuerKind, IssuerRecord, KeyPlace, State};
 
 /// One CA certificate of the authority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,12 +41,26 @@ pub struct IssuerInfo {
     pub active: bool,
     /// Whether its key is on this host.
     pub key_here: bool,
+    /// Where its key is.
+    pub key_where: KeyWhere,
     /// Since when it signs no more.
     pub retired: Option<Timestamp>,
     /// When the last leaf below it expires, once it has retired.
     pub last_leaf: Option<Timestamp>,
     /// The certificate.
     pub pem: String,
+}
+
+/// Where the key of a CA is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyWhere {
+    /// Sealed in the store.
+    Store,
+    /// Not on this host.
+    Elsewhere,
+    /// In a device.
+    Device(KeyAt),
 }
 
 /// The authority as `ca show` shows it.
@@ -186,7 +201,12 @@ fn issuer_info(state: &State, record: &IssuerRecord) -> IssuerInfo {
         not_after: record.not_after,
         fingerprint: fingerprint(&record.der.0),
         active: record.id == state.root || record.id == state.intermediate,
-        key_here: record.key_here,
+        key_here: record.key.is_usable(),
+        key_where: match &record.key {
+            KeyPlace::Store => KeyWhere::Store,
+            KeyPlace::Elsewhere => KeyWhere::Elsewhere,
+            KeyPlace::Device(at) => KeyWhere::Device(at.clone()),
+        },
         retired: record.retired,
         last_leaf: record.last_leaf,
         pem: pem::encode("CERTIFICATE", &record.der.0),

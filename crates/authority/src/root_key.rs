@@ -16,7 +16,7 @@ use crate::certificate;
 use crate::error::AuthorityError;
 use crate::key::AuthorityKey;
 use crate::pem;
-use crate::state::{IssuerRecord, STATE, key_name};
+use crate::state::{IssuerRecord, KeyPlace, STATE, key_name};
 
 const PLAIN: &str = "PRIVATE KEY";
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
@@ -71,8 +71,10 @@ impl Authority {
         actor: &Actor,
     ) -> Result<SecretBytes, AuthorityError> {
         let root = self.active_root()?;
-        if !root.key_here {
-            return Err(AuthorityError::RootKeyAway);
+        match &root.key {
+            KeyPlace::Store => {}
+            KeyPlace::Elsewhere => return Err(AuthorityError::RootKeyAway),
+            KeyPlace::Device(_) => return Err(AuthorityError::KeyInDevice(root.title())),
         }
         let name = key_name(root.id);
         let sealed = self.store().get(name.as_bytes())?.ok_or(AuthorityError::RootKeyAway)?;
@@ -100,10 +102,15 @@ impl Authority {
         let (mut state, version) = read_state(self.store())?;
         let active = state.root;
         let root = self.active_root()?;
+        if let KeyPlace::Device(_) = root.key {
+            return Err(AuthorityError::KeyInDevice(root.title()));
+        }
         exported.issuer(&root)?;
         let current = state.issuers.iter_mut().find(|issuer| issuer.id == active);
-        let Some(record) = current.filter(|issuer| issuer.key_here) else { return Ok(()) };
-        record.key_here = false;
+        let Some(record) = current.filter(|issuer| issuer.key == KeyPlace::Store) else {
+            return Ok(());
+        };
+        record.key = KeyPlace::Elsewhere;
         let transaction = Transaction::new().replace(STATE, version, serde_json::to_vec(&state)?);
         let transaction = transaction.delete(key_name(active).into_bytes());
         let fact = Fact::RootKeyExported { removed: true };

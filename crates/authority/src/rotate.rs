@@ -21,15 +21,16 @@ use sealock_core::Timestamp;
 use sealock_core::audit::{Actor, Fact};
 use sealock_store::{Change, Transaction};
 
-use crate::authority::{Authority, read_state, seal};
+use crate::authority::{Authority, make_homes, read_state, seal};
 use crate::crl::{self, By};
+use crate::device::{KeyHome, unwanted};
 use crate::error::AuthorityError;
 use crate::key::AuthorityKey;
 use crate::lists::made_list;
-use crate::make::{self, Made, NewIntermediate};
+use crate::make::{self, Home, Made, NewIntermediate};
 use crate::root_key::RootKeyFile;
 use crate::serial::Serial;
-use crate::state::{IssuerKind, IssuerRecord, STATE, SignerRecord, State, key_name};
+use crate::state::{IssuerKind, IssuerRecord, KeyPlace, STATE, SignerRecord, State, key_name};
 
 /// How long expired certificates stay in the inventory. The audit log keeps its record of them.
 pub const RETENTION: Duration = Duration::from_secs(90 * 86_400);
@@ -86,11 +87,12 @@ impl Authority {
         actor: &Actor,
     ) -> Result<Rotated, AuthorityError> {
         let changing = self.changing.lock();
+        self.try_remove_unwanted();
         let (state, version) = read_state(self.store())?;
         let root = active(&state, state.root)?.clone();
         let issuer = match root_key {
             Some(file) => Some(file.issuer(&root)?),
-            None if root.key_here => Some(self.issuer_of(&root)?),
+            None if root.key.is_usable() => Some(self.issuer_of(&root)?),
             None => None,
         };
         let (change, mut rotated) = match what {
@@ -118,7 +120,9 @@ impl Authority {
         actor: &Actor,
     ) -> Result<(Change, Rotated), AuthorityError> {
         let now = self.now();
-        let made = self.below(&state, root, root_issuer, now)?;
+        let [home] =
+            make_homes(&self.journal, &self.device, [home_of(&state, state.intermediate)])?;
+        let made = self.below(&state, root, root_issuer, &home, now)?;
         let serial = made.record.serial;
         let transaction = self.add_intermediate(&made, now, Transaction::new())?;
         // The root's own list has to last as long as what is below it: its key may be gone until then.
@@ -150,9 +154,12 @@ impl Authority {
         let now = self.now();
         let number = state.next_number(IssuerKind::Root);
         let bridge = old_issuer.map(|issuer| (old, issuer));
-        let root = make::root(&state.trust_domain, state.key_type, number, now, bridge)?;
+        let homes = [home_of(&state, state.root), home_of(&state, state.intermediate)];
+        let [root_home, home] = make_homes(&self.journal, &self.device, homes)?;
+        let key = (state.key_type, &root_home);
+        let root = make::root(&state.trust_domain, key, number, now, bridge)?;
         let root_issuer = root.issuer()?;
-        let made = self.below(&state, &root.record, &root_issuer, now)?;
+        let made = self.below(&state, &root.record, &root_issuer, &home, now)?;
         let signer = make::signer(&state.trust_domain, &root.record, &root_issuer, now)?;
         let end = made.record.not_after;
         let (root_crl, _) = root.first_crl(None, now, end)?;
@@ -191,6 +198,7 @@ impl Authority {
         state: &State,
         root: &IssuerRecord,
         root_issuer: &Issuer<'_, AuthorityKey>,
+        home: &Home,
         now: Timestamp,
     ) -> Result<Made, AuthorityError> {
         if now < root.not_before {
@@ -202,6 +210,7 @@ impl Authority {
         let new = NewIntermediate {
             trust_domain: &state.trust_domain,
             key_type: state.key_type,
+            home,
             number: state.next_number(IssuerKind::Intermediate),
             constraints: &state.name_constraints,
             urls: &self.publication.load().urls(root.id, state.crl_url.as_deref()),
@@ -297,9 +306,13 @@ impl Authority {
         let mut count = 0;
         for issuer in &mut state.issuers {
             // A while longer than its leaves, for a list that is asked for late.
-            if issuer.key_here && !issuer.in_use(now.minus(crl::LIFE)) {
-                issuer.key_here = false;
-                transaction = transaction.delete(key_name(issuer.id).into_bytes());
+            if issuer.key.is_usable() && !issuer.in_use(now.minus(crl::LIFE)) {
+                transaction = match std::mem::replace(&mut issuer.key, KeyPlace::Elsewhere) {
+                    KeyPlace::Device(at) => {
+                        transaction.put(unwanted::note(&at), serde_json::to_vec(&at)?)
+                    }
+                    _ => transaction.delete(key_name(issuer.id).into_bytes()),
+                };
                 count += 1;
             }
         }
@@ -308,12 +321,21 @@ impl Authority {
             self.commit("the removal of old keys", Change { transaction, events: Vec::new() })?;
             self.reload()?;
         }
+        self.try_remove_unwanted();
         Ok(count)
     }
 }
 
 fn active(state: &State, id: crate::inventory::IssuerId) -> Result<&IssuerRecord, AuthorityError> {
     state.issuer(id).ok_or_else(|| AuthorityError::Corrupt { record: "the active root".into() })
+}
+
+/// Where the successor's key is made: where this one's is. One that has left this host is followed by one that is here.
+fn home_of(state: &State, id: crate::inventory::IssuerId) -> KeyHome {
+    match state.issuer(id).map(|issuer| &issuer.key) {
+        Some(KeyPlace::Device(_)) => KeyHome::Device,
+        _ => KeyHome::Store,
+    }
 }
 
 fn retire(state: &mut State, kind: IssuerKind, now: Timestamp) {

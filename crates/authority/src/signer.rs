@@ -23,7 +23,7 @@ impl AuditSigner {
 impl CheckpointSigner for AuditSigner {
     /// ECDSA with SHA-256, in ASN.1 form, as `openssl dgst -sha256 -verify` reads it.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
-        self.key.signature(message).map_err(|_| "the signature failed".to_owned())
+        self.key.signature(message).map_err(|error| error.to_string())
     }
 
     fn certificate_pem(&self) -> String {

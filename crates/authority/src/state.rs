@@ -8,6 +8,7 @@ use sealock_core::{IssuerName, Timestamp, TrustDomain};
 use serde::{Deserialize, Serialize};
 
 use crate::constraints::NameConstraints;
+use crate::device::KeyAt;
 use crate::inventory::IssuerId;
 use crate::issuers::{Line, Under};
 use crate::key::KeyType;
@@ -68,8 +69,9 @@ pub(crate) struct IssuerRecord {
     /// A root certified by the root before it, for those who trust only that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) bridge: Option<Der>,
-    /// Whether the sealed key is in the store.
-    pub(crate) key_here: bool,
+    /// Where its key is.
+    #[serde(flatten)]
+    pub(crate) key: KeyPlace,
     /// Since when it signs no more certificates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) retired: Option<Timestamp>,
@@ -79,6 +81,54 @@ pub(crate) struct IssuerRecord {
     /// Of one that somebody else has signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) under: Option<Box<Under>>,
+}
+
+/// Where the key of a CA is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredPlace", into = "StoredPlace")]
+pub(crate) enum KeyPlace {
+    /// Sealed in the store.
+    Store,
+    /// Not on this host, or nowhere any more.
+    Elsewhere,
+    /// In a device.
+    Device(KeyAt),
+}
+
+impl KeyPlace {
+    /// Whether it can sign, by itself or by a device.
+    pub(crate) fn is_usable(&self) -> bool {
+        *self != Self::Elsewhere
+    }
+}
+
+/// The same as records have it. Programs before there were devices read one that is in a device as one that is
+/// elsewhere, and records of theirs have no `device`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct StoredPlace {
+    key_here: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device: Option<KeyAt>,
+}
+
+impl From<StoredPlace> for KeyPlace {
+    fn from(stored: StoredPlace) -> Self {
+        match stored {
+            StoredPlace { key_here: true, .. } => Self::Store,
+            StoredPlace { device: Some(at), .. } => Self::Device(at),
+            StoredPlace { .. } => Self::Elsewhere,
+        }
+    }
+}
+
+impl From<KeyPlace> for StoredPlace {
+    fn from(place: KeyPlace) -> Self {
+        match place {
+            KeyPlace::Store => Self { key_here: true, device: None },
+            KeyPlace::Elsewhere => Self { key_here: false, device: None },
+            KeyPlace::Device(at) => Self { key_here: false, device: Some(at) },
+        }
+    }
 }
 
 impl IssuerRecord {
@@ -184,7 +234,31 @@ pub(crate) fn delta_key(id: IssuerId) -> Vec<u8> {
     format!("ca/delta/{id}").into_bytes()
 }
 
+/// Is there while an issuer's lists lack a revocation that its device could not sign.
+pub(crate) fn list_due_key(id: IssuerId) -> Vec<u8> {
+    format!("ca/list-due/{id}").into_bytes()
+}
+
 /// Where an issuer's CRL is.
 pub(crate) fn crl_key(id: IssuerId) -> Vec<u8> {
     format!("ca/crl/{id}").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_as_they_were_written_and_from_before_there_were_devices() {
+        let at = KeyAt { token: "0123".into(), id: "00ff".to_owned().try_into().unwrap() };
+        for place in [KeyPlace::Store, KeyPlace::Elsewhere, KeyPlace::Device(at)] {
+            let text = serde_json::to_string(&place).unwrap();
+            assert_eq!(serde_json::from_str::<KeyPlace>(&text).unwrap(), place, "{text}");
+        }
+        let old = |text| serde_json::from_str::<KeyPlace>(text).unwrap();
+        assert_eq!(old(r#"{"key_here":true}"#), KeyPlace::Store);
+        assert_eq!(old(r#"{"key_here":false}"#), KeyPlace::Elsewhere);
+        let text = r#"{"key_here":false,"device":{"token":"1","id":"xy"}}"#;
+        assert!(serde_json::from_str::<KeyPlace>(text).is_err());
+    }
 }

@@ -339,6 +339,8 @@ pub enum Fact {
     IssuerChanged { issuer: String, change: String },
     /// Any later plane's event before it has a type of its own here: name and fields.
     Other { what: String, fields: BTreeMap<String, String> },
+    /// The key of a CA went from one place to another: `store`, `hsm`.
+    CaKeyMoved { what: String, serial: String, from: String, to: String },
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]

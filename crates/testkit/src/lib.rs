@@ -5,6 +5,7 @@
 //! - [`docker`]: what is made in the engine is removed when its guard is dropped, also by a panic;
 //! - [`names`]: a DNS server of the test's own;
 //! - [`slapd`]: an LDAP server of the test's own;
+//! - [`softhsm`]: a PKCS#11 token of the test's own, and one that misbehaves;
 //! - [`wait`]: poll with a deadline, never a bare sleep.
 //!
 //! Everything made in the engine carries the label `sealock-test=<run>`, so that a run which was
@@ -22,6 +23,7 @@ pub mod clients;
 pub mod docker;
 pub mod names;
 pub mod slapd;
+pub mod softhsm;
 pub mod wait;
 
 use std::sync::atomic::{AtomicU32, Ordering};

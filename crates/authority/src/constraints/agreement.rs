@@ -12,7 +12,7 @@ use sealock_core::{Clock, SubjectName, SystemClock};
 use super::NameConstraints;
 use crate::certificate::{self, LeafPlan};
 use crate::key::{AuthorityKey, KeyType, NewKey};
-use crate::make::{self, NewIntermediate};
+use crate::make::{self, Home, NewIntermediate};
 use crate::order::Usages;
 use crate::pem;
 
@@ -78,7 +78,7 @@ fn what_we_sign_openssl_accepts() {
     let folder = tempfile::tempdir().unwrap();
     let now = SystemClock.now();
     let trust_domain = "corp.example".parse().unwrap();
-    let root = make::root(&trust_domain, KeyType::P256, 1, now, None).unwrap();
+    let root = make::root(&trust_domain, (KeyType::P256, &Home::Store), 1, now, None).unwrap();
     let root_issuer = root.issuer().unwrap();
     write(folder.path(), "root.pem", &root.record.der.0);
     for (index, (permitted, excluded)) in SETS.iter().enumerate() {
@@ -86,6 +86,7 @@ fn what_we_sign_openssl_accepts() {
         let constraints =
             NameConstraints { permitted: parse(permitted), excluded: parse(excluded) };
         let new = NewIntermediate {
+            home: &Home::Store,
             trust_domain: &trust_domain,
             key_type: KeyType::P256,
             number: 1,

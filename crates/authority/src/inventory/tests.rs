@@ -30,7 +30,7 @@ fn note() -> Note {
 fn entry() -> (Entry, Vec<u8>) {
     let domain = "corp.example".parse().unwrap();
     let issued = Timestamp::from_millis(1_700_000_000_123);
-    let root = make::root(&domain, KeyType::P256, 1, issued, None).unwrap();
+    let root = make::root(&domain, (KeyType::P256, &make::Home::Store), 1, issued, None).unwrap();
     let public = NewKey::generate(KeyType::Ed25519).unwrap().public;
     let identity = "spiffe://corp.example/service/web".to_owned();
     let names = vec![

@@ -21,7 +21,7 @@ use crate::make::new_serial;
 use crate::order::Usages;
 use crate::publication::Urls;
 use crate::serial::Serial;
-use crate::state::{Der, IssuerKind, IssuerRecord, STATE, State};
+use crate::state::{Der, IssuerKind, IssuerRecord, KeyPlace, STATE, State};
 
 /// How often a pile is checked while others change what it is checked by.
 const MOST_TRIES: usize = 5;
@@ -224,7 +224,7 @@ fn record(
         not_after: earliest.unwrap_or(authority.not_after),
         der: Der(authority.der.clone()),
         bridge: None,
-        key_here: true,
+        key: KeyPlace::Store,
         retired: before.and_then(|before| before.retired),
         last_leaf: before.and_then(|before| before.last_leaf),
         under: Some(Box::new(under)),

@@ -18,7 +18,8 @@ const DOMAIN: &str = "corp.example";
 
 fn issuer() -> Issuer<'static, AuthorityKey> {
     let now = Timestamp::from_secs(1_800_000_000);
-    make::root(&DOMAIN.parse().unwrap(), KeyType::P256, 1, now, None).unwrap().issuer().unwrap()
+    let key = (KeyType::P256, &make::Home::Store);
+    make::root(&DOMAIN.parse().unwrap(), key, 1, now, None).unwrap().issuer().unwrap()
 }
 
 fn day(seconds: i64) -> time::OffsetDateTime {

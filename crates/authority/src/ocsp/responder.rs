@@ -24,6 +24,9 @@ use crate::state::{Der, IssuerKind, IssuerRecord, key_name};
 /// How long a responder's certificate lives at most. Nobody asks whether it is revoked, so not long.
 pub(crate) const LIFE: Duration = Duration::from_secs(30 * 86_400);
 
+/// When the device is asked again that did not sign a responder's certificate.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// Where the responder of an issuer is noted.
 fn place(issuer: IssuerId) -> Vec<u8> {
     format!("ca/ocsp/{issuer}").into_bytes()
@@ -119,7 +122,7 @@ impl Authority {
         let asked = |issuer: &&IssuerRecord| {
             let permitted = issuer.under.as_ref().is_none_or(|under| under.ocsp);
             let intermediate = issuer.kind == IssuerKind::Intermediate;
-            intermediate && permitted && issuer.key_here && issuer.in_use(now)
+            intermediate && permitted && issuer.key.is_usable() && issuer.in_use(now)
         };
         let issuers = loaded.state.issuers.iter().filter(asked);
         let all: Vec<Responder> =
@@ -161,7 +164,20 @@ impl Authority {
         }
         let ca = self.signer_of(issuer)?;
         let domain = &loaded.state.trust_domain;
-        let made = make::responder(domain, issuer, &ca, now)?;
+        let made = match (make::responder(domain, issuer, &ca, now), &old) {
+            // The one before answers on, while it may and the device that signs the next one is away.
+            (Err(AuthorityError::Device(_)), Some((record, _)))
+                if now < record.not_after && !is_ahead(record.not_before, now) =>
+            {
+                let key = self.unseal(record.id, "OCSP responder")?;
+                if !crate::certificate::belongs(&record.der.0, &key) {
+                    return Err(corrupt());
+                }
+                let responder = Responder::new(issuer, record, key)?;
+                return Ok(Responder { due: now.plus(AGAIN), ..responder });
+            }
+            (made, _) => made?,
+        };
         let record = Record {
             id: made.record.id,
             not_before: made.record.not_before,
@@ -183,6 +199,6 @@ impl Authority {
         let fact = Fact::CaRotated { what: "ocsp-responder".into(), serial };
         let event = Actor::daemon("ocsp").event(now, fact);
         self.commit("the OCSP responder", Change::new(transaction, event))?;
-        Responder::new(issuer, &record, AuthorityKey::from_pkcs8(&made.pkcs8)?)
+        Responder::new(issuer, &record, made.authority_key()?)
     }
 }

@@ -10,6 +10,7 @@
 
 mod anchors;
 mod common;
+mod device;
 mod gnutls;
 mod issuers;
 mod kill;

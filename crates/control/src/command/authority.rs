@@ -28,6 +28,17 @@ pub enum KeyProtection {
     Passphrase,
 }
 
+/// Where a key of the authority's is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyHome {
+    /// Encrypted in the state folder.
+    #[default]
+    Store,
+    /// In the HSM that the settings name.
+    Hsm,
+}
+
 /// What `ca rotate` replaces.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -110,6 +121,10 @@ pub struct Init {
     pub exclude: Vec<String>,
     /// Where clients find the CRL, where the settings' is not meant.
     pub crl_url: Option<String>,
+    /// Where the root's key is made, where the settings' is not meant.
+    pub root_key: Option<KeyHome>,
+    /// Where the intermediate's key is made, where the settings' is not meant.
+    pub intermediate_key: Option<KeyHome>,
 }
 
 /// `cert issue`.

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use acme::{AcmeAttested, AcmeBind, AcmeBindingKey, AcmeBindingReport};
 pub use authority::{
-    CertificateState, Init, Issue, KeyProtection, KeyType, List, Names, RevocationReason,
+    CertificateState, Init, Issue, KeyHome, KeyProtection, KeyType, List, Names, RevocationReason,
     RotateWhat, Sign, Usages,
 };
 pub use imported::{
@@ -450,6 +450,16 @@ pub enum Command {
         #[serde(default)]
         ask: bool,
     },
+    /// Put the key of the root or the intermediate into the HSM, or take it back. Done before: changes nothing.
+    CaMigrateKey {
+        /// Which.
+        what: RotateWhat,
+        /// Where to.
+        to: KeyHome,
+        /// Whether it may leave the HSM again.
+        #[serde(default)]
+        extractable: bool,
+    },
 }
 
 impl Command {
@@ -562,6 +572,7 @@ impl Command {
             Self::CaIssuerChange { .. } => "ca-issuer-change",
             Self::AcmeAttest => "acme-attest",
             Self::Upstreams { .. } => "upstreams",
+            Self::CaMigrateKey { .. } => "ca-migrate-key",
         }
     }
 }

@@ -43,6 +43,9 @@ pub struct CaCertificate {
     pub fingerprint: String,
     /// The certificate.
     pub pem: String,
+    /// Where its key is: `store`, `elsewhere`, or `hsm` with the token's serial number and the key's id.
+    #[serde(default)]
+    pub key: String,
 }
 
 /// The authority.

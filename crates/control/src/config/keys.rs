@@ -11,7 +11,7 @@ use sealock_traffic::token::Algorithm;
 use super::acme;
 use super::file::Value;
 use super::settings::{self, Settings, Workload};
-use crate::command::KeyType;
+use crate::command::{KeyHome, KeyType};
 
 /// One setting.
 #[derive(Debug)]
@@ -301,6 +301,28 @@ keys! {
         settings.watch.scope = Some(scope.to_owned());
         Ok(())
     };
+    "authority.keys", "store", "where the CA's keys are made, when it is made: store or hsm",
+    |settings, value| {
+        settings.authority.keys = match value.text()? {
+            "store" => KeyHome::Store,
+            "hsm" => KeyHome::Hsm,
+            _ => return Err("must be store or hsm".to_owned()),
+        };
+        Ok(())
+    };
+    "hsm.module", "", "PKCS#11 module of the HSM in which keys of the CA are or will be; absolute, and written to by root only",
+    |settings, value| settings.hsm.set_module(value);
+    "hsm.token", "", "which of the module's tokens: its label, or a PKCS#11 URI such as pkcs11:token=ca;serial=0123; without it, the only one",
+    |settings, value| settings.hsm.set_token(value);
+    "hsm.pin_file", "systemd credential sealock-hsm-pin", "file with the token's PIN, which nobody else may read",
+    |settings, value| {
+        settings.hsm.pin_file = Some(value.text()?.into());
+        Ok(())
+    };
+    "hsm.deadline", "5s", "how long a signature of the HSM may take, up to 1m",
+    |settings, value| settings.hsm.set_deadline(span(value)?);
+    "hsm.environment", "", "variables that the module is given, NAME=VALUE, such as SOFTHSM2_CONF=/etc/softhsm/softhsm2.conf; it gets no others",
+    |settings, value| settings.hsm.set_environment(value);
     "audit.checkpoint", "1h", "time between two signed checkpoints of the audit log",
     |settings, value| {
         settings.checkpoint = span(value)?;

@@ -16,11 +16,12 @@ use sealock_traffic::token::Algorithm;
 use super::acme::AcmeSettings;
 use super::directories::Directories;
 use super::file::Value;
+use super::hsm::HsmSettings;
 use super::profiles::Profiles;
 use super::revocation::RevocationSettings;
 use super::services::Services;
 use super::upstreams::Upstreams;
-use crate::command::KeyType;
+use crate::command::{KeyHome, KeyType};
 
 /// Where a listener listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +121,8 @@ pub struct AuthoritySettings {
     pub drop_folder: Option<PathBuf>,
     /// Who signs an order that names nobody: the first of these that policy permits.
     pub issuers: Vec<IssuerName>,
+    /// Where its keys are made when it is made.
+    pub keys: KeyHome,
 }
 
 /// Labelled certificates.
@@ -181,6 +184,8 @@ pub struct Settings {
     pub profiles: Profiles,
     /// The CAs of others that are asked by protocol.
     pub upstreams: Upstreams,
+    /// The HSM in which keys of the CA may be.
+    pub hsm: HsmSettings,
 }
 
 impl Default for Settings {
@@ -207,6 +212,7 @@ impl Default for Settings {
                 longest_life: Duration::from_secs(398 * 86_400),
                 drop_folder: None,
                 issuers: vec![IssuerName::own()],
+                keys: KeyHome::Store,
             },
             revocation: RevocationSettings::default(),
             traffic: TrafficSettings {
@@ -222,6 +228,7 @@ impl Default for Settings {
             directories: Directories::new(),
             profiles: Profiles::default(),
             upstreams: Upstreams::new(),
+            hsm: HsmSettings::default(),
         }
     }
 }
@@ -240,6 +247,7 @@ impl Settings {
                 *path = folder.join(&path);
             }
         }
+        self.hsm.resolve_paths(folder);
         for directory in self.directories.values_mut() {
             directory.resolve_paths(folder);
         }

@@ -25,6 +25,8 @@ const POLICY: Duration = Duration::from_secs(2);
 const IMPORTED: Duration = Duration::from_secs(60);
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_secs(600);
+/// How often the HSM is asked whether it is there.
+const HSM: Duration = Duration::from_secs(60);
 /// How often the authority is kept up.
 const AUTHORITY: Duration = Duration::from_secs(3600);
 
@@ -74,6 +76,13 @@ pub(super) fn start(chores: Chores, shutdown: &Shutdown, tasks: &mut JoinSet<()>
     });
     if let Some(folder) = service.config().settings.authority.drop_folder.clone() {
         tasks.spawn(follow_drop_folder(Arc::clone(&service), folder, dropped, shutdown.clone()));
+    }
+    if service.config().settings.hsm.module.is_some() {
+        let own = Arc::clone(&service);
+        every(HSM, shutdown, tasks, move || {
+            let service = Arc::clone(&own);
+            async move { report("HSM", blocking(move || service.try_hsm()).await) }
+        });
     }
     let changes = service.changes();
     tasks.spawn(keep_authority(service, doors, watcher, alarms, changes, shutdown.clone()));

@@ -295,9 +295,9 @@ async fn unlocked(service: &Arc<Service>, waits: bool) -> Result<InitReport, Ser
             stop = Some((listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?));
             tracing::warn!(
                 %error, causes = ?error.causes,
-                "the keys are locked: revocation lists and OCSP are served, the rest waits for the passphrase"
+                "the keys are locked: revocation lists and OCSP are served, the rest waits for passphrase or HSM"
             );
-            notify::tell(service, "STATUS=locked: waiting for the passphrase");
+            notify::tell(service, "STATUS=locked: waiting for passphrase or HSM");
         }
         let Some((terminate, interrupt)) = &mut stop else { continue };
         tokio::select! {
@@ -325,6 +325,13 @@ fn prepare(service: &Arc<Service>) -> Result<InitReport, ServiceError> {
     // This does not keep the rest from working: who needs the vault is told what is wrong with it.
     if let Err(error) = service.heal_vault() {
         tracing::error!(%error, causes = ?error.causes, "the vault cannot be looked after");
+    }
+    // What needs no key of the HSM's goes on without it; a PIN that is wrong is told at once.
+    match service.try_hsm() {
+        Err(error) if error.code == ErrorCode::Unavailable => {
+            tracing::warn!(%error, causes = ?error.causes, "the HSM does not answer: nothing is issued until it does");
+        }
+        outcome => outcome?,
     }
     // Makes the first key of tokens, so that a second start changes nothing.
     if let Err(error) = service.keep_token_keys() {

@@ -2,11 +2,11 @@
 //! not need it ask for no passphrase.
 
 use super::*;
-use sealock_authority::{CreateOptions, NameConstraints, Published};
+use sealock_authority::{CreateOptions, IssuerKind, KeyWhere, NameConstraints, Published};
 use sealock_core::audit::Actor;
 use sealock_store::{NewProtection, Protection};
 
-use crate::command::{Init, KeyProtection};
+use crate::command::{Init, KeyHome, KeyProtection};
 
 impl Service {
     /// The trust domain: the authority's, else that of the settings, else the host's.
@@ -39,7 +39,8 @@ impl Service {
         }
         let keyring = self.keyring()?;
         let publication = self.opening.config.settings.revocation.publication();
-        let authority = Authority::open(Arc::clone(&self.journal), keyring)
+        let device = self.key_device()?;
+        let authority = Authority::open_with(Arc::clone(&self.journal), keyring, device)
             .and_then(|authority| authority.publish(publication).map(|()| authority))
             .map_err(|error| convert::authority_error(&error))?;
         self.authority.store(Some(Arc::clone(&authority)));
@@ -168,6 +169,11 @@ impl Service {
             },
             crl_url: init.crl_url.clone().or_else(|| settings.authority.crl_url.clone()),
             publication: settings.revocation.publication(),
+            root_key: convert::key_home(init.root_key.unwrap_or(settings.authority.keys)),
+            intermediate_key: convert::key_home(
+                init.intermediate_key.unwrap_or(settings.authority.keys),
+            ),
+            device: self.key_device()?,
         })
     }
 
@@ -180,7 +186,27 @@ impl Service {
                 format!("there is an authority for the trust domain {existing} already"),
             )
             .hint("leave --trust-domain out, or name another --state DIR")),
-            _ => Ok(()),
+            _ => Self::check_homes(authority, init),
         }
+    }
+
+    /// Where somebody wants a key that is somewhere else already.
+    fn check_homes(authority: &Authority, init: &Init) -> Result<(), ServiceError> {
+        let asked =
+            [(IssuerKind::Root, init.root_key), (IssuerKind::Intermediate, init.intermediate_key)];
+        let info = authority.ca_info();
+        for issuer in info.issuers.iter().filter(|issuer| issuer.active) {
+            let asked = asked.iter().find(|(kind, _)| *kind == issuer.kind).and_then(|it| it.1);
+            let is = matches!(issuer.key_where, KeyWhere::Device(_));
+            if asked.is_some_and(|asked| (asked == KeyHome::Hsm) != is) {
+                let kind = convert::issuer_kind(issuer.kind);
+                return Err(ServiceError::new(
+                    ErrorCode::Conflict,
+                    format!("the key of the {kind} is there already, and somewhere else"),
+                )
+                .hint(format!("`sealock ca migrate-key {kind} --to hsm|store` moves it")));
+            }
+        }
+        Ok(())
     }
 }

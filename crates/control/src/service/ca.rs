@@ -39,7 +39,7 @@ impl Service {
         })
     }
 
-    fn manage(
+    pub(super) fn manage(
         &self,
         caller: &Caller,
         request: &str,

@@ -2,14 +2,15 @@
 
 use sealock_authority::{
     AuthorityError, CaInfo, CertDetail, CertState, CertSummary, Issued, IssuerInfo, IssuerKind,
+    KeyWhere,
 };
 use sealock_core::SubjectName;
 use sealock_secrets::VaultError;
 use sealock_store::{JournalError, KeyringError, StoreError};
 
 use crate::command::{
-    CaCertificate, CaReport, CertificateReport, CertificateState, Files, KeyType, RevocationReason,
-    SecretText, Usages,
+    CaCertificate, CaReport, CertificateReport, CertificateState, Files, KeyHome, KeyType,
+    RevocationReason, SecretText, Usages,
 };
 use crate::error::{ErrorCode, ServiceError};
 
@@ -48,12 +49,26 @@ pub(super) fn authority_error(error: &AuthorityError) -> ServiceError {
         E::OtherTrustDomain { .. } | E::Contended => ErrorCode::Conflict,
         E::CrlUrl(_) | E::Order(_) | E::Constraint(_) | E::Csr(_) => ErrorCode::Usage,
         E::Read(_) | E::Commit { .. } | E::Corrupt { .. } | E::Unseal { .. } => ErrorCode::State,
+        E::Device(error) => return device_error(error),
         E::Encode(_) | E::Random | E::Build { .. } | E::Encrypt | E::Seal { .. } => {
             ErrorCode::Fault
         }
         _ => ErrorCode::Failed,
     };
     ServiceError::of(code, error).maybe_hint(error.hint())
+}
+
+/// Of what the HSM has not done.
+pub(super) fn device_error(error: &sealock_authority::DeviceError) -> ServiceError {
+    let code = if error.may_pass { ErrorCode::Unavailable } else { ErrorCode::Failed };
+    ServiceError::of(code, error).hint(error.hint.clone())
+}
+
+pub(super) const fn key_home(home: KeyHome) -> sealock_authority::KeyHome {
+    match home {
+        KeyHome::Store => sealock_authority::KeyHome::Store,
+        KeyHome::Hsm => sealock_authority::KeyHome::Device,
+    }
 }
 
 pub(super) const fn key_type(kind: KeyType) -> sealock_authority::KeyType {
@@ -128,6 +143,13 @@ fn ca_certificate(info: &CaInfo, issuer: &IssuerInfo) -> CaCertificate {
         not_after: issuer.not_after,
         fingerprint: issuer.fingerprint.clone(),
         pem: issuer.pem.clone(),
+        key: match &issuer.key_where {
+            KeyWhere::Store => "store".to_owned(),
+            KeyWhere::Elsewhere => "elsewhere".to_owned(),
+            KeyWhere::Device(at) => {
+                sealock_core::policy::plain(&format!("hsm {} {}", at.token, at.id))
+            }
+        },
     }
 }
 

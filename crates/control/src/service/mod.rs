@@ -21,6 +21,7 @@ mod feed;
 mod folder;
 mod groups;
 mod guarded;
+mod hsm;
 mod identities;
 mod imported;
 mod inventory;
@@ -172,6 +173,7 @@ pub struct Service {
     places: places::Places,
     refusals: parking_lot::Mutex<imported::Refusals>,
     enrolments: Enrolments,
+    hsm: OnceLock<Option<Arc<hsm::Hsm>>>,
     _lock: Lock,
 }
 
@@ -227,6 +229,7 @@ impl Service {
             places: places::Places::default(),
             refusals: parking_lot::Mutex::default(),
             enrolments: Enrolments::default(),
+            hsm: OnceLock::new(),
             opening,
             _lock: lock,
         }))
@@ -392,6 +395,9 @@ impl Service {
             Command::AcmeAttest => self.acme_attest(caller, request),
             Command::Upstreams { name, ask } => {
                 self.upstreams(caller, request, name.as_deref(), ask)
+            }
+            Command::CaMigrateKey { what, to, extractable } => {
+                self.ca_migrate_key(caller, request, what, to, extractable)
             }
         }
     }

@@ -147,6 +147,7 @@ impl Service {
         if self.opened_authority().is_some() {
             alarms.extend(self.imported_alarms().unwrap_or_default());
         }
+        alarms.extend(self.hsm_alarm());
         alarms.extend(self.publications().alarms());
         alarms.extend(policy.rejected.iter().map(|reason| Alarm {
             alarm: "policy-rejected".to_owned(),

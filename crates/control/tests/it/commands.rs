@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealock_control::command::{
     AcmeBind, CaImport, CaRequest, CertImport, CertRequest, ClientKeys, Init, Issue, IssuerChange,
-    LdapServer, List, LoginConfirm, LoginDeny, LoginInvite, Names, NewValue, OfferEvent,
+    KeyHome, LdapServer, List, LoginConfirm, LoginDeny, LoginInvite, Names, NewValue, OfferEvent,
     OnExisting, Publish, RotateWhat, SecretBlob, SecretOutcome, SecretText, SecretWanted, Sign,
     TokenWanted, TokensRevoked, TransferBegin, TransferFinish, TrustAdd,
 };
@@ -117,10 +117,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::CaIssuerChange { .. } => (78, Guard::Policy),
         Command::AcmeAttest => (79, Guard::Container),
         Command::Upstreams { .. } => (80, Guard::Policy),
+        Command::CaMigrateKey { .. } => (81, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 81;
+const COMMANDS: usize = 82;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -196,6 +197,11 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
         group_add("alice", "operators"),
         Command::GroupList { group: None },
         group_remove("alice", "operators"),
+        Command::CaMigrateKey {
+            what: RotateWhat::Intermediate,
+            to: KeyHome::Store,
+            extractable: false,
+        },
         Command::CaRotate { what: RotateWhat::Intermediate, root_key: None, passphrase: None },
         Command::CaExportRootKey { passphrase: None },
         Command::CaRemoveRootKey { exported, passphrase: None },

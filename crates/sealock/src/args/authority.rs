@@ -56,6 +56,21 @@ pub(crate) struct InitArgs {
     /// Where clients find the revocation list; written into every certificate
     #[arg(long, value_name = "URL")]
     pub(crate) crl_url: Option<String>,
+    /// Where the root's key is made [default: setting authority.keys]
+    #[arg(long, value_enum, value_name = "PLACE")]
+    pub(crate) root_key: Option<KeyHome>,
+    /// Where the intermediate's key is made [default: setting authority.keys]
+    #[arg(long, value_enum, value_name = "PLACE")]
+    pub(crate) intermediate_key: Option<KeyHome>,
+}
+
+/// Where a key of the CA is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyHome {
+    /// Encrypted in the state folder
+    Store,
+    /// In the HSM that the settings name (hsm.module)
+    Hsm,
 }
 
 /// What is replaced by `ca rotate`.
@@ -136,6 +151,18 @@ pub(crate) enum CaCommand {
     Enable {
         /// Which
         name: String,
+    },
+    /// Move a key into the HSM, or back; the certificate stays the same
+    MigrateKey {
+        /// Whose key
+        #[arg(value_enum)]
+        what: RotateWhat,
+        /// Where to
+        #[arg(long, value_enum, value_name = "PLACE")]
+        to: KeyHome,
+        /// Let the HSM give it out again, encrypted: only then there is a way back
+        #[arg(long)]
+        extractable: bool,
     },
 }
 

@@ -7,6 +7,7 @@ use sealock_control::command::{
     self, CaCertificate, CaReport, Command, IssuerChange, Reply, SecretText,
 };
 
+use super::init::key_home;
 use super::session::{Session, unexpected};
 use super::{files, issuers, passphrase};
 use crate::args::{CaCommand, RotateWhat};
@@ -48,6 +49,13 @@ pub(crate) fn run(command: CaCommand, session: &Session, printer: Printer) -> Re
             issuers::change(name, IssuerChange::Disable, session, printer)
         }
         CaCommand::Enable { name } => issuers::change(name, IssuerChange::Enable, session, printer),
+        CaCommand::MigrateKey { what, to, extractable } => {
+            let (what, to) = (rotated(what), key_home(to));
+            match session.call(Command::CaMigrateKey { what, to, extractable })? {
+                Reply::Ca(report) => printer.either(&*report, |report| text(report, false)),
+                other => Err(unexpected(&other)),
+            }
+        }
     }
 }
 
@@ -59,13 +67,16 @@ fn rotate(
 ) -> Result<(), Failure> {
     let root_key = root_key.map(files::read_secret_text).transpose()?;
     let passphrase = passphrase.map(passphrase_text).transpose()?;
-    let what = match what {
-        RotateWhat::Intermediate => command::RotateWhat::Intermediate,
-        RotateWhat::Root => command::RotateWhat::Root,
-    };
-    match session.call(Command::CaRotate { what, root_key, passphrase })? {
+    match session.call(Command::CaRotate { what: rotated(what), root_key, passphrase })? {
         Reply::Ca(report) => printer.either(&*report, |report| text(report, false)),
         other => Err(unexpected(&other)),
+    }
+}
+
+fn rotated(what: RotateWhat) -> command::RotateWhat {
+    match what {
+        RotateWhat::Intermediate => command::RotateWhat::Intermediate,
+        RotateWhat::Root => command::RotateWhat::Root,
     }
 }
 
@@ -128,7 +139,12 @@ pub(crate) fn text(report: &CaReport, pem: bool) -> String {
     let mut text = format!("Trust domain   {}\n", report.trust_domain);
     let _ =
         writeln!(text, "Keys           {}, protected by {}", report.key_type, report.protection);
-    let root_key = if report.root_key_present { "on this host" } else { "elsewhere" };
+    let root = report.roots.first().map(|root| root.key.as_str()).unwrap_or_default();
+    let root_key = match (report.root_key_present, root.starts_with("hsm")) {
+        (_, true) => "in the HSM",
+        (true, false) => "on this host",
+        (false, false) => "elsewhere",
+    };
     let _ = writeln!(text, "Root key       {root_key}");
     if let Some(url) = &report.crl_url {
         let _ = writeln!(text, "CRL            {url}");
@@ -155,6 +171,9 @@ fn describe(text: &mut String, kind: &str, certificate: &CaCertificate, pem: boo
         certificate.not_after,
         certificate.fingerprint,
     );
+    if !certificate.key.is_empty() {
+        let _ = writeln!(text, "  key          {}", certificate.key);
+    }
     if pem {
         text.push_str(&certificate.pem);
     }

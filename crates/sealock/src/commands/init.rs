@@ -3,7 +3,7 @@
 use sealock_control::command::{self, Command, InitReport, Reply};
 
 use super::session::{Session, unexpected};
-use crate::args::{InitArgs, KeyProtection, KeyType};
+use crate::args::{InitArgs, KeyHome, KeyProtection, KeyType};
 use crate::printer::{Failure, Printer};
 
 /// Makes the authority, or says that it is there.
@@ -18,10 +18,20 @@ pub(crate) fn run(arguments: InitArgs, session: &Session, printer: Printer) -> R
         permit: arguments.permit,
         exclude: arguments.exclude,
         crl_url: arguments.crl_url,
+        root_key: arguments.root_key.map(key_home),
+        intermediate_key: arguments.intermediate_key.map(key_home),
     };
     match session.call(Command::Init(wanted))? {
         Reply::Init(report) => printer.either(&*report, text),
         other => Err(unexpected(&other)),
+    }
+}
+
+/// The place in the service's words.
+pub(crate) fn key_home(home: KeyHome) -> command::KeyHome {
+    match home {
+        KeyHome::Store => command::KeyHome::Store,
+        KeyHome::Hsm => command::KeyHome::Hsm,
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use sealock_control::read_secret;
 use sealock_core::SecretBytes;
 use zeroize::Zeroizing;
 
@@ -47,7 +48,7 @@ pub(crate) fn existing(
     credentials: Option<&Path>,
 ) -> Result<SecretBytes, Failure> {
     match given(file, credentials) {
-        Some(path) => from_file(&path),
+        Some(given) => given.read(),
         None => prompt("Passphrase of the CA's keys: "),
     }
 }
@@ -55,7 +56,7 @@ pub(crate) fn existing(
 /// A new passphrase: from the file, else the credential, else asked for twice.
 pub(crate) fn new(file: Option<&Path>, credentials: Option<&Path>) -> Result<SecretBytes, Failure> {
     let passphrase = match given(file, credentials) {
-        Some(path) => from_file(&path)?,
+        Some(given) => given.read()?,
         None => {
             let first = prompt("New passphrase for the CA's keys: ")?;
             if first != prompt("The same again: ")? {
@@ -70,9 +71,29 @@ pub(crate) fn new(file: Option<&Path>, credentials: Option<&Path>) -> Result<Sec
     Ok(passphrase)
 }
 
-fn given(file: Option<&Path>, credentials: Option<&Path>) -> Option<PathBuf> {
+/// Where a passphrase is that nobody has to type.
+enum Given {
+    File(PathBuf),
+    /// From systemd: who else may read or change it would have the keys.
+    Credential(PathBuf),
+}
+
+impl Given {
+    fn read(&self) -> Result<SecretBytes, Failure> {
+        match self {
+            Self::File(path) => from_file(path),
+            Self::Credential(path) => read_secret(path, true).map_err(|why| {
+                Failure::refused(format!("the credential {CREDENTIAL} cannot be used: {why}"))
+                    .hint("in the unit: LoadCredential=sealock-passphrase:/path/of/the/file")
+            }),
+        }
+    }
+}
+
+fn given(file: Option<&Path>, credentials: Option<&Path>) -> Option<Given> {
     let credential = credentials.map(|folder| folder.join(CREDENTIAL));
-    file.map(Path::to_owned).or_else(|| credential.filter(|path| path.exists()))
+    let credential = credential.filter(|path| path.symlink_metadata().is_ok());
+    file.map(|path| Given::File(path.to_owned())).or_else(|| credential.map(Given::Credential))
 }
 
 /// Asks for a passphrase on the terminal, without showing what is typed.

@@ -47,6 +47,7 @@ mod gateway_tls_engine;
 mod groups;
 mod grpc;
 mod guide;
+mod hsm;
 mod inventory;
 mod labels;
 mod life;

@@ -45,6 +45,7 @@ fn issuer(kind: IssuerKind, left: u32, active: bool) -> IssuerInfo {
         fingerprint: String::new(),
         active,
         key_here: true,
+        key_where: sealock_authority::KeyWhere::Store,
         retired: None,
         last_leaf: None,
         pem: String::new(),

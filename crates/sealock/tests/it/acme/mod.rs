@@ -3,7 +3,6 @@
 mod alone;
 mod attested;
 mod clients;
-mod names;
 mod upstream;
 
 use std::fs;

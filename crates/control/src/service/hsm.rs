@@ -1,0 +1,208 @@
+//! The HSM that the settings name, as the authority sees it; where its PIN comes from; `ca migrate-key`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sealock_authority::{
+    DeviceError, DeviceKeyId, DevicePublic, IssuerKind, KeyAt, KeyDevice, KeyParts, KeyType,
+    MigrateTo,
+};
+use sealock_core::{SecretBytes, Timestamp};
+use sealock_hsm::{Device, DeviceSettings, HsmError, Kind, Parts, PinSource};
+use zeroize::Zeroizing;
+
+use super::{Service, convert};
+use crate::caller::Caller;
+use crate::command::{Alarm, KeyHome, Reply, RotateWhat};
+use crate::config::HsmSettings;
+use crate::error::{ErrorCode, ServiceError};
+use crate::secret_file::read_secret;
+
+/// The name of the systemd credential with the PIN.
+pub(crate) const PIN_CREDENTIAL: &str = "sealock-hsm-pin";
+
+/// The HSM.
+#[derive(Debug)]
+pub(super) struct Hsm(Device);
+
+impl Hsm {
+    /// The one that the settings name. Nothing is asked of it yet.
+    pub(super) fn of(
+        settings: &HsmSettings,
+        credentials: Option<&str>,
+    ) -> Result<Option<Arc<Self>>, ServiceError> {
+        let Some(module) = settings.module.clone() else { return Ok(None) };
+        let device = DeviceSettings {
+            module,
+            token: settings.token.clone(),
+            deadline: settings.deadline,
+            environment: settings.environment.clone(),
+        };
+        let made = Device::new(device, pin(settings.pin_file.clone(), credentials));
+        let made = made.map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
+        Ok(Some(Arc::new(Self(made))))
+    }
+
+    /// Asks whether it is there.
+    pub(super) fn is_there(&self) -> Result<(), DeviceError> {
+        self.token().map(|_| ())
+    }
+
+    /// That it does not work now.
+    pub(super) fn alarm(&self) -> Option<Alarm> {
+        let trouble = self.0.trouble()?;
+        let since = trouble.since.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Some(Alarm {
+            alarm: "hsm".to_owned(),
+            subject: "HSM".to_owned(),
+            reason: sealock_core::policy::plain(&told(&trouble.error)),
+            hint: Some(trouble.error.hint().to_owned()),
+            since: Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+        })
+    }
+}
+
+/// The PIN is read anew each time the token is opened: it may have been corrected.
+fn pin(file: Option<PathBuf>, credentials: Option<&str>) -> PinSource {
+    let credential = credentials.map(|folder| Path::new(folder).join(PIN_CREDENTIAL));
+    Arc::new(move || match (&file, &credential) {
+        (Some(path), _) => read_secret(path, false),
+        (None, Some(path)) => read_secret(path, true),
+        (None, None) => Err("the settings name no file, and systemd has given none".to_owned()),
+    })
+}
+
+/// An error with its cause.
+fn told(error: &HsmError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+fn failed(error: HsmError) -> DeviceError {
+    DeviceError {
+        message: sealock_core::policy::plain(&told(&error)),
+        hint: error.hint().to_owned(),
+        may_pass: error.may_pass(),
+    }
+}
+
+const fn kind(kind: KeyType) -> Kind {
+    match kind {
+        KeyType::P256 => Kind::P256,
+        KeyType::P384 => Kind::P384,
+        KeyType::Ed25519 => Kind::Ed25519,
+        KeyType::Rsa3072 => Kind::Rsa,
+    }
+}
+
+impl KeyDevice for Hsm {
+    fn token(&self) -> Result<String, DeviceError> {
+        self.0.token().map(|token| token.serial).map_err(failed)
+    }
+
+    fn generate(
+        &self,
+        key: KeyType,
+        id: &DeviceKeyId,
+        label: &str,
+    ) -> Result<DevicePublic, DeviceError> {
+        let made = self.0.generate(kind(key), id.as_bytes(), label).map_err(failed)?;
+        Ok(DevicePublic { value: made.value, exponent: made.exponent })
+    }
+
+    fn import(
+        &self,
+        key: &KeyParts,
+        id: &DeviceKeyId,
+        label: &str,
+        extractable: bool,
+    ) -> Result<(), DeviceError> {
+        let part = |part: &SecretBytes| Zeroizing::new(part.expose().to_vec());
+        let parts = Parts { kind: kind(key.kind), parts: key.parts.iter().map(part).collect() };
+        self.0.import(parts, id.as_bytes(), label, extractable).map_err(failed)
+    }
+
+    fn sign(&self, key: &KeyAt, of: KeyType, data: Vec<u8>) -> Result<Vec<u8>, DeviceError> {
+        self.0.sign(&key.token, key.id.as_bytes(), kind(of), data).map_err(failed)
+    }
+
+    fn export(&self, key: &KeyAt, of: KeyType, public: &[u8]) -> Result<KeyParts, DeviceError> {
+        let out = self.0.export(&key.token, key.id.as_bytes(), kind(of), public).map_err(failed)?;
+        let parts = out.parts.into_iter().map(SecretBytes::from).collect();
+        Ok(KeyParts { kind: of, parts })
+    }
+
+    fn remove(&self, key: &KeyAt) -> Result<(), DeviceError> {
+        self.0.remove(&key.token, key.id.as_bytes()).map(|_| ()).map_err(failed)
+    }
+}
+
+impl Service {
+    /// The HSM that the settings name.
+    pub(super) fn hsm(&self) -> Result<Option<Arc<Hsm>>, ServiceError> {
+        if let Some(known) = self.hsm.get() {
+            return Ok(known.clone());
+        }
+        let credentials = self.opening.environment.get("CREDENTIALS_DIRECTORY");
+        let made = Hsm::of(&self.opening.config.settings.hsm, credentials)?;
+        Ok(self.hsm.get_or_init(|| made).clone())
+    }
+
+    /// The same as the authority has it.
+    pub(super) fn key_device(&self) -> Result<Option<Arc<dyn KeyDevice>>, ServiceError> {
+        Ok(self.hsm()?.map(|hsm| hsm as Arc<dyn KeyDevice>))
+    }
+
+    /// Asks the HSM whether it is there, where a key that is used now is in it. Blocking.
+    pub(crate) fn try_hsm(&self) -> Result<(), ServiceError> {
+        let Some(authority) = self.opened_authority() else { return Ok(()) };
+        let mut active = authority.ca_info().issuers.into_iter().filter(|issuer| issuer.active);
+        let in_hsm = |where_: &sealock_authority::KeyWhere| {
+            matches!(where_, sealock_authority::KeyWhere::Device(_))
+        };
+        if !active.any(|issuer| in_hsm(&issuer.key_where)) {
+            return Ok(());
+        }
+        match self.hsm()? {
+            Some(hsm) => hsm.is_there().map_err(|error| convert::device_error(&error)),
+            None => Ok(()),
+        }
+    }
+
+    /// That the HSM does not work now, as far as it was asked.
+    pub(super) fn hsm_alarm(&self) -> Option<Alarm> {
+        self.hsm.get()?.as_ref()?.alarm()
+    }
+
+    pub(super) fn ca_migrate_key(
+        &self,
+        caller: &Caller,
+        request: &str,
+        what: RotateWhat,
+        to: KeyHome,
+        extractable: bool,
+    ) -> Result<Reply, ServiceError> {
+        let actor = self.manage(caller, request, "migrate-key")?;
+        let to = match (to, extractable) {
+            (KeyHome::Hsm, extractable) => MigrateTo::Device { extractable },
+            (KeyHome::Store, false) => MigrateTo::Store,
+            (KeyHome::Store, true) => {
+                return Err(ServiceError::new(
+                    ErrorCode::Usage,
+                    "whether a key may leave the HSM is said when it goes there",
+                ));
+            }
+        };
+        let kind = match what {
+            RotateWhat::Root => IssuerKind::Root,
+            RotateWhat::Intermediate => IssuerKind::Intermediate,
+        };
+        let authority = self.authority()?;
+        authority
+            .migrate_key(kind, to, &actor)
+            .map_err(|error| convert::authority_error(&error))?;
+        Ok(Reply::Ca(Box::new(convert::ca_report(&authority.ca_info()))))
+    }
+}
