@@ -140,17 +140,22 @@ fn keys_of_every_kind_sign_in_the_token() {
         let Some(scene) = Scene::new() else { return };
         scene.ok(&[&INIT[..], &["--key-type", kind]].concat());
         scene.issue("one");
-        let there = scene.home.path("two");
         // And put there.
         drop(scene);
         let Some(scene) = Scene::new() else { return };
         scene.ok(&["init", "--trust-domain", "test.sealock", "--key-type", kind]);
         scene.ok(&["ca", "migrate-key", "intermediate", "--to", "hsm", "--extractable"]);
         scene.issue("two");
-        scene.ok(&["ca", "migrate-key", "intermediate", "--to", "store"]);
+        if kind == "ed25519" {
+            // SoftHSM takes them in and does not wrap them: nothing has changed.
+            let said = scene.fails(&["ca", "migrate-key", "intermediate", "--to", "store"]);
+            assert!(said.contains("does not leave the HSM"), "{said}");
+            assert_eq!(scene.objects(), 1);
+        } else {
+            scene.ok(&["ca", "migrate-key", "intermediate", "--to", "store"]);
+            assert_eq!(scene.objects(), 0, "{kind}");
+        }
         scene.issue("three");
-        assert_eq!(scene.objects(), 0, "{kind}");
-        assert!(!there.exists());
     }
 }
 
