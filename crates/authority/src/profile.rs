@@ -24,6 +24,9 @@ pub const OWN: [(&str, &str); 2] = [
 /// The longest name of a profile: it stands in labels, orders and settings.
 const LONGEST_NAME: usize = 64;
 const DAY: Duration = Duration::from_secs(86_400);
+/// How long certificates for code and e-mail live where nobody says: as long as can be ordered at any time, because an
+/// intermediate is replaced when a third of its year is left.
+const LONG: Duration = Duration::from_secs(90 * 86_400);
 
 /// A kind of name, as far as profiles tell them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,9 +132,9 @@ impl Profile {
     pub fn of(usages: Usages) -> Self {
         let (life, names) = if usages.code {
             let names = vec![NameKind::Dns, NameKind::Uri, NameKind::Email, NameKind::Identity];
-            (Some(DAY * 365), names)
+            (Some(LONG), names)
         } else if usages.email {
-            (Some(DAY * 365), vec![NameKind::Email, NameKind::Identity])
+            (Some(LONG), vec![NameKind::Email, NameKind::Identity])
         } else {
             (None, NameKind::ALL.to_vec())
         };
