@@ -23,9 +23,7 @@ const RULE: &str = "permit (principal in Sealock::Group::\"acme\", action == Sea
 /// A daemon, and where challenges are asked.
 pub(crate) struct Scene {
     pub(crate) home: Home,
-    /// The settings file.
-    settings: String,
-    daemon: Option<Daemon>,
+    _daemon: Daemon,
     names: Names,
     /// The directory's URL.
     pub(crate) server: String,
@@ -61,22 +59,7 @@ impl Scene {
         let port = api(&home).rsplit_once(':').unwrap().1.to_owned();
         let root = home.write("root.pem", &home.ok(&["ca", "bundle"]));
         let server = format!("https://localhost:{port}/acme/directory");
-        Self { home, settings, daemon: Some(daemon), names, server, root, http, tls }
-    }
-
-    /// Starts the daemon once more, at the address that it had.
-    fn again(&self, address: &str) -> Daemon {
-        let mut command = self.home.command();
-        command.args(["--config", &self.settings, "up", "--gateway", "off", "--api", address]);
-        let log = fs::File::create(self.path("again.log")).unwrap();
-        command.stdout(log.try_clone().unwrap()).stderr(log);
-        let daemon = Daemon::of(command.spawn().unwrap());
-        until("the daemon to answer", PATIENCE, || {
-            let status = self.home.run(&["--json", "status"]);
-            let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
-            (status["daemon"] == true && status["api"].is_string()).then_some(())
-        });
-        daemon
+        Self { home, _daemon: daemon, names, server, root, http, tls }
     }
 
     fn path(&self, name: &str) -> PathBuf {
