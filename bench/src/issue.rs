@@ -143,6 +143,7 @@ fn order(number: u64) -> Order {
         identity: Some(identity.parse().expect("an identity")),
         usages: Usages::BOTH,
         profile: None,
+        issuer: None,
         ttl: LIVES.iter().copied().nth((spread % 5) as usize).unwrap_or_default(),
         key: KeySource::Generate(KeyType::P256),
     }

@@ -238,6 +238,7 @@ fn revoked(authority: &Authority, count: usize) -> Result<Duration> {
         names: vec![SubjectName::dns("host.bench.example")?],
         usages: Usages::BOTH,
         profile: None,
+        issuer: None,
         ttl: Duration::from_secs(30 * 86_400),
         key: KeySource::Generate(KeyType::P256),
     };

@@ -89,7 +89,11 @@ pub(super) fn as_meant(
         Purpose::Probe => {
             not_an_authority(found)?;
             only(found, |it| it.server_auth && it.client_auth && !it.ocsp_signing)?;
-            must(found.names.is_none(), "RFC 5280 §4.2.1.6", "what is shown to a verifier has a name")
+            must(
+                found.names.is_none(),
+                "RFC 5280 §4.2.1.6",
+                "what is shown to a verifier has a name",
+            )
         }
         Purpose::Signer => {
             not_an_authority(found)?;

@@ -46,7 +46,7 @@ impl Circumstances<'_> {
             names: &ordered.names,
             identity: ordered.identity.as_ref(),
             spare_identity: ordered.automatic,
-            usages: convert::usages(self.usages),
+            usages: self.usages,
             context: self.context(),
         }
     }
@@ -110,13 +110,8 @@ impl Service {
         terms.check(ordered.identity.as_ref(), &ordered.names, kind)?;
         let usages = terms.profile.usages;
         let key_type = kind.to_string();
-        let circumstances = Circumstances {
-            name: &name,
-            life,
-            usages,
-            profile: &terms.name,
-            key_type: &key_type,
-        };
+        let circumstances =
+            Circumstances { name: &name, life, usages, profile: &terms.name, key_type: &key_type };
         let asking = Asking::of(caller, request);
         let named = issuer_name(sign.issuer.as_deref())?;
         let ordering = circumstances.of(Action::CertSign, &ordered);

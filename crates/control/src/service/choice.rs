@@ -114,7 +114,10 @@ impl Service {
             policy.decide(&question).allowed
         };
         let reserved = self.reserved_among(&names);
-        reserved.iter().all(|name| may(Action::CertReserved, name))
+        let for_that =
+            |name: &SubjectName| !ordering.usages.beyond_tls() || may(Action::CertPurpose, name);
+        names.iter().all(for_that)
+            && reserved.iter().all(|name| may(Action::CertReserved, name))
             && names.iter().all(|name| {
                 may(ordering.action, name) && (issuer.is_own() || may(Action::CertUnder, name))
             })

@@ -232,6 +232,7 @@ fn labelled(profile: &str) -> WantedCertificate {
         certificate: "web".parse().unwrap(),
         names: vec![SubjectName::dns("shop").unwrap()],
         imported: None,
+        issuer: None,
         layout: Layout::Tls,
         usages: labels::Usages { server: true, client: true },
         profile: Some(profile.parse().unwrap()),

@@ -29,8 +29,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use acme::{AcmeAccountCommand, AcmeCommand, EabAddArgs, EabCommand, EabSelfArgs};
 pub(crate) use authority::{
     CaCommand, CaRequestArgs, CertCommand, CsrSign, InitArgs, IssueArgs, KeyHome, KeyProtection,
-    KeyType,
-    NamesArgs, ReasonArg, RotateWhat, UsageArg,
+    KeyType, NamesArgs, ReasonArg, RotateWhat, UsageArg,
 };
 pub(crate) use delivery::{CarrierArg, OfferArgs, ReceiveArgs, SendArgs};
 pub(crate) use docker::{

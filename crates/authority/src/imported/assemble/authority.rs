@@ -106,11 +106,7 @@ fn one<'a>(
         }
         above(chain, &mut constraints, trust_domain, now)?;
         let permitted = permitted(chain)?;
-        let usages = Usages {
-            server: permitted.server,
-            client: permitted.client,
-            ..Usages::NONE
-        };
+        let usages = Usages { server: permitted.server, client: permitted.client, ..Usages::NONE };
         let refused = || ImportError::Verifier {
             subject: authority.subject_text.clone(),
             why: "no certificate can be made below it".to_owned(),

@@ -150,8 +150,7 @@ impl Service {
             .ok_or_else(|| ServiceError::new(ErrorCode::Fault, "there is no usual profile"))?;
         let life = usual.life.min(settings.authority.longest_life);
         let usages = usual.usages;
-        let about =
-            About { life, usages, profile, key_type: super::orders::ANY_KEY, issuer: None };
+        let about = About { life, usages, profile, key_type: super::orders::ANY_KEY, issuer: None };
         let first = names.first().map(ToString::to_string).unwrap_or_default();
         let asking = Asking { via: Door::Acme.as_str(), ..Asking::of(caller, request) };
         let ordering = Ordering {

@@ -16,7 +16,7 @@ use sealock_core::{IssuerName, SubjectName, Timestamp};
 use sealock_store::BoxedError;
 use serde_json::Value;
 
-use super::super::authorize::Asking;
+use super::super::authorize::{Asking, Granted};
 use super::super::cert::Circumstances;
 use super::super::choice::{Chosen, Ordering};
 use super::super::{Service, convert};

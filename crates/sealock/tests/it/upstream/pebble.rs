@@ -17,8 +17,6 @@ pub(super) struct Pebble {
     children: Vec<Child>,
     pub(super) port: u16,
     management: u16,
-    /// Where http-01 is asked.
-    pub(super) http: u16,
     /// Where records of the DNS are set.
     pub(super) dns: u16,
 }
@@ -101,7 +99,6 @@ impl Pebble {
             children: vec![names, pebble],
             port: ports.acme,
             management,
-            http: ports.http,
             dns,
         };
         until("pebble to answer", PATIENCE, || {
