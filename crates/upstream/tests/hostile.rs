@@ -206,7 +206,7 @@ async fn a_server_leads_nowhere_else() {
                 "/new-order" => order(base, "pending", "file:///etc/passwd"),
                 _ => usual(path, base),
             },
-            "which is not asked",
+            "as ACME has it",
         ),
         (
             |path, base| match path {
