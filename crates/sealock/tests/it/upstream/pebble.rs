@@ -95,12 +95,7 @@ impl Pebble {
                 .env("PEBBLE_AUTHZREUSE", "0")
                 .env("PEBBLE_WFE_NONCEREJECT", mood.refused_nonces.to_string()),
         );
-        let this = Self {
-            children: vec![names, pebble],
-            port: ports.acme,
-            management,
-            dns,
-        };
+        let this = Self { children: vec![names, pebble], port: ports.acme, management, dns };
         until("pebble to answer", PATIENCE, || {
             std::net::TcpStream::connect(("127.0.0.1", this.port)).ok()?;
             std::net::TcpStream::connect(("127.0.0.1", this.dns)).ok().map(drop)
