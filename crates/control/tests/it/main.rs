@@ -36,7 +36,7 @@ mod guard_feed;
 mod impostor;
 #[cfg(test)]
 mod inventory;
-
+#[cfg(test)]
 mod issuers;
 #[cfg(test)]
 mod kill;

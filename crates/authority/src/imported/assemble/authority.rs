@@ -62,7 +62,7 @@ pub(crate) fn assemble_authority(
     anchors: &[Vec<u8>],
     key: &[u8],
     trust_domain: &TrustDomain,
-    probe: &dyn Fn(&[u8], Usages) -> Option<Vec<u8>>,
+    probe: &impl Fn(&[u8], Usages) -> Option<Vec<u8>>,
     now: Timestamp,
 ) -> Result<AssembledAuthority, ImportError> {
     let pile = super::read(pile)?;
@@ -93,7 +93,7 @@ fn one<'a>(
     others: &[&'a Foreign],
     anchors: &'a [Foreign],
     trust_domain: &TrustDomain,
-    probe: &dyn Fn(&[u8], Usages) -> Option<Vec<u8>>,
+    probe: &impl Fn(&[u8], Usages) -> Option<Vec<u8>>,
     now: Timestamp,
 ) -> Result<AssembledAuthority, ImportError> {
     itself(authority, trust_domain, now)?;
