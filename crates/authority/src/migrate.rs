@@ -68,10 +68,10 @@ impl Authority {
             | (KeyPlace::Store, MigrateTo::Store) => return Ok(done(true)),
             (KeyPlace::Elsewhere, _) => return Err(AuthorityError::RootKeyAway),
             (KeyPlace::Store, MigrateTo::Device { extractable }) => {
-                self.into_device(state, version, &record, extractable, actor)?;
+                self.move_to_device(state, version, &record, extractable, actor)?;
             }
             (KeyPlace::Device(at), MigrateTo::Store) => {
-                self.into_store(state, version, &record, at, actor)?;
+                self.move_to_store(state, version, &record, at, actor)?;
             }
         }
         self.reload()?;
@@ -79,7 +79,7 @@ impl Authority {
         Ok(done(false))
     }
 
-    fn into_device(
+    fn move_to_device(
         &self,
         state: State,
         version: u64,
@@ -116,7 +116,7 @@ impl Authority {
         self.commit_move(record, "store", "hsm", transaction, actor)
     }
 
-    fn into_store(
+    fn move_to_store(
         &self,
         state: State,
         version: u64,

@@ -46,6 +46,7 @@ fn issued(clock: &dyn Clock, serial: &[u8; 16]) -> Event {
         name: "shop.example".into(),
         names: vec!["shop.example".into(), "www.shop.example".into()],
         not_after: "2030-01-01T00:00:00Z".into(),
+        issuer: None,
     };
     let request = "0123456789abcdef".into();
     Event { at: clock.now(), who: "uid:0".into(), request, decision: None, fact }

@@ -1,11 +1,6 @@
 //! A server of ACME that means no good.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +20,9 @@ use sealock_upstream::acme::{
 };
 use sealock_upstream::{Client, Deadlines, UpstreamError};
 use tokio::net::{TcpListener, TcpStream};
+
+/// What it answers, by the path, and by what its URLs begin with.
+type Says = fn(&str, &str) -> Reply;
 
 /// What it answers: status, header fields, body.
 type Reply = (u16, Vec<(&'static str, String)>, String);
@@ -94,7 +92,10 @@ impl Bad {
         let origin = format!("localhost:{}", self.address.port()).parse().unwrap();
         let deadlines =
             Deadlines { connect: Duration::from_secs(5), request: Duration::from_secs(2) };
-        Arc::new(Client::new(origin, Vec::new(), &[self.root.clone()], None, deadlines).unwrap())
+        Arc::new(
+            Client::new(origin, Vec::new(), std::slice::from_ref(&self.root), None, deadlines)
+                .unwrap(),
+        )
     }
 
     async fn enrol(&self, ways: &Ways) -> UpstreamError {
@@ -179,7 +180,7 @@ fn hook(folder: &tempfile::TempDir) -> Ways {
 #[tokio::test]
 async fn a_server_leads_nowhere_else() {
     // Each would be a request to somebody else, with our signature on it.
-    let cases: [(fn(&str, &str) -> Reply, &str); 5] = [
+    let cases: [(Says, &str); 5] = [
         (
             |path, base| match path {
                 "/dir" => directory("https://169.254.169.254"),
@@ -287,7 +288,7 @@ async fn a_record_goes_out_of_the_dns_whatever_comes_of_it() {
 #[tokio::test]
 async fn a_server_that_is_slow_endless_or_mad_is_left() {
     const BAD_NONCE: &str = r#"{"type":"urn:ietf:params:acme:error:badNonce","detail":"again"}"#;
-    let cases: [(fn(&str, &str) -> Reply, &str); 7] = [
+    let cases: [(Says, &str); 7] = [
         (|_, _| (200, Vec::new(), "SLOW".into()), "took too long"),
         (|_, _| (200, Vec::new(), "[".repeat(9 << 20)), "answers with more than"),
         (|_, _| (200, Vec::new(), "[".repeat(400 << 10)), "as ACME has it"),
@@ -340,7 +341,7 @@ async fn a_server_that_is_slow_endless_or_mad_is_left() {
 async fn an_account_is_made_at_the_server_and_nowhere_else() {
     let registration = Registration { terms_agreed: false, ..Registration::default() };
     let key = AccountKey::generate().unwrap();
-    let cases: [(fn(&str, &str) -> Reply, &str); 4] = [
+    let cases: [(Says, &str); 4] = [
         (
             |path, base| match path {
                 "/new-account" => {
@@ -397,8 +398,14 @@ async fn an_account_is_made_at_the_server_and_nowhere_else() {
     assert!(matches!(error, UpstreamError::Elsewhere { .. }), "{error}");
     // Somebody else at its place.
     let origin = format!("localhost:{}", bad.address.port()).parse().unwrap();
-    let client =
-        Client::new(origin, Vec::new(), &[other.root.clone()], None, Deadlines::default()).unwrap();
+    let client = Client::new(
+        origin,
+        Vec::new(),
+        std::slice::from_ref(&other.root),
+        None,
+        Deadlines::default(),
+    )
+    .unwrap();
     let error = acme::directory(&client, &bad.url("/dir")).await.unwrap_err();
     assert!(matches!(error, UpstreamError::Handshake(..)), "{error}");
     assert!(bad.asked.lock().is_empty(), "nothing was told to it");

@@ -60,7 +60,7 @@ fn both_roots_of_a_roll_over_are_reached_and_the_newer_one_is_chosen() {
     assert!(found.between.is_empty());
     assert_eq!(
         found.bridges.iter().map(|it| it.der.clone()).collect::<Vec<_>>(),
-        [bridge.der.clone()]
+        std::slice::from_ref(&bridge.der)
     );
     let found = assemble(&ours, &pile, &[&old]).unwrap();
     assert_eq!((found.root.der, found.between.len()), (old.der, 1));

@@ -269,7 +269,7 @@ fn key_usage_fits_the_key_and_what_it_is_for() {
     }
     for more in [K::ContentCommitment, K::DataEncipherment] {
         let all = [KeyType::P256, KeyType::Rsa3072];
-        let more = |it: &mut CertificateParams| it.key_usages.push(more.clone());
+        let more = |it: &mut CertificateParams| it.key_usages.push(more);
         assert!(all.into_iter().all(|kind| of_profile(kind, Usages::EMAIL, more).is_err()));
     }
     refused(KeyType::Rsa3072, Usages::SERVER, "may not sign", |it| {

@@ -289,17 +289,17 @@ fn keys_go_in_and_come_back_where_they_may() {
         world.authority.ca_info().issuers.into_iter().map(|it| it.fingerprint).collect()
     };
     let before = fingerprints(&world);
-    assert_eq!(world.moved(IssuerKind::Intermediate, MigrateTo::Store).unwrap(), true);
-    assert_eq!(world.moved(IssuerKind::Intermediate, INTO).unwrap(), false);
-    assert_eq!(world.moved(IssuerKind::Intermediate, INTO).unwrap(), true);
+    assert!(world.moved(IssuerKind::Intermediate, MigrateTo::Store).unwrap());
+    assert!(!world.moved(IssuerKind::Intermediate, INTO).unwrap());
+    assert!(world.moved(IssuerKind::Intermediate, INTO).unwrap());
     let free = MigrateTo::Device { extractable: true };
-    assert_eq!(world.moved(IssuerKind::Root, free).unwrap(), false);
+    assert!(!world.moved(IssuerKind::Root, free).unwrap());
     assert!(world.wheres().iter().all(|it| matches!(it, KeyWhere::Device(_))));
     assert_eq!(fingerprints(&world), before, "the certificates are the same");
     let world = world.reopen(true);
     world.authority.issue(&order(&["a.corp.example"]), &actor()).unwrap();
     // One may come back, the other stays.
-    assert_eq!(world.moved(IssuerKind::Root, MigrateTo::Store).unwrap(), false);
+    assert!(!world.moved(IssuerKind::Root, MigrateTo::Store).unwrap());
     let error = world.moved(IssuerKind::Intermediate, MigrateTo::Store).unwrap_err();
     assert!(matches!(error, AuthorityError::Device(_)), "{error:?}");
     assert_eq!(world.device.count(), 1);

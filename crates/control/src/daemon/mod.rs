@@ -164,12 +164,8 @@ async fn start(
         .chain(gateways.door.as_ref().map(|door| door.tls.clone()))
         .collect();
     gateways.serve(&service, &shutdown, &mut tasks);
-    if !settings.directories.is_empty() || parts.watched.is_some() {
-        tasks.spawn(publisher::run(Arc::clone(&service), shutdown.clone()));
-    }
-    if planes == Planes::All && !settings.upstreams.is_empty() {
-        tasks.spawn(enrolment::run(Arc::clone(&service), shutdown.clone()));
-    }
+    let watches = parts.watched.is_some();
+    outward(&service, (planes, watches), &shutdown, &mut tasks);
     chores::start(
         chores::Chores {
             service: Arc::clone(&service),
@@ -197,6 +193,22 @@ async fn start(
     };
     notify::tell(&service, "READY=1\nSTATUS=serving");
     Ok(Daemon { service, shutdown, tasks, socket, started })
+}
+
+/// What goes on with servers of others: certificates are published there, and asked for.
+fn outward(
+    service: &Arc<Service>,
+    (planes, watches): (Planes, bool),
+    shutdown: &Shutdown,
+    tasks: &mut JoinSet<()>,
+) {
+    let settings = &service.config().settings;
+    if !settings.directories.is_empty() || watches {
+        tasks.spawn(publisher::run(Arc::clone(service), shutdown.clone()));
+    }
+    if planes == Planes::All && !settings.upstreams.is_empty() {
+        tasks.spawn(enrolment::run(Arc::clone(service), shutdown.clone()));
+    }
 }
 
 async fn record_start(service: &Arc<Service>) -> Result<(), ServiceError> {

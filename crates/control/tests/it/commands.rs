@@ -198,16 +198,19 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
         group_add("alice", "operators"),
         Command::GroupList { group: None },
         group_remove("alice", "operators"),
-        Command::CaMigrateKey {
-            what: RotateWhat::Intermediate,
-            to: KeyHome::Store,
-            extractable: false,
-        },
-        Command::CaRotate { what: RotateWhat::Intermediate, root_key: None, passphrase: None },
+    ]);
+    all.extend(of_keys(exported));
+    all
+}
+
+fn of_keys(exported: SecretText) -> [Command; 4] {
+    let what = RotateWhat::Intermediate;
+    [
+        Command::CaMigrateKey { what, to: KeyHome::Store, extractable: false },
+        Command::CaRotate { what, root_key: None, passphrase: None },
         Command::CaExportRootKey { passphrase: None },
         Command::CaRemoveRootKey { exported, passphrase: None },
-    ]);
-    all
+    ]
 }
 
 fn of_vault() -> Vec<Command> {

@@ -19,7 +19,7 @@ fn leaked(text: String) -> &'static str {
 /// A home whose settings are in a file.
 fn home_with(settings: impl FnOnce(&Home) -> String) -> Home {
     let mut home = Home::initialised();
-    drop(Company::new(&home));
+    let _company = Company::new(&home);
     let text = settings(&home);
     let path = home.write("sealock.toml", &text);
     home.set(&[("SEALOCK_CONFIG", leaked(path))]);
