@@ -188,7 +188,7 @@ keys! {
         settings.authority.drop_folder = Some(folder);
         Ok(())
     };
-    "authority.issuers", "[\"own\"]", "who signs a certificate for which no issuer is named: the first of these that policy permits; `own` is under our own root, the others are those of `sealock ca list`",
+    "authority.issuers", "own", "who signs a certificate for which no issuer is named: the first of these that policy permits; `own` is under our own root, the others are those of `sealock ca list`",
     |settings, value| {
         let read = |text: &String| text.parse().map_err(|error| format!("has a name that is none: {error}"));
         let issuers: Vec<IssuerName> = value.list()?.iter().map(read).collect::<Result<_, String>>()?;

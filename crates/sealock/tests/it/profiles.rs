@@ -36,7 +36,11 @@ fn certificates_are_ordered_by_profile_and_say_so() {
         (file("release/tls.crt"), file("release/tls.key"), file("release/ca.crt"));
     let (program, signature) = (home.write("app.tar", "a program"), file("app.p7s"));
     let sign = ["cms", "-sign", "-binary", "-md", "sha256", "-outform", "DER", "-in", &program];
-    let with = ["-signer", &leaf, "-inkey", &key, "-certfile", &leaf, "-out", &signature];
+    // What is above it goes along; the signer itself does already.
+    let chain = std::fs::read_to_string(&leaf).unwrap();
+    let above = chain.split_inclusive("-----END CERTIFICATE-----\n").skip(1).collect::<String>();
+    let above = home.write("above.pem", &above);
+    let with = ["-signer", &leaf, "-inkey", &key, "-certfile", &above, "-out", &signature];
     tool("openssl", &[&sign[..], &with].concat());
     let verify = ["cms", "-verify", "-binary", "-inform", "DER", "-in", &signature, "-content"];
     let against = [&program, "-CAfile", &root, "-purpose", "any", "-out", "/dev/null"];

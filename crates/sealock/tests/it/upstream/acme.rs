@@ -26,7 +26,7 @@ fn a_certificate_comes_by_acme_and_so_does_its_successor() {
     pebble.trust(&home);
     let _daemon = start(&home);
     let tried = home.json(&["upstream", "try", "corp"]);
-    assert!(tried[0]["answer"]["terms"].as_str().unwrap().contains("terms"), "{tried}");
+    assert!(tried[0]["answer"]["terms"].as_str().is_some_and(|terms| !terms.is_empty()), "{tried}");
     assert!(tried[0]["account"].is_null(), "to ask makes no account: {tried}");
     ask(&home, "shop", "shop.corp.example");
     let first = await_request(&home, "shop", "in use", in_use);
@@ -86,7 +86,11 @@ fn an_account_needs_whoever_vouches_for_it_and_its_key_is_nowhere_to_be_read() {
     let log = home.ok(&["--json", "audit", "export"])
         + &fs::read_to_string(home.path("daemon.log")).unwrap();
     assert!(!log.contains(MAC));
-    let state = fs::read(home.state().join("state.db")).unwrap();
+    // What is not in the database's file yet is in its log.
+    let state: Vec<u8> = ["state.db", "state.db-wal"]
+        .iter()
+        .flat_map(|file| fs::read(home.state().join(file)).unwrap_or_default())
+        .collect();
     let has = |text: &str| state.windows(text.len()).any(|part| part == text.as_bytes());
     assert!(!has(MAC) && has("control/upstream/account/corp"));
 }
