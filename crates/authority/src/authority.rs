@@ -240,8 +240,20 @@ impl Authority {
     ) -> Result<(), AuthorityError> {
         let loaded = self.loaded.load();
         let chain = loaded.chain_of(issuer)?;
+        self.check_root(chain)?;
         chain.check_usages(usages)?;
         names.iter().try_for_each(|name| chain.check_name(name))
+    }
+
+    /// Checks that the root of somebody else above an issuer is still one that is handed out: below one that was taken
+    /// away nothing is signed any more.
+    pub(crate) fn check_root(&self, chain: &Chain) -> Result<(), AuthorityError> {
+        let Some((issuer, root)) = chain.foreign() else { return Ok(()) };
+        let known = self.anchors().iter().any(|anchor| anchor.der() == root);
+        match known {
+            true => Ok(()),
+            false => Err(AuthorityError::IssuerRootGone { issuer: issuer.clone() }),
+        }
     }
 
     /// Checks a name against the constraints of every CA in the chain that leaves get now, as issuing

@@ -123,6 +123,11 @@ impl Chain {
         self.foreign_root.iter().cloned().chain(ours).collect()
     }
 
+    /// The name of an issuer under a root of somebody else, and that root (DER).
+    pub(crate) fn foreign(&self) -> Option<(&IssuerName, &[u8])> {
+        Some((self.name.as_ref()?, &self.foreign_root.as_ref()?.der))
+    }
+
     /// Checks usages against the purposes of every CA that names any. Code and e-mail are signed below our own root only.
     pub(crate) fn check_usages(&self, wanted: Usages) -> Result<(), AuthorityError> {
         let Some(issuer) = &self.name else { return Ok(()) };

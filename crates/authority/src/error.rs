@@ -156,6 +156,12 @@ pub enum AuthorityError {
         /// The name.
         issuer: IssuerName,
     },
+    /// An issuer whose root was taken out of the known ones.
+    #[error("the root above the issuer `{issuer}` is not a known one any more")]
+    IssuerRootGone {
+        /// The name.
+        issuer: IssuerName,
+    },
     /// A usage that the issuer's chain does not permit.
     #[error("the chain of the issuer `{issuer}` does not permit the usage {usage}")]
     IssuerUsage {
@@ -270,6 +276,9 @@ impl AuthorityError {
             }
             Self::IssuerDisabled { issuer } => Some(format!(
                 "ask for another issuer; `sealock ca enable {issuer}` has it chosen again"
+            )),
+            Self::IssuerRootGone { issuer } => Some(format!(
+                "add the root with `sealock trust add`, or have the CA signed under another and `sealock ca import {issuer} FILE…`"
             )),
             Self::IssuerUsage { .. } => {
                 Some("ask for another --usage, or for another issuer".into())

@@ -172,6 +172,7 @@ impl Authority {
         order.lint(&loaded.state.trust_domain)?;
         let now = self.now();
         let chain = loaded.chain_of(order.issuer.as_ref())?;
+        self.check_root(chain)?;
         let validity = validity(chain, now, order.ttl)?;
         chain.check_usages(order.usages)?;
         let names = order.all_names();

@@ -511,6 +511,27 @@ fn a_disabled_issuer_signs_nothing_and_goes_on_listing() {
 }
 
 #[test]
+fn below_a_root_that_was_taken_away_nothing_is_signed() {
+    if !available("openssl") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let _company = with_issuer(&scratch);
+    let issued = scratch.issue(&by_corp(&["web.corp.example"])).unwrap();
+    let root = scratch.authority.anchors().remove(0);
+    assert!(scratch.authority.remove_anchor(root.name.as_str(), false, &actor()).is_err());
+    scratch.authority.remove_anchor(root.name.as_str(), true, &actor()).unwrap();
+    for refused in [
+        scratch.issue(&by_corp(&["b.corp.example"])).unwrap_err(),
+        scratch.authority.renew(issued.serial, &Renewal::default(), &actor()).unwrap_err(),
+        scratch.authority.could_issue(Some(&corp()), &[], Usages::SERVER).unwrap_err(),
+    ] {
+        assert!(matches!(refused, AuthorityError::IssuerRootGone { .. }), "{refused}");
+    }
+    assert!(scratch.issue(&order(&["b.corp.example"])).is_ok(), "our own goes on");
+}
+
+#[test]
 fn a_responder_of_its_own_answers_for_what_it_signs() {
     if !available("openssl") {
         return;

@@ -13,6 +13,8 @@ use sealock_core::span::parse_span;
 use super::file::Value;
 use super::suggest;
 
+/// Built-in profiles for the same as another one: tables of that one hold for them, too.
+const TWINS: [(&str, &str); 2] = [("short", "server"), ("mutual", "both")];
 /// What a table can have.
 const FIELDS: [&str; 6] = ["extends", "usages", "life", "longest", "key_types", "names"];
 const USAGES: [&str; 4] = ["server", "client", "code", "email"];
@@ -100,10 +102,11 @@ impl Profiles {
     /// Makes profiles of the tables, now that all are there.
     pub(super) fn resolve(&mut self) -> Result<(), String> {
         let mut all = Self::default().all;
-        for name in self.tables.keys() {
+        let twins = TWINS.iter().map(|(name, _)| *name);
+        for name in self.tables.keys().map(String::as_str).chain(twins) {
             let profile = self.resolved(name, &mut Vec::new())?;
             check(&profile).map_err(|why| format!("{name}: {why}"))?;
-            all.insert(name.clone(), profile);
+            all.insert(name.to_owned(), profile);
         }
         self.all = all;
         Ok(())
@@ -115,6 +118,18 @@ impl Profiles {
         }
         let built_in = Profile::built_in().into_iter().find(|(known, _)| *known == name);
         let built_in = built_in.map(|(_, profile)| profile);
+        let twin = TWINS.iter().find(|(twin, of)| *twin == name && self.tables.contains_key(*of));
+        let built_in = match (twin, built_in) {
+            // What bounds the one bounds the other.
+            (Some((_, of)), Some(own)) => {
+                below.push(name.to_owned());
+                let base = self.resolved(of, below)?;
+                let life = own.life.or(base.life);
+                let life = life.map(|life| base.longest.map_or(life, |most| life.min(most)));
+                Some(Profile { life, ..base })
+            }
+            (_, built_in) => built_in,
+        };
         let Some(table) = self.tables.get(name) else {
             return built_in.ok_or_else(|| {
                 let from = below.last().map(String::as_str).unwrap_or_default();

@@ -212,3 +212,14 @@ fn acme_offers_profiles_by_name() {
     let typo = parts("[profiles.vpn]\nusage = [\"client\"]\n", &[], &vec![]).unwrap_err();
     assert!(typo.to_string().contains("did you mean `usages`"), "{typo}");
 }
+
+#[test]
+fn what_bounds_a_built_in_profile_bounds_its_twin() {
+    let text = "[profiles.server]\nlongest = \"3d\"\nkey_types = [\"p384\"]\n";
+    let settings = parts(text, &[], &vec![]).unwrap().settings;
+    let (server, short) =
+        (settings.profiles.get("server").unwrap(), settings.profiles.get("short").unwrap());
+    assert_eq!((short.longest, &short.key_types), (server.longest, &server.key_types));
+    assert!(short.life <= short.longest && short.life.is_some());
+    assert!(settings.acme.profiles["short"].life <= std::time::Duration::from_secs(3 * 86_400));
+}

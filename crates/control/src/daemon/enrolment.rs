@@ -26,6 +26,8 @@ const DEADLINE: Duration = Duration::from_secs(480);
 const MOST_AT_ONCE: usize = 4;
 /// How often a server is asked whether it wants a certificate to be renewed, whatever it says itself.
 const WINDOWS: (Duration, Duration) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+/// Between two renewals of one certificate before its time.
+const EARLY_AGAIN: Duration = Duration::from_secs(86_400);
 /// And where it did not answer.
 const WINDOW_AGAIN: Duration = Duration::from_secs(6 * 3600);
 
@@ -79,8 +81,9 @@ async fn enrol(service: &Arc<Service>) {
 
 async fn keep_windows(service: &Arc<Service>) {
     let mut windows: BTreeMap<ImportedName, Window> = BTreeMap::new();
+    let mut early: BTreeMap<ImportedName, Timestamp> = BTreeMap::new();
     loop {
-        follow_windows(service, &mut windows).await;
+        follow_windows(service, &mut windows, &mut early).await;
         tokio::time::sleep(EVERY).await;
     }
 }
@@ -253,12 +256,14 @@ async fn by_acme(service: &Arc<Service>, job: &Job, with: &AcmeJob) -> Result<As
     let book = Book { service, job };
     if let (Some(hook), false) = (&with.ways.dns, pending.presented.is_empty()) {
         // Of a try that was ended.
-        for record in &pending.presented {
-            if let Err(error) = hook.cleanup(record).await {
+        let mut left = pending.presented.clone();
+        while let Some(record) = left.pop() {
+            if let Err(error) = hook.cleanup(&record).await {
                 tracing::warn!(%error, "a record stays in the DNS");
             }
+            // One by one: a try that is ended in this has come further all the same.
+            book.presented(&left).await.map_err(UpstreamError::Notes)?;
         }
-        book.presented(&[]).await.map_err(UpstreamError::Notes)?;
     }
     let url = match &with.account_url {
         Some(url) => url.clone(),
@@ -330,7 +335,12 @@ async fn by_est(job: &Job, with: &EstJob) -> Result<Asked, Failure> {
 }
 
 /// Asks the servers whether they want certificates to be renewed before their time, and has it done.
-async fn follow_windows(service: &Arc<Service>, windows: &mut BTreeMap<ImportedName, Window>) {
+/// `early` says when each was renewed so the last time.
+async fn follow_windows(
+    service: &Arc<Service>,
+    windows: &mut BTreeMap<ImportedName, Window>,
+    early: &mut BTreeMap<ImportedName, Timestamp>,
+) {
     let own = Arc::clone(service);
     let Ok(held) = blocking(move || own.held_by_acme()).await else { return };
     windows.retain(|name, window| {
@@ -344,11 +354,14 @@ async fn follow_windows(service: &Arc<Service>, windows: &mut BTreeMap<ImportedN
             windows.insert(name.clone(), asked);
         }
         let due = windows.get(&name).and_then(|window| window.renew).is_some_and(|at| at <= now);
-        if due {
+        // A server that always says "now" is not heeded all day.
+        let rests = early.get(&name).is_some_and(|last| now < last.plus(EARLY_AGAIN));
+        if due && !rests {
             let (own, of) = (Arc::clone(service), name.clone());
             let made = blocking(move || own.renew_early(&of)).await;
             match made {
                 Ok(true) => {
+                    early.insert(name.clone(), now);
                     tracing::info!(certificate = %name, "its CA wants it to be renewed now");
                     service.enrolments().wake.notify_one();
                 }

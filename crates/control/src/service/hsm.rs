@@ -12,7 +12,7 @@ use sealock_hsm::{Device, DeviceSettings, HsmError, Kind, Parts, PinSource};
 use zeroize::Zeroizing;
 
 use super::{Service, convert};
-use crate::caller::Caller;
+use crate::caller::{Caller, Door};
 use crate::command::{Alarm, KeyHome, Reply, RotateWhat};
 use crate::config::HsmSettings;
 use crate::error::{ErrorCode, ServiceError};
@@ -184,6 +184,14 @@ impl Service {
         to: KeyHome,
         extractable: bool,
     ) -> Result<Reply, ServiceError> {
+        if !matches!(caller.door, Door::Socket | Door::Process) {
+            // Whatever the rules are: they may be older than this operation.
+            let reason = "keys of the CA are moved by the host's own doors only";
+            self.refused_without_policy(caller, request, reason)?;
+            return Err(ServiceError::new(ErrorCode::Denied, reason)
+                .in_request(request)
+                .hint("run `sealock ca migrate-key` on the host"));
+        }
         let actor = self.manage(caller, request, "migrate-key")?;
         let to = match (to, extractable) {
             (KeyHome::Hsm, extractable) => MigrateTo::Device { extractable },

@@ -123,11 +123,7 @@ impl Service {
         let named = wanted.profile.as_ref().map(labels::LabelName::as_str);
         let terms = self.terms(named, named.is_none().then_some(asked))?;
         let usages = terms.profile.usages;
-        let ttl = match wanted.ttl {
-            // The longest life of a label is the parser's to say, the profile's is checked here.
-            Some(ttl) => terms.within(ttl)?,
-            None => self.life(None, &terms)?,
-        };
+        let ttl = self.life(wanted.ttl.map(|ttl| ttl.as_secs()), &terms)?;
         let circumstances = Circumstances {
             name: wanted.certificate.as_str(),
             life: ttl,
@@ -150,7 +146,7 @@ impl Service {
         let Chosen { issuer, granted } = self.choose_issuer(&asking, issuer.as_ref(), &ordering)?;
         // Other issuers than our own certify none.
         let identity = match &issuer {
-            None => self.own_identity(&authority, &principal, action),
+            None => self.own_identity(&authority, &principal, action, &context),
             Some(_) => None,
         };
         let identity = identity.filter(|identity| {
@@ -282,11 +278,10 @@ impl Service {
         authority: &Authority,
         principal: &Principal,
         action: Action,
+        context: &[(&'static str, Value)],
     ) -> Option<Identity> {
         let name = SubjectName::Uri(principal.identity.to_string());
-        let question = Question::new(principal.clone(), action, Resource::Name(name.clone()))
-            .with("via", Door::Label.as_str())
-            .with("issuer", IssuerName::own().as_str());
+        let question = about_identity(principal, action, &name, context);
         let allowed = self.policy.current().decide(&question).allowed;
         let possible = allowed && authority.check_name(&name).is_ok();
         possible.then(|| principal.identity.clone())
@@ -299,14 +294,24 @@ impl Service {
         identity: &Identity,
         context: &[(&'static str, Value)],
     ) -> bool {
-        let resource = Resource::Name(SubjectName::Uri(identity.to_string()));
-        let mut question = Question::new(principal.clone(), Action::CertPurpose, resource)
-            .with("via", Door::Label.as_str());
-        for (name, value) in context {
-            question = question.with(name, value.clone());
-        }
+        let name = SubjectName::Uri(identity.to_string());
+        let question = about_identity(principal, Action::CertPurpose, &name, context);
         self.policy.current().decide(&question).allowed
     }
+}
+
+/// What is asked about the identity of a labelled certificate: with all that is told about its other names, for rules that
+/// forbid look at that. Our own issuer only certifies identities.
+fn about_identity(
+    principal: &Principal,
+    action: Action,
+    name: &SubjectName,
+    context: &[(&'static str, Value)],
+) -> Question {
+    let question = Question::new(principal.clone(), action, Resource::Name(name.clone()))
+        .with("via", Door::Label.as_str())
+        .with("issuer", IssuerName::own().as_str());
+    context.iter().fold(question, |question, (name, value)| question.with(name, value.clone()))
 }
 
 /// The root above what was issued, then the others: programs that read one root only read that one.

@@ -234,6 +234,7 @@ impl Enrolment<'_> {
         standing: &mut Standing,
     ) -> Result<(), UpstreamError> {
         let mut begun: BTreeSet<String> = BTreeSet::new();
+        let mut names: BTreeSet<(String, bool)> = BTreeSet::new();
         let mut nonces = MOST_NONCES;
         // A nonce that is not taken ends the walk; the next one goes on, for what was read and begun is known.
         'walk: loop {
@@ -260,6 +261,12 @@ impl Enrolment<'_> {
                     }
                 }
                 let kind = self.chosen(&authorization, &name)?;
+                // Each would have our program write into a zone once more.
+                if !names.insert((name.clone(), authorization.wildcard)) {
+                    return Err(UpstreamError::Nonsense(
+                        "an order has two authorizations for one name".into(),
+                    ));
+                }
                 let url = authorization.url().to_owned();
                 let Some(mut challenge) = authorization.challenge(kind) else { continue };
                 let token = challenge.token.clone();
