@@ -85,11 +85,6 @@ impl Service {
 }
 
 impl Terms {
-    /// A life that was asked for and is bound by the profile alone.
-    pub(super) fn within(&self, life: Duration) -> Result<Duration, ServiceError> {
-        self.profile.check_life(life).map_err(|error| self.refused(&error)).map(|()| life)
-    }
-
     /// Whether names and key are those of the profile.
     pub(super) fn check(
         &self,
