@@ -314,7 +314,7 @@ keys! {
     |settings, value| settings.hsm.set_module(value);
     "hsm.token", "", "which of the module's tokens: its label, or a PKCS#11 URI such as pkcs11:token=ca;serial=0123; without it, the only one",
     |settings, value| settings.hsm.set_token(value);
-    "hsm.pin_file", "systemd credential sealock-hsm-pin", "file with the token's PIN, which nobody else may read",
+    "hsm.pin_file", "$CREDENTIALS_DIRECTORY/sealock-hsm-pin", "file with the token's PIN, which nobody else may read",
     |settings, value| {
         settings.hsm.pin_file = Some(value.text()?.into());
         Ok(())

@@ -42,7 +42,7 @@ async fn makes_what_is_missing_and_changes_nothing_the_second_time() {
     assert!(status.daemon);
     assert_eq!(status.pid, std::process::id());
     assert_eq!(status.ca.unwrap().trust_domain, "test.sealock");
-    assert_eq!(status.policy.rules, 8);
+    assert_eq!(status.policy.rules, 9);
     daemon.shutdown().trigger();
     daemon.run().await.unwrap();
     assert!(!started.socket.exists(), "the socket is gone");
