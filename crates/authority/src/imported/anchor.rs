@@ -150,6 +150,11 @@ impl Authority {
         self.known.load().anchors.clone()
     }
 
+    /// Whether this certificate (DER) is one of the known roots.
+    pub(crate) fn is_anchor(&self, der: &[u8]) -> bool {
+        self.known.load().anchors.iter().any(|anchor| anchor.der.0 == der)
+    }
+
     /// Adds a root of somebody else. Says whether it is new; the same one again changes nothing.
     pub fn add_anchor(
         &self,
