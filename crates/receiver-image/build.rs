@@ -2,90 +2,24 @@
 
 use std::env;
 use std::error::Error;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// Names a program that was built elsewhere.
-const PREBUILT: &str = "SEALOCK_RECEIVER_IMAGE";
+use sealock_nested_build::Program;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-env-changed={PREBUILT}");
-    let program = match env::var_os(PREBUILT) {
-        Some(path) => PathBuf::from(path).canonicalize()?,
-        None => build()?,
-    };
-    println!("cargo:rerun-if-changed={}", program.display());
-    println!("cargo:rustc-env=SEALOCK_RECEIVER_IMAGE_FILE={}", program.display());
-    Ok(())
-}
-
-fn build() -> Result<PathBuf, Box<dyn Error>> {
-    let own = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("no manifest folder")?);
-    let workspace = own.ancestors().nth(2).ok_or("not inside the workspace")?;
-    for part in [
-        "Cargo.toml",
-        "Cargo.lock",
-        "crates/transfer/Cargo.toml",
-        "crates/transfer/src",
-        "crates/receiver/Cargo.toml",
-        "crates/receiver/src",
-    ] {
-        println!("cargo:rerun-if-changed={}", workspace.join(part).display());
-    }
-    let target = env::var("TARGET")?;
-    let folder = shared_folder()?;
-    let status = cargo(workspace, &folder, &target)?.status()?;
-    if !status.success() {
-        return Err(format!("building sealock-receiver failed ({status})").into());
-    }
-    Ok(folder.join(&target).join("receiver").join("sealock-receiver"))
-}
-
-/// `receiver-image` in the outermost target folder. Being a target folder of its own, it has a lock of
-/// its own: the cargo that waits for this script holds another one.
-fn shared_folder() -> Result<PathBuf, Box<dyn Error>> {
-    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("no output folder")?);
-    let target = out.ancestors().filter(|folder| folder.join("CACHEDIR.TAG").is_file()).last();
-    Ok(target.unwrap_or(&out).join("receiver-image"))
-}
-
-fn cargo(workspace: &Path, folder: &Path, target: &str) -> Result<Command, Box<dyn Error>> {
-    let mut cargo = Command::new(env::var_os("CARGO").ok_or("no cargo")?);
-    cargo
-        .args(["build", "--quiet", "--locked", "--package", "sealock-receiver"])
-        .args(["--profile", "receiver", "--target", target])
-        .arg("--manifest-path")
-        .arg(workspace.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(folder)
-        .current_dir(workspace);
-    // What the outer cargo was told (by clippy, coverage, fuzzing) is not meant for this program.
-    for (name, _) in env::vars_os() {
-        let foreign = name.to_str().is_some_and(|name| {
-            let told = ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER"];
-            told.contains(&name)
-                || name == "RUSTC_WORKSPACE_WRAPPER"
-                || name == "CLIPPY_ARGS"
-                || name.starts_with("CARGO_PROFILE_")
-                || name.starts_with("CARGO_TARGET_")
-                || name.starts_with("CARGO_CFG_")
-                || name.starts_with("CARGO_FEATURE_")
-                || name.starts_with("DEP_")
-        });
-        if foreign {
-            cargo.env_remove(name);
-        }
-    }
     // Tables for unwinding are a tenth of the program, which ends at a panic anyway.
-    cargo.env("RUSTFLAGS", rust_flags(target));
-    cargo.env(format!("CFLAGS_{}", target.replace('-', "_")), "-fno-asynchronous-unwind-tables");
-    Ok(cargo)
-}
-
-fn rust_flags(target: &str) -> &'static str {
-    if target.ends_with("-gnu") {
+    let rust_flags = if env::var("TARGET")?.ends_with("-gnu") {
         "-C target-feature=+crt-static -C force-unwind-tables=no"
     } else {
         "-C force-unwind-tables=no"
+    };
+    Program {
+        package: "sealock-receiver",
+        profile: "receiver",
+        folder: "receiver-image",
+        prebuilt: "SEALOCK_RECEIVER_IMAGE",
+        sources: &["crates/transfer", "crates/receiver"],
+        rust_flags,
+        c_flags: Some("-fno-asynchronous-unwind-tables"),
     }
+    .provide()
 }
