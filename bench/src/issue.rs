@@ -90,6 +90,7 @@ fn lists(authority: &Authority, many: u64, table: &mut Table) -> Result<()> {
     let budget = Figure::Milliseconds(100.0);
     for (title, filter) in [
         ("list --expiring", ListFilter { expiring_within: within, ..any.clone() }),
+        ("list NAME", ListFilter { name: Some(order(many / 2).name), ..any.clone() }),
         ("list --container", ListFilter { container: Some("shop".into()), ..any.clone() }),
         ("list --issuer", ListFilter { issuer, ..state(CertState::Valid) }),
         ("list --only valid", state(CertState::Valid)),

@@ -56,13 +56,14 @@ fn main() -> Result<()> {
         return gateway::stand_in(Path::new(socket));
     }
     let settings = parse(arguments.into_iter())?;
-    let groups: [(&str, Group); 10] = [
+    let groups: [(&str, Group); 11] = [
         ("start", start::run),
         ("deliver", deliver::run),
         ("seal", seal::run),
         ("issue", issue::run),
         ("revocation", revocation::run),
         ("acme", acme::run),
+        ("hsm", acme::with_token),
         ("orders", acme::memory),
         ("gateway", gateway::run),
         ("secrets", secrets::run),

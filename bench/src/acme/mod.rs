@@ -6,8 +6,9 @@ mod servers;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use client::{Account, Until};
+use sealock_testkit::softhsm::SoftHsm;
 use servers::Server;
 
 use crate::Settings;
@@ -30,6 +31,28 @@ pub(crate) fn run(settings: &Settings, table: &mut Table) -> Result<()> {
             Figure::PerSecond(ours),
             Some(("pebble, in memory", Figure::PerSecond(theirs))),
             Figure::PerSecond(1000.0),
+        );
+        Ok(())
+    })
+}
+
+/// The same with the CA's keys in a token (SoftHSM, which signs on these two cores, too), beside keys in the state folder.
+pub(crate) fn with_token(settings: &Settings, table: &mut Table) -> Result<()> {
+    let token = SoftHsm::new().context("SoftHSM is not installed")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (there, here) =
+            (Server::with_keys_in(settings, &token).await?, Server::ours(settings).await?);
+        let long = Duration::from_millis(if settings.quick { 300 } else { 4000 });
+        let (mut in_token, mut in_state) = (Vec::new(), Vec::new());
+        for _ in 0..if settings.quick { 1 } else { 5 } {
+            in_token.push(there.account.round(Until::Moment(Instant::now() + long)).await?);
+            in_state.push(here.account.round(Until::Moment(Instant::now() + long)).await?);
+        }
+        table.beside(
+            "whole ACME orders, the CA's keys in SoftHSM",
+            Figure::PerSecond(middle(in_token)),
+            ("in the state folder", Figure::PerSecond(middle(in_state))),
         );
         Ok(())
     })

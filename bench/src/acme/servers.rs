@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use data_encoding::BASE64URL_NOPAD;
+use sealock_testkit::softhsm::SoftHsm;
 use serde_json::{Value, json};
 
 use super::client::{Account, Binding};
@@ -29,12 +30,29 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn ours(settings: &Settings) -> Result<Self> {
+        Self::with(settings, None).await
+    }
+
+    /// The CA's keys are in a token.
+    pub(super) async fn with_keys_in(settings: &Settings, token: &SoftHsm) -> Result<Self> {
+        Self::with(settings, Some(token)).await
+    }
+
+    async fn with(settings: &Settings, token: Option<&SoftHsm>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let state = folder.path().join("state");
-        command(crate::sealock(settings, "init").arg("--state").arg(&state))?;
+        let file = folder.path().join("sealock.toml");
+        fs::write(&file, token.map_or_else(String::new, names))?;
+        let mut init = crate::sealock(settings, "init");
+        init.arg("--state").arg(&state).arg("--config").arg(&file);
+        if token.is_some() {
+            init.args(["--root-key", "hsm", "--intermediate-key", "hsm"]);
+        }
+        command(&mut init)?;
         fs::write(state.join("policy/bench.cedar"), RULE)?;
         let mut up = crate::sealock(settings, "up");
-        up.arg("--state").arg(&state).args(["--api", "127.0.0.1:0", "--gateway", "off"]);
+        up.arg("--state").arg(&state).arg("--config").arg(&file);
+        up.args(["--api", "127.0.0.1:0", "--gateway", "off"]);
         up.env("SEALOCK_WATCH_ENABLED", "false").env("SEALOCK_WORKLOAD_SOCKET", "off");
         up.arg(format!("--docker=unix://{}", folder.path().join("no-engine").display()));
         let log = fs::File::create(folder.path().join("daemon.log"))?;
@@ -91,6 +109,18 @@ impl Server {
         account.prove().await?;
         Ok(Self { process, _folder: folder, account })
     }
+}
+
+/// Settings that name a token.
+fn names(token: &SoftHsm) -> String {
+    format!(
+        "[hsm]\nmodule = \"{}\"\ntoken = \"{}\"\npin_file = \"{}\"\n\
+         environment = [\"SOFTHSM2_CONF={}\"]\n",
+        token.module().display(),
+        SoftHsm::LABEL,
+        token.pin_file().display(),
+        token.configuration().display(),
+    )
 }
 
 fn start_pebble(config: &Path) -> Result<Process> {
