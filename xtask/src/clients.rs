@@ -17,6 +17,7 @@ const CLIENTS: &[(&str, &str, &str)] = &[
     ("openssl", "openssl", "verifies chains, CRLs and handshakes"),
     ("certtool", "gnutls-bin", "verifies chains with GnuTLS"),
     ("keytool", "default-jre-headless", "takes and makes key stores of Java"),
+    ("javac", "default-jdk-headless", "makes a TLS server that is Java's"),
     ("pk12util", "libnss3-tools", "takes and makes PKCS#12 with NSS"),
     ("certutil", "libnss3-tools", "makes databases of NSS"),
     ("curl", "curl", "talks to served certificates"),

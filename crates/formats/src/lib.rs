@@ -43,7 +43,8 @@ pub use read::{
 };
 pub use trust_store::{MAXIMUM_STORE_BYTES, MAXIMUM_STORE_ENTRIES, TrustStore};
 pub use write::{
-    ChainOrder, KeyPlace, Material, Protection, Target, certificate_to_pem, key_to_pem, write,
+    ChainOrder, KeyPlace, Material, Protection, Target, certificate_to_pem, check_password,
+    key_to_pem, write,
 };
 
 #[cfg(test)]

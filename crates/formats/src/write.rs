@@ -288,6 +288,15 @@ impl<'a> Checked<'a> {
     }
 }
 
+/// Whether a password is one that keytool and others take, for who asks before there is anything to write.
+///
+/// # Errors
+///
+/// When it is none.
+pub fn check_password(secret: &SecretBytes) -> Result<(), WriteError> {
+    password_text(secret).map(|_| ())
+}
+
 /// A password that keytool and others take.
 pub(crate) fn password_text(secret: &SecretBytes) -> Result<&str, WriteError> {
     let text = std::str::from_utf8(secret.expose()).map_err(|_| WriteError::Password)?;

@@ -26,6 +26,7 @@ mod identities;
 mod imported;
 mod inventory;
 mod issuers;
+mod key_stores;
 mod ldap;
 mod lists;
 mod login;

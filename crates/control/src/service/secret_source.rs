@@ -37,7 +37,7 @@ impl SecretSource for PolicySource {
 
 impl PolicySource {
     /// On a thread that may wait for the disk.
-    fn apart<T: Send + 'static>(
+    pub(super) fn apart<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Service) -> Result<T, ServiceError> + Send + 'static,
     ) -> BoxFuture<'_, Result<T, Refusal>> {

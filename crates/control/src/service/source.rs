@@ -9,11 +9,11 @@ use sealock_authority::{
 };
 use sealock_core::audit::Actor;
 use sealock_core::policy::{Action, ContainerFacts, Principal, Question, Resource, plain};
-use sealock_core::{Identity, IdentityKind, ImportedName, IssuerName, SubjectName};
+use sealock_core::{Identity, IdentityKind, ImportedName, IssuerName, SecretBytes, SubjectName};
 use sealock_delivery::labels;
 use sealock_delivery::watcher::{
     CertificateSource, Current, DeliveredCertificate, Refusal, Trust, WantedCertificate,
-    WantedTrust,
+    WantedTrust, WantedTrustStore,
 };
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ use super::authorize::Asking;
 use super::cert::Circumstances;
 use super::choice::{Chosen, Ordering, issuer_of};
 use super::secret_source::refused;
-use super::{Authority, Service, convert};
+use super::{Authority, Service, convert, key_stores};
 use crate::caller::Door;
 use crate::error::{ErrorCode, ServiceError};
 
@@ -36,7 +36,10 @@ impl CertificateSource for PolicySource {
     ) -> BoxFuture<'_, Result<DeliveredCertificate, Refusal>> {
         let service = Arc::clone(&self.0);
         async move {
-            let work = move || service.certificate_for_label(&wanted);
+            let work = move || {
+                let made = service.certificate_for_label(&wanted)?;
+                service.with_stores(&wanted, made)
+            };
             match tokio::task::spawn_blocking(work).await {
                 // What is not there comes with another import, which is seen.
                 Ok(outcome) => outcome.map_err(|error| refused(&error)),
@@ -80,6 +83,14 @@ impl CertificateSource for PolicySource {
             }
         }
         .boxed()
+    }
+
+    fn trust_store(&self, wanted: WantedTrustStore) -> BoxFuture<'_, Result<SecretBytes, Refusal>> {
+        self.apart(move |_| key_stores::trust_store(&wanted))
+    }
+
+    fn store_password(&self, value: &SecretBytes) -> Result<SecretBytes, Refusal> {
+        key_stores::password(value).map_err(|error| refusal(&error))
     }
 
     fn imported_names(&self, name: &ImportedName) -> Vec<SubjectName> {
@@ -332,6 +343,7 @@ fn delivered(issued: &Issued, roots: String) -> Result<DeliveredCertificate, Ser
         tls_key,
         ca_crt: roots.into_bytes(),
         bundle_pem: issued.bundle_pem(),
+        stores: Vec::new(),
     })
 }
 

@@ -29,6 +29,7 @@ fn wanted(names: &[&str]) -> WantedCertificate {
         profile: None,
         ttl: Some(Duration::from_secs(600)),
         key_type: KeyType::P256,
+        stores: None,
         replaces: None,
         request: "label-1".into(),
     }

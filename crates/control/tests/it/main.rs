@@ -39,6 +39,8 @@ mod inventory;
 #[cfg(test)]
 mod issuers;
 #[cfg(test)]
+mod key_stores;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod labels;

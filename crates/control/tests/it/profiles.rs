@@ -238,6 +238,7 @@ fn labelled(profile: &str) -> WantedCertificate {
         profile: Some(profile.parse().unwrap()),
         ttl: None,
         key_type: labels::KeyType::P256,
+        stores: None,
         replaces: None,
         request: "label-1".into(),
     }

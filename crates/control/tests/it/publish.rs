@@ -490,6 +490,7 @@ async fn delivered(
         profile: None,
         ttl: Some(Duration::from_secs(600)),
         key_type: KeyType::P256,
+        stores: None,
         replaces,
         request: "label-1".into(),
         imported: None,

@@ -78,6 +78,7 @@ fn wanted(own: &str, names: &[&str]) -> WantedCertificate {
         profile: None,
         ttl: Some(Duration::from_secs(600)),
         key_type: KeyType::P256,
+        stores: None,
         replaces: None,
         request: "label-1".into(),
     }

@@ -1,20 +1,21 @@
 //! A certificate as labels ask for it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sealock_core::{DnsName, ImportedName, IssuerName};
+use sealock_core::{DnsName, ImportedName, IssuerName, SecretName};
 use sealock_transfer::landing::Owner;
 
 use super::{
-    ContainerPath, Endpoint, KeyType, Kind, LabelError, LabelName, Layout, Reload, Usages, error,
-    value,
+    ContainerPath, Endpoint, KeyType, Kind, LabelError, LabelName, Layout, Reload, StoreFormat,
+    Usages, error, store, value,
 };
 
 /// The settings, as they stand in a label after the certificate's name.
-pub(super) const SETTINGS: [&str; 15] = [
+pub(super) const SETTINGS: [&str; 17] = [
     "dns", "ip", "usage", "ttl", "path", "owner", "mode", "key-type", "layout", "reload", "verify",
-    "publish", "imported", "issuer", "profile",
+    "publish", "imported", "issuer", "profile", "format", "password",
 ];
 /// Those that say what certificate is to be issued. One that another authority has signed is as it is, and published by
 /// whoever has signed it.
@@ -50,6 +51,10 @@ pub struct CertificateRequest {
     pub key_type: KeyType,
     /// What the files are called.
     pub layout: Layout,
+    /// The files that are there beside those of PEM.
+    pub formats: BTreeSet<StoreFormat>,
+    /// The secret that is the password of the stores among them; one of our making where none is named.
+    pub password: Option<SecretName>,
     /// How the service is told of new content.
     pub reload: Option<Reload>,
     /// Where the service is to be seen serving it.
@@ -92,12 +97,34 @@ impl Draft {
             _ if self.request.profile.is_some() && self.of_ours.contains(&"usage") => {
                 Err(("usage", LabelError::NotWithProfile))
             }
+            _ if !self.request.formats.is_empty() && self.request.layout == Layout::Docker => {
+                Err(("format", LabelError::FormatWithDocker))
+            }
+            _ if self.request.password.is_some() && !self.request.has_store() => {
+                Err(("password", LabelError::PasswordWithoutStore))
+            }
             _ => Ok(*self.request),
         }
     }
 }
 
 impl CertificateRequest {
+    /// Whether there is a store among its files, which is under a password.
+    pub fn has_store(&self) -> bool {
+        self.formats.iter().any(|format| format.is_store())
+    }
+
+    /// The names of all files in its folder.
+    pub(super) fn files(&self) -> Vec<&'static str> {
+        let own_password = self.has_store() && self.password.is_none();
+        let stores = self.formats.iter().flat_map(|format| {
+            let (store, roots) = format.files();
+            std::iter::once(store).chain(roots)
+        });
+        let files = self.layout.files().iter().copied().chain(stores);
+        files.chain(own_password.then_some(store::PASSWORD_FILE)).collect()
+    }
+
     /// A request with every setting at its default.
     fn with_defaults(name: LabelName) -> Self {
         let path = ContainerPath::in_folder(FOLDER, &name);
@@ -113,6 +140,8 @@ impl CertificateRequest {
             mode: 0o400,
             key_type: KeyType::P256,
             layout: Layout::Tls,
+            formats: BTreeSet::new(),
+            password: None,
             reload: None,
             verify: None,
             publish: None,
@@ -133,6 +162,8 @@ impl CertificateRequest {
             "mode" => self.mode = value::mode(text)?,
             "key-type" => self.key_type = text.parse()?,
             "layout" => self.layout = text.parse()?,
+            "format" => self.formats = StoreFormat::list(text)?,
+            "password" => self.password = Some(value::password(text)?),
             "reload" => self.reload = Some(text.parse()?),
             "verify" => self.verify = Some(text.parse()?),
             "publish" => self.publish = Some(text.parse()?),

@@ -153,6 +153,27 @@ pub enum LabelError {
         /// What stood there.
         text: String,
     },
+    /// Not a format.
+    #[error("`{text}` is not a format of a {kind} ({})", known.join(", "))]
+    Format {
+        /// Of what.
+        kind: Kind,
+        /// What stood there.
+        text: String,
+        /// The known ones.
+        known: &'static [&'static str],
+        /// The nearest of them.
+        nearest: Option<&'static str>,
+    },
+    /// A password of nothing.
+    #[error("there is no key store or trust store that the password is for")]
+    PasswordWithoutStore,
+    /// Not a secret's name, so perhaps a password: it is not repeated.
+    #[error("what stands there is no name of a secret (it never is the password itself)")]
+    PasswordName,
+    /// Key stores in the folder of a Docker client or daemon, which reads none.
+    #[error("the layout `docker` has its own files and no key stores")]
+    FormatWithDocker,
     /// Neither `signal:` nor `exec:`.
     #[error("`{text}` is not a way to reload (`signal:HUP` or `exec:COMMAND`)")]
     Reload {
@@ -193,12 +214,20 @@ impl LabelError {
             Self::OnDisk { .. } => Some("write `allowed`, or leave the label out".to_owned()),
             Self::UnknownSetting { nearest: Some(word), .. }
             | Self::KeyType { nearest: Some(word), .. }
+            | Self::Format { nearest: Some(word), .. }
             | Self::Signal { nearest: Some(word), .. } => Some(format!("did you mean `{word}`?")),
             Self::UnknownSetting { kind, .. } => {
                 Some(format!("the settings are {}", kind.settings().join(", ")))
             }
             Self::Signal { .. } => Some("such as signal:HUP or signal:USR1".to_owned()),
             Self::NotWithImported { .. } => Some("leave this label out, or .imported".to_owned()),
+            Self::PasswordWithoutStore => {
+                Some("add .format=pkcs12 or .format=jks, or leave this label out".to_owned())
+            }
+            Self::PasswordName => {
+                Some("put it into the vault, and write its name, such as shop/keystore".to_owned())
+            }
+            Self::FormatWithDocker => Some("leave this label out, or .layout".to_owned()),
             Self::NotWithProfile => Some("leave this label out, or .profile".to_owned()),
             Self::PathTaken { .. } => Some("give one of the two another .path".to_owned()),
             Self::Empty => Some("leave the label out to have the default".to_owned()),
@@ -235,6 +264,11 @@ impl LabelFault {
 pub(super) fn unknown_setting(kind: Kind, text: &str) -> LabelError {
     let nearest = suggest::nearest(text, kind.settings());
     LabelError::UnknownSetting { kind, text: shortened(text), nearest }
+}
+
+pub(super) fn not_a_format(kind: Kind, text: &str, known: &'static [&'static str]) -> LabelError {
+    let nearest = suggest::nearest(text, known);
+    LabelError::Format { kind, text: shortened(text), known, nearest }
 }
 
 /// What of a hostile text is worth repeating, without control characters.

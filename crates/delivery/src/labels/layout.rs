@@ -25,6 +25,14 @@ impl Layout {
             Self::Docker => "cert.pem",
         }
     }
+
+    /// All of its files.
+    pub(super) const fn files(self) -> &'static [&'static str] {
+        match self {
+            Self::Tls => &["tls.crt", "tls.key", "ca.crt", "bundle.pem"],
+            Self::Docker => &["cert.pem", "key.pem", "ca.pem"],
+        }
+    }
 }
 
 impl FromStr for Layout {

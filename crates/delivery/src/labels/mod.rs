@@ -19,6 +19,8 @@
 //! | `mode` | octal, for the files that hold the key | `0400` |
 //! | `key-type` | `p256`, `p384`, `ed25519`, `rsa3072` | `p256` |
 //! | `layout` | `tls` or `docker`: what the files are called | `tls` |
+//! | `format` | `pem`, `pkcs12`, `pkcs12-legacy`, `jks`, `der`, `p7b`, by commas: what is there beside the files of PEM; not with the layout `docker` | none |
+//! | `password` | the secret of the vault that is the password of the stores among them | one of our making, in a file beside them |
 //! | `reload` | `signal:NAME` or `exec:COMMAND` (split like a shell, run without one) | none |
 //! | `verify` | `tls:PORT` or `tls:PORT/SNI` | none |
 //! | `imported` | the name of a certificate that another authority has signed; without `dns`, `ip`, `usage`, `profile`, `ttl`, `key-type`, `issuer` and `publish` | one of ours is issued |
@@ -39,6 +41,8 @@
 //! |---|---|---|
 //! | `path` | a file, absolute and normalised | `/run/sealock/trust/<name>` |
 //! | `mode` | as for a certificate | `0444` |
+//! | `format` | `pem`, `pkcs12`, `jks` | `pem` |
+//! | `password` | the secret of the vault that is its password; not with `pem` | `changeit` |
 //! | `owner`, `reload` | as for a certificate | |
 //!
 //! A certificate or trust bundle exists by any one of its labels, a secret by its `ref`. A bad label refuses the one that
@@ -56,6 +60,7 @@ mod layout;
 mod names;
 mod path;
 mod secret;
+mod store;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -73,6 +78,7 @@ pub use layout::Layout;
 pub use names::own_names;
 pub use path::ContainerPath;
 pub use secret::SecretRequest;
+pub use store::{PASSWORD_FILE, StoreFormat, TrustFormat};
 pub use trust::TrustRequest;
 pub use value::{KeyType, MAXIMUM_TTL, MINIMUM_TTL, USUAL_TTL, Usages};
 
@@ -166,7 +172,13 @@ pub fn parse<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Parsed
                     parsed.faults.push(LabelFault::new(kind, Some(name), &label, reason));
                 }
             },
-            Some(Draft::Trust(request)) => parsed.trusts.push(request),
+            Some(Draft::Trust(request)) => match request.finish() {
+                Ok(request) => parsed.trusts.push(request),
+                Err(reason) => {
+                    let label = format!("{}{name}.password", kind.prefix());
+                    parsed.faults.push(LabelFault::new(kind, Some(name), &label, reason));
+                }
+            },
         }
     }
     clash::settle(&mut parsed);
@@ -231,6 +243,13 @@ pub fn fuzz(data: &[u8]) {
         let in_range = |ttl| (MINIMUM_TTL..=MAXIMUM_TTL).contains(&ttl);
         assert!(request.ttl.is_none_or(in_range), "a ttl out of range");
         assert!(request.imported.is_none() || request.dns.is_none(), "two kinds in one");
+        assert!(request.password.is_none() || request.has_store(), "a password of nothing");
+        let docker = request.layout == Layout::Docker;
+        assert!(!docker || request.formats.is_empty(), "stores beside files for Docker");
+    }
+    for trust in &parsed.trusts {
+        let plain = trust.format == TrustFormat::Pem;
+        assert!(trust.password.is_none() || !plain, "a password of nothing");
     }
     let secrets = parsed.secrets.iter().map(|one| &one.path);
     let files: Vec<&ContainerPath> =

@@ -31,6 +31,11 @@ impl ContainerPath {
         Self(format!("{folder}/{name}"))
     }
 
+    /// The first part of the way from `other` to here; `None` where this is no place below it.
+    pub(super) fn first_below(&self, other: &Self) -> Option<&str> {
+        self.0.strip_prefix(&other.0)?.strip_prefix('/')?.split('/').next()
+    }
+
     /// Whether this is `other`, or a place below it.
     pub(super) fn is_within(&self, other: &Self) -> bool {
         let below = self.0.strip_prefix(&other.0);

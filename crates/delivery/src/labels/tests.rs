@@ -1,4 +1,5 @@
 mod secrets;
+mod stores;
 mod trusts;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sealock_core::name::NameError;
 use sealock_core::span::parse_span;
-use sealock_core::{DnsName, SubjectName};
+use sealock_core::{DnsName, SecretName, SubjectName};
 use sealock_transfer::landing::Owner;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub const MAXIMUM_TTL: Duration = Duration::from_secs(398 * 86_400);
 /// The life that is asked for where neither label nor profile says.
 pub const USUAL_TTL: Duration = Duration::from_secs(86_400);
 
-fn members(text: &str, limit: usize) -> Result<Vec<&str>, LabelError> {
+pub(super) fn members(text: &str, limit: usize) -> Result<Vec<&str>, LabelError> {
     let members: Vec<&str> = text.split(',').map(str::trim).collect();
     if members.iter().all(|member| member.is_empty()) {
         return Err(LabelError::Empty);
@@ -159,6 +159,15 @@ impl fmt::Display for KeyType {
 /// own user database knows.
 pub(super) fn owner(text: &str) -> Result<Owner, LabelError> {
     text.parse().map_err(|_| LabelError::Owner { text: shortened(text) })
+}
+
+/// The name of the secret that is a password. What stands there may be the password itself by mistake, so it is not
+/// repeated.
+pub(super) fn password(text: &str) -> Result<SecretName, LabelError> {
+    if text.is_empty() {
+        return Err(LabelError::Empty);
+    }
+    text.parse().map_err(|_| LabelError::PasswordName)
 }
 
 /// The only thing that can be said: what must not be is said by saying nothing.

@@ -4,17 +4,18 @@
 use std::sync::Arc;
 
 use sealock_core::policy::ContainerFacts;
-use sealock_core::{SecretBytes, Timestamp};
+use sealock_core::{SecretBytes, SecretName, Timestamp};
 use sealock_engine::Container;
 use sealock_transfer::landing::Owner;
 use tokio::time::timeout;
 
 use super::denial::{Basis, Ground};
-use super::entry::{Entry, Reason, World};
+use super::entry::{Entry, World};
 use super::outcome::{Arrived, Goods};
+use super::password::{Sources, refused};
 use super::ports::{
-    CertificateSource, Contents, DeliveredCertificate, Parcel, ParcelFile, Refusal, Site,
-    SiteError, WantedCertificate,
+    Contents, DeliveredCertificate, Parcel, ParcelFile, Site, StoreFile, WantedCertificate,
+    WantedStores,
 };
 use super::settings::WatcherSettings;
 use super::wanted::NamedCertificate;
@@ -25,6 +26,8 @@ use crate::labels::{ContainerPath, Layout};
 pub(super) struct CertificateDelivery {
     container: Arc<Container>,
     wanted: WantedCertificate,
+    /// The secret that the stores are under.
+    password: Option<SecretName>,
     path: ContainerPath,
     owner: Option<Owner>,
     mode: u32,
@@ -54,12 +57,15 @@ impl CertificateDelivery {
             profile: request.profile.clone(),
             ttl: request.ttl,
             key_type: request.key_type,
+            stores: (!request.formats.is_empty())
+                .then(|| WantedStores { formats: request.formats.clone(), password: None }),
             replaces: entry.held_serial().map(str::to_owned),
             request: request_id(),
         };
         Self {
             container: Arc::clone(&entry.container),
             wanted,
+            password: request.password.clone(),
             path: request.path.clone(),
             owner: request.owner.clone(),
             mode: request.mode,
@@ -73,21 +79,29 @@ impl CertificateDelivery {
 
     pub(super) async fn perform(
         self,
-        source: &dyn CertificateSource,
+        sources: Sources<'_>,
         site: &dyn Site,
         settings: &WatcherSettings,
     ) -> Done {
-        let request = self.wanted.request.clone();
-        let asked = timeout(settings.deliver_deadline, source.request(self.wanted)).await;
+        let mut wanted = self.wanted;
+        let request = wanted.request.clone();
+        // Before anything is issued: without the password nobody could use it.
+        let whose = (&wanted.container, &wanted.certificate, request.as_str());
+        let password = sources.password(self.password.as_ref(), whose, &self.basis, settings);
+        let password = match password.await {
+            Ok(password) => password,
+            Err(done) => return done,
+        };
+        let password = password.map(|password| {
+            if let Some(stores) = &mut wanted.stores {
+                stores.password = Some(password.value);
+            }
+            password.read
+        });
+        let asked = timeout(settings.deliver_deadline, sources.certificates.request(wanted)).await;
         let certificate = match asked {
             Ok(Ok(certificate)) => certificate,
-            Ok(Err(Refusal::Denied { reason, hint })) => {
-                let reason = Reason { text: reason, hint };
-                return Done::Denied { reason, ground: Ground::Policy(self.basis), request };
-            }
-            Ok(Err(Refusal::Unavailable { reason, hint })) => {
-                return Done::Failed(SiteError::Failed { reason, hint });
-            }
+            Ok(Err(refusal)) => return refused(refusal, Ground::Policy(self.basis), &request),
             Err(_) => return Done::Failed(late("the issue of the certificate")),
         };
         let (serial, not_after) = (certificate.serial.clone(), certificate.not_after);
@@ -109,6 +123,7 @@ impl CertificateDelivery {
                     serial,
                     not_after,
                     version,
+                    password,
                 },
             }),
             Err(error) => Done::Failed(error),
@@ -118,10 +133,10 @@ impl CertificateDelivery {
 
 /// The folder's files. The mode of the label is for those that hold the key.
 fn files(certificate: DeliveredCertificate, layout: Layout, mode: u32) -> Vec<ParcelFile> {
-    let DeliveredCertificate { tls_crt, tls_key, ca_crt, bundle_pem, .. } = certificate;
+    let DeliveredCertificate { tls_crt, tls_key, ca_crt, bundle_pem, stores, .. } = certificate;
     let file = |name, mode, content| ParcelFile { name, mode, content };
     let (ca, leaf) = (SecretBytes::new(ca_crt), SecretBytes::new(tls_crt));
-    match layout {
+    let mut files = match layout {
         Layout::Tls => vec![
             file("bundle.pem", mode, bundle_pem),
             file("ca.crt", 0o444, ca),
@@ -133,5 +148,10 @@ fn files(certificate: DeliveredCertificate, layout: Layout, mode: u32) -> Vec<Pa
             file(layout.certificate(), 0o444, leaf),
             file("key.pem", mode, tls_key),
         ],
-    }
+    };
+    files.extend(stores.into_iter().map(|store| {
+        let StoreFile { name, private, content } = store;
+        file(name, if private { mode } else { 0o444 }, content)
+    }));
+    files
 }

@@ -9,10 +9,10 @@ use tokio::time::timeout;
 
 use super::denial::{Basis, Ground};
 use super::entry::{Entry, Reason, World};
-use super::outcome::{Arrived, Goods};
+use super::outcome::{Arrived, Goods, ReadSecret};
+use super::password::refused;
 use super::ports::{Contents, Parcel, Refusal, SecretSource, Site, SiteError, WantedSecret};
 use super::settings::WatcherSettings;
-use super::wanted::What;
 use super::work::{Done, late, request_id, started_at};
 use crate::labels::{Kind, SecretRequest};
 
@@ -35,7 +35,12 @@ impl SecretDelivery {
     ) -> Self {
         Self {
             container: Arc::clone(&entry.container),
-            wanted: wanted(request, facts),
+            wanted: WantedSecret {
+                container: facts,
+                secret: request.secret.clone(),
+                name: request.name.clone(),
+                request: request_id(),
+            },
             request: request.clone(),
             started_at: started_at(&entry.container),
             digest: entry.wanted.digest.clone(),
@@ -53,13 +58,7 @@ impl SecretDelivery {
         let (secret, request) = (wanted.secret.clone(), wanted.request.clone());
         let read = match timeout(settings.deliver_deadline, source.read(wanted)).await {
             Ok(Ok(read)) => read,
-            Ok(Err(Refusal::Denied { reason, hint })) => {
-                let reason = Reason { text: reason, hint };
-                return Done::Denied { reason, ground: Ground::Policy(basis), request };
-            }
-            Ok(Err(Refusal::Unavailable { reason, hint })) => {
-                return Done::Failed(SiteError::Failed { reason, hint });
-            }
+            Ok(Err(refusal)) => return refused(refusal, Ground::Policy(basis), &request),
             Err(_) => return Done::Failed(late("the reading of the secret")),
         };
         let hint = no_disk(&label);
@@ -71,7 +70,7 @@ impl SecretDelivery {
             request: request.clone(),
         };
         let sent = timeout(settings.deliver_deadline, site.deliver(container, parcel)).await;
-        let goods = Goods::Secret { secret, version: read.version, basis };
+        let goods = Goods::Secret(ReadSecret { secret, version: read.version, basis });
         match sent.unwrap_or_else(|_| Err(late("the delivery"))) {
             Ok(delivered) => {
                 Done::Delivered(Arrived { started_at, wanted: digest, delivered, request, goods })
@@ -85,7 +84,7 @@ impl SecretDelivery {
     }
 }
 
-/// A question of policy about a secret that was delivered before.
+/// A question of policy about a secret that was delivered before, or is the password of what was.
 #[derive(Debug)]
 pub(super) struct SecretQuestion {
     wanted: WantedSecret,
@@ -93,10 +92,15 @@ pub(super) struct SecretQuestion {
 }
 
 impl SecretQuestion {
-    /// `None` when it is no secret.
+    /// `None` when there is no secret in it.
     pub(super) fn new(entry: &Entry, facts: ContainerFacts, world: &World<'_>) -> Option<Self> {
-        let What::Secret(request) = &entry.wanted.what else { return None };
-        Some(Self { wanted: wanted(request, facts), basis: entry.basis(world) })
+        let wanted = WantedSecret {
+            container: facts,
+            secret: entry.wanted.reads()?.clone(),
+            name: entry.key.name.clone(),
+            request: request_id(),
+        };
+        Some(Self { wanted, basis: entry.basis(world) })
     }
 
     pub(super) async fn perform(
@@ -126,13 +130,4 @@ fn no_disk(label: &SecretRequest) -> String {
         Kind::Secret.prefix(),
         label.name
     )
-}
-
-fn wanted(request: &SecretRequest, container: ContainerFacts) -> WantedSecret {
-    WantedSecret {
-        container,
-        secret: request.secret.clone(),
-        name: request.name.clone(),
-        request: request_id(),
-    }
 }

@@ -1,5 +1,6 @@
 //! A trust bundle on its way: policy is asked, and the roots that the world trusts now are put into the container as one
-//! file of PEM. Nothing in it is secret, so it may be on a disk; and which bundle it was is known by its digest.
+//! file, of PEM or as a store. Nothing in it is secret, so it may be on a disk; and which bundle it was is known by its
+//! digest.
 
 use std::sync::Arc;
 
@@ -9,14 +10,13 @@ use sealock_engine::Container;
 use tokio::time::timeout;
 
 use super::denial::{Basis, Ground};
-use super::entry::{Entry, Reason, World};
+use super::entry::{Entry, World};
 use super::outcome::{Arrived, Goods};
-use super::ports::{
-    CertificateSource, Contents, Parcel, Refusal, Site, SiteError, Trust, WantedTrust,
-};
+use super::password::{Sources, refused};
+use super::ports::{Contents, Parcel, Site, Trust, WantedTrust, WantedTrustStore};
 use super::settings::WatcherSettings;
 use super::work::{Done, late, request_id, started_at};
-use crate::labels::TrustRequest;
+use crate::labels::{TrustFormat, TrustRequest};
 
 const LINE: usize = 64;
 
@@ -26,7 +26,7 @@ pub(super) struct TrustDelivery {
     wanted: WantedTrust,
     request: TrustRequest,
     bundle: String,
-    content: Vec<u8>,
+    anchors: Vec<Vec<u8>>,
     started_at: String,
     digest: String,
     basis: Basis,
@@ -46,7 +46,7 @@ impl TrustDelivery {
             wanted: WantedTrust { container: facts, name, path, request: request_id() },
             request: request.clone(),
             bundle: trust.digest.clone(),
-            content: pem(&trust.anchors),
+            anchors: trust.anchors.clone(),
             started_at: started_at(&entry.container),
             digest: entry.wanted.digest.clone(),
             basis: entry.basis(world),
@@ -55,27 +55,39 @@ impl TrustDelivery {
 
     pub(super) async fn perform(
         self,
-        source: &dyn CertificateSource,
+        sources: Sources<'_>,
         site: &dyn Site,
         settings: &WatcherSettings,
     ) -> Done {
-        let Self { container, wanted, request: label, bundle, content, .. } = self;
+        let Self { container, wanted, request: label, bundle, anchors, basis, .. } = self;
         let request = wanted.request.clone();
-        match timeout(settings.deliver_deadline, source.may_have_trust(wanted)).await {
+        let whose = (&wanted.container.clone(), &label.name, request.as_str());
+        let asked = sources.certificates.may_have_trust(wanted);
+        match timeout(settings.deliver_deadline, asked).await {
             Ok(Ok(())) => {}
-            Ok(Err(Refusal::Denied { reason, hint })) => {
-                let reason = Reason { text: reason, hint };
-                return Done::Denied { reason, ground: Ground::Policy(self.basis), request };
-            }
-            Ok(Err(Refusal::Unavailable { reason, hint })) => {
-                return Done::Failed(SiteError::Failed { reason, hint });
-            }
+            Ok(Err(refusal)) => return refused(refusal, Ground::Policy(basis), &request),
             Err(_) => return Done::Failed(late("the question to policy")),
         }
+        let password = sources.password(label.password.as_ref(), whose, &basis, settings).await;
+        let (password, value) = match password {
+            Ok(password) => password.map(|it| (it.read, it.value)).unzip(),
+            Err(done) => return done,
+        };
+        let content = if label.format == TrustFormat::Pem {
+            SecretBytes::new(pem(&anchors))
+        } else {
+            let store = WantedTrustStore { format: label.format, anchors, password: value };
+            let made = sources.certificates.trust_store(store);
+            match timeout(settings.deliver_deadline, made).await {
+                Ok(Ok(store)) => store,
+                Ok(Err(refusal)) => return refused(refusal, Ground::Policy(basis), &request),
+                Err(_) => return Done::Failed(late("the making of the store")),
+            }
+        };
         let parcel = Parcel {
             path: label.path,
             owner: label.owner,
-            contents: Contents::File { mode: label.mode, content: SecretBytes::new(content) },
+            contents: Contents::File { mode: label.mode, content },
             memory_only: false,
             request: request.clone(),
         };
@@ -86,7 +98,7 @@ impl TrustDelivery {
                 wanted: self.digest,
                 delivered,
                 request,
-                goods: Goods::Trust { bundle },
+                goods: Goods::Trust { bundle, password },
             }),
             Err(error) => Done::Failed(error),
         }

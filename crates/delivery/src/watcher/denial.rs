@@ -18,6 +18,8 @@ pub(super) struct Denied {
 pub(super) enum Ground {
     /// Policy, the authority's own constraints, or a vault that has no such secret.
     Policy(Basis),
+    /// The same, about the secret that is the password of a store.
+    Password(Basis),
     /// The place in the container, as it is in this life of it.
     Place { started_at: String },
 }
@@ -30,29 +32,32 @@ pub(super) struct Basis {
     pub(super) container: String,
     /// For a certificate: the trust bundle.
     pub(super) trust: String,
-    /// For a secret or an imported certificate: what there is of it.
-    pub(super) current: Option<Current>,
+    /// For an imported certificate: what there is of it.
+    pub(super) imported: Option<Current>,
+    /// For a secret, and the password of a store: what there is of it.
+    pub(super) secret: Option<Current>,
 }
 
 impl Entry {
     /// What an answer of policy would depend on now.
     pub(super) fn basis(&self, world: &World<'_>) -> Basis {
-        let (trust, current) = match &self.wanted.what {
-            What::Certificate(certificate) => {
-                let imported = certificate.request.imported.as_ref();
-                (world.trust.to_owned(), imported.map(|name| world.source.imported(name)))
-            }
-            What::Secret(secret) => (String::new(), Some(world.secrets.current(&secret.secret))),
-            What::Trust(_) => (String::new(), None),
+        let trust = match &self.wanted.what {
+            What::Certificate(_) => world.trust.to_owned(),
+            What::Secret(_) | What::Trust(_) => String::new(),
         };
-        let container = self.container.name.clone();
-        Basis { policy_epoch: world.policy_epoch, container, trust, current }
+        Basis {
+            policy_epoch: world.policy_epoch,
+            container: self.container.name.clone(),
+            trust,
+            imported: self.wanted.imported().map(|name| world.source.imported(name)),
+            secret: self.current(world),
+        }
     }
 
     /// Whether it was denied, and would be again.
     pub(super) fn still_denied(&self, world: &World<'_>) -> bool {
         self.denied.as_ref().is_some_and(|denied| match &denied.ground {
-            Ground::Policy(basis) => *basis == self.basis(world),
+            Ground::Policy(basis) | Ground::Password(basis) => *basis == self.basis(world),
             Ground::Place { started_at } => started_at == self.started_at(),
         })
     }

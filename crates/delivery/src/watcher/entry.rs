@@ -237,13 +237,18 @@ impl Entry {
         if self.forced || self.lost || record.wanted != self.wanted.digest {
             return Some(world.now);
         }
+        let reading = record.read_secret().and_then(|held| self.replaced_at(held, world));
         match &record.content {
             Content::Certificate(held) if self.wanted.imported().is_some() => {
-                self.imported_at(held, world)
+                earliest(self.imported_at(held, world), reading)
             }
-            Content::Certificate(held) => Some(self.renewed_at(record, held, world)),
-            Content::Secret(held) => self.replaced_at(held, world),
-            Content::Trust(held) => (held.bundle != world.trust).then_some(world.now),
+            Content::Certificate(held) => {
+                earliest(Some(self.renewed_at(record, held, world)), reading)
+            }
+            Content::Secret(_) => reading,
+            Content::Trust(held) => {
+                earliest((held.bundle != world.trust).then_some(world.now), reading)
+            }
         }
     }
 
@@ -291,6 +296,10 @@ impl Entry {
             now >= held.not_after.minus(life / 6)
         })
     }
+}
+
+fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
 }
 
 /// The earliest of the moments that are not due yet.

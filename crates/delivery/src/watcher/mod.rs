@@ -13,6 +13,12 @@
 //! another version than the container, it comes anew, and the service is told. Nothing that is made of a
 //! value is kept: records, status, audit and logs name versions.
 //!
+//! # Key stores
+//!
+//! What reads no PEM has stores beside it, in the same folder, so they change with it. Their password may be a secret of
+//! the vault: it is read on the way, before anything is issued, and its version is remembered; another version makes
+//! another delivery. Who makes the stores is the source.
+//!
 //! # Reconciling
 //!
 //! What is done is derived in every round from labels, delivery records, policy epoch, trust bundle and
@@ -39,6 +45,7 @@ mod effects;
 mod engine_site;
 mod entry;
 mod outcome;
+mod password;
 mod ports;
 mod proof;
 mod record;
@@ -65,8 +72,9 @@ pub use book::container_facts;
 pub use engine_site::EngineSite;
 pub use ports::{
     CertificateSource, Contents, Current, Delivered, DeliveredCertificate, DeliveredSecret, Held,
-    Host, Parcel, ParcelFile, Place, Publisher, Refusal, SecretSource, Site, SiteError, Trust,
-    WantedCertificate, WantedPublication, WantedSecret, WantedTrust,
+    Host, Parcel, ParcelFile, Place, Publisher, Refusal, SecretSource, Site, SiteError, StoreFile,
+    Trust, WantedCertificate, WantedPublication, WantedSecret, WantedStores, WantedTrust,
+    WantedTrustStore,
 };
 pub use settings::{SCOPE_LABEL, WatcherSettings};
 pub use status::{

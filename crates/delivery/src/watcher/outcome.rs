@@ -35,17 +35,44 @@ pub(super) enum Goods {
         not_after: Timestamp,
         /// Of an imported one.
         version: Option<u64>,
+        /// What the stores beside it are under.
+        password: Option<ReadSecret>,
     },
-    Secret {
-        secret: SecretName,
-        version: u64,
-        /// What there was when it was asked for.
-        basis: Basis,
-    },
+    Secret(ReadSecret),
     Trust {
         /// The digest of the bundle.
         bundle: String,
+        /// What the store of it is under.
+        password: Option<ReadSecret>,
     },
+}
+
+/// A secret that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ReadSecret {
+    pub(super) secret: SecretName,
+    pub(super) version: u64,
+    /// What there was when it was asked for.
+    pub(super) basis: Basis,
+}
+
+impl ReadSecret {
+    fn record(self) -> SecretRecord {
+        SecretRecord { secret: self.secret, version: self.version }
+    }
+
+    fn is(&self, held: &SecretRecord) -> bool {
+        (&held.secret, held.version) == (&self.secret, self.version)
+    }
+}
+
+impl Goods {
+    fn read_secret(&self) -> Option<&ReadSecret> {
+        match self {
+            Self::Certificate { password, .. } | Self::Trust { password, .. } => password.as_ref(),
+            Self::Secret(secret) => Some(secret),
+        }
+    }
 }
 
 /// What a container was seen to hold.
@@ -68,10 +95,8 @@ impl Entry {
         let reload = self.wanted.reload().filter(|_| self.is_told(&delivered, &started_at, &goods));
         let reload_due = reload.map(|_| self.settled_at(world));
         let told = reload.map_or_else(|| "none".to_owned(), ToString::to_string);
-        self.standing = match &goods {
-            Goods::Certificate { .. } | Goods::Trust { .. } => Standing::default(),
-            Goods::Secret { basis, .. } => Standing::delivered(basis),
-        };
+        let read = goods.read_secret();
+        self.standing = read.map(|read| Standing::delivered(&read.basis)).unwrap_or_default();
         let record = Record {
             container_name: self.container.name.clone(),
             started_at,
@@ -97,37 +122,33 @@ impl Entry {
 
     /// ADR 0007: only who may have loaded an earlier version is told.
     fn is_told(&self, delivered: &Delivered, started_at: &str, goods: &Goods) -> bool {
-        let (secret, version) = match goods {
-            Goods::Secret { secret, version, .. } => (secret, version),
-            Goods::Certificate { version: Some(version), .. } => {
-                let held = self.record.as_ref().and_then(|record| record.certificate()?.version);
-                let newer = held.is_some_and(|held| held != *version);
-                return delivered.replaced_previous && (delivered.changed || newer);
-            }
-            // With each delivery comes a new certificate, so what was there was another.
-            Goods::Certificate { version: None, .. } => {
-                return delivered.changed && delivered.replaced_previous;
-            }
-            Goods::Trust { bundle } => {
-                let held = self.record.as_ref().and_then(|record| record.trust());
-                // As for a secret: a watcher that was killed may have put it there and told nobody.
-                let newer = held.is_some_and(|held| held.bundle != *bundle);
-                return delivered.replaced_previous && (delivered.changed || newer);
-            }
-        };
-        let held = self.record.as_ref().and_then(|record| Some((record, record.secret()?)));
-        let newer =
-            held.is_some_and(|(_, held)| (&held.secret, &held.version) != (secret, version));
-        // A service may remove the file once it has read it.
-        let same_life = held.is_some_and(|(record, _)| record.started_at == started_at);
+        let record = self.record.as_ref();
+        let held = record.and_then(Record::read_secret);
+        let other_secret = held.zip(goods.read_secret()).is_some_and(|(held, read)| !read.is(held));
         // The watcher may have been killed between putting the new version there and remembering it: then
         // nothing has changed now, and still nobody was told.
-        (delivered.replaced_previous && (delivered.changed || newer)) || (same_life && newer)
+        let newer = match goods {
+            Goods::Certificate { version: Some(version), .. } => {
+                let held = record.and_then(|record| record.certificate()?.version);
+                other_secret || held.is_some_and(|held| held != *version)
+            }
+            // With each delivery comes a new certificate, so what was there was another.
+            Goods::Certificate { version: None, .. } => false,
+            Goods::Secret(_) => other_secret,
+            Goods::Trust { bundle, .. } => {
+                let held = record.and_then(|record| record.trust());
+                other_secret || held.is_some_and(|held| held.bundle != *bundle)
+            }
+        };
+        // A service may remove a secret's file once it has read it.
+        let same_life = record.is_some_and(|record| record.started_at == started_at);
+        let removed = matches!(goods, Goods::Secret(_)) && same_life && newer;
+        (delivered.replaced_previous && (delivered.changed || newer)) || removed
     }
 
     fn content(&self, goods: Goods, world: &World<'_>) -> Content {
         match goods {
-            Goods::Certificate { asked_at, trust, serial, not_after, version } => {
+            Goods::Certificate { asked_at, trust, serial, not_after, version, password } => {
                 let due = world.settings.renew_at(&self.key.text(), asked_at, not_after);
                 Content::Certificate(CertificateRecord {
                     serial: normal(&serial),
@@ -137,12 +158,14 @@ impl Entry {
                     renew_at: if version.is_some() { not_after } else { due },
                     served_at: None,
                     version,
+                    password: password.map(ReadSecret::record),
                 })
             }
-            Goods::Secret { secret, version, .. } => {
-                Content::Secret(SecretRecord { secret, version })
+            Goods::Secret(read) => Content::Secret(read.record()),
+            Goods::Trust { bundle, password } => {
+                let password = password.map(ReadSecret::record);
+                Content::Trust(TrustRecord { bundle, password })
             }
-            Goods::Trust { bundle } => Content::Trust(TrustRecord { bundle }),
         }
     }
 
@@ -157,7 +180,7 @@ impl Entry {
                 let (secret, version) = (secret.to_string(), *version);
                 Fact::SecretDelivered { secret, version, container, path, reload }
             }
-            Content::Trust(TrustRecord { bundle }) => {
+            Content::Trust(TrustRecord { bundle, .. }) => {
                 Fact::TrustDelivered { bundle: bundle.clone(), container, path, reload }
             }
         }
@@ -177,7 +200,7 @@ impl Entry {
 
     /// Policy or the place says no.
     pub(super) fn denied(&mut self, denied: Denied) {
-        if let Ground::Policy(basis) = &denied.ground {
+        if let Ground::Policy(basis) | Ground::Password(basis) = &denied.ground {
             self.answered(basis);
         }
         self.denied = Some(denied);

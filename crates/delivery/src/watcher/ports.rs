@@ -1,6 +1,7 @@
 //! What the watcher needs of others, as small traits: `control` gives certificates and secrets, the engine
 //! and the carriers do the rest. Tests put fakes here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use thiserror::Error;
 
 use sealock_transfer::landing::Owner;
 
-use crate::labels::{ContainerPath, KeyType, LabelName, Layout, Reload, Usages};
+use crate::labels::{
+    ContainerPath, KeyType, LabelName, Layout, Reload, StoreFormat, TrustFormat, Usages,
+};
 use crate::verify::{Question, Seen};
 
 /// A certificate that labels ask for; policy decides.
@@ -39,10 +42,44 @@ pub struct WantedCertificate {
     pub ttl: Option<Duration>,
     /// The kind of key.
     pub key_type: KeyType,
+    /// The files that are to be there beside those of PEM.
+    pub stores: Option<WantedStores>,
     /// The serial that it takes the place of, when this is a renewal.
     pub replaces: Option<String>,
     /// The request id, the same in all audit events of this delivery.
     pub request: String,
+}
+
+/// What a certificate is wanted as, besides PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedStores {
+    /// In these formats.
+    pub formats: BTreeSet<StoreFormat>,
+    /// The password of the stores among them. `None` wants one made: the same whenever this container asks for this
+    /// certificate, in a file beside the stores.
+    pub password: Option<SecretBytes>,
+}
+
+/// A trust bundle that is wanted as a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedTrustStore {
+    /// In this format.
+    pub format: TrustFormat,
+    /// The roots, DER.
+    pub anchors: Vec<Vec<u8>>,
+    /// Its password. `None` stands for the one that everybody knows.
+    pub password: Option<SecretBytes>,
+}
+
+/// One file in another format than PEM.
+#[derive(Debug, Clone)]
+pub struct StoreFile {
+    /// Its name in the folder.
+    pub name: &'static str,
+    /// Whether it is for those only who may read the key.
+    pub private: bool,
+    /// What is in it.
+    pub content: SecretBytes,
 }
 
 /// A certificate that was issued or imported, ready to be delivered. The key of one that was issued exists nowhere else.
@@ -62,6 +99,8 @@ pub struct DeliveredCertificate {
     pub ca_crt: Vec<u8>,
     /// Key, leaf, intermediates, root (PEM).
     pub bundle_pem: SecretBytes,
+    /// What else was wanted.
+    pub stores: Vec<StoreFile>,
 }
 
 /// A secret that labels ask for; policy decides.
@@ -166,6 +205,12 @@ pub trait CertificateSource: Send + Sync {
 
     /// Asks policy whether a container may have the trust bundle put into it.
     fn may_have_trust(&self, wanted: WantedTrust) -> BoxFuture<'_, Result<(), Refusal>>;
+
+    /// The trust bundle as a store. The same roots under the same password are the same bytes.
+    fn trust_store(&self, wanted: WantedTrustStore) -> BoxFuture<'_, Result<SecretBytes, Refusal>>;
+
+    /// A secret's value as the password of a store, where it can be one. Cheap.
+    fn store_password(&self, value: &SecretBytes) -> Result<SecretBytes, Refusal>;
 }
 
 /// A delivered certificate whose labels ask that it be published.

@@ -98,6 +98,9 @@ pub(super) struct CertificateRecord {
     /// Which import it was, of a certificate that another authority has signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<u64>,
+    /// The secret that is the password of the key stores beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) password: Option<SecretRecord>,
 }
 
 /// Which secret it was. Nothing is made of the value itself: of one that can be guessed, a digest is as
@@ -113,6 +116,9 @@ pub(super) struct SecretRecord {
 pub(super) struct TrustRecord {
     /// Its digest.
     pub(super) bundle: String,
+    /// The secret that is its password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) password: Option<SecretRecord>,
 }
 
 impl Record {
@@ -134,6 +140,15 @@ impl Record {
         match &self.content {
             Content::Trust(trust) => Some(trust),
             Content::Certificate(_) | Content::Secret(_) => None,
+        }
+    }
+
+    /// The secret that it was, or that is the password of it.
+    pub(super) fn read_secret(&self) -> Option<&SecretRecord> {
+        match &self.content {
+            Content::Certificate(certificate) => certificate.password.as_ref(),
+            Content::Secret(secret) => Some(secret),
+            Content::Trust(trust) => trust.password.as_ref(),
         }
     }
 

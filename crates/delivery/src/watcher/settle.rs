@@ -46,19 +46,20 @@ impl Book {
             Done::Delivered(arrived) => {
                 counters.deliveries += 1;
                 entry.delivered(arrived, world, effects);
-                let labels = [entry.wanted.decided_label(), entry.wanted.path_label()];
+                let wanted = &entry.wanted;
+                let labels = [wanted.decided_label(), wanted.reading_label(), wanted.path_label()];
                 labels.iter().for_each(|label| self.withdraw(&key.container, label));
             }
             Done::Denied { reason, ground, request } => {
                 self.deny(key, reason, ground, &request, world);
             }
             Done::Asked { answer: Err(Refusal::Denied { reason, hint }), basis, request } => {
-                let reason = Reason { text: reason, hint };
-                self.deny(key, reason, Ground::Policy(basis), &request, world);
+                let (reason, ground) = (Reason { text: reason, hint }, entry.wanted.reading(basis));
+                self.deny(key, reason, ground, &request, world);
             }
             Done::Asked { answer: Ok(()), basis, .. } => {
                 entry.permitted(&basis);
-                let label = entry.wanted.decided_label();
+                let label = entry.wanted.reading_label();
                 self.withdraw(&key.container, &label);
             }
             Done::Asked { answer: Err(Refusal::Unavailable { reason, .. }), .. } => {

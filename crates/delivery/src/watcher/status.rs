@@ -21,8 +21,8 @@ pub enum DeliveryState {
     BadLabel,
     /// The container does not run.
     Stopped,
-    /// A secret is there that should not be any more: it is gone from the vault, or policy would not give
-    /// it now.
+    /// A secret is there that should not be any more, or a store that is under such a one: it is gone from the vault,
+    /// or policy would not give it now.
     Stale,
 }
 
@@ -146,7 +146,7 @@ pub enum AlarmKind {
     ReloadFailed,
     /// The certificate nears its end, or is past it, without a renewal.
     Expiring,
-    /// A container has a secret that it should not have any more.
+    /// A container has a secret, or a store under one, that it should not have any more.
     Stale,
     /// The engine does not answer.
     EngineAway,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use sealock_core::{DnsName, ImportedName, SubjectName};
+use sealock_core::{DnsName, ImportedName, SecretName, SubjectName};
 
-use super::denial::Ground;
+use super::denial::{Basis, Ground};
 use super::ports::Place;
 use crate::labels::{
     CertificateRequest, ContainerPath, Endpoint, Kind, LabelName, Layout, Reload, SecretRequest,
-    TrustRequest, USUAL_TTL,
+    TrustFormat, TrustRequest, USUAL_TTL,
 };
 
 /// What is wanted, and what shows whether that is still the same.
@@ -43,7 +43,8 @@ impl Wanted {
             dns.chain(request.ip.iter().copied().map(SubjectName::Ip)).collect();
         if let Some(imported) = &request.imported {
             let CertificateRequest { path, owner, mode, layout, .. } = &request;
-            let text = format!("imported {imported} {path} {owner:?} {mode:o} {layout:?}");
+            let mut text = format!("imported {imported} {path} {owner:?} {mode:o} {layout:?}");
+            text.push_str(&stores(&request));
             let what = What::Certificate(Box::new(NamedCertificate { request, names: Vec::new() }));
             return Some(Self { what, digest: digest(&text) });
         }
@@ -70,13 +71,17 @@ impl Wanted {
             // The profile's own life is another than the one that is usual without it.
             text.push_str(&format!(" profile {profile} {:?}", request.ttl));
         }
+        text.push_str(&stores(&request));
         let what = What::Certificate(Box::new(NamedCertificate { request, names }));
         Some(Self { what, digest: digest(&text) })
     }
 
     pub(super) fn trust(request: TrustRequest) -> Self {
-        let TrustRequest { path, owner, mode, .. } = &request;
-        let text = format!("trust {path} {owner:?} {mode:o}");
+        let TrustRequest { path, owner, mode, format, password, .. } = &request;
+        let mut text = format!("trust {path} {owner:?} {mode:o}");
+        if *format != TrustFormat::Pem {
+            text.push_str(&format!(" {format} {password:?}"));
+        }
         Self { what: What::Trust(request), digest: digest(&text) }
     }
 
@@ -132,6 +137,23 @@ impl Wanted {
         }
     }
 
+    /// The secret of the vault that it is, or that is the password of a store of it.
+    pub(super) fn reads(&self) -> Option<&SecretName> {
+        match &self.what {
+            What::Certificate(certificate) => certificate.request.password.as_ref(),
+            What::Secret(secret) => Some(&secret.secret),
+            What::Trust(trust) => trust.password.as_ref(),
+        }
+    }
+
+    /// What a no is about that is about reading that secret.
+    pub(super) fn reading(&self, basis: Basis) -> Ground {
+        match &self.what {
+            What::Secret(_) => Ground::Policy(basis),
+            What::Certificate(_) | What::Trust(_) => Ground::Password(basis),
+        }
+    }
+
     /// How long what is delivered lives: nothing about it waits for more than a share of that.
     pub(super) fn life(&self) -> Duration {
         match &self.what {
@@ -172,13 +194,34 @@ impl Wanted {
         label(kind, name, ".path")
     }
 
+    /// The label that names the secret.
+    pub(super) fn reading_label(&self) -> String {
+        match &self.what {
+            What::Certificate(certificate) => {
+                label(Kind::Certificate, &certificate.request.name, ".password")
+            }
+            What::Secret(_) => self.decided_label(),
+            What::Trust(trust) => label(Kind::Trust, &trust.name, ".password"),
+        }
+    }
+
     /// The label that a denial is about.
     pub(super) fn denied_label(&self, ground: &Ground) -> String {
         match ground {
             Ground::Policy(_) => self.decided_label(),
+            Ground::Password(_) => self.reading_label(),
             Ground::Place { .. } => self.path_label(),
         }
     }
+}
+
+/// What there is beside the files of PEM; nothing where there is nothing, so that what was delivered before there were
+/// key stores is still what is wanted.
+fn stores(request: &CertificateRequest) -> String {
+    if request.formats.is_empty() {
+        return String::new();
+    }
+    format!(" stores {:?} {:?}", request.formats, request.password)
 }
 
 fn label(kind: Kind, name: &LabelName, setting: &str) -> String {

@@ -17,6 +17,7 @@ use super::deliver_trust::TrustDelivery;
 use super::denial::{Basis, Ground};
 use super::entry::{Reason, Step, World};
 use super::outcome::{Arrived, Holds, normal};
+use super::password::Sources;
 use super::ports::{Held, Place, Refusal, Site, SiteError, Trust};
 use super::record::EntryKey;
 use super::settings::WatcherSettings;
@@ -104,12 +105,11 @@ impl Task {
 
     pub(super) async fn perform(self, parts: &WatcherParts, settings: &WatcherSettings) -> Done {
         let (site, secrets) = (parts.site.as_ref(), parts.secrets.as_ref());
+        let sources = Sources { secrets, certificates: parts.source.as_ref() };
         match self {
-            Self::Certificate(delivery) => {
-                delivery.perform(parts.source.as_ref(), site, settings).await
-            }
+            Self::Certificate(delivery) => delivery.perform(sources, site, settings).await,
             Self::Secret(delivery) => delivery.perform(secrets, site, settings).await,
-            Self::Trust(delivery) => delivery.perform(parts.source.as_ref(), site, settings).await,
+            Self::Trust(delivery) => delivery.perform(sources, site, settings).await,
             Self::Ask(question) => question.perform(secrets, settings).await,
             Self::Check { container, place } => check(container, place, site, settings).await,
             Self::Reload { container, how } => {

@@ -14,7 +14,7 @@ use sealock_core::{ImportedName, SecretBytes, SubjectName, Timestamp};
 use sealock_delivery::labels::USUAL_TTL;
 use sealock_delivery::watcher::{
     CertificateSource, Current, DeliveredCertificate, Publisher, Refusal, Trust, WantedCertificate,
-    WantedPublication, WantedTrust,
+    WantedPublication, WantedTrust, WantedTrustStore,
 };
 
 /// Grants what the container's own names allow.
@@ -79,6 +79,7 @@ impl Source {
             tls_key: SecretBytes::new(key.clone().into_bytes()),
             ca_crt: self.root_pem.clone().into_bytes(),
             bundle_pem: SecretBytes::new(format!("{key}{leaf}{}", self.root_pem).into_bytes()),
+            stores: Vec::new(),
         })
     }
 }
@@ -133,5 +134,13 @@ impl CertificateSource for Source {
         let reason = "no rule lets it have the bundle".to_owned();
         let hint = Some("permit …".to_owned());
         async move { if denied { Err(Refusal::Denied { reason, hint }) } else { Ok(()) } }.boxed()
+    }
+
+    fn trust_store(&self, wanted: WantedTrustStore) -> BoxFuture<'_, Result<SecretBytes, Refusal>> {
+        async move { Ok(wanted.password.unwrap_or_default()) }.boxed()
+    }
+
+    fn store_password(&self, value: &SecretBytes) -> Result<SecretBytes, Refusal> {
+        Ok(value.trim_line_end())
     }
 }

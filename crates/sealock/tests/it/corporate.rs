@@ -101,7 +101,7 @@ impl<'a> Company<'a> {
     }
 
     /// Signs a CSR of ours; the certificate's file.
-    fn sign(&self, csr: &str, names: &str) -> String {
+    pub(crate) fn sign(&self, csr: &str, names: &str) -> String {
         self.certify(csr, "issuing", "leaf", names, "leaf.pem", &["-days", "90"]);
         self.path("leaf.pem")
     }
@@ -113,9 +113,9 @@ impl<'a> Company<'a> {
     }
 }
 
-const NAMES: &str = "DNS:www.corp.example,IP:10.0.0.5";
+pub(crate) const NAMES: &str = "DNS:www.corp.example,IP:10.0.0.5";
 
-fn request(home: &Home, name: &str, more: &[&str]) -> String {
+pub(crate) fn request(home: &Home, name: &str, more: &[&str]) -> String {
     let wanted = ["cert", "request", name, "--subject", "CN=www.corp.example,OU=Shop,O=Corp"];
     let names = ["--dns", "www.corp.example", "--ip", "10.0.0.5"];
     let report = home.json(&[&wanted[..], &names[..], more].concat());

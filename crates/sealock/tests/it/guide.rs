@@ -75,7 +75,7 @@ fn the_list_of_guides_says_which_are_run() {
         marked += usize::from(is_run);
     }
     // As many as there are tests below that follow one.
-    assert_eq!(marked, 8);
+    assert_eq!(marked, 9);
 }
 
 #[test]
@@ -223,6 +223,27 @@ fn certificates_in_other_formats_are_as_the_guide_says() {
         return;
     }
     follow(&Home::initialised(), &read("formats"), &[], 11);
+}
+
+#[test]
+fn key_stores_by_label_are_as_the_guide_says() {
+    if skip_without_engine() || skip_without_root() || skip_without(&["keytool"]) {
+        return;
+    }
+    let home = Home::new();
+    let daemon = home.up();
+    let image = Image::busybox();
+    let names = Names::of(["shop"]);
+    let labels = format!(
+        "$ docker run -d {} --label={}={} ",
+        home.scope_label(),
+        sealock_testkit::LABEL,
+        sealock_testkit::run_id()
+    );
+    let guide = read("labels").replace("$ docker run -d ", &labels);
+    let guide = names.placed(guide.replace("busybox", image.name()));
+    follow(&home, &guide, &[], 6);
+    assert_eq!(daemon.stop(), Some(0));
 }
 
 fn read(name: &str) -> String {

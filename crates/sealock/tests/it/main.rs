@@ -49,6 +49,7 @@ mod grpc;
 mod guide;
 mod hsm;
 mod inventory;
+mod key_stores;
 mod labels;
 mod life;
 mod login;

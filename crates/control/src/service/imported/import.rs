@@ -239,6 +239,7 @@ fn delivered(
         bundle_pem: bundle(&key, held),
         tls_key: key,
         ca_crt: roots.into_bytes(),
+        stores: Vec::new(),
     }
 }
 

@@ -346,6 +346,7 @@ fn labelled(layout: Layout) -> WantedCertificate {
         profile: None,
         ttl: Some(Duration::from_secs(DAY)),
         key_type: KeyType::P256,
+        stores: None,
         replaces: None,
         request: "label-1".into(),
     }

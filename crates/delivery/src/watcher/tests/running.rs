@@ -23,8 +23,9 @@ use tokio::task::JoinHandle;
 
 use super::super::{
     CertificateSource, Contents, Current, Delivered, DeliveredCertificate, DeliveryState, Held,
-    Host, Parcel, Place, Publisher, Refusal, SecretStatus, Site, SiteError, Trust, VerifyState,
-    WantedCertificate, WantedPublication, WantedTrust, Watcher, WatcherParts, WatcherSettings,
+    Host, Parcel, Place, Publisher, Refusal, SecretStatus, Site, SiteError, StoreFile, Trust,
+    VerifyState, WantedCertificate, WantedPublication, WantedStores, WantedTrust, WantedTrustStore,
+    Watcher, WatcherParts, WatcherSettings,
 };
 use super::fixture::{container, service};
 use super::vault::Vault;
@@ -191,7 +192,12 @@ impl Site for Inside {
             let names: Vec<(&str, u32)> = files.iter().map(|file| (file.name, file.mode)).collect();
             let expected =
                 [("bundle.pem", 0o400), ("ca.crt", 0o444), ("tls.crt", 0o444), ("tls.key", 0o400)];
-            assert_eq!(names, expected);
+            assert_eq!(names[..4], expected);
+            for store in &files[4..] {
+                assert_eq!(store.mode, 0o400);
+                let place = format!("{}{}/{}", container.id, parcel.path, store.name);
+                self.secrets.lock().insert(place, store.content.expose().to_vec());
+            }
             let crt = files[2].content.expose().to_vec();
             let serial = String::from_utf8(files[1].content.expose().to_vec()).unwrap();
             let before = self.files.lock().insert(container.id.clone(), (crt, serial));
@@ -255,6 +261,11 @@ impl Publisher for Published {
     }
 }
 
+fn store(wanted: WantedStores) -> StoreFile {
+    let content = wanted.password.unwrap_or_else(|| SecretBytes::new(b"own".to_vec()));
+    StoreFile { name: "keystore.p12", private: true, content }
+}
+
 impl CertificateSource for Authority {
     fn request(
         &self,
@@ -282,6 +293,8 @@ impl CertificateSource for Authority {
                 // So that the fake service knows what it serves.
                 ca_crt: serial.into_bytes(),
                 bundle_pem: SecretBytes::new(b"bundle".to_vec()),
+                // So that a test sees what they are under.
+                stores: wanted.stores.into_iter().map(store).collect(),
             })
         }
         .boxed()
@@ -305,6 +318,18 @@ impl CertificateSource for Authority {
 
     fn may_have_trust(&self, _: WantedTrust) -> BoxFuture<'_, Result<(), Refusal>> {
         async { Ok(()) }.boxed()
+    }
+
+    fn trust_store(&self, wanted: WantedTrustStore) -> BoxFuture<'_, Result<SecretBytes, Refusal>> {
+        let password = wanted.password.unwrap_or_else(|| SecretBytes::new(b"changeit".to_vec()));
+        async move { Ok(password) }.boxed()
+    }
+
+    fn store_password(&self, value: &SecretBytes) -> Result<SecretBytes, Refusal> {
+        if value.len() < 6 {
+            return Err(Refusal::Denied { reason: "too short".to_owned(), hint: None });
+        }
+        Ok(value.trim_line_end())
     }
 }
 

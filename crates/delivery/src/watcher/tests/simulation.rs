@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sealock_core::audit::Fact;
-use sealock_core::{ImportedName, SecretName, SubjectName, SystemClock, Timestamp};
+use sealock_core::{ImportedName, SecretBytes, SecretName, SubjectName, SystemClock, Timestamp};
 use sealock_engine::Container;
 use sealock_store::{SqliteStore, Store};
 
@@ -16,10 +16,10 @@ use super::super::book::Book;
 use super::super::denial::{Basis, Ground};
 use super::super::effects::Effects;
 use super::super::entry::{Reason, Step, World};
-use super::super::outcome::{Arrived, Goods, Holds};
+use super::super::outcome::{Arrived, Goods, Holds, ReadSecret};
 use super::super::ports::{
     CertificateSource, Current, Delivered, DeliveredCertificate, DeliveredSecret, Refusal,
-    SecretSource, SiteError, Trust, WantedCertificate, WantedSecret, WantedTrust,
+    SecretSource, SiteError, Trust, WantedCertificate, WantedSecret, WantedTrust, WantedTrustStore,
 };
 use super::super::record::{EntryKey, Remembered};
 use super::super::settings::WatcherSettings;
@@ -35,6 +35,8 @@ use crate::verify::Seen;
 pub(super) struct Conduct {
     /// Policy says no.
     pub(super) denied: bool,
+    /// Policy says no to the reading of a secret, and to nothing else.
+    pub(super) secret_denied: bool,
     /// Nothing can be delivered.
     pub(super) no_space: bool,
     /// The process ignores its signal.
@@ -118,6 +120,14 @@ impl CertificateSource for Foreign {
     }
 
     fn may_have_trust(&self, _: WantedTrust) -> BoxFuture<'_, Result<(), Refusal>> {
+        panic!("the simulation's steps are done by its model")
+    }
+
+    fn trust_store(&self, _: WantedTrustStore) -> BoxFuture<'_, Result<SecretBytes, Refusal>> {
+        panic!("the simulation's steps are done by its model")
+    }
+
+    fn store_password(&self, _: &SecretBytes) -> Result<SecretBytes, Refusal> {
         panic!("the simulation's steps are done by its model")
     }
 }
@@ -305,7 +315,7 @@ impl Simulation {
             Step::Ask => {
                 model.questions += 1;
                 let (reason, hint) = ("no rule".to_owned(), Some("permit".to_owned()));
-                let answer = match model.conduct.denied {
+                let answer = match model.conduct.denied || model.conduct.secret_denied {
                     true => Err(Refusal::Denied { reason, hint }),
                     false => Ok(()),
                 };
@@ -356,6 +366,18 @@ impl Simulation {
         if model.conduct.denied {
             return denied("no rule", Ground::Policy(basis));
         }
+        let mut password = None;
+        if !matches!(wanted.what, What::Secret(_))
+            && let Some(secret) = wanted.reads().cloned()
+        {
+            if model.conduct.secret_denied {
+                return denied("no rule for the secret", wanted.reading(basis));
+            }
+            let Current::Version(version) = self.vault.current(&secret) else {
+                return denied("there is no such secret", wanted.reading(basis));
+            };
+            password = Some(ReadSecret { secret, version, basis: basis.clone() });
+        }
         let (goods, held) = match &wanted.what {
             What::Certificate(certificate) => {
                 self.serial += 1;
@@ -370,7 +392,7 @@ impl Simulation {
                     not_after = self.now.plus(Duration::from_secs(90 * 86_400));
                 }
                 let (trust, held) = (self.trust.clone(), serial.clone());
-                (Goods::Certificate { asked_at, trust, serial, not_after, version }, held)
+                (Goods::Certificate { asked_at, trust, serial, not_after, version, password }, held)
             }
             What::Secret(request) => {
                 let secret = request.secret.clone();
@@ -380,9 +402,11 @@ impl Simulation {
                 if model.conduct.on_disk && !request.on_disk {
                     return denied("on a disk", Ground::Place { started_at });
                 }
-                (Goods::Secret { secret, version, basis }, version.to_string())
+                (Goods::Secret(ReadSecret { secret, version, basis }), version.to_string())
             }
-            What::Trust(_) => (Goods::Trust { bundle: self.trust.clone() }, self.trust.clone()),
+            What::Trust(_) => {
+                (Goods::Trust { bundle: self.trust.clone(), password }, self.trust.clone())
+            }
         };
         if model.conduct.no_space {
             let reason = "no space is left".to_owned();

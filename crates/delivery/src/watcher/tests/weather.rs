@@ -50,6 +50,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fleet {
     Certificates,
+    /// Certificates with key stores beside them.
+    Stores,
     Secrets,
 }
 
@@ -65,9 +67,14 @@ fn happen(host: &mut Simulation, fleet: Fleet, happening: &Happening) {
         Happening::Start(number) if !there(host, number) => {
             let name = format!("web{number}");
             host.start(match fleet {
-                Fleet::Certificates => {
-                    let mut new = container(number, &name, &[], host.now);
-                    new.labels = service("10m");
+                Fleet::Certificates | Fleet::Stores => {
+                    let labels = [
+                        ("sealock.cert.web.format", "jks"),
+                        ("sealock.cert.web.password", "prod/db"),
+                    ];
+                    let labels = if fleet == Fleet::Stores { &labels[..] } else { &[] };
+                    let mut new = container(number, &name, labels, host.now);
+                    new.labels.extend(service("10m"));
                     new
                 }
                 Fleet::Secrets => with_secret(number, &name, host.now),
@@ -104,12 +111,14 @@ proptest! {
 
     #[test]
     fn after_any_weather_everything_is_served(
+        fleet in prop_oneof![Just(Fleet::Certificates), Just(Fleet::Stores)],
         happenings in prop::collection::vec(happening(), 0..40)
     ) {
         let mut host = Simulation::new();
         for one in &happenings {
-            happen(&mut host, Fleet::Certificates, one);
+            happen(&mut host, fleet, one);
         }
+        set(&mut host);
         for model in host.models.values_mut() {
             let keeps_files = model.conduct.keeps_files;
             model.conduct = Conduct { keeps_files, ..Conduct::default() };
@@ -144,6 +153,11 @@ proptest! {
             prop_assert!(status.not_after > Some(host.now), "{:?}", status);
             let model = host.models[&status.container_id].clone();
             prop_assert_eq!(model.files.values().next(), status.serial.as_ref());
+        }
+        for entry in host.book.entries.values().filter(|entry| entry.running()) {
+            let password = entry.record.as_ref().unwrap().read_secret().map(|it| it.version);
+            let now = (fleet == Fleet::Stores).then_some(host.version);
+            prop_assert_eq!(password, now, "a store under an old password");
         }
         // Twenty minutes, lives of ten: one at once, then every six minutes and a bit.
         let after: usize = host.models.values().map(|model| model.deliveries.len()).sum();
