@@ -25,6 +25,7 @@ mod hsm;
 mod identities;
 mod imported;
 mod inventory;
+mod issuer_requests;
 mod issuers;
 mod ldap;
 mod lists;
@@ -396,8 +397,9 @@ impl Service {
             Command::Upstreams { name, ask } => {
                 self.upstreams(caller, request, name.as_deref(), ask)
             }
-            Command::CaMigrateKey { what, to, extractable } => {
-                self.ca_migrate_key(caller, request, what, to, extractable)
+            Command::CaMigrateKey { what, issuer, to, extractable } => {
+                let whose = (what, issuer.as_deref());
+                self.ca_migrate_key(caller, request, whose, to, extractable)
             }
         }
     }
