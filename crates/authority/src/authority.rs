@@ -26,7 +26,7 @@ use crate::ocsp::Answers;
 use crate::order::Usages;
 use crate::publication::{Publication, check_url};
 use crate::signer::AuditSigner;
-use crate::state::{FORMAT, KeyPlace, STATE, SignerRecord, State, key_name};
+use crate::state::{FORMAT, IssuerRecord, KeyPlace, STATE, SignerRecord, State, key_name};
 
 /// How long a root lives: ten years.
 pub const ROOT_LIFE: Duration = Duration::from_secs(3650 * 86_400);
@@ -333,21 +333,20 @@ pub(crate) fn read_state(store: &dyn Store) -> Result<(State, u64), AuthorityErr
 
 fn load(store: &dyn Store, keyring: &Keyring, device: &Shared) -> Result<Loaded, AuthorityError> {
     let (state, version) = read_state(store)?;
-    let active = state.issuer(state.intermediate);
-    let key = match active.map(|active| (active, &active.key)) {
-        Some((active, KeyPlace::Device(at))) => {
-            certificate::key_in_device(active, at, device.clone())?
-        }
-        _ => unseal(store, keyring, state.intermediate, "intermediate")?,
+    let key_of = |record: &IssuerRecord| match &record.key {
+        KeyPlace::Device(at) => certificate::key_in_device(record, at, device.clone()),
+        _ => unseal(store, keyring, record.id, &record.title()),
     };
-    let chain = Chain::new(&state, key)?;
+    let active = state
+        .issuer(state.intermediate)
+        .ok_or_else(|| AuthorityError::Corrupt { record: "the active intermediate".into() })?;
+    let chain = Chain::new(&state, key_of(active)?)?;
     let key = unseal(store, keyring, state.signer.id, "audit signer")?;
     let signer = Arc::new(AuditSigner::new(key, &state.signer.der.0));
     let mut others = BTreeMap::new();
     for line in &state.lines {
         let Some(record) = line.active.and_then(|id| state.issuer(id)) else { continue };
-        let key = unseal(store, keyring, record.id, &record.title())?;
-        others.insert(line.name.clone(), Chain::under(&state, record, key)?);
+        others.insert(line.name.clone(), Chain::under(&state, record, key_of(record)?)?);
     }
     Ok(Loaded { state, version, chain, others, signer })
 }

@@ -14,13 +14,13 @@ use rcgen::{
 use sealock_core::{SubjectName, Timestamp, TrustDomain};
 
 use crate::asn1;
-use crate::constraints::NameConstraints;
+use crate::constraints::{DirectoryName, NameConstraints};
 use crate::csr;
 use crate::der::NULL;
 use crate::device::{InDevice, KeyAt, KeyDevice};
 use crate::error::AuthorityError;
 use crate::issuers::CaSigner;
-use crate::key::{AuthorityKey, PublicKey};
+use crate::key::{AuthorityKey, KeyType, PublicKey};
 use crate::lint::{self, Intended, Purpose};
 use crate::order::Usages;
 use crate::publication::Urls;
@@ -32,6 +32,8 @@ const DOCUMENT_SIGNING: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 36];
 const NAME_CONSTRAINTS: [u64; 4] = [2, 5, 29, 30];
 /// `id-pkix-ocsp-nocheck` (RFC 6960 §4.2.2.2.1).
 const OCSP_NO_CHECK: [u64; 10] = [1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
+/// The common name of OCSP responders.
+const RESPONDER: &str = "Sealock OCSP Responder";
 /// `id-pe-authorityInfoAccess` (RFC 5280 §4.2.2.1).
 const AUTHORITY_INFO_ACCESS: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 1, 1];
 
@@ -193,9 +195,7 @@ fn own_parameters(
     identifier: &[u8; 20],
 ) -> Result<CertificateParams, rcgen::Error> {
     let mut parameters = basics(plan.serial, plan.validity, identifier, plan.urls)?;
-    // `ub-organization-name` is 64; a trust domain may be longer, and its identities still say it whole.
-    let organization: String = plan.trust_domain.as_str().chars().take(64).collect();
-    parameters.distinguished_name.push(DnType::OrganizationName, organization);
+    parameters.distinguished_name.push(DnType::OrganizationName, organization(plan.trust_domain));
     let authority = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     match plan.kind {
         OwnKind::Root => {
@@ -225,7 +225,7 @@ fn own_parameters(
             parameters.extended_key_usages = vec![purpose];
         }
         OwnKind::Responder => {
-            parameters.distinguished_name.push(DnType::CommonName, "Sealock OCSP Responder");
+            parameters.distinguished_name.push(DnType::CommonName, RESPONDER);
             parameters.is_ca = IsCa::ExplicitNoCa;
             parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
             parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning];
@@ -235,6 +235,16 @@ fn own_parameters(
         }
     }
     Ok(parameters)
+}
+
+/// `ub-organization-name` is 64; a trust domain may be longer, and its identities still say it whole.
+fn organization(trust_domain: &TrustDomain) -> String {
+    trust_domain.as_str().chars().take(64).collect()
+}
+
+/// The subject of an OCSP responder of ours.
+pub(crate) fn responder_subject(trust_domain: &TrustDomain) -> Option<DirectoryName> {
+    DirectoryName::organization(&organization(trust_domain), RESPONDER)
 }
 
 fn basics(
@@ -293,9 +303,21 @@ pub(crate) fn key_in_device(
     use x509_parser::prelude::{FromDer as _, X509Certificate};
     let corrupt = || AuthorityError::Corrupt { record: format!("{}: its key", record.title()) };
     let (_, certificate) = X509Certificate::from_der(&record.der.0).map_err(|_| corrupt())?;
-    let public = csr::public_key(certificate.public_key()).map_err(|_| corrupt())?;
-    let (at, kind) = (at.clone(), record.key_type);
-    Ok(AuthorityKey::in_device(InDevice { device, at, kind, public }))
+    key_at(certificate.public_key().raw, record.key_type, at, device).ok_or_else(corrupt)
+}
+
+/// A key that a device has, by its public half (DER of `SubjectPublicKeyInfo`).
+pub(crate) fn key_at(
+    spki: &[u8],
+    kind: KeyType,
+    at: &KeyAt,
+    device: Option<Arc<dyn KeyDevice>>,
+) -> Option<AuthorityKey> {
+    use x509_parser::prelude::FromDer as _;
+    use x509_parser::x509::SubjectPublicKeyInfo;
+    let (_, info) = SubjectPublicKeyInfo::from_der(spki).ok()?;
+    let public = csr::public_key(&info).ok()?;
+    Some(AuthorityKey::in_device(InDevice { device, at: at.clone(), kind, public }))
 }
 
 /// Whether `key` is the key of the certificate `der`.

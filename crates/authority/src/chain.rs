@@ -4,7 +4,7 @@
 use sealock_core::{IssuerName, SubjectName, Timestamp};
 
 use crate::certificate;
-use crate::constraints::NameConstraints;
+use crate::constraints::{DirectoryName, NameConstraints};
 use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
 use crate::issued::OwnCertificate;
@@ -155,6 +155,18 @@ impl Chain {
             })?;
         }
         Ok(())
+    }
+
+    /// Whether a leaf whose subject is this common name is permitted by every CA's constraints. Some verifiers hold one
+    /// that reads as a DNS name against the DNS constraints when the certificate has no DNS name.
+    pub(crate) fn permits_subject(&self, common_name: &str) -> bool {
+        let is_dns =
+            SubjectName::dns(common_name).map_or(true, |name| self.check_name(&name).is_ok());
+        let subject = DirectoryName::common_name(common_name);
+        let permits = |subject: DirectoryName| {
+            self.constraints.iter().all(|(_, it)| it.check_directory(&subject).is_ok())
+        };
+        is_dns && subject.is_some_and(permits)
     }
 
     /// Whether a key is one of the authority's own.

@@ -184,7 +184,8 @@ impl Authority {
             return Err(OrderError::OwnKey.into());
         }
         let mut common_names = order.common_names().into_iter();
-        let common_name = common_names.find(|name| permitted_as_subject(chain, name));
+        // What does not fit is left out: the name is among the alternative names, and an empty subject fits everywhere.
+        let common_name = common_names.find(|name| chain.permits_subject(name));
         if order.usages.code && common_name.is_none() {
             return Err(OrderError::NoSubject.into());
         }
@@ -263,6 +264,7 @@ fn change(
             replaces: replaces.to_string(),
             name: entry.note.name.clone(),
             not_after,
+            issuer: issuer.map(ToString::to_string),
         },
         None => Fact::CertIssued {
             serial: entry.serial.to_string(),
@@ -301,12 +303,6 @@ fn validity(chain: &Chain, now: Timestamp, ttl: Duration) -> Result<Validity, Au
     }
     let backdated = Timestamp::from_secs(now.minus(BACKDATE).as_secs());
     Ok(Validity { not_before: backdated.max(chain.not_before), not_after })
-}
-
-/// Some verifiers hold a common name that reads as a DNS name against the DNS constraints when the
-/// certificate has no DNS name. Then it is left out.
-fn permitted_as_subject(chain: &Chain, common_name: &str) -> bool {
-    SubjectName::dns(common_name).map_or(true, |name| chain.check_name(&name).is_ok())
 }
 
 /// Of a line of issuers, the one that signs now renews what those before it have signed.

@@ -115,7 +115,7 @@ mod state;
 mod witness;
 
 pub use authority::{Authority, BACKDATE, CreateOptions, INTERMEDIATE_LIFE, ROOT_LIFE};
-pub use constraints::{Constraint, ConstraintError, NameConstraints, Violation};
+pub use constraints::{Constraint, ConstraintError, DirectoryName, NameConstraints, Violation};
 pub use crl::Crl;
 pub use csr::{Csr, CsrError, parse_csr};
 pub use device::{DeviceError, DeviceKeyId, DevicePublic, KeyAt, KeyDevice, KeyHome, KeyParts};

@@ -220,7 +220,8 @@ pub(crate) fn new_serial() -> Result<Serial, AuthorityError> {
     Serial::random().map_err(|_| AuthorityError::Random)
 }
 
-fn new_key(
+/// A new key, and ready to sign.
+pub(crate) fn new_key(
     kind: KeyType,
     home: &Home,
     label: &str,

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use sealock_core::IssuerName;
 use sealock_core::audit::{Actor, Fact};
 use sealock_store::{Change, Transaction};
 
@@ -14,6 +15,7 @@ use crate::authority::{Authority, make_homes, read_state};
 use crate::certificate;
 use crate::device::{self, DeviceError, KeyAt, KeyHome, unwanted};
 use crate::error::AuthorityError;
+use crate::inventory::IssuerId;
 use crate::key::AuthorityKey;
 use crate::make::Home;
 use crate::serial::Serial;
@@ -53,13 +55,36 @@ impl Authority {
         to: MigrateTo,
         actor: &Actor,
     ) -> Result<Migrated, AuthorityError> {
+        self.migrate(to, actor, |state| match kind {
+            IssuerKind::Root => Ok(state.root),
+            IssuerKind::Intermediate => Ok(state.intermediate),
+        })
+    }
+
+    /// The same for the key by which an issuer under a root of somebody else signs.
+    pub fn migrate_issuer_key(
+        &self,
+        issuer: &IssuerName,
+        to: MigrateTo,
+        actor: &Actor,
+    ) -> Result<Migrated, AuthorityError> {
+        self.migrate(to, actor, |state| {
+            let none = || AuthorityError::NoSuchIssuer { issuer: issuer.clone() };
+            let line = state.line(issuer).ok_or_else(none)?;
+            line.active.ok_or_else(|| AuthorityError::IssuerWaits { issuer: issuer.clone() })
+        })
+    }
+
+    fn migrate(
+        &self,
+        to: MigrateTo,
+        actor: &Actor,
+        whose: impl Fn(&State) -> Result<IssuerId, AuthorityError>,
+    ) -> Result<Migrated, AuthorityError> {
         let _changing = self.changing.lock();
         self.try_remove_unwanted();
         let (state, version) = read_state(self.store())?;
-        let id = match kind {
-            IssuerKind::Root => state.root,
-            IssuerKind::Intermediate => state.intermediate,
-        };
+        let id = whose(&state)?;
         let corrupt = || AuthorityError::Corrupt { record: "the active CA".into() };
         let record = state.issuer(id).cloned().ok_or_else(corrupt)?;
         let done = |already| Migrated { what: record.title(), serial: record.serial, already };

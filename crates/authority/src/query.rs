@@ -63,6 +63,16 @@ pub enum KeyWhere {
     Device(KeyAt),
 }
 
+impl From<&KeyPlace> for KeyWhere {
+    fn from(place: &KeyPlace) -> Self {
+        match place {
+            KeyPlace::Store => Self::Store,
+            KeyPlace::Elsewhere => Self::Elsewhere,
+            KeyPlace::Device(at) => Self::Device(at.clone()),
+        }
+    }
+}
+
 /// The authority as `ca show` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CaInfo {
@@ -202,11 +212,7 @@ fn issuer_info(state: &State, record: &IssuerRecord) -> IssuerInfo {
         fingerprint: fingerprint(&record.der.0),
         active: record.id == state.root || record.id == state.intermediate,
         key_here: record.key.is_usable(),
-        key_where: match &record.key {
-            KeyPlace::Store => KeyWhere::Store,
-            KeyPlace::Elsewhere => KeyWhere::Elsewhere,
-            KeyPlace::Device(at) => KeyWhere::Device(at.clone()),
-        },
+        key_where: KeyWhere::from(&record.key),
         retired: record.retired,
         last_leaf: record.last_leaf,
         pem: pem::encode("CERTIFICATE", &record.der.0),

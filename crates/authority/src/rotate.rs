@@ -307,12 +307,8 @@ impl Authority {
         for issuer in &mut state.issuers {
             // A while longer than its leaves, for a list that is asked for late.
             if issuer.key.is_usable() && !issuer.in_use(now.minus(crl::LIFE)) {
-                transaction = match std::mem::replace(&mut issuer.key, KeyPlace::Elsewhere) {
-                    KeyPlace::Device(at) => {
-                        transaction.put(unwanted::note(&at), serde_json::to_vec(&at)?)
-                    }
-                    _ => transaction.delete(key_name(issuer.id).into_bytes()),
-                };
+                let place = std::mem::replace(&mut issuer.key, KeyPlace::Elsewhere);
+                transaction = unwanted::give_up(transaction, &place, issuer.id)?;
                 count += 1;
             }
         }

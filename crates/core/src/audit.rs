@@ -134,7 +134,15 @@ pub enum Fact {
         issuer: Option<String>,
     },
     /// A certificate took the place of another.
-    CertRenewed { serial: String, replaces: String, name: String, not_after: String },
+    CertRenewed {
+        serial: String,
+        replaces: String,
+        name: String,
+        not_after: String,
+        /// Only where it is another than our own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer: Option<String>,
+    },
     /// A certificate was revoked.
     CertRevoked { serial: String, reason: String },
     /// The certificates of an entry of an LDAP directory were changed: these serials were put in and taken out. `directory`

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use x509_parser::extensions::{GeneralName, GeneralSubtree, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{Constraint, ConstraintError, NameConstraints};
+use super::{Constraint, ConstraintError, DirectoryName, NameConstraints};
 use crate::der::{SEQUENCE, element};
 
 /// GeneralName's tags (RFC 5280 §4.2.1.6), implicit and primitive.
@@ -14,6 +14,8 @@ const EMAIL: u8 = 0x81;
 const DNS: u8 = 0x82;
 const URI: u8 = 0x86;
 const IP: u8 = 0x87;
+/// Explicit and constructed, since a `Name` is a choice.
+const DIRECTORY: u8 = 0xa4;
 /// The most subtrees of a certificate of somebody else that are looked at.
 const MOST_SUBTREES: usize = 256;
 const PERMITTED: u8 = 0xa0;
@@ -81,6 +83,7 @@ fn subtree(constraint: &Constraint) -> Vec<u8> {
         Constraint::Email(base) => element(EMAIL, base.as_bytes()),
         Constraint::Uri(base) => element(URI, base.as_bytes()),
         Constraint::Ip { network, prefix } => element(IP, &address_and_mask(*network, *prefix)),
+        Constraint::Directory(base) => element(DIRECTORY, base.der()),
     };
     element(SEQUENCE, &base)
 }
@@ -106,6 +109,11 @@ fn constraint(subtree: &GeneralSubtree<'_>) -> Result<Constraint, ConstraintErro
         GeneralName::IPAddress(bytes) => {
             return network(bytes)
                 .ok_or_else(|| ConstraintError::Unsupported("an IP range with gaps".to_owned()));
+        }
+        GeneralName::DirectoryName(base) => {
+            return DirectoryName::read(base.as_raw()).map(Constraint::Directory).ok_or_else(
+                || ConstraintError::Unsupported("a name of a directory with gaps".to_owned()),
+            );
         }
         other => return Err(ConstraintError::Unsupported(format!("{other}"))),
     };

@@ -12,6 +12,7 @@
 #[cfg(test)]
 mod agreement;
 mod der;
+mod directory;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,9 @@ use std::str::FromStr;
 use sealock_core::{DnsName, SubjectName};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use directory::DirectoryName;
+use directory::Lies;
 
 /// How many constraints an error tells, and how much of each.
 const SHOWN: usize = 5;
@@ -60,11 +64,26 @@ pub enum Constraint {
     /// URI whose host is the trust domain. Verifiers built on webpki (rustls) refuse every certificate
     /// with a URI below a CA with a URI constraint.
     Uri(String),
+    /// Names that begin as this one does: those of subjects, and names of a directory among the others. Only CAs of
+    /// others have such constraints. Verifiers built on webpki (rustls) refuse every certificate below one.
+    Directory(DirectoryName),
 }
 
 impl Constraint {
     /// Whether `name` lies in this subtree; `None` when the constraint does not speak of such names.
-    fn covers(&self, name: &SubjectName, side: Side) -> Option<bool> {
+    fn covers(&self, name: Name<'_>, side: Side) -> Option<bool> {
+        let name = match (self, name) {
+            (Self::Directory(base), Name::Directory(name)) => {
+                return Some(match name.lies_below(base) {
+                    Lies::Inside => true,
+                    Lies::Outside => false,
+                    // Some verifier may have it one way, and some the other.
+                    Lies::Unclear => side == Side::Excluded,
+                });
+            }
+            (_, Name::Directory(_)) => return None,
+            (_, Name::Subject(name)) => name,
+        };
         match (self, name) {
             (Self::Dns(base), SubjectName::Dns(name)) => Some(dns_covered(base, name, side)),
             (Self::Ip { network, prefix }, SubjectName::Ip(address)) => {
@@ -85,6 +104,13 @@ impl Constraint {
 enum Side {
     Permitted,
     Excluded,
+}
+
+/// A name that constraints are about.
+#[derive(Debug, Clone, Copy)]
+enum Name<'a> {
+    Subject(&'a SubjectName),
+    Directory(&'a DirectoryName),
 }
 
 /// The subtrees of one CA certificate.
@@ -133,6 +159,21 @@ impl NameConstraints {
 
     /// Checks one name.
     pub fn check(&self, name: &SubjectName) -> Result<(), Violation> {
+        self.check_one(Name::Subject(name))
+    }
+
+    /// Checks a subject, or a name of a directory among the others. An empty subject is none.
+    pub(crate) fn check_directory(&self, name: &DirectoryName) -> Result<(), Violation> {
+        if name.is_empty() { Ok(()) } else { self.check_one(Name::Directory(name)) }
+    }
+
+    /// Whether any of them is about names of a directory.
+    pub(crate) fn has_directory(&self) -> bool {
+        let mut all = self.permitted.iter().chain(&self.excluded);
+        all.any(|constraint| matches!(constraint, Constraint::Directory(_)))
+    }
+
+    fn check_one(&self, name: Name<'_>) -> Result<(), Violation> {
         for constraint in &self.excluded {
             if constraint.covers(name, Side::Excluded) == Some(true) {
                 return Err(Violation::Excluded(constraint.clone()));
@@ -229,6 +270,7 @@ impl fmt::Display for Constraint {
             Self::Ip { network, prefix } => write!(formatter, "ip:{network}/{prefix}"),
             Self::Email(base) => write!(formatter, "email:{base}"),
             Self::Uri(base) => write!(formatter, "uri:{base}"),
+            Self::Directory(base) => write!(formatter, "dir:{base}"),
         }
     }
 }

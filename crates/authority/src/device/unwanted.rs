@@ -11,7 +11,8 @@ use sealock_store::{Change, Condition, KeyRange, Transaction};
 use super::{DeviceError, DeviceKeyId, KeyAt, KeyDevice};
 use crate::authority::{Authority, read_state};
 use crate::error::AuthorityError;
-use crate::state::KeyPlace;
+use crate::inventory::IssuerId;
+use crate::state::{KeyPlace, State, key_name};
 
 /// Before the notes.
 const NOTES: &[u8] = b"ca/unwanted/";
@@ -45,6 +46,26 @@ pub(crate) fn reserve(
     Ok(places)
 }
 
+/// Adds to `transaction` that the key of `id`, which is at this place, is not needed any more.
+pub(crate) fn give_up(
+    transaction: Transaction,
+    place: &KeyPlace,
+    id: IssuerId,
+) -> Result<Transaction, AuthorityError> {
+    Ok(match place {
+        KeyPlace::Store => transaction.delete(key_name(id).into_bytes()),
+        KeyPlace::Device(at) => transaction.put(note(at), serde_json::to_vec(at)?),
+        KeyPlace::Elsewhere => transaction,
+    })
+}
+
+/// Whether a CA's key, or one that waits for its certificate, is at this place.
+fn is_wanted(state: &State, at: &KeyAt) -> bool {
+    let of_issuers = state.issuers.iter().map(|issuer| issuer.key.clone());
+    let waiting = state.lines.iter().filter_map(|line| Some(line.pending.as_ref()?.place()));
+    of_issuers.chain(waiting).any(|place| matches!(place, KeyPlace::Device(there) if there == *at))
+}
+
 impl Authority {
     /// Removes what nothing points to. What cannot be removed now keeps its note.
     ///
@@ -58,11 +79,7 @@ impl Authority {
         for (key, found) in notes {
             let corrupt = || AuthorityError::Corrupt { record: "a key in the HSM".into() };
             let at: KeyAt = serde_json::from_slice(&found.value).map_err(|_| corrupt())?;
-            let wanted = state
-                .issuers
-                .iter()
-                .any(|issuer| matches!(&issuer.key, KeyPlace::Device(place) if *place == at));
-            if !wanted {
+            if !is_wanted(&state, &at) {
                 let device = self.device.as_ref().ok_or_else(DeviceError::none)?;
                 match device.remove(&at) {
                     Ok(()) => {}

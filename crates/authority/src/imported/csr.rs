@@ -7,7 +7,7 @@ use sealock_core::SubjectName;
 use super::subject::Subject;
 use crate::der::{BIT_STRING, NULL, OBJECT_IDENTIFIER, SEQUENCE, element};
 use crate::error::AuthorityError;
-use crate::key::{AuthorityKey, KeyType};
+use crate::key::{AuthorityKey, KeyType, SignError};
 use crate::order::Usages;
 
 const BOOLEAN_TRUE: [u8; 3] = [1, 1, 0xff];
@@ -46,12 +46,14 @@ pub(super) fn write(
     asked: &Asked<'_>,
     key: &AuthorityKey,
 ) -> Result<Vec<u8>, aws_lc_rs::error::Unspecified> {
-    signed(asked.subject, &extensions(asked), asked.key_type, key)
+    signed(&asked.subject.to_der(), &extensions(asked), asked.key_type, key)
+        // A leaf's key is never in a device.
+        .map_err(|_| aws_lc_rs::error::Unspecified)
 }
 
-/// The CSR of an issuing CA: one that signs leaves and lists, and has no CA below it.
+/// The CSR of an issuing CA with this subject (DER): one that signs leaves and lists, and has no CA below it.
 pub(crate) fn authority_csr(
-    subject: &Subject,
+    subject: &[u8],
     key_type: KeyType,
     key: &AuthorityKey,
 ) -> Result<Vec<u8>, AuthorityError> {
@@ -60,28 +62,27 @@ pub(crate) fn authority_csr(
         extension(&KEY_USAGE, true, &element(BIT_STRING, &SIGNS_CERTIFICATES_AND_LISTS)),
         extension(&SUBJECT_KEY, false, &element(OCTET_STRING, &key.identifier())),
     ];
-    signed(subject, &extensions.concat(), key_type, key).map_err(|_| AuthorityError::Random)
+    Ok(signed(subject, &extensions.concat(), key_type, key)?)
 }
 
 fn signed(
-    subject: &Subject,
+    subject: &[u8],
     extensions: &[u8],
     key_type: KeyType,
     key: &AuthorityKey,
-) -> Result<Vec<u8>, aws_lc_rs::error::Unspecified> {
+) -> Result<Vec<u8>, SignError> {
     let attribute = [
         element(OBJECT_IDENTIFIER, &EXTENSION_REQUEST),
         element(SET, &element(SEQUENCE, extensions)),
     ];
     let info = [
         VERSION_1.to_vec(),
-        subject.to_der(),
+        subject.to_vec(),
         key.subject_public_key_info(),
         element(ATTRIBUTES, &element(SEQUENCE, &attribute.concat())),
     ];
     let info = element(SEQUENCE, &info.concat());
-    // A key of ours, for somebody else's certificate: never in a device.
-    let signature = key.signature(&info).map_err(|_| aws_lc_rs::error::Unspecified)?;
+    let signature = key.signature(&info)?;
     let signed = element(BIT_STRING, &[&[0], &signature[..]].concat());
     Ok(element(SEQUENCE, &[info, algorithm(key_type), signed].concat()))
 }

@@ -57,6 +57,11 @@ pub(crate) fn subject_of(der: &[u8]) -> String {
     Foreign::read(der).map(|one| one.subject_text).unwrap_or_default()
 }
 
+/// The subject of a certificate (DER) as DER, and readable.
+pub(crate) fn subject_der_of(der: &[u8]) -> Option<(Vec<u8>, String)> {
+    Foreign::read(der).ok().map(|one| (one.subject, one.subject_text))
+}
+
 /// The public key of a certificate (DER), as DER of `SubjectPublicKeyInfo`.
 pub(crate) fn spki_of(der: &[u8]) -> Option<Vec<u8>> {
     Foreign::read(der).ok().map(|one| one.spki)

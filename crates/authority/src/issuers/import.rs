@@ -1,9 +1,10 @@
 //! A CA certificate that came back is taken: checked as a whole, then written in one commit.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use sealock_core::audit::{Actor, Fact};
-use sealock_core::{IssuerName, Timestamp};
+use sealock_core::{IssuerName, Timestamp, TrustDomain};
 use sealock_store::{Change, Transaction};
 
 use super::error::IssuerError;
@@ -12,6 +13,7 @@ use super::signing::CaSigner;
 use super::standing::IssuerStanding;
 use crate::authority::{Authority, read_state};
 use crate::certificate::{self, LeafPlan, Validity};
+use crate::constraints::DirectoryName;
 use crate::crl;
 use crate::error::AuthorityError;
 use crate::imported::{AssembledAuthority, ImportError, assemble_authority};
@@ -43,8 +45,17 @@ pub struct ImportedIssuer {
 struct Checked {
     version: u64,
     roots: Vec<Vec<u8>>,
-    id: IssuerId,
+    held: HeldKey,
     found: AssembledAuthority,
+}
+
+/// A key of ours that a certificate is for.
+struct HeldKey {
+    id: IssuerId,
+    /// Its public half (DER of `SubjectPublicKeyInfo`).
+    spki: Vec<u8>,
+    kind: KeyType,
+    place: KeyPlace,
 }
 
 impl Authority {
@@ -88,19 +99,43 @@ impl Authority {
         let (state, version) = read_state(self.store())?;
         let line = state.line(name).ok_or_else(|| IssuerError::Unknown(name.clone()))?;
         let refused = |source| IssuerError::Import { name: name.clone(), source };
-        let (id, spki) = key_of(&state, line, pile).map_err(refused)?;
-        let key = || self.unseal(id, &format!("issuer {name}"));
+        let held = key_of(&state, line, pile).map_err(refused)?;
         // That it opens is found out here, where it can be told.
-        key()?;
+        self.key_of_issuer(name, &held)?;
         let now = self.now();
-        let leaf = |der: &[u8], usages| probe(der, key().ok()?, usages, now).ok();
+        let unsigned = RefCell::new(None);
+        let leaf = |der: &[u8], usages| {
+            let key = self.key_of_issuer(name, &held);
+            let made = key.and_then(|key| probe(der, key, usages, now));
+            made.map_err(|error| unsigned.replace(Some(error))).ok()
+        };
         let roots = self.roots_of_others();
-        let found = assemble_authority(pile, &roots, &spki, &state.trust_domain, &leaf, now)
-            .map_err(refused)?;
-        if let Some(before) = state.issuer(id) {
+        let found = assemble_authority(pile, &roots, &held.spki, &state.trust_domain, &leaf, now);
+        let found = match (found, unsigned.into_inner()) {
+            // It is not the pile's fault.
+            (Err(_), Some(away @ AuthorityError::Device(_))) => return Err(away.into()),
+            (found, _) => found.map_err(refused)?,
+        };
+        if let Some(before) = state.issuer(held.id) {
             same_issuer(before, &found).map_err(refused)?;
         }
-        Ok(Checked { version, roots, id, found })
+        Ok(Checked { version, roots, held, found })
+    }
+
+    /// The key, ready to sign. One in the device is not asked for yet.
+    fn key_of_issuer(
+        &self,
+        name: &IssuerName,
+        held: &HeldKey,
+    ) -> Result<AuthorityKey, AuthorityError> {
+        let title = format!("issuer {name}");
+        match &held.place {
+            KeyPlace::Device(at) => {
+                certificate::key_at(&held.spki, held.kind, at, self.device.clone())
+                    .ok_or_else(|| AuthorityError::Corrupt { record: format!("{title}: its key") })
+            }
+            _ => self.unseal(held.id, &title),
+        }
     }
 
     /// Under the lock: what was checked becomes what signs.
@@ -111,13 +146,14 @@ impl Authority {
         checked: Checked,
         actor: &Actor,
     ) -> Result<ImportedIssuer, IssuerError> {
-        let Checked { version, id, found, .. } = checked;
+        let Checked { version, held, found, .. } = checked;
+        let id = held.id;
         let now = self.now();
         let mut line =
             state.line(name).cloned().ok_or_else(|| IssuerError::Unknown(name.clone()))?;
-        let key = self.unseal(id, &format!("issuer {name}"))?;
+        let key = self.key_of_issuer(name, &held)?;
         let before = state.issuer(id).cloned();
-        let record = record(&state, name, id, &key, &found, before.as_ref(), now);
+        let record = record(&state, name, &held, &found, before.as_ref(), now);
         let chain = found.subjects();
         let asked = Some(line.subject.to_string())
             .filter(|_| before.is_none() && line.subject.to_der() != found.authority.subject);
@@ -138,6 +174,7 @@ impl Authority {
             }
             line.pending = None;
         }
+        line.anew = None;
         let fact = taken(name, &record);
         state.put_issuer(record);
         state.put_line(line.clone());
@@ -151,20 +188,25 @@ impl Authority {
 }
 
 /// The key that waits, or the one that signs, whichever a certificate is for.
-fn key_of(
-    state: &State,
-    line: &Line,
-    pile: &[Vec<u8>],
-) -> Result<(IssuerId, Vec<u8>), ImportError> {
-    let waits = line.pending.as_ref().map(|pending| (pending.id, pending.spki.0.clone()));
+fn key_of(state: &State, line: &Line, pile: &[Vec<u8>]) -> Result<HeldKey, ImportError> {
+    let waits = line.pending.as_ref().map(|pending| HeldKey {
+        id: pending.id,
+        spki: pending.spki.0.clone(),
+        kind: line.key_type,
+        place: pending.place(),
+    });
     let signs = line.active.and_then(|id| {
         let record = state.issuer(id)?;
-        Some((id, crate::imported::spki_of(&record.der.0)?))
+        let spki = crate::imported::spki_of(&record.der.0)?;
+        Some(HeldKey { id, spki, kind: record.key_type, place: record.key.clone() })
     });
     let keys = crate::imported::keys_in(pile);
-    let has = |key: &(IssuerId, Vec<u8>)| keys.contains(&key.1);
-    let first = waits.clone().filter(has).or_else(|| signs.clone().filter(has));
-    first.or(waits).or(signs).ok_or(ImportError::Empty)
+    let mut both: Vec<HeldKey> = waits.into_iter().chain(signs).collect();
+    let found = both.iter().position(|key| keys.contains(&key.spki)).unwrap_or(0);
+    if both.is_empty() {
+        return Err(ImportError::Empty);
+    }
+    Ok(both.swap_remove(found))
 }
 
 /// A new certificate for a key that signs already must leave what it has signed good: the same name, which stands in
@@ -185,8 +227,7 @@ fn same_issuer(before: &IssuerRecord, found: &AssembledAuthority) -> Result<(), 
 fn record(
     state: &State,
     name: &IssuerName,
-    id: IssuerId,
-    key: &AuthorityKey,
+    held: &HeldKey,
     found: &AssembledAuthority,
     before: Option<&IssuerRecord>,
     now: Timestamp,
@@ -207,28 +248,38 @@ fn record(
         path_length: authority.path_length,
         server: purposes.server,
         client: purposes.client,
-        ocsp: purposes.ocsp,
+        ocsp: purposes.ocsp && permits_responder(found, &state.trust_domain),
     };
     let lives = || found.chain();
     let latest = lives().map(|one| one.not_before).max();
     let earliest = lives().map(|one| one.not_after).min();
     IssuerRecord {
-        id,
+        id: held.id,
         kind: IssuerKind::Intermediate,
         number: before
             .map_or_else(|| state.next_number(IssuerKind::Intermediate), |before| before.number),
         parent: IssuerId::of(&root.key_identifier()),
         serial: Serial::ending(&authority.serial),
-        key_type: key.kind(),
+        key_type: held.kind,
         not_before: latest.unwrap_or(authority.not_before),
         not_after: earliest.unwrap_or(authority.not_after),
         der: Der(authority.der.clone()),
         bridge: None,
-        key: KeyPlace::Store,
+        key: held.place.clone(),
         retired: before.and_then(|before| before.retired),
         last_leaf: before.and_then(|before| before.last_leaf),
         under: Some(Box::new(under)),
     }
+}
+
+/// Whether the constraints of the chain let an OCSP responder of ours be called as it is.
+fn permits_responder(found: &AssembledAuthority, trust_domain: &TrustDomain) -> bool {
+    let subject = certificate::responder_subject(trust_domain);
+    let permits = |subject: &DirectoryName| {
+        let constraints = found.chain().filter_map(|one| one.constraints.as_ref().ok());
+        constraints.fold(true, |all, it| all && it.check_directory(subject).is_ok())
+    };
+    subject.as_ref().is_some_and(permits)
 }
 
 /// Whether the chain is the one that is there.

@@ -26,6 +26,7 @@ mod error;
 mod import;
 mod operate;
 mod record;
+mod renew;
 mod signing;
 mod standing;
 #[cfg(test)]

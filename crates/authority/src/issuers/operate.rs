@@ -1,5 +1,6 @@
 //! Issuers are asked for, and said not to be chosen.
 
+use rcgen::PublicKeyData as _;
 use sealock_core::audit::{Actor, Fact};
 use sealock_core::{IssuerName, Timestamp};
 use sealock_store::{Change, Transaction};
@@ -7,12 +8,14 @@ use sealock_store::{Change, Transaction};
 use super::error::{IssuerError, MOST};
 use super::record::{Line, Pending};
 use super::standing::IssuerStanding;
-use crate::authority::{Authority, read_state};
+use crate::authority::{Authority, make_homes, read_state};
+use crate::device::{KeyHome, unwanted};
 use crate::error::AuthorityError;
 use crate::imported::{Subject, authority_csr, is_own_subject};
 use crate::inventory::IssuerId;
-use crate::key::{AuthorityKey, KeyType, NewKey};
-use crate::state::{Der, STATE, State, key_name};
+use crate::key::KeyType;
+use crate::make::{self, MadeKey};
+use crate::state::{Der, KeyPlace, STATE, State, key_name};
 
 /// What is wanted of the company's CA.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct IssuerWishes {
     pub subject: Option<Subject>,
     /// The kind of its key; that of before by default.
     pub key_type: Option<KeyType>,
+    /// Where its key is made; where that of before is by default.
+    pub home: Option<KeyHome>,
 }
 
 /// A request that is there now.
@@ -35,7 +40,8 @@ pub struct RequestedIssuer {
 /// A new key with its CSR, not recorded yet.
 struct Made {
     pending: Pending,
-    sealed: Vec<u8>,
+    /// The key, where it is not in the device.
+    sealed: Option<Vec<u8>>,
 }
 
 impl Authority {
@@ -52,36 +58,45 @@ impl Authority {
             return Err(IssuerError::Own);
         }
         let _changing = self.changing.lock();
+        self.try_remove_unwanted();
         let (mut state, version) = read_state(self.store())?;
         let before = state.line(name).cloned();
         let mut line = self.wanted(name, wishes, before.as_ref(), &state)?;
+        let there = before.as_ref().map(|line| home_of(&state, line)).unwrap_or_default();
+        let home = wishes.home.unwrap_or(there);
         if let Some(waiting) = before.as_ref().filter(|line| line.pending.is_some() && !replace) {
-            if (&waiting.subject, waiting.key_type) != (&line.subject, line.key_type) {
+            let other = (&waiting.subject, waiting.key_type, there);
+            if other != (&line.subject, line.key_type, home) {
                 return Err(IssuerError::OtherWishes(name.clone()));
             }
             let standing = IssuerStanding::of(&state, waiting, self.now());
             return Ok(RequestedIssuer { standing, new: false });
         }
-        let made = self.make_issuer_request(&line)?;
+        let made = self.make_issuer_request(&state, &line, home)?;
         let id = made.pending.id;
         let mut transaction = Transaction::new();
         if let Some(old) = &line.pending {
-            transaction = transaction.delete(key_name(old.id).into_bytes());
+            transaction = unwanted::give_up(transaction, &old.place(), old.id)?;
         }
+        transaction = match (&made.pending.device, made.sealed) {
+            (Some(at), _) => transaction.delete(unwanted::note(at)),
+            (None, Some(sealed)) => transaction.create(key_name(id).into_bytes(), sealed),
+            (None, None) => transaction,
+        };
         let fact = Fact::IssuerRequested {
             issuer: name.to_string(),
             subject: line.subject.to_string(),
             key: id.to_string(),
         };
         line.pending = Some(made.pending);
+        // Whoever signs is asked for one thing at a time.
+        line.anew = None;
         state.put_line(line.clone());
-        let transaction = transaction.create(key_name(id).into_bytes(), made.sealed).replace(
-            STATE,
-            version,
-            serde_json::to_vec(&state).map_err(AuthorityError::from)?,
-        );
+        let value = serde_json::to_vec(&state).map_err(AuthorityError::from)?;
+        let transaction = transaction.replace(STATE, version, value);
         self.commit("the request", Change::new(transaction, actor.event(self.now(), fact)))?;
         self.reload()?;
+        self.try_remove_unwanted();
         Ok(RequestedIssuer { standing: IssuerStanding::of(&state, &line, self.now()), new: true })
     }
 
@@ -107,22 +122,33 @@ impl Authority {
             subject,
             key_type: key_type.unwrap_or_default(),
             pending: before.and_then(|line| line.pending.clone()),
+            anew: before.and_then(|line| line.anew.clone()),
             active: before.and_then(|line| line.active),
             disabled: before.is_some_and(|line| line.disabled),
         })
     }
 
-    fn make_issuer_request(&self, line: &Line) -> Result<Made, AuthorityError> {
-        let NewKey { public, pkcs8 } = NewKey::generate(line.key_type)?;
-        let key = AuthorityKey::from_pkcs8(&pkcs8)?;
-        let csr = authority_csr(&line.subject, line.key_type, &key)?;
-        let id = IssuerId::of(&public.identifier());
-        let sealed = self
-            .keyring
-            .seal(&key_name(id), pkcs8.expose())
-            .map_err(|source| AuthorityError::Seal { key: "key of an issuer".into(), source })?;
-        let spki = Der(public.to_spki_der());
-        Ok(Made { pending: Pending { since: self.now(), id, spki, csr: Der(csr) }, sealed })
+    /// A key at its place, and its CSR. What is cut short leaves at most a key in the device that is noted as unwanted.
+    fn make_issuer_request(
+        &self,
+        state: &State,
+        line: &Line,
+        home: KeyHome,
+    ) -> Result<Made, AuthorityError> {
+        let [home] = make_homes(&self.journal, &self.device, [home])?;
+        let label = format!("{} issuer {}", state.trust_domain, line.name);
+        let (made, key) = make::new_key(line.key_type, &home, &label)?;
+        let csr = Der(authority_csr(&line.subject.to_der(), line.key_type, &key)?);
+        let id = IssuerId::of(&key.identifier());
+        let seal = |source| AuthorityError::Seal { key: "key of an issuer".into(), source };
+        let (sealed, device) = match &made {
+            MadeKey::Here(pkcs8) => {
+                (Some(self.keyring.seal(&key_name(id), pkcs8.expose()).map_err(seal)?), None)
+            }
+            MadeKey::InDevice { at, .. } => (None, Some(at.clone())),
+        };
+        let spki = Der(key.subject_public_key_info());
+        Ok(Made { pending: Pending { since: self.now(), id, spki, csr, device }, sealed })
     }
 
     /// Drops what waits. What signs goes on signing.
@@ -135,7 +161,7 @@ impl Authority {
             let Some(pending) = line.pending.take() else {
                 return Err(IssuerError::NotWaiting(line.name.clone()));
             };
-            Ok(Some(transaction.delete(key_name(pending.id).into_bytes())))
+            Ok(Some(unwanted::give_up(transaction, &pending.place(), pending.id)?))
         })
     }
 
@@ -180,6 +206,16 @@ impl Authority {
         let fact = Fact::IssuerChanged { issuer: name.to_string(), change: what.to_owned() };
         self.commit("the change of the issuer", Change::new(transaction, actor.event(now, fact)))?;
         self.reload()?;
+        self.try_remove_unwanted();
         Ok(standing)
+    }
+}
+
+/// Where the newest key of a line is; that of one that has left this host was here.
+fn home_of(state: &State, line: &Line) -> KeyHome {
+    let signs = || line.active.and_then(|id| state.issuer(id)).map(|record| record.key.clone());
+    match line.pending.as_ref().map(Pending::place).or_else(signs) {
+        Some(KeyPlace::Device(_)) => KeyHome::Device,
+        _ => KeyHome::Store,
     }
 }

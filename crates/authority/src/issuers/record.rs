@@ -3,10 +3,11 @@
 use sealock_core::{IssuerName, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::device::KeyAt;
 use crate::imported::Subject;
 use crate::inventory::IssuerId;
 use crate::key::KeyType;
-use crate::state::Der;
+use crate::state::{Der, KeyPlace};
 
 /// The CA certificates of one name, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub(crate) struct Line {
     /// A CSR that is out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pending: Option<Pending>,
+    /// A CSR that is out for the key that signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) anew: Option<Anew>,
     /// Which of the authority's issuers signs for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) active: Option<IssuerId>,
@@ -27,13 +31,30 @@ pub(crate) struct Line {
     pub(crate) disabled: bool,
 }
 
-/// A CSR that is out. Its key is sealed where the authority's other keys are, by its id.
+/// A CSR that is out. Its key is sealed where the authority's other keys are, by its id, or in a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pending {
     pub(crate) since: Timestamp,
     pub(crate) id: IssuerId,
     /// The public key.
     pub(crate) spki: Der,
+    pub(crate) csr: Der,
+    /// Where the key is, if it is in a device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) device: Option<KeyAt>,
+}
+
+impl Pending {
+    /// Where its key is.
+    pub(crate) fn place(&self) -> KeyPlace {
+        self.device.clone().map_or(KeyPlace::Store, KeyPlace::Device)
+    }
+}
+
+/// A CSR for the key that signs, since what it has ends: whoever signs it gives it another certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Anew {
+    pub(crate) since: Timestamp,
     pub(crate) csr: Der,
 }
 

@@ -8,8 +8,8 @@ use crate::constraints::NameConstraints;
 use crate::inventory::IssuerId;
 use crate::key::KeyType;
 use crate::pem;
-use crate::query::fingerprint;
-use crate::state::{IssuerRecord, State};
+use crate::query::{KeyWhere, fingerprint};
+use crate::state::{Der, IssuerRecord, KeyPlace, State};
 
 /// A CSR that is out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct IssuerWaiting {
     pub csr: String,
     /// SHA-256 of the public key (`SubjectPublicKeyInfo`), in hex.
     pub key: String,
+    /// Where the key is.
+    pub key_where: KeyWhere,
 }
 
 /// The CA certificate by which an issuer signs.
@@ -33,6 +35,8 @@ pub struct IssuerHeld {
     pub number: u16,
     /// The kind of its key.
     pub key_type: KeyType,
+    /// Where that is.
+    pub key_where: KeyWhere,
     /// Its serial number, in hex.
     pub serial: String,
     /// Its subject, readable.
@@ -66,8 +70,13 @@ pub struct IssuerHeld {
 impl IssuerHeld {
     /// From when on a person is reminded: a third of its life before its end.
     pub fn renewal_due(&self) -> Timestamp {
-        self.not_after.minus(self.not_after.since(self.not_before) / 3)
+        due(self.not_before, self.not_after)
     }
+}
+
+/// A third of a life before its end.
+pub(super) fn due(not_before: Timestamp, not_after: Timestamp) -> Timestamp {
+    not_after.minus(not_after.since(not_before) / 3)
 }
 
 /// Where an issuer stands.
@@ -83,6 +92,8 @@ pub struct IssuerStanding {
     pub disabled: bool,
     /// What waits for a signature.
     pub waiting: Option<IssuerWaiting>,
+    /// A CSR for the key that signs, since its certificate nears its end.
+    pub anew: Option<IssuerWaiting>,
     /// What signs now.
     pub held: Option<IssuerHeld>,
     /// Those of before whose lists are still kept up: their ids, and when the last leaf below them expires.
@@ -96,17 +107,24 @@ impl IssuerStanding {
             let is_of = record.under.as_ref().is_some_and(|under| under.line == line.name);
             is_of && Some(record.id) != line.active && record.in_use(now)
         });
+        let waiting = |since: Timestamp, id: IssuerId, csr: &Der, spki: &[u8], key: &KeyPlace| {
+            let csr = pem::encode("CERTIFICATE REQUEST", &csr.0);
+            IssuerWaiting { since, id, csr, key: fingerprint(spki), key_where: key.into() }
+        };
+        let anew = |record: &IssuerRecord| {
+            let (anew, spki) = (line.anew.as_ref()?, crate::imported::spki_of(&record.der.0)?);
+            Some(waiting(anew.since, record.id, &anew.csr, &spki, &record.key))
+        };
         Self {
             name: line.name.clone(),
             subject: line.subject.to_string(),
             key_type: line.key_type,
             disabled: line.disabled,
-            waiting: line.pending.as_ref().map(|pending| IssuerWaiting {
-                since: pending.since,
-                id: pending.id,
-                csr: pem::encode("CERTIFICATE REQUEST", &pending.csr.0),
-                key: fingerprint(&pending.spki.0),
-            }),
+            waiting: line
+                .pending
+                .as_ref()
+                .map(|it| waiting(it.since, it.id, &it.csr, &it.spki.0, &it.place())),
+            anew: active.and_then(anew),
             held: active.and_then(|record| held(record, record.under.as_deref()?)),
             retired: before.map(|record| (record.id, record.last_leaf)).collect(),
         }
@@ -119,6 +137,7 @@ fn held(record: &IssuerRecord, under: &Under) -> Option<IssuerHeld> {
         id: record.id,
         number: record.number,
         key_type: record.key_type,
+        key_where: KeyWhere::from(&record.key),
         serial: under.serial.clone(),
         subject: under.subject.clone(),
         root: under.root_subject.clone(),

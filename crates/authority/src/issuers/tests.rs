@@ -99,8 +99,8 @@ fn a_csr_for_a_ca_asks_for_a_ca() {
     for key_type in KeyType::ALL {
         let made = NewKey::generate(key_type).unwrap();
         let key = AuthorityKey::from_pkcs8(&made.pkcs8).unwrap();
-        let subject = "CN=Issuing,DC=corp,DC=example".parse().unwrap();
-        let csr = crate::imported::authority_csr(&subject, key_type, &key).unwrap();
+        let subject: crate::imported::Subject = "CN=Issuing,DC=corp,DC=example".parse().unwrap();
+        let csr = crate::imported::authority_csr(&subject.to_der(), key_type, &key).unwrap();
         let read = crate::parse_csr(&csr).unwrap();
         assert_eq!(read.public_key, made.public);
         // basicConstraints: critical, CA, path length 0.

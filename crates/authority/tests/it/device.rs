@@ -17,7 +17,7 @@ use sealock_store::Journal;
 use crate::common::{Place, actor, options, order};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Mood {
+pub(crate) enum Mood {
     #[default]
     Well,
     Away,
@@ -26,7 +26,7 @@ enum Mood {
 
 /// Signs P-256 by digest; what it signs wrongly is of the right length.
 #[derive(Debug, Default)]
-struct Memory {
+pub(crate) struct Memory {
     keys: Mutex<HashMap<Vec<u8>, (EcdsaKeyPair, bool)>>,
     mood: Mutex<Mood>,
     /// So many calls more, and it is away.
@@ -34,16 +34,16 @@ struct Memory {
 }
 
 impl Memory {
-    fn be(&self, mood: Mood) {
+    pub(crate) fn be(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
         *self.left.lock().unwrap() = None;
     }
 
-    fn last(&self, calls: usize) {
+    pub(crate) fn last(&self, calls: usize) {
         *self.left.lock().unwrap() = Some(calls);
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.keys.lock().unwrap().len()
     }
 
@@ -150,15 +150,15 @@ fn raw(der: &[u8]) -> Vec<u8> {
     all
 }
 
-struct World {
-    place: Place,
-    device: Arc<Memory>,
+pub(crate) struct World {
+    pub(crate) place: Place,
+    pub(crate) device: Arc<Memory>,
     journal: Arc<Journal>,
-    authority: Arc<Authority>,
+    pub(crate) authority: Arc<Authority>,
 }
 
 impl World {
-    fn new(root_key: KeyHome, intermediate_key: KeyHome) -> Self {
+    pub(crate) fn new(root_key: KeyHome, intermediate_key: KeyHome) -> Self {
         let (place, device) = (Place::new(), Arc::new(Memory::default()));
         let journal = place.journal();
         let options = CreateOptions {
@@ -173,7 +173,7 @@ impl World {
     }
 
     /// As after a restart.
-    fn reopen(self, with_device: bool) -> Self {
+    pub(crate) fn reopen(self, with_device: bool) -> Self {
         let Self { place, device, journal, authority } = self;
         drop((journal, authority));
         let journal = place.journal();
@@ -188,7 +188,7 @@ impl World {
         active.map(|issuer| issuer.key_where).collect()
     }
 
-    fn events(&self) -> usize {
+    pub(crate) fn events(&self) -> usize {
         usize::try_from(self.journal.last_seq()).unwrap()
     }
 
@@ -197,7 +197,7 @@ impl World {
     }
 }
 
-const INTO: MigrateTo = MigrateTo::Device { extractable: false };
+pub(crate) const INTO: MigrateTo = MigrateTo::Device { extractable: false };
 
 #[test]
 fn keys_in_a_device_sign_rotate_and_go_when_nobody_needs_them() {

@@ -57,32 +57,30 @@ nameConstraints = critical, permitted;DNS:corp.example, excluded;DNS:secret.corp
 [named]
 basicConstraints = critical, CA:TRUE
 keyUsage = critical, keyCertSign, cRLSign
-nameConstraints = critical, excluded;dirName:their
-[their]
-O = Theirs
+nameConstraints = critical, excluded;RID:1.2.3.4
 [req]
 distinguished_name = none
 [none]
 ";
 
 /// A company's CA in the scratch folder.
-struct Company<'a> {
-    scratch: &'a Scratch,
+pub(crate) struct Company<'a> {
+    pub(crate) scratch: &'a Scratch,
 }
 
 impl<'a> Company<'a> {
-    fn new(scratch: &'a Scratch) -> Self {
+    pub(crate) fn new(scratch: &'a Scratch) -> Self {
         scratch.file("ext.cnf", EXTENSIONS);
         let company = Self { scratch };
         company.root("root", "root", &["-days", "3650"]);
         company
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.scratch.place.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn key(&self, name: &str) -> String {
+    pub(crate) fn key(&self, name: &str) -> String {
         let key = self.path(&format!("{name}.key"));
         if !std::path::Path::new(&key).exists() {
             let curve = ["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", &key];
@@ -91,7 +89,7 @@ impl<'a> Company<'a> {
         key
     }
 
-    fn root(&self, name: &str, kind: &str, more: &[&str]) {
+    pub(crate) fn root(&self, name: &str, kind: &str, more: &[&str]) {
         let (key, out) = (self.key(name), self.path(&format!("{name}.pem")));
         let (config, subject) = (self.path("ext.cnf"), format!("/DC=example/DC=corp/CN={name}"));
         let make = ["req", "-x509", "-new", "-key", &key, "-subj", &subject, "-config", &config];
@@ -100,7 +98,7 @@ impl<'a> Company<'a> {
     }
 
     /// A CA of the company's below another one.
-    fn below(&self, name: &str, above: &str, kind: &str) {
+    pub(crate) fn below(&self, name: &str, above: &str, kind: &str) {
         let (key, csr) = (self.key(name), self.path(&format!("{name}.csr")));
         let (config, subject) = (self.path("ext.cnf"), format!("/DC=example/DC=corp/CN={name}"));
         let ask =
@@ -109,7 +107,7 @@ impl<'a> Company<'a> {
         self.certify(&csr, above, kind, name, &["-days", "3000"]);
     }
 
-    fn certify(&self, csr: &str, above: &str, kind: &str, out: &str, more: &[&str]) {
+    pub(crate) fn certify(&self, csr: &str, above: &str, kind: &str, out: &str, more: &[&str]) {
         let (ca, key) = (self.path(&format!("{above}.pem")), self.path(&format!("{above}.key")));
         let (config, out) = (self.path("ext.cnf"), self.path(&format!("{out}.pem")));
         let sign = ["x509", "-req", "-in", csr, "-CA", &ca, "-CAkey", &key, "-CAcreateserial"];
@@ -117,38 +115,47 @@ impl<'a> Company<'a> {
         succeed("openssl", &[&sign[..], &as_, more].concat());
     }
 
-    fn der(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn der(&self, name: &str) -> Vec<u8> {
         let (pem, der) = (self.path(&format!("{name}.pem")), self.path(&format!("{name}.der")));
         succeed("openssl", &["x509", "-in", &pem, "-outform", "DER", "-out", &der]);
         std::fs::read(der).unwrap()
     }
 
-    fn trusted(&self, name: &str) {
+    pub(crate) fn trusted(&self, name: &str) {
         let anchor = Some(name.parse().unwrap());
         self.scratch.authority.add_anchor(&self.der(name), anchor, false, &actor()).unwrap();
     }
 
     /// The CSR of `corp`, written out.
-    fn csr(&self) -> String {
+    pub(crate) fn csr(&self) -> String {
+        self.csr_of(KeyType::P256)
+    }
+
+    pub(crate) fn csr_of(&self, key_type: KeyType) -> String {
         let wishes = IssuerWishes {
             subject: Some("CN=Docker Issuing CA,OU=Hosts,DC=corp,DC=example".parse().unwrap()),
-            key_type: Some(KeyType::P256),
+            key_type: Some(key_type),
+            home: None,
         };
         let made = self.scratch.authority.request_issuer(&corp(), &wishes, false, &actor());
         self.scratch.file("ours.csr", made.unwrap().standing.waiting.unwrap().csr)
     }
 
-    fn import(&self, names: &[&str]) -> Result<ImportedIssuer, IssuerError> {
+    pub(crate) fn import(&self, names: &[&str]) -> Result<ImportedIssuer, IssuerError> {
         let pile: Vec<Vec<u8>> = names.iter().map(|name| self.der(name)).collect();
-        // openssl's certificates begin by the clock of the machine; ours stands, and is seconds behind by now.
+        self.in_time();
+        self.scratch.authority.import_issuer(&corp(), &pile, &actor())
+    }
+
+    /// openssl's certificates begin by the clock of the machine; ours stands, and is seconds behind by now.
+    pub(crate) fn in_time(&self) {
         let (clock, now) = (&self.scratch.place.clock, SystemClock.now());
         if now.since(clock.now()) < Duration::from_secs(600) {
             clock.set(now.max(clock.now()));
         }
-        self.scratch.authority.import_issuer(&corp(), &pile, &actor())
     }
 
-    fn refused(&self, names: &[&str]) -> ImportError {
+    pub(crate) fn refused(&self, names: &[&str]) -> ImportError {
         match self.import(names).unwrap_err() {
             IssuerError::Import { source, .. } => source,
             other => panic!("{other}"),
@@ -156,16 +163,16 @@ impl<'a> Company<'a> {
     }
 }
 
-fn corp() -> IssuerName {
+pub(crate) fn corp() -> IssuerName {
     "corp".parse().unwrap()
 }
 
-fn by_corp(names: &[&str]) -> Order {
+pub(crate) fn by_corp(names: &[&str]) -> Order {
     Order { issuer: Some(corp()), ..order(names) }
 }
 
 /// A scratch authority with an issuer under a company's root; the company has signed it in between.
-fn with_issuer(scratch: &Scratch) -> Company<'_> {
+pub(crate) fn with_issuer(scratch: &Scratch) -> Company<'_> {
     let company = Company::new(scratch);
     company.trusted("root");
     let csr = company.csr();
@@ -181,12 +188,12 @@ fn verify(root: &str, chain: &str, more: &[&str]) -> Vec<String> {
     all.into_iter().map(ToOwned::to_owned).collect()
 }
 
-fn good(root: &str, chain: &str, more: &[&str]) {
+pub(crate) fn good(root: &str, chain: &str, more: &[&str]) {
     let arguments = verify(root, chain, more);
     succeed("openssl", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
-fn bad(root: &str, chain: &str, more: &[&str]) -> String {
+pub(crate) fn bad(root: &str, chain: &str, more: &[&str]) -> String {
     let arguments = verify(root, chain, more);
     refuse("openssl", &arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
@@ -592,7 +599,7 @@ fn requests_are_refused_for_what_would_be_taken_for_ours() {
     let scratch = Scratch::new();
     let ask = |name: &str, subject: Option<&str>| {
         let subject = subject.map(|text| text.parse().unwrap());
-        let wishes = IssuerWishes { subject, key_type: None };
+        let wishes = IssuerWishes { subject, ..IssuerWishes::default() };
         scratch.authority.request_issuer(&name.parse().unwrap(), &wishes, false, &actor())
     };
     assert!(matches!(ask("own", Some("CN=a")), Err(IssuerError::Own)));

@@ -11,8 +11,11 @@
 mod anchors;
 mod common;
 mod device;
+mod device_issuers;
 mod gnutls;
 mod issuers;
+mod issuers_anew;
+mod issuers_named;
 mod kill;
 mod kill_issuers;
 mod life;

@@ -10,6 +10,7 @@ use sealock_authority::{
 use sealock_core::SubjectName;
 
 use crate::common::{Place, Scratch, actor, available, options, order, run, succeed, text};
+use crate::issuers::{Company, corp};
 
 /// pkilint knows no URI scheme `spiffe`: the standard leaves the authority part to the trust domain (SPIFFE ID §2).
 const URI: [&str; 1] = ["pkix.invalid_uri_syntax"];
@@ -122,7 +123,11 @@ fn every_profile_is_clean_with_ed25519_and_rsa_with_urls() {
 
 /// The responder's certificate, as it comes along with an answer.
 fn responder(scratch: &Scratch, name: &str) -> (String, String) {
-    let issued = scratch.issue(&order(&[name])).unwrap();
+    responder_of(scratch, &order(&[name]))
+}
+
+fn responder_of(scratch: &Scratch, order: &Order) -> (String, String) {
+    let issued = scratch.issue(order).unwrap();
     let issuer = scratch.file("issuer.pem", &*issued.intermediates[0].pem);
     let leaf = scratch.file("leaf.pem", issued.tls_crt());
     let asked = scratch.file("request.der", "");
@@ -221,5 +226,76 @@ fn certificates_and_lists_are_clean() {
             let path = scratch.file("list.pem", list.pem());
             clean(&crl_program, &["--profile", "PKIX", "--type", "CRL", &path]);
         }
+    }
+}
+
+/// `lint_pkix_signer_signee_cert_chain` is there with the others.
+fn chain_linter() -> Option<String> {
+    linter("lint_pkix_signer_signee_cert_chain")
+}
+
+/// What an issuing CA under a company's root signs: leaves, its responder, its lists; and what the company has signed for
+/// it, as the issuer of those.
+#[test]
+fn what_an_issuing_ca_under_a_companys_root_signs_is_clean() {
+    let Some(program) = linter("lint_pkix_cert") else { return };
+    if !available("openssl") {
+        return;
+    }
+    let (lists, answers) = (linter("lint_crl").unwrap(), linter("lint_ocsp_response").unwrap());
+    for key_type in [KeyType::P256, KeyType::Rsa3072] {
+        let scratch = Place::new().create(&options());
+        scratch.authority.publish(published(true)).unwrap();
+        let company = Company::new(&scratch);
+        company.trusted("root");
+        company.certify(&company.csr_of(key_type), "root", "issuing", "ours", &["-days", "365"]);
+        let held = company.import(&["ours"]).unwrap().standing.held.unwrap();
+        clean(&program, &[&company.path("ours.pem")]);
+        let by = |usages: Usages, order: Order| Order { usages, issuer: Some(corp()), ..order };
+        let mut leaves = Vec::new();
+        for (usages, names) in [
+            (Usages::SERVER, &["web.corp.example", "db.corp.example"][..]),
+            (Usages::CLIENT, &["shop.corp.example"]),
+            (Usages::BOTH, &["both.corp.example"]),
+        ] {
+            let issued = scratch.issue(&by(usages, order(names))).unwrap();
+            let detail = scratch.authority.show(&issued.serial.to_string()).unwrap();
+            leaves.push(scratch.file(&format!("{}.pem", issued.serial), detail.pem));
+        }
+        let nameless = Order {
+            name: "x".into(),
+            names: vec![SubjectName::ip("10.0.0.1").unwrap()],
+            ..order(&[])
+        };
+        let issued = scratch.issue(&by(Usages::SERVER, nameless)).unwrap();
+        let detail = scratch.authority.show(&issued.serial.to_string()).unwrap();
+        leaves.push(scratch.file("nameless.pem", detail.pem));
+        let (certificate, answer) =
+            responder_of(&scratch, &by(Usages::BOTH, order(&["ocsp.corp.example"])));
+        leaves.push(certificate);
+        std::thread::scope(|scope| {
+            for leaf in &leaves {
+                scope.spawn(|| clean(&program, &[leaf]));
+            }
+        });
+        clean(&answers, &["--document-format", "DER", &answer]);
+        // A name and a key identifier that are the company's, byte for byte.
+        if let Some(chains) = chain_linter() {
+            let ours = company.path("ours.pem");
+            for leaf in &leaves {
+                clean(&chains, &[&ours, leaf]);
+            }
+            clean(&chains, &[&company.path("root.pem"), &ours]);
+        }
+        scratch
+            .authority
+            .revoke(issued.serial, sealock_authority::Reason::KeyCompromise, &actor())
+            .unwrap();
+        let list = scratch.authority.crl_of(held.id).unwrap().unwrap();
+        let path = scratch.file("list.pem", list.pem());
+        clean(&lists, &["--profile", "PKIX", "--type", "CRL", &path]);
+        let delta = scratch.authority.delta_of(held.id).unwrap().unwrap();
+        let path = scratch.file("delta.pem", delta.pem());
+        clean(&lists, &["--profile", "PKIX", "--type", "CRL", &path]);
     }
 }

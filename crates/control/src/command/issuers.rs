@@ -3,7 +3,7 @@
 use sealock_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::KeyType;
+use super::{KeyHome, KeyType};
 
 /// `ca request NAME`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct CaRequest {
     pub subject: Option<String>,
     /// The algorithm of its key; that of before by default.
     pub key_type: Option<KeyType>,
+    /// Where its key is made; where that of before is by default.
+    pub key: Option<KeyHome>,
     /// Also where something waits already: a new key, a new CSR.
     pub replace: bool,
 }
@@ -46,7 +48,8 @@ pub enum IssuerChange {
 pub struct IssuingReport {
     /// What it is called; `own` is under our own root.
     pub name: String,
-    /// `in use`, `waiting for signature`, `in use, successor waits for signature`, `disabled` or `expired`.
+    /// `in use`, `waiting for signature`, `in use, successor waits for signature`, `in use, to be signed anew`, `disabled` or
+    /// `expired`.
     pub state: String,
     /// The subject that it has, or that is asked for.
     pub subject: String,
@@ -58,6 +61,9 @@ pub struct IssuingReport {
     /// What waits for a signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<IssuingWaiting>,
+    /// A CSR for the key that signs, since its certificate nears its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anew: Option<IssuingWaiting>,
     /// What signs now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<IssuingHeld>,
@@ -73,6 +79,9 @@ pub struct IssuingWaiting {
     pub since: Timestamp,
     /// SHA-256 of the public key, in hex.
     pub key_sha256: String,
+    /// Where the key is: `store`, or `hsm` with the token's serial number and the key's id.
+    #[serde(default)]
+    pub key: String,
     /// The CSR in PEM.
     pub csr: String,
     /// What is in it, for people.
@@ -86,6 +95,9 @@ pub struct IssuingHeld {
     pub id: String,
     /// Hex.
     pub serial: String,
+    /// Where its key is, as above.
+    #[serde(default)]
+    pub key: String,
     /// The root above it.
     pub root: String,
     /// From when what it signs is valid.

@@ -450,10 +450,15 @@ pub enum Command {
         #[serde(default)]
         ask: bool,
     },
-    /// Put the key of the root or the intermediate into the HSM, or take it back. Done before: changes nothing.
+    /// Put the key of the root, the intermediate or another issuer into the HSM, or take it back. Done before: changes
+    /// nothing.
     CaMigrateKey {
-        /// Which.
-        what: RotateWhat,
+        /// Which of our own.
+        #[serde(default)]
+        what: Option<RotateWhat>,
+        /// Or that of this issuer.
+        #[serde(default)]
+        issuer: Option<String>,
         /// Where to.
         to: KeyHome,
         /// Whether it may leave the HSM again.

@@ -71,7 +71,9 @@ pub(super) fn start(chores: Chores, shutdown: &Shutdown, tasks: &mut JoinSet<()>
     every(IMPORTED, shutdown, tasks, move || {
         let service = Arc::clone(&own);
         async move {
-            report("imported certificates", blocking(move || service.keep_imported()).await);
+            let own = Arc::clone(&service);
+            report("imported certificates", blocking(move || own.keep_imported()).await);
+            report("issuing CAs", blocking(move || service.keep_issuers()).await);
         }
     });
     if let Some(folder) = service.config().settings.authority.drop_folder.clone() {

@@ -59,7 +59,7 @@ impl Service {
         }
         let candidates = self.candidates(ordering)?;
         let Some((last, before)) = candidates.split_last() else {
-            return self.permitted(asking, &IssuerName::own(), ordering);
+            return Err(self.none_could(asking, ordering));
         };
         let first = before.iter().find(|issuer| self.would_permit(asking, issuer, ordering));
         self.permitted(asking, first.unwrap_or(last), ordering)
@@ -76,6 +76,34 @@ impl Service {
             issuer.is_own() || others()
         };
         Ok(self.config().settings.authority.issuers.iter().filter(could).cloned().collect())
+    }
+
+    /// Why none of the issuers in the settings can sign this: `own` only does where the settings say so. Whoever may not
+    /// have it is told that and nothing of the issuers.
+    fn none_could(&self, asking: &Asking<'_>, ordering: &Ordering<'_>) -> ServiceError {
+        let last = self.last_of_settings();
+        let asked = match ordering.names.is_empty() {
+            true => IssuerName::own(),
+            false => last.clone(),
+        };
+        let why = || {
+            self.permitted(asking, &asked, ordering)?;
+            self.without_identity(&last, ordering)?;
+            let could = self.authority()?.could_issue(Some(&last), ordering.names, ordering.usages);
+            could.map_err(|error| convert::authority_error(&error))
+        };
+        match why() {
+            Err(error) => error.in_request(asking.request),
+            // It was put right a moment ago.
+            Ok(()) => ServiceError::new(ErrorCode::Conflict, "the issuers have just been changed")
+                .hint("ask again"),
+        }
+    }
+
+    /// The one whose word counts where no issuer could be chosen.
+    pub(super) fn last_of_settings(&self) -> IssuerName {
+        let issuers = &self.config().settings.authority.issuers;
+        issuers.last().cloned().unwrap_or_else(IssuerName::own)
     }
 
     fn without_identity(
@@ -106,12 +134,7 @@ impl Service {
         let policy = self.policy.current();
         let may = |action: Action, name: &SubjectName| {
             let resource = Resource::Name(name.clone());
-            let mut question =
-                Question::new(asking.principal.clone(), action, resource).with("via", asking.via);
-            for (key, value) in &context {
-                question = question.with(key, value.clone());
-            }
-            policy.decide(&question).allowed
+            policy.decide(&asking.about(action, resource, &context)).allowed
         };
         let reserved = self.reserved_among(&names);
         let for_that =
@@ -121,6 +144,23 @@ impl Service {
             && names.iter().all(|name| {
                 may(ordering.action, name) && (issuer.is_own() || may(Action::CertUnder, name))
             })
+    }
+
+    /// Whether rules, in the mode that there is, give one name by itself under this issuer.
+    pub(super) fn gives(
+        &self,
+        asking: &Asking<'_>,
+        issuer: &IssuerName,
+        ordering: &Ordering<'_>,
+        name: &SubjectName,
+    ) -> bool {
+        let (_, context) = ordering.asked(issuer);
+        let policy = self.policy.current();
+        let may = |action: Action| {
+            let resource = Resource::Name(name.clone());
+            policy.decide(&asking.about(action, resource, &context)).permits()
+        };
+        may(ordering.action) && (issuer.is_own() || may(Action::CertUnder))
     }
 
     fn permitted(
@@ -145,6 +185,20 @@ impl Service {
         let decisions = granted.actor.decision.take().into_iter().chain(under);
         granted.actor.decision = decisions.reduce(sealock_core::audit::DecisionNote::and);
         Ok(Chosen { issuer: Some(issuer.clone()).filter(|it| !it.is_own()), granted })
+    }
+}
+
+impl Asking<'_> {
+    /// A question of policy about what somebody orders.
+    fn about(
+        &self,
+        action: Action,
+        resource: Resource,
+        context: &[(&'static str, Value)],
+    ) -> Question {
+        let question =
+            Question::new(self.principal.clone(), action, resource).with("via", self.via);
+        context.iter().fold(question, |question, (key, value)| question.with(key, value.clone()))
     }
 }
 

@@ -143,13 +143,16 @@ fn ca_certificate(info: &CaInfo, issuer: &IssuerInfo) -> CaCertificate {
         not_after: issuer.not_after,
         fingerprint: issuer.fingerprint.clone(),
         pem: issuer.pem.clone(),
-        key: match &issuer.key_where {
-            KeyWhere::Store => "store".to_owned(),
-            KeyWhere::Elsewhere => "elsewhere".to_owned(),
-            KeyWhere::Device(at) => {
-                sealock_core::policy::plain(&format!("hsm {} {}", at.token, at.id))
-            }
-        },
+        key: key_where(&issuer.key_where),
+    }
+}
+
+/// Where a key is.
+pub(super) fn key_where(place: &KeyWhere) -> String {
+    match place {
+        KeyWhere::Store => "store".to_owned(),
+        KeyWhere::Elsewhere => "elsewhere".to_owned(),
+        KeyWhere::Device(at) => sealock_core::policy::plain(&format!("hsm {} {}", at.token, at.id)),
     }
 }
 

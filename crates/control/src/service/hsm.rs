@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use sealock_authority::{
     DeviceError, DeviceKeyId, DevicePublic, IssuerKind, KeyAt, KeyDevice, KeyParts, KeyType,
-    MigrateTo,
+    KeyWhere, MigrateTo,
 };
 use sealock_core::{SecretBytes, Timestamp};
 use sealock_hsm::{Device, DeviceSettings, HsmError, Kind, Parts, PinSource};
 use zeroize::Zeroizing;
 
-use super::{Service, convert};
+use super::{Service, convert, issuers};
 use crate::caller::{Caller, Door};
 use crate::command::{Alarm, KeyHome, Reply, RotateWhat};
 use crate::config::HsmSettings;
@@ -158,11 +158,11 @@ impl Service {
     /// Asks the HSM whether it is there, where a key that is used now is in it. Blocking.
     pub(crate) fn try_hsm(&self) -> Result<(), ServiceError> {
         let Some(authority) = self.opened_authority() else { return Ok(()) };
-        let mut active = authority.ca_info().issuers.into_iter().filter(|issuer| issuer.active);
-        let in_hsm = |where_: &sealock_authority::KeyWhere| {
-            matches!(where_, sealock_authority::KeyWhere::Device(_))
-        };
-        if !active.any(|issuer| in_hsm(&issuer.key_where)) {
+        let active = authority.ca_info().issuers.into_iter().filter(|issuer| issuer.active);
+        let others = authority.issuers().into_iter();
+        let wheres = active.map(|issuer| issuer.key_where);
+        let mut wheres = wheres.chain(others.filter_map(|one| Some(one.held?.key_where)));
+        if !wheres.any(|place| matches!(place, KeyWhere::Device(_))) {
             return Ok(());
         }
         match self.hsm()? {
@@ -180,7 +180,7 @@ impl Service {
         &self,
         caller: &Caller,
         request: &str,
-        what: RotateWhat,
+        whose: (Option<RotateWhat>, Option<&str>),
         to: KeyHome,
         extractable: bool,
     ) -> Result<Reply, ServiceError> {
@@ -203,14 +203,26 @@ impl Service {
                 ));
             }
         };
-        let kind = match what {
-            RotateWhat::Root => IssuerKind::Root,
-            RotateWhat::Intermediate => IssuerKind::Intermediate,
-        };
         let authority = self.authority()?;
-        authority
-            .migrate_key(kind, to, &actor)
-            .map_err(|error| convert::authority_error(&error))?;
+        let moved = match whose {
+            (Some(RotateWhat::Root), None) => authority.migrate_key(IssuerKind::Root, to, &actor),
+            (Some(RotateWhat::Intermediate), None) => {
+                authority.migrate_key(IssuerKind::Intermediate, to, &actor)
+            }
+            (None, Some(issuer)) => {
+                let issuer = issuers::parse_name(issuer)?;
+                let kind = IssuerKind::Intermediate;
+                match issuer.is_own() {
+                    true => authority.migrate_key(kind, to, &actor),
+                    false => authority.migrate_issuer_key(&issuer, to, &actor),
+                }
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(ServiceError::new(ErrorCode::Usage, "one key is moved at a time")
+                    .hint("say root, intermediate, or --issuer NAME"));
+            }
+        };
+        moved.map_err(|error| convert::authority_error(&error))?;
         Ok(Reply::Ca(Box::new(convert::ca_report(&authority.ca_info()))))
     }
 }

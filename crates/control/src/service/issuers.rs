@@ -2,10 +2,12 @@
 //! them.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use sealock_authority::imported::{MOST_CERTIFICATES, Subject};
 use sealock_authority::{
-    CaInfo, IssuerError, IssuerHeld, IssuerKind, IssuerStanding, IssuerWishes, NameConstraints,
+    CaInfo, IssuerError, IssuerHeld, IssuerKind, IssuerStanding, IssuerWaiting, IssuerWishes,
+    KeyWhere, NameConstraints,
 };
 use sealock_core::audit::Actor;
 use sealock_core::policy::{Action, Resource};
@@ -31,13 +33,19 @@ impl Service {
         let subject = wanted.subject.as_ref().map(|text| text.parse::<Subject>()).transpose();
         let subject = subject
             .map_err(|error| ServiceError::of(ErrorCode::Usage, &error).maybe_hint(error.hint()))?;
-        let wishes = IssuerWishes { subject, key_type: wanted.key_type.map(convert::key_type) };
+        let (key_type, home) = (wanted.key_type, wanted.key);
+        let wishes = IssuerWishes {
+            subject,
+            key_type: key_type.map(convert::key_type),
+            home: home.map(convert::key_home),
+        };
         let actor = self.manage_issuer(caller, request, "request-issuer")?;
         let made = self
             .authority()?
             .request_issuer(&name, &wishes, wanted.replace, &actor)
             .map_err(|error| issuer_error(&error))?;
         if made.new {
+            self.tidy_issuer_requests()?;
             self.changed();
         }
         Ok(Reply::Issuer(Box::new(self.issuing(&made.standing))))
@@ -66,6 +74,7 @@ impl Service {
             .import_issuer(&name, &pile, &actor)
             .map_err(|error| issuer_error(&error))?;
         if taken.new {
+            self.tidy_issuer_requests()?;
             self.changed();
         }
         Ok(Reply::IssuerImported(Box::new(IssuerImportReport {
@@ -106,6 +115,7 @@ impl Service {
             IssuerChange::Enable => authority.disable_issuer(&name, false, &actor),
         };
         let standing = standing.map_err(|error| issuer_error(&error))?;
+        self.tidy_issuer_requests()?;
         self.changed();
         Ok(Reply::Issuer(Box::new(self.issuing(&standing))))
     }
@@ -123,20 +133,22 @@ impl Service {
 
     fn issuing(&self, standing: &IssuerStanding) -> IssuingReport {
         let now = self.journal.clock().now();
-        let waiting = standing.waiting.as_ref().map(|waiting| IssuingWaiting {
+        let waiting = |waiting: &IssuerWaiting| IssuingWaiting {
             since: waiting.since,
             key_sha256: waiting.key.clone(),
+            key: convert::key_where(&waiting.key_where),
             csr: waiting.csr.clone(),
-            text: request_text(standing),
-        });
+            text: request_text(standing, waiting),
+        };
         let held = standing.held.as_ref();
         IssuingReport {
             name: standing.name.to_string(),
             state: state(standing, now).to_owned(),
             subject: held.map_or_else(|| standing.subject.clone(), |held| held.subject.clone()),
             key_type: standing.key_type.to_string(),
-            todo: todo(standing, now).map(|todo| format!("{}: {}", todo.text, todo.hint)),
-            waiting,
+            todo: self.issuer_todo(standing, now).map(|it| format!("{}: {}", it.text, it.hint)),
+            waiting: standing.waiting.as_ref().map(waiting),
+            anew: standing.anew.as_ref().map(waiting),
             held: held.map(report),
             retired: standing.retired.iter().map(|(id, _)| id.to_string()).collect(),
         }
@@ -145,15 +157,20 @@ impl Service {
     /// What a person has to do about issuers.
     pub(super) fn issuer_todos(&self) -> Result<Vec<Todo>, ServiceError> {
         let now = self.journal.clock().now();
-        Ok(self.authority()?.issuers().iter().filter_map(|standing| todo(standing, now)).collect())
+        let all = self.authority()?.issuers();
+        Ok(all.iter().filter_map(|standing| self.issuer_todo(standing, now)).collect())
+    }
+
+    fn issuer_todo(&self, standing: &IssuerStanding, now: Timestamp) -> Option<Todo> {
+        todo(standing, &self.issuer_request_file(&standing.name, "csr"), now)
     }
 }
 
-fn parse_name(name: &str) -> Result<IssuerName, ServiceError> {
+pub(super) fn parse_name(name: &str) -> Result<IssuerName, ServiceError> {
     name.parse().map_err(|error| ServiceError::of(ErrorCode::Usage, &error))
 }
 
-fn issuer_error(error: &IssuerError) -> ServiceError {
+pub(super) fn issuer_error(error: &IssuerError) -> ServiceError {
     use IssuerError as E;
     let code = match error {
         E::Own | E::NoSubject | E::OwnSubject(_) => ErrorCode::Usage,
@@ -171,13 +188,14 @@ fn state(standing: &IssuerStanding, now: Timestamp) -> &'static str {
         _ if standing.disabled => "disabled",
         (Some(held), _) if now > held.not_after => "expired",
         (Some(_), Some(_)) => "in use, successor waits for signature",
+        (Some(_), None) if standing.anew.is_some() => "in use, to be signed anew",
         (Some(_), None) => "in use",
         (None, _) => "waiting for signature",
     }
 }
 
 /// What waits for somebody, or ends without anybody having seen to it.
-fn todo(standing: &IssuerStanding, now: Timestamp) -> Option<Todo> {
+fn todo(standing: &IssuerStanding, csr: &Path, now: Timestamp) -> Option<Todo> {
     let name = &standing.name;
     let about = |kind: &str, text: String, since: Timestamp, hint: String| Todo {
         kind: kind.to_owned(),
@@ -204,27 +222,43 @@ fn todo(standing: &IssuerStanding, now: Timestamp) -> Option<Todo> {
             let hint = format!(
                 "have it signed anew and `sealock ca import {name} FILE…`, or `sealock ca request {name}` for a new key"
             );
-            Some(about("issuer-expiry", ends(held), held.renewal_due(), hint))
+            let text = match &standing.anew {
+                Some(_) => {
+                    format!("{}; a CSR for the same key lies at {}", ends(held), csr.display())
+                }
+                None => format!("{}, and no CSR is out", ends(held)),
+            };
+            Some(about("issuer-expiry", text, held.renewal_due(), hint))
         }
         _ => None,
     }
 }
 
-fn request_text(standing: &IssuerStanding) -> String {
+/// What is in a CSR, for whoever is to sign it.
+pub(super) fn request_text(standing: &IssuerStanding, waiting: &IssuerWaiting) -> String {
     let mut text = String::new();
     let mut field = |heading: &str, value: &str| {
         let _ = writeln!(text, "{heading:<13} {value}");
     };
     field("Issuer", standing.name.as_str());
-    field("Subject", &standing.subject);
+    let anew = standing.anew.as_ref() == Some(waiting);
+    let held = standing.held.as_ref();
+    let subject = held.filter(|_| anew).map_or(&standing.subject, |held| &held.subject);
+    field("Subject", subject);
     field("Asked for", "a CA with path length 0, for certificates and revocation lists");
-    field("Key", standing.key_type.as_str());
-    if let Some(waiting) = &standing.waiting {
-        field("Key SHA-256", &waiting.key);
-        field("Made", &waiting.since.to_string());
-    }
-    if let Some(held) = &standing.held {
-        field("Follows", &format!("{} (until {})", held.serial, held.not_after));
+    let kind = held.filter(|_| anew).map_or(standing.key_type, |held| held.key_type);
+    let place = match &waiting.key_where {
+        KeyWhere::Device(_) => ", in the HSM",
+        KeyWhere::Store | KeyWhere::Elsewhere => "",
+    };
+    field("Key", &format!("{kind}{place}"));
+    field("Key SHA-256", &waiting.key);
+    field("Made", &waiting.since.to_string());
+    if let Some(held) = held {
+        field(
+            if anew { "Renews" } else { "Follows" },
+            &format!("{} (until {})", held.serial, held.not_after),
+        );
     }
     text
 }
@@ -238,6 +272,7 @@ fn report(held: &IssuerHeld) -> IssuingHeld {
     IssuingHeld {
         id: held.id.to_string(),
         serial: held.serial.clone(),
+        key: convert::key_where(&held.key_where),
         root: held.root.clone(),
         not_before: held.not_before,
         not_after: held.not_after,
@@ -269,9 +304,11 @@ fn own(info: &CaInfo) -> Option<IssuingReport> {
         key_type: signs.key_type.to_string(),
         todo: None,
         waiting: None,
+        anew: None,
         held: Some(IssuingHeld {
             id: signs.id.to_string(),
             serial: signs.serial.to_string(),
+            key: convert::key_where(&signs.key_where),
             root: convert::issuer_subject(info, root),
             not_before: signs.not_before,
             not_after: signs.not_after,

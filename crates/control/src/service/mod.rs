@@ -25,6 +25,7 @@ mod hsm;
 mod identities;
 mod imported;
 mod inventory;
+mod issuer_requests;
 mod issuers;
 mod key_stores;
 mod ldap;
@@ -397,8 +398,9 @@ impl Service {
             Command::Upstreams { name, ask } => {
                 self.upstreams(caller, request, name.as_deref(), ask)
             }
-            Command::CaMigrateKey { what, to, extractable } => {
-                self.ca_migrate_key(caller, request, what, to, extractable)
+            Command::CaMigrateKey { what, issuer, to, extractable } => {
+                let whose = (what, issuer.as_deref());
+                self.ca_migrate_key(caller, request, whose, to, extractable)
             }
         }
     }

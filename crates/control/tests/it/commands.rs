@@ -206,7 +206,12 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
 fn of_keys(exported: SecretText) -> [Command; 4] {
     let what = RotateWhat::Intermediate;
     [
-        Command::CaMigrateKey { what, to: KeyHome::Store, extractable: false },
+        Command::CaMigrateKey {
+            what: Some(what),
+            issuer: None,
+            to: KeyHome::Store,
+            extractable: false,
+        },
         Command::CaRotate { what, root_key: None, passphrase: None },
         Command::CaExportRootKey { passphrase: None },
         Command::CaRemoveRootKey { exported, passphrase: None },

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use sealock_control::command::{CaImport, CaRequest, Issue, IssuingReport, Names, Reply, TrustAdd};
+use sealock_control::command::{
+    CaImport, CaRequest, Issue, IssuerChange, IssuingReport, Names, Reply, TrustAdd,
+};
 use sealock_control::service::PolicySource;
 use sealock_control::{Command, ErrorCode, Service};
 use sealock_core::SubjectName;
@@ -40,18 +42,40 @@ fn der(folder: &Path, name: &str) -> String {
 
 /// A service with the issuer `corp`, whose root is openssl's. Orders that name nobody go to it first.
 async fn service(scratch: &Scratch) -> Arc<Service> {
+    service_with(scratch, &["corp", "own"], "").await
+}
+
+/// The same with these issuers in the settings, and these constraints in the CA.
+async fn service_with(scratch: &Scratch, issuers: &[&str], constraints: &str) -> Arc<Service> {
     drop(scratch.initialised().await);
     std::fs::write(scratch.rule_file("corp.cedar"), RULES).unwrap();
     let mut opening = scratch.opening();
-    let issuers = ["corp", "own"].map(|name| name.parse().unwrap());
-    opening.config.settings.authority.issuers = issuers.to_vec();
+    let issuers = issuers.iter().map(|name| name.parse().unwrap()).collect();
+    opening.config.settings.authority.issuers = issuers;
     let service = Scratch::open(opening);
-    let folder = scratch.folder.path();
+    corp_signed(&service, scratch.folder.path(), constraints).await;
+    service
+}
+
+/// Has the CA `corp` signed by a company whose root is known from then on, with these extensions beside; again: for the
+/// same key.
+pub(crate) async fn corp_signed(service: &Arc<Service>, folder: &Path, more: &str) {
     std::fs::write(
         folder.join("ext"),
-        "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n",
+        format!("basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n{more}\n"),
     )
     .unwrap();
+    if !folder.join("ours.csr").exists() {
+        corp_asked(service, folder).await;
+    }
+    let sign = ["x509", "-req", "-in", "ours.csr", "-CA", "root.pem", "-CAkey", "root.key"];
+    let more = ["-CAcreateserial", "-days", "60", "-extfile", "ext", "-out", "ours.pem"];
+    openssl(folder, &[&sign[..], &more].concat());
+    let import = CaImport { name: "corp".into(), certificates: vec![der(folder, "ours.pem")] };
+    call(service, Command::CaImport(import)).await.unwrap();
+}
+
+async fn corp_asked(service: &Arc<Service>, folder: &Path) {
     let make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "root.key", "-subj"];
     openssl(folder, &[&make[..], &["/O=Corp/CN=Root", "-days", "99", "-out", "root.pem"]].concat());
     let trust = TrustAdd {
@@ -59,22 +83,16 @@ async fn service(scratch: &Scratch) -> Arc<Service> {
         name: Some("corp".into()),
         intermediate: false,
     };
-    call(&service, Command::TrustAdd(trust)).await.unwrap();
+    call(service, Command::TrustAdd(trust)).await.unwrap();
     let wanted = CaRequest {
         name: "corp".into(),
         subject: Some("CN=Docker Issuing CA,O=Corp".into()),
         ..CaRequest::default()
     };
-    let Reply::Issuer(waiting) = call(&service, Command::CaRequest(wanted)).await.unwrap() else {
+    let Reply::Issuer(waiting) = call(service, Command::CaRequest(wanted)).await.unwrap() else {
         panic!("no request")
     };
     std::fs::write(folder.join("ours.csr"), waiting.waiting.unwrap().csr).unwrap();
-    let sign = ["x509", "-req", "-in", "ours.csr", "-CA", "root.pem", "-CAkey", "root.key"];
-    let more = ["-CAcreateserial", "-days", "60", "-extfile", "ext", "-out", "ours.pem"];
-    openssl(folder, &[&sign[..], &more].concat());
-    let import = CaImport { name: "corp".into(), certificates: vec![der(folder, "ours.pem")] };
-    call(&service, Command::CaImport(import)).await.unwrap();
-    service
 }
 
 fn wanted(names: &[&str]) -> WantedCertificate {
@@ -209,4 +227,61 @@ async fn an_order_names_its_issuer_and_an_identity_is_our_own_only() {
     // To those who may not, it is not said which issuers there are.
     let error = service.handle(&person("jo"), issue(Some("nobody"), Names::default())).await;
     assert_eq!(error.unwrap_err().code, ErrorCode::Denied);
+}
+
+#[tokio::test]
+async fn settings_without_our_own_issuer_do_not_fall_back_to_it() {
+    if skip_without(&["openssl"]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let constraints = "nameConstraints=critical,permitted;DNS:corp.example";
+    let service = service_with(&scratch, &["corp"], constraints).await;
+    let issued = || {
+        let all = records(&service);
+        all.iter().filter(|it| matches!(it.event.fact, Fact::CertIssued { .. })).count()
+    };
+    let before = issued();
+    let issue = |name: &str, names: Names| {
+        Command::CertIssue(Issue { name: name.into(), names, ..Issue::default() })
+    };
+    let dns = |name: &str| Names { dns: vec![name.to_owned()], ..Names::default() };
+    let error = call(&service, issue("web", dns("web.other.example"))).await.unwrap_err();
+    assert!(error.message.contains("outside the name constraints"), "{error:?}");
+    let identity = "spiffe://test.sealock/service/db".to_owned();
+    let names = Names { uri: vec![identity], ..Names::default() };
+    let error = call(&service, issue("db", names)).await.unwrap_err();
+    assert!(error.message.contains("identity") && error.message.contains("corp"), "{error:?}");
+    // Whoever may have nothing is told nothing of that.
+    let order = issue("web", dns("web.other.example"));
+    let error = service.handle(&person("jo"), order).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Denied, "{error:?}");
+    assert!(!error.message.contains("constraints"), "{error:?}");
+    // A label, too.
+    let source = PolicySource(service.clone());
+    std::fs::write(scratch.rule_file("all.cedar"), "permit (principal, action, resource);")
+        .unwrap();
+    call(&service, Command::PolicyReload).await.unwrap();
+    let refused = source.request(wanted(&["web"])).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("constraints"), "{refused:?}");
+    assert_eq!(issued(), before, "nothing was issued, by whomever");
+    // Disabled, it is not replaced by ours either.
+    let change = IssuerChange::Disable;
+    call(&service, Command::CaIssuerChange { name: "corp".into(), change }).await.unwrap();
+    let error = call(&service, issue("web", dns("web.corp.example"))).await.unwrap_err();
+    assert!(error.message.contains("disabled"), "{error:?}");
+    let change = IssuerChange::Enable;
+    call(&service, Command::CaIssuerChange { name: "corp".into(), change }).await.unwrap();
+    let made = source.request(wanted(&["web.corp.example"])).await.unwrap();
+    assert_eq!(signed_by(&service, &made).await.0, "corp");
+    // In the audit log stands who has renewed it.
+    let renewal =
+        WantedCertificate { replaces: Some(made.serial), ..wanted(&["web.corp.example"]) };
+    let renewed = source.request(renewal).await.unwrap();
+    let all = records(&service);
+    let named = all.iter().find_map(|it| match &it.event.fact {
+        Fact::CertRenewed { serial, issuer, .. } if *serial == renewed.serial => issuer.clone(),
+        _ => None,
+    });
+    assert_eq!(named.as_deref(), Some("corp"));
 }

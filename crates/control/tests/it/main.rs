@@ -10,6 +10,7 @@ mod acme_client;
 mod acme_errors;
 #[cfg(test)]
 mod acme_good;
+mod acme_issuer;
 #[cfg(test)]
 mod acme_kill;
 #[cfg(test)]

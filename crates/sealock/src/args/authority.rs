@@ -154,9 +154,12 @@ pub(crate) enum CaCommand {
     },
     /// Move a key into the HSM, or back; the certificate stays the same
     MigrateKey {
-        /// Whose key
-        #[arg(value_enum)]
-        what: RotateWhat,
+        /// Whose key, of our own
+        #[arg(value_enum, required_unless_present = "issuer")]
+        what: Option<RotateWhat>,
+        /// Or that of an issuing CA under the company's root
+        #[arg(long, value_name = "NAME", conflicts_with = "what")]
+        issuer: Option<String>,
         /// Where to
         #[arg(long, value_enum, value_name = "PLACE")]
         to: KeyHome,
@@ -177,6 +180,9 @@ pub(crate) struct CaRequestArgs {
     /// Algorithm of its key [default: that of before, or p256]
     #[arg(long, value_enum)]
     pub(crate) key_type: Option<KeyType>,
+    /// Where its key is made [default: where that of before is, or store]
+    #[arg(long, value_enum, value_name = "PLACE")]
+    pub(crate) key: Option<KeyHome>,
     /// Write the CSR to a file [default: it goes to stdout]
     #[arg(long, value_name = "FILE")]
     pub(crate) csr: Option<PathBuf>,
@@ -184,10 +190,10 @@ pub(crate) struct CaRequestArgs {
     #[arg(long)]
     pub(crate) replace: bool,
     /// Print the CSR that waits
-    #[arg(long, conflicts_with_all = ["replace", "cancel", "subject", "key_type"])]
+    #[arg(long, conflicts_with_all = ["replace", "cancel", "subject", "key_type", "key"])]
     pub(crate) show: bool,
     /// Drop the request that waits, and its key
-    #[arg(long, conflicts_with_all = ["replace", "subject", "key_type", "csr"])]
+    #[arg(long, conflicts_with_all = ["replace", "subject", "key_type", "key", "csr"])]
     pub(crate) cancel: bool,
 }
 

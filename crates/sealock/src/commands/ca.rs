@@ -49,10 +49,13 @@ pub(crate) fn run(command: CaCommand, session: &Session, printer: Printer) -> Re
             issuers::change(name, IssuerChange::Disable, session, printer)
         }
         CaCommand::Enable { name } => issuers::change(name, IssuerChange::Enable, session, printer),
-        CaCommand::MigrateKey { what, to, extractable } => {
-            let (what, to) = (rotated(what), key_home(to));
-            match session.call(Command::CaMigrateKey { what, to, extractable })? {
-                Reply::Ca(report) => printer.either(&*report, |report| text(report, false)),
+        CaCommand::MigrateKey { what, issuer, to, extractable } => {
+            let (what, to, of) = (what.map(rotated), key_home(to), issuer.clone());
+            match session.call(Command::CaMigrateKey { what, issuer, to, extractable })? {
+                Reply::Ca(report) => printer.either(&*report, |report| match &of {
+                    Some(issuer) => issuers::moved(issuer, to),
+                    None => text(report, false),
+                }),
                 other => Err(unexpected(&other)),
             }
         }

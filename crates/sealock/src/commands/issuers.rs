@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use data_encoding::BASE64;
 use sealock_control::command::{
-    CaImport, CaRequest, Command, IssuerChange, IssuerImportReport, IssuingReport, Reply,
+    CaImport, CaRequest, Command, IssuerChange, IssuerImportReport, IssuingReport, KeyHome, Reply,
 };
 use sealock_core::clock::{Clock, SystemClock};
 use sealock_core::span::format_span;
 
-use super::init::key_type;
+use super::init::{key_home, key_type};
 use super::session::{Session, unexpected};
 use super::{files, imported};
 use crate::args::CaRequestArgs;
@@ -33,6 +33,7 @@ pub(super) fn request(
                 name: name.clone(),
                 subject: arguments.subject.clone(),
                 key_type: arguments.key_type.map(key_type),
+                key: arguments.key.map(key_home),
                 replace: arguments.replace,
             };
             match session.call(Command::CaRequest(wanted))? {
@@ -41,7 +42,7 @@ pub(super) fn request(
             }
         }
     };
-    let waiting = report.waiting.as_ref().ok_or_else(|| {
+    let waiting = report.waiting.as_ref().or(report.anew.as_ref()).ok_or_else(|| {
         Failure::refused(format!("`{name}` waits for no signature"))
             .hint(format!("`sealock ca request {name}` makes the next key and CSR"))
     })?;
@@ -66,6 +67,15 @@ pub(super) fn request(
         );
         text
     })
+}
+
+/// What is said when the key of an issuing CA is at its new place.
+pub(super) fn moved(issuer: &str, to: KeyHome) -> String {
+    let place = match to {
+        KeyHome::Hsm => "in the HSM",
+        KeyHome::Store => "on this host",
+    };
+    format!("The key of the issuer {issuer} is {place}; its certificate is the same.")
 }
 
 fn found(name: &str, session: &Session) -> Result<IssuingReport, Failure> {

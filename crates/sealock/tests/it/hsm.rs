@@ -12,15 +12,15 @@ use serde_json::Value;
 use crate::support::{Daemon, Home, PATIENCE, text, tool};
 
 /// An installation whose settings name a token.
-struct Scene {
-    home: Home,
-    token: SoftHsm,
+pub(crate) struct Scene {
+    pub(crate) home: Home,
+    pub(crate) token: SoftHsm,
     settings: String,
 }
 
 impl Scene {
     /// `None` where there is no SoftHSM.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         Self::with(|token| token.module().display().to_string(), "")
     }
 
@@ -41,22 +41,22 @@ impl Scene {
         Some(Self { home, token, settings })
     }
 
-    fn all<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
+    pub(crate) fn all<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
         [&["--config", self.settings.as_str()], arguments].concat()
     }
 
-    fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         self.home.ok(&self.all(arguments))
     }
 
-    fn fails(&self, arguments: &[&str]) -> String {
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
         let said = self.home.fails(1, &self.all(arguments));
         assert!(!said.contains(SoftHsm::PIN), "{said}");
         said
     }
 
     /// Where the keys of active root and intermediate are.
-    fn keys(&self) -> [String; 2] {
+    pub(crate) fn keys(&self) -> [String; 2] {
         let ca: Value = serde_json::from_str(&self.ok(&["--json", "ca", "show"])).unwrap();
         ["roots", "intermediates"].map(|kind| ca[kind][0]["key"].as_str().unwrap().to_owned())
     }
@@ -67,14 +67,14 @@ impl Scene {
     }
 
     /// How many private keys the token has.
-    fn objects(&self) -> usize {
+    pub(crate) fn objects(&self) -> usize {
         let mut command = std::process::Command::new("pkcs11-tool");
         command.arg("--module").arg(self.token.module()).args(["--token-label", SoftHsm::LABEL]);
         let listed = self.token.succeed(command.args(["--login", "--pin", SoftHsm::PIN, "-O"]));
         listed.matches("Private Key Object").count()
     }
 
-    fn issue(&self, name: &str) {
+    pub(crate) fn issue(&self, name: &str) {
         self.ok(&["cert", "issue", name]);
         self.verify(name);
     }
@@ -86,11 +86,11 @@ impl Scene {
         tool("openssl", &["verify", "-CAfile", roots, "-untrusted", leaf, leaf]);
     }
 
-    fn up(&self) -> Daemon {
+    pub(crate) fn up(&self) -> Daemon {
         self.home.up_with(&["--config", &self.settings])
     }
 
-    fn certificates(&self) -> usize {
+    pub(crate) fn certificates(&self) -> usize {
         let listed: Value =
             serde_json::from_str(&self.ok(&["--json", "cert", "list", "--all"])).unwrap();
         listed["certificates"].as_array().map_or(0, Vec::len)

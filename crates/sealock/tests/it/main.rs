@@ -48,6 +48,7 @@ mod groups;
 mod grpc;
 mod guide;
 mod hsm;
+mod hsm_issuer;
 mod inventory;
 mod key_stores;
 mod labels;

@@ -97,7 +97,7 @@ fn one<'a>(
     now: Timestamp,
 ) -> Result<AssembledAuthority, ImportError> {
     itself(authority, trust_domain, now)?;
-    let mut constraints = Constraints::new(authority);
+    let mut constraints = Constraints::default();
     let shown: OnceCell<Option<Foreign>> = OnceCell::new();
     let mut holds = |chain: &[&'a Foreign]| -> Result<(), ImportError> {
         // With a leaf below it the chain has one more.
@@ -198,7 +198,7 @@ fn above<'a>(
         if !is_root {
             critical(one)?;
         }
-        constraints.permit(one)?;
+        constraints.permit(one, chain.get(..=index).unwrap_or_default())?;
         below += usize::from(!one.is_self_issued());
     }
     Ok(())

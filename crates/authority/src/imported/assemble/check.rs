@@ -11,6 +11,9 @@ use super::{Expected, Foreign};
 use crate::imported::error::ImportError;
 use crate::order::Usages;
 
+/// The most names of a CA that is below constraints; leaves may have as many as they can.
+const MOST_NAMES_BETWEEN: usize = 32;
+
 /// The leaf by itself.
 pub(super) fn leaf(
     leaf: &Foreign,
@@ -85,7 +88,7 @@ pub(super) fn chain<'a>(
         let is_root = index + 1 == above.len();
         issuer(one, is_root, below, now)?;
         usages(one, expected).or_else(|error| if is_root { Ok(()) } else { Err(error) })?;
-        constraints.permit(one)?;
+        constraints.permit(one, chain.get(..=index).unwrap_or_default())?;
         below += usize::from(!one.is_self_issued());
     }
     verifier(chain, wanted(chain, expected), now)
@@ -118,31 +121,54 @@ pub(super) fn issuer(
     }
 }
 
-/// What the constraints of issuers say about the names of a leaf, found out once for each: it may stand in many chains.
+/// What the constraints of issuers say about the names of those below, found out once for each two: they may stand in
+/// many chains.
+#[derive(Default)]
 pub(super) struct Constraints<'a> {
-    leaf: &'a Foreign,
-    known: HashMap<&'a [u8], Result<(), ImportError>>,
+    known: HashMap<(&'a [u8], &'a [u8]), Result<(), ImportError>>,
 }
 
 impl<'a> Constraints<'a> {
-    pub(super) fn new(leaf: &'a Foreign) -> Self {
-        Self { leaf, known: HashMap::new() }
-    }
-
-    pub(super) fn permit(&mut self, issuer: &'a Foreign) -> Result<(), ImportError> {
-        let leaf = self.leaf;
-        self.known.entry(&issuer.der).or_insert_with(|| permits(issuer, leaf)).clone()
+    /// Whether an issuer permits everything `below` it, what the chain begins with first. Of those between, the
+    /// self-issued ones are left out (RFC 5280 §6.1.3).
+    pub(super) fn permit(
+        &mut self,
+        issuer: &'a Foreign,
+        below: &[&'a Foreign],
+    ) -> Result<(), ImportError> {
+        for (index, one) in below.iter().enumerate() {
+            let is_end = index == 0;
+            if !is_end && one.is_self_issued() {
+                continue;
+            }
+            let permitted = || match is_end || one.names.len() <= MOST_NAMES_BETWEEN {
+                true => permits(issuer, one),
+                false => Err(ImportError::Constraints {
+                    subject: issuer.subject_text.clone(),
+                    what: format!("{} below it has too many names", one.subject_text),
+                }),
+            };
+            self.known.entry((&issuer.der, &one.der)).or_insert_with(permitted).clone()?;
+        }
+        Ok(())
     }
 }
 
-fn permits(issuer: &Foreign, leaf: &Foreign) -> Result<(), ImportError> {
+fn permits(issuer: &Foreign, one: &Foreign) -> Result<(), ImportError> {
     let subject = || issuer.subject_text.clone();
     let constraints = issuer
         .constraints
         .as_ref()
         .map_err(|what| ImportError::Constraints { subject: subject(), what: what.clone() })?;
-    for name in &leaf.names {
+    for name in &one.names {
         constraints.check(name).map_err(|violation| ImportError::Constrained {
+            name: name.to_string(),
+            subject: subject(),
+            violation,
+        })?;
+    }
+    for name in &one.directory {
+        constraints.check_directory(name).map_err(|violation| ImportError::Constrained {
             name: name.to_string(),
             subject: subject(),
             violation,
@@ -164,7 +190,8 @@ fn wanted(chain: &[&Foreign], expected: &Expected<'_>) -> Usages {
     })
 }
 
-/// The verifier of rustls has the last word: what it refuses, nobody who uses it could connect to.
+/// The verifier of rustls has the last word: what it refuses, nobody who uses it could connect to. Of constraints on
+/// names of a directory it knows nothing and refuses all that is below them: there, what was said above counts.
 pub(super) fn verifier(
     chain: &[&Foreign],
     wanted: Usages,
@@ -185,10 +212,15 @@ pub(super) fn verifier(
     let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
     let usages =
         [(wanted.server, KeyUsage::server_auth()), (wanted.client, KeyUsage::client_auth())];
+    let has_directory =
+        |one: &&Foreign| one.constraints.as_ref().is_ok_and(|it| it.has_directory());
+    let beyond_it = chain.iter().any(has_directory);
     for (_, usage) in usages.into_iter().filter(|(wanted, _)| *wanted) {
         let algorithms = webpki::ALL_VERIFICATION_ALGS;
-        end.verify_for_usage(algorithms, &anchors, &between, time, usage, None, None)
-            .map_err(refused)?;
+        match end.verify_for_usage(algorithms, &anchors, &between, time, usage, None, None) {
+            Err(webpki::Error::NameConstraintViolation) if beyond_it => {}
+            verified => verified.map(|_| ()).map_err(refused)?,
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::signature_algorithm::SignatureAlgorithm;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Version};
 
-use crate::constraints::{ConstraintError, NameConstraints};
+use crate::constraints::{ConstraintError, DirectoryName, NameConstraints};
 use crate::csr::{subject_name, whole_bytes};
 use crate::key::PublicKeyKind;
 use crate::serial::Serial;
@@ -19,6 +19,8 @@ const SMALLEST_RSA: usize = 2048;
 const LONGEST_TEXT: usize = 200;
 /// The most names of one certificate that are looked at.
 const MOST_NAMES: usize = 1000;
+/// The most names of a directory among them.
+const MOST_DIRECTORY_NAMES: usize = 32;
 
 /// How a certificate is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,8 @@ pub struct Foreign {
     pub(crate) names: Vec<SubjectName>,
     /// Names of kinds or forms that are not known here.
     pub(crate) other_names: Vec<String>,
+    /// Its subject, and the names of a directory among the others: what constraints on those are about.
+    pub(crate) directory: Vec<DirectoryName>,
     pub(crate) constraints: Result<NameConstraints, String>,
     /// Where the issuer's certificate is said to be.
     pub(crate) issuer_url: Option<String>,
@@ -111,6 +115,7 @@ impl Foreign {
         let usage = certificate.key_usage().map_err(|_| twice)?;
         let purposes = certificate.extended_key_usage().map_err(|_| twice)?;
         let (names, other_names) = alternative_names(&certificate).ok_or(twice)?;
+        let directory = directory_names(&certificate).ok_or("names that are none, or too many")?;
         let (subject_key, authority_key, issuer_url) = hints(&certificate);
         let moment = |time: &x509_parser::time::ASN1Time| Timestamp::from_secs(time.timestamp());
         Ok(Self {
@@ -138,6 +143,7 @@ impl Foreign {
             }),
             names,
             other_names,
+            directory,
             constraints: NameConstraints::of_foreign(der).map_err(|error| match error {
                 ConstraintError::Unsupported(what) | ConstraintError::Form(what) => shown(&what),
             }),
@@ -260,6 +266,20 @@ fn alternative_names(certificate: &X509Certificate<'_>) -> Option<(Vec<SubjectNa
         }
     }
     Some((names, others))
+}
+
+/// The subject, and the names of a directory beside it.
+fn directory_names(certificate: &X509Certificate<'_>) -> Option<Vec<DirectoryName>> {
+    let beside = certificate.subject_alternative_name().ok()?;
+    let beside = beside.iter().flat_map(|found| &found.value.general_names);
+    let beside = beside.filter_map(|name| match name {
+        GeneralName::DirectoryName(name) => Some(name.as_raw()),
+        _ => None,
+    });
+    let all = std::iter::once(certificate.subject().as_raw()).chain(beside);
+    let read = all.take(MOST_DIRECTORY_NAMES + 1).map(DirectoryName::read);
+    let read = read.collect::<Option<Vec<_>>>()?;
+    (read.len() <= MOST_DIRECTORY_NAMES).then_some(read)
 }
 
 type Hints = (Option<Vec<u8>>, Option<Vec<u8>>, Option<String>);

@@ -15,6 +15,8 @@ mod related;
 mod ways;
 
 #[cfg(test)]
+mod named;
+#[cfg(test)]
 mod tests;
 
 use sealock_core::{SubjectName, Timestamp};
@@ -102,7 +104,7 @@ fn shortest<'a>(
     expected: &Expected<'_>,
     now: Timestamp,
 ) -> Result<Assembled, ImportError> {
-    let mut constraints = check::Constraints::new(leaf);
+    let mut constraints = check::Constraints::default();
     let mut holds = |chain: &[&'a Foreign]| check::chain(chain, &mut constraints, expected, now);
     let found = ways::homes(leaf, others, anchors, &mut holds, 1)?;
     let chain = found.first().map(Vec::as_slice).unwrap_or_default();

@@ -169,6 +169,12 @@ impl Service {
             &about,
             terms.issuer.as_ref(),
         )?;
+        // Settings, and the CA's own certificate, may be others than when it was ordered.
+        let names = subject_names(&order.identifiers);
+        terms.bounds.check_names(None, &names).map_err(|error| {
+            AcmeProblem::new(ErrorKind::RejectedIdentifier, format!("{profile}: {error}"))
+        })?;
+        self.acme_check_names(&order.identifiers, issuer.as_ref(), terms.usages)?;
         about.issuer.clone_from(&issuer);
         self.acme_still_vouched(&orderer, order, &about, &granted)?;
         let finishing = match acme.order_finishing(&account.id, &order.id) {
@@ -178,7 +184,7 @@ impl Service {
         let wanted = Order {
             name: inventory_name(&order.identifiers),
             identity: None,
-            names: subject_names(&order.identifiers),
+            names,
             usages: terms.usages,
             profile: Some(profile.clone()),
             ttl: life,
@@ -286,7 +292,7 @@ impl Service {
         let asking = Asking::of(caller, request);
         let chosen = self.choose_issuer(&asking, named, &ordering);
         let chosen = chosen.map_err(|error| match error.code {
-            ErrorCode::Denied => self.acme_denied(caller, identifiers, &ordering.context, &error),
+            ErrorCode::Denied => self.acme_denied(&asking, identifiers, named, &ordering, &error),
             _ => service_problem(&error),
         })?;
         // In the modes that let everything pass, whoever can connect would pass.
@@ -298,23 +304,18 @@ impl Service {
         }
     }
 
-    /// A denial, with each of the names that policy does not give: the decision ended at the first.
+    /// A denial, with each of the names that policy does not give under this issuer: the decision ended at the first.
     fn acme_denied(
         &self,
-        caller: &Caller,
+        asking: &Asking<'_>,
         identifiers: &[Identifier],
-        context: &[(&str, Value)],
+        named: Option<&IssuerName>,
+        ordering: &Ordering<'_>,
         error: &ServiceError,
     ) -> AcmeProblem {
-        let policy = self.policy.current();
+        let issuer = named.cloned().unwrap_or_else(|| self.last_of_settings());
         let is_denied = |identifier: &&Identifier| {
-            let resource = Resource::Name(identifier.to_subject_name());
-            let question = Question::new(caller.principal.clone(), Action::CertIssue, resource)
-                .with("via", caller.door.as_str());
-            let question = context
-                .iter()
-                .fold(question, |question, (name, value)| question.with(name, value.clone()));
-            !policy.decide(&question).permits()
+            !self.gives(asking, &issuer, ordering, &identifier.to_subject_name())
         };
         let of_one = |identifier: &Identifier| Subproblem {
             kind: ErrorKind::RejectedIdentifier,

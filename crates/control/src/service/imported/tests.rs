@@ -33,7 +33,7 @@ pub(crate) struct World {
     folder: tempfile::TempDir,
     pub(crate) clock: Arc<ManualClock>,
     service: Option<Arc<Service>>,
-    root: (CertificateParams, KeyPair, Vec<u8>),
+    pub(crate) root: (CertificateParams, KeyPair, Vec<u8>),
     pub(crate) issuing: (CertificateParams, KeyPair, Vec<u8>),
 }
 
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// As after a kill: nothing but the state folder is left.
-    fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         drop(self.service.take());
         let flags: Flags = vec![("trust_domain", "test.sealock".to_owned())];
         let environment = Environment::default();
@@ -94,7 +94,7 @@ impl World {
         self.service().local_caller(Door::Process).unwrap()
     }
 
-    fn call(&self, command: Command) -> Result<Reply, ServiceError> {
+    pub(crate) fn call(&self, command: Command) -> Result<Reply, ServiceError> {
         self.service().run(&self.admin(), "r", command)
     }
 
