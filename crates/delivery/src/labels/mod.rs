@@ -21,7 +21,7 @@
 //! | `layout` | `tls` or `docker`: what the files are called | `tls` |
 //! | `reload` | `signal:NAME` or `exec:COMMAND` (split like a shell, run without one) | none |
 //! | `verify` | `tls:PORT` or `tls:PORT/SNI` | none |
-//! | `imported` | the name of a certificate that another authority has signed; without `dns`, `ip`, `usage`, `profile`, `ttl`, `key-type`, `issuer` and `publish` | one of ours is issued |
+//! | `imported` | the name of a certificate that another authority has signed; without `dns`, `ip`, `usage`, `profile`, `ttl`, `key-type` and `issuer` | one of ours is issued |
 //! | `issuer` | who signs it: `own`, or an issuing CA under a root of somebody else | the first of the settings that policy permits |
 //!
 //! Of a secret:
