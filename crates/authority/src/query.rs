@@ -1,6 +1,6 @@
 //! Questions to the authority.
 
-use sealock_core::{Timestamp, TrustDomain};
+use sealock_core::{IssuerName, Timestamp, TrustDomain};
 use sealock_store::Protection;
 use serde::Serialize;
 use x509_parser::certificate::X509Certificate;
@@ -143,6 +143,27 @@ impl Authority {
             issuers.iter().rev().filter(|issuer| issuer.kind == IssuerKind::Intermediate);
         let issuers: Vec<Issued> = intermediates.map(Issued::by).collect();
         self.inventory.search(filter, &issuers, self.now())
+    }
+
+    /// Whether this is the id of a CA certificate of ours, of whatever kind.
+    pub fn has_issuer(&self, id: IssuerId) -> bool {
+        self.loaded.load().state.issuer(id).is_some()
+    }
+
+    /// The intermediates that are called so, newest first: all of a line under a root of somebody else, or the one with this
+    /// subject there; all under our own roots for `own`. Case does not count in subjects.
+    pub fn issuers_called(&self, name: &str) -> Vec<IssuerId> {
+        let loaded = self.loaded.load();
+        let own = name.parse().is_ok_and(|name: IssuerName| name.is_own());
+        let called = |record: &&IssuerRecord| match &record.under {
+            Some(under) => {
+                under.line.as_str() == name || under.subject.to_lowercase() == name.to_lowercase()
+            }
+            None => own,
+        };
+        let issuers = loaded.state.issuers.iter().rev();
+        let intermediates = issuers.filter(|issuer| issuer.kind == IssuerKind::Intermediate);
+        intermediates.filter(called).map(|issuer| issuer.id).collect()
     }
 
     /// How many certificates there are of each state, counted in the indexes.

@@ -156,6 +156,9 @@ pub enum Fact {
         added: Vec<String>,
         removed: Vec<String>,
         created: bool,
+        /// The name is that of a certificate of another authority.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        imported: bool,
     },
     /// A new CRL was made.
     CrlMade { number: u64, entries: u64 },

@@ -14,6 +14,8 @@ use super::subject::Subject;
 const OURS: &str = "sealock ";
 /// `ub-organization-name`: of a longer trust domain the name of an issuer has so much.
 const LONGEST_ORGANIZATION: usize = 64;
+/// No more of a common name is shown.
+const LONGEST_SHOWN: usize = 200;
 
 /// Whether a name (DER) is one that issuers of this trust domain have, whatever their number: `O=<trust domain>` and a `CN`
 /// that begins with `Sealock `. Compared as text, as the most lenient verifier would: case, spaces and the kind of string
@@ -30,6 +32,17 @@ pub(super) fn is_own_name(name: &[u8], trust_domain: &TrustDomain) -> bool {
     let common = |text: String| format!("{text} ").starts_with(OURS);
     texts(oids::OID_X509_ORGANIZATION_NAME).any(|text| text == organization)
         && texts(oids::OID_X509_COMMON_NAME).any(common)
+}
+
+/// The common names of a name (DER), fit to be shown.
+pub(super) fn common_names(name: &[u8]) -> Vec<String> {
+    let Ok((_, name)) = X509Name::from_der(name) else { return Vec::new() };
+    let all = name.iter_attributes().filter(|one| *one.attr_type() == oids::OID_X509_COMMON_NAME);
+    let shown = |text: String| {
+        let short = text.chars().take(LONGEST_SHOWN);
+        short.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    };
+    all.map(|one| shown(text(one.attr_value()))).collect()
 }
 
 /// A string of a name, whatever kind it is of.

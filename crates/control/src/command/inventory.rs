@@ -51,6 +51,25 @@ pub struct Totals {
     pub revoked: u64,
     /// No longer in force, and not yet removed.
     pub expired: u64,
+    /// Of all of these, how many another authority has signed.
+    #[serde(default)]
+    pub imported: u64,
+}
+
+/// What an inventory says of a certificate that another authority has signed, beside what it says of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedReport {
+    /// Its whole subject, readable.
+    pub subject: String,
+    /// Who has signed it, readable.
+    pub issuer: String,
+    /// The root at which its chain ends, as `trust add` has named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// The containers that have it by label.
+    pub containers: Vec<String>,
+    /// When its successor is asked for.
+    pub renewal_due: Timestamp,
 }
 
 /// Certificates with keys of one kind.

@@ -36,7 +36,9 @@ pub use imported::{
     AnchorReport, CertImport, CertRequest, HeldReport, ImportReport, RequestReport, Todo, TrustAdd,
     WaitingReport,
 };
-pub use inventory::{InventoryReport, IssuerReport, KeyTotal, ReportedCertificate, ToDo, Totals};
+pub use inventory::{
+    ImportedReport, InventoryReport, IssuerReport, KeyTotal, ReportedCertificate, ToDo, Totals,
+};
 pub use issuers::{
     CaImport, CaRequest, IssuerChange, IssuerImportReport, IssuingHeld, IssuingReport,
     IssuingWaiting,

@@ -10,6 +10,8 @@ use super::SecretText;
 pub struct Publish {
     /// Name or serial number.
     pub certificate: String,
+    /// Whether it is the name of one that another authority has signed.
+    pub imported: bool,
     /// The directory's name in the settings.
     pub directory: Option<String>,
     /// The entry; otherwise the directory's template says it.
@@ -47,6 +49,9 @@ pub struct LdapServer {
 pub struct PublishReport {
     /// The certificate's name.
     pub name: String,
+    /// Whether that is the name of one that another authority has signed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
     /// The serial that is in the entry now; none when no certificate of this name is good.
     pub serial: Option<String>,
     /// The directory's URL.

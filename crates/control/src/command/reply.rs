@@ -165,6 +165,9 @@ pub struct CertificateReport {
     /// In which entries of LDAP directories it may be; only for a certificate that is being revoked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<PublishedAt>,
+    /// Where it is from, when another authority has signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<super::ImportedReport>,
 }
 
 /// An entry of an LDAP directory in which a certificate was published.
@@ -262,6 +265,9 @@ pub struct SidecarStatus {
 pub struct DeliveredStatus {
     /// The name in the label.
     pub name: String,
+    /// What it is called among those that other authorities sign, where it is one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<String>,
     /// Where it is in the container.
     pub path: String,
     /// `pending`, `delivered`, `served`, `refused`, `failed` …

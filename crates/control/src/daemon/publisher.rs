@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::blocking;
 use crate::command::Alarm;
 use crate::error::{ErrorCode, ServiceError};
-use crate::service::{PublishedRecord, Service};
+use crate::service::{ImportedRecord, PublishedRecord, Service};
 
 /// After the first failure, and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -27,6 +27,8 @@ const EVERY: Duration = Duration::from_secs(60);
 enum Job {
     Publish(WantedPublication),
     Remove(PublishedRecord),
+    /// What another authority has signed: out with what is over, and in with what follows it.
+    Mend(ImportedRecord),
 }
 
 /// Which job: what for, and in which directory.
@@ -37,6 +39,7 @@ impl Job {
         match self {
             Self::Publish(wanted) => wanted.directory.to_string(),
             Self::Remove(record) => record.at.directory.clone().unwrap_or_default(),
+            Self::Mend(record) => record.at.directory.clone().unwrap_or_default(),
         }
     }
 
@@ -45,6 +48,7 @@ impl Job {
         match self {
             Self::Publish(wanted) => format!("{}/{}", wanted.container.name, wanted.certificate),
             Self::Remove(record) => format!("revoked {}", record.serial),
+            Self::Mend(record) => format!("imported {}", record.name),
         }
     }
 
@@ -53,6 +57,7 @@ impl Job {
         match self {
             Self::Publish(wanted) => &wanted.serial,
             Self::Remove(record) => &record.serial,
+            Self::Mend(record) => &record.serial,
         }
     }
 
@@ -60,6 +65,7 @@ impl Job {
         let what = match self {
             Self::Publish(wanted) => format!("{}/{}", wanted.container.id, wanted.certificate),
             Self::Remove(record) => format!("{}\0{}", record.serial, record.at.dn),
+            Self::Mend(record) => format!("{}\0imported\0{}", record.name, record.at.dn),
         };
         (self.directory(), what)
     }
@@ -68,6 +74,7 @@ impl Job {
         match self {
             Self::Publish(wanted) => service.publish_for_label(wanted),
             Self::Remove(record) => service.unpublish(record),
+            Self::Mend(record) => service.mend_imported(record),
         }
     }
 }
@@ -135,7 +142,7 @@ impl Publications {
         let since = before.and_then(|before| before.alarm.as_ref()).map_or(now, |it| it.since);
         let settled = match outcome {
             // It is crossed out. Should it be written down again, it is to be taken out again.
-            Ok(()) if matches!(job, Job::Remove(_)) => {
+            Ok(()) if matches!(job, Job::Remove(_) | Job::Mend(_)) => {
                 progress.remove(&job.key());
                 return;
             }
@@ -195,8 +202,14 @@ async fn round(service: &Arc<Service>) {
         tracing::warn!(%error, "what was published cannot be looked at");
         Vec::new()
     });
+    let own = Arc::clone(service);
+    let over = blocking(move || own.imported_to_mend()).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "what was published of other authorities cannot be looked at");
+        Vec::new()
+    });
     let wanted = publications.wanted.lock().clone();
     let jobs = wanted.into_iter().map(Job::Publish).chain(revoked.into_iter().map(Job::Remove));
+    let jobs = jobs.chain(over.into_iter().map(Job::Mend));
     // A directory that does not answer is asked once in a round, not for each certificate.
     let mut away: BTreeMap<String, ServiceError> = BTreeMap::new();
     for job in publications.due(jobs.collect(), service.journal().clock().now()) {
@@ -248,6 +261,7 @@ mod tests {
             },
             certificate: "tls".parse().unwrap(),
             serial: serial.to_owned(),
+            imported: None,
             directory: "corp".parse().unwrap(),
         }
     }

@@ -227,6 +227,7 @@ fn delivered(status: CertificateStatus) -> DeliveredStatus {
     let reason = with_label(status.label, not_served.or(status.reason));
     DeliveredStatus {
         name: status.certificate,
+        imported: status.imported.map(|name| name.to_string()),
         path: status.path.unwrap_or_default(),
         state: state.to_owned(),
         serial: status.serial,

@@ -165,13 +165,16 @@ pub(super) const fn state(state: CertificateState) -> CertState {
     }
 }
 
-pub(super) fn certificate(summary: &CertSummary) -> CertificateReport {
-    let state = match summary.state {
+pub(super) const fn state_name(state: CertState) -> &'static str {
+    match state {
         CertState::Valid => "valid",
         CertState::Replaced => "replaced",
         CertState::Revoked => "revoked",
         CertState::Expired => "expired",
-    };
+    }
+}
+
+pub(super) fn certificate(summary: &CertSummary) -> CertificateReport {
     CertificateReport {
         serial: summary.serial.to_string(),
         name: summary.name.clone(),
@@ -186,7 +189,7 @@ pub(super) fn certificate(summary: &CertSummary) -> CertificateReport {
         not_before: summary.not_before,
         not_after: summary.not_after,
         by: summary.by.clone(),
-        state: state.to_owned(),
+        state: state_name(summary.state).to_owned(),
         replaces: summary.replaces.as_ref().map(ToString::to_string),
         replaced_by: summary.replaced_by.as_ref().map(ToString::to_string),
         revoked_at: summary.revoked_at,
@@ -194,6 +197,7 @@ pub(super) fn certificate(summary: &CertSummary) -> CertificateReport {
         fingerprint: None,
         pem: None,
         published: Vec::new(),
+        imported: None,
     }
 }
 

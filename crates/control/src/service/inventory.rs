@@ -1,21 +1,23 @@
 //! `cert list` and `cert report`.
 
+pub(super) mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sealock_authority::{
-    Authority, CaInfo, CertState, CertSummary, IssuerId, IssuerInfo, IssuerKind, ListFilter,
-    PublicKeyKind, Tally,
+    Authority, CaInfo, CertState, IssuerInfo, IssuerKind, ListFilter, PublicKeyKind, Tally,
 };
 use sealock_core::Timestamp;
 use sealock_core::policy::{Action, Question, Resource};
 
+use self::rows::{Issuer, Row, ServedIn};
 use super::to_do::{self, Gathered};
 use super::{Service, convert};
 use crate::caller::Caller;
 use crate::command::{
     Alarm, CertificateList, CertificateState, InventoryReport, IssuerReport, KeyTotal, List, Reply,
-    ReportedCertificate, ToDo, Totals,
+    ReportedCertificate, Totals,
 };
 use crate::error::{ErrorCode, ServiceError};
 
@@ -40,11 +42,13 @@ impl Service {
         self.authorize(caller, request, Action::CertRead, Resource::Authority, &[])?;
         let limit = list.limit.unwrap_or(DEFAULT_LIST).clamp(1, LONGEST_LIST);
         let filter = ListFilter { limit: limit + 1, effort: EFFORT, ..filter(list)? };
-        let found =
-            self.authority()?.search(&filter).map_err(|error| convert::authority_error(&error))?;
-        let more = found.certificates.len() > limit;
-        let certificates =
-            found.certificates.iter().take(limit).map(convert::certificate).collect();
+        let authority = self.authority()?;
+        let issuer = Issuer::find(&authority, list.issuer.as_deref())?;
+        let served = self.served_in();
+        let now = self.journal.clock().now();
+        let found = rows::find(&authority, &filter, &issuer, &served, now)?;
+        let more = found.rows.len() > limit;
+        let certificates = found.rows.iter().take(limit).map(|row| row.report(&served)).collect();
         Ok(Reply::Certificates(CertificateList { certificates, more, stopped: found.stopped }))
     }
 
@@ -59,8 +63,10 @@ impl Service {
         let authority = self.authority()?;
         let failed = |error| convert::authority_error(&error);
         let (info, tally) = (authority.ca_info(), authority.tally().map_err(failed)?);
-        let listed = reported(&authority, limit)?;
         let now = self.journal.clock().now();
+        let served = self.served_in();
+        let listed = reported(&authority, limit, &served, now)?;
+        let totals = totals(&tally, &authority, now);
         let mut notes = Vec::new();
         let alarms = self.visible_alarms(caller, now, &mut notes);
         let looked_after = self.looked_after();
@@ -73,24 +79,17 @@ impl Service {
             requests: &requests,
             now,
         };
-        let mut to_do = to_do::gather(&gathered);
-        to_do.extend(self.issuer_todos()?.into_iter().map(|todo| ToDo {
-            kind: todo.kind,
-            subject: todo.name,
-            reason: todo.text,
-            hint: Some(todo.hint),
-            until: None,
-        }));
+        let to_do = to_do::gather(&gathered);
         Ok(Reply::Inventory(Box::new(InventoryReport {
             format: InventoryReport::FORMAT,
             made: now,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             trust_domain: info.trust_domain.to_string(),
-            totals: totals(&tally),
+            totals,
             keys: keys(&listed),
             issuers: issuers(&authority, &info, &tally),
-            left_out: tally.all().saturating_sub(listed.len() as u64),
-            certificates: listed.iter().map(|one| certificate(one, now)).collect(),
+            left_out: totals.all.saturating_sub(listed.len() as u64),
+            certificates: listed.iter().map(|row| certificate(row, &served, now)).collect(),
             to_do,
             notes,
         })))
@@ -141,29 +140,27 @@ fn filter(list: &List) -> Result<ListFilter, ServiceError> {
     if list.all && list.state.is_some() {
         return Err(refused("either all states, or one of them"));
     }
-    let issuer: Option<IssuerId> =
-        list.issuer.as_ref().map(|id| id.parse()).transpose().map_err(|error| {
-            ServiceError::of(ErrorCode::Usage, &error)
-                .hint("`sealock ca show` has the ids of those in use")
-        })?;
     let state = list.state.unwrap_or(CertificateState::Valid);
     Ok(ListFilter {
         expiring_within: list.expiring.map(Duration::from_secs),
         name: list.name.clone(),
         container,
-        issuer,
         state: (!list.all).then(|| convert::state(state)),
         ..ListFilter::default()
     })
 }
 
-fn reported(authority: &Authority, limit: usize) -> Result<Vec<CertSummary>, ServiceError> {
-    let mut listed: Vec<CertSummary> = Vec::new();
+fn reported(
+    authority: &Authority,
+    limit: usize,
+    served: &ServedIn,
+    now: Timestamp,
+) -> Result<Vec<Row>, ServiceError> {
+    let mut listed: Vec<Row> = Vec::new();
     for state in REPORTED {
         let filter =
             ListFilter { state: Some(state), limit: limit - listed.len(), ..ListFilter::default() };
-        let found = authority.list(&filter).map_err(|error| convert::authority_error(&error))?;
-        listed.extend(found);
+        listed.extend(rows::find(authority, &filter, &Issuer::Anybody, served, now)?.rows);
         if listed.len() >= limit {
             break;
         }
@@ -171,26 +168,39 @@ fn reported(authority: &Authority, limit: usize) -> Result<Vec<CertSummary>, Ser
     Ok(listed)
 }
 
-fn totals(tally: &Tally) -> Totals {
+/// Of ours, and of what was imported.
+fn totals(tally: &Tally, authority: &Authority, now: Timestamp) -> Totals {
     let Tally { valid, replaced, revoked, expired, .. } = *tally;
-    Totals { all: tally.all(), valid, replaced, revoked, expired }
-}
-
-/// Algorithm and length.
-fn described(key: PublicKeyKind) -> (&'static str, u32) {
-    match key {
-        PublicKeyKind::P256 => ("ECDSA", 256),
-        PublicKeyKind::P384 => ("ECDSA", 384),
-        PublicKeyKind::Ed25519 => ("Ed25519", 256),
-        PublicKeyKind::Rsa(bits) => ("RSA", bits),
+    let held = authority.requests().into_iter().filter_map(|standing| standing.held);
+    let (good, ended): (Vec<_>, Vec<_>) = held.partition(|held| now <= held.not_after);
+    let (good, ended) = (good.len() as u64, ended.len() as u64);
+    Totals {
+        all: tally.all() + good + ended,
+        valid: valid + good,
+        replaced,
+        revoked,
+        expired: expired + ended,
+        imported: good + ended,
     }
 }
 
-fn keys(listed: &[CertSummary]) -> Vec<KeyTotal> {
+/// Algorithm and length.
+fn described(key: Option<PublicKeyKind>) -> (&'static str, u32) {
+    match key {
+        Some(PublicKeyKind::P256) => ("ECDSA", 256),
+        Some(PublicKeyKind::P384) => ("ECDSA", 384),
+        Some(PublicKeyKind::Ed25519) => ("Ed25519", 256),
+        Some(PublicKeyKind::Rsa(bits)) => ("RSA", bits),
+        None => ("unknown", 0),
+    }
+}
+
+fn keys(listed: &[Row]) -> Vec<KeyTotal> {
     let mut totals: BTreeMap<String, KeyTotal> = BTreeMap::new();
-    for one in listed {
-        let (algorithm, bits) = described(one.key);
-        let total = totals.entry(one.key.to_string()).or_insert_with_key(|key| KeyTotal {
+    for key in listed.iter().map(Row::key) {
+        let (algorithm, bits) = described(key);
+        let name = key.map_or_else(|| algorithm.to_owned(), |key| key.to_string());
+        let total = totals.entry(name).or_insert_with_key(|key| KeyTotal {
             key: key.clone(),
             algorithm: algorithm.to_owned(),
             bits,
@@ -236,15 +246,22 @@ fn issuer(info: &CaInfo, one: &IssuerInfo, tally: &Tally) -> IssuerReport {
     }
 }
 
-fn certificate(one: &CertSummary, now: Timestamp) -> ReportedCertificate {
-    let (algorithm, bits) = described(one.key);
-    let container = one.name.split_once('/').map(|(container, _)| container.to_owned());
+fn certificate(row: &Row, served: &ServedIn, now: Timestamp) -> ReportedCertificate {
+    let (algorithm, bits) = described(row.key());
+    let report = row.report(served);
+    let container = match &report.imported {
+        Some(imported) => imported.containers.first().cloned(),
+        // `docker/KIND/NAME` is what `docker setup` and `docker client` call theirs.
+        None => {
+            let container = report.name.split_once('/').map(|(container, _)| container.to_owned());
+            container.filter(|_| report.name.matches('/').count() == 1)
+        }
+    };
     ReportedCertificate {
-        certificate: convert::certificate(one),
+        certificate: report,
         algorithm: algorithm.to_owned(),
         bits,
-        seconds_left: one.not_after.as_millis().saturating_sub(now.as_millis()).div_euclid(1000),
-        // `docker/KIND/NAME` is what `docker setup` and `docker client` call theirs.
-        container: container.filter(|_| one.name.matches('/').count() == 1),
+        seconds_left: row.not_after().as_millis().saturating_sub(now.as_millis()).div_euclid(1000),
+        container,
     }
 }

@@ -37,7 +37,9 @@ mod places;
 mod policy;
 mod profile;
 mod publish;
+mod publish_imported;
 mod published;
+mod published_imported;
 mod registrar;
 mod request;
 mod reserved;
@@ -77,6 +79,7 @@ pub(crate) use imported::{
 pub(crate) use lists::WhichList;
 pub use policy::check_policy;
 pub(crate) use published::PublishedRecord;
+pub(crate) use published_imported::ImportedRecord;
 pub(crate) use registrar::Seat;
 pub use request::new_request_id;
 pub use source::PolicySource;

@@ -25,18 +25,18 @@ use crate::error::{ErrorCode, ServiceError};
 const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Where something is published.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     url: Location,
-    dn: Dn,
+    pub(super) dn: Dn,
     directory: Option<&'a str>,
-    create: Option<Create>,
+    pub(super) create: Option<Create>,
     how: How<'a>,
     /// Whether whoever has named it may name this very host.
     local_allowed: bool,
 }
 
 impl Place<'_> {
-    fn at(&self) -> PublishedAt {
+    pub(super) fn at(&self) -> PublishedAt {
         PublishedAt {
             url: self.url.to_string(),
             dn: self.dn.to_string(),
@@ -44,7 +44,7 @@ impl Place<'_> {
         }
     }
 
-    fn context(&self) -> Vec<(&'static str, Value)> {
+    pub(super) fn context(&self) -> Vec<(&'static str, Value)> {
         let mut context = vec![
             ("url", Value::from(self.url.to_string())),
             ("dn", Value::from(self.dn.to_string())),
@@ -61,6 +61,9 @@ impl Service {
         request: &str,
         publish: &Publish,
     ) -> Result<Reply, ServiceError> {
+        if publish.imported {
+            return self.imported_publish(caller, request, publish);
+        }
         let authority = self.authority()?;
         let found = authority.show(&publish.certificate);
         let found = self.readable(caller, request, found)?;
@@ -78,7 +81,7 @@ impl Service {
         Ok(Reply::Published(Box::new(report(at, name, done))))
     }
 
-    fn place<'a>(
+    pub(super) fn place<'a>(
         &'a self,
         publish: &'a Publish,
         name: &str,
@@ -106,7 +109,7 @@ impl Service {
         }
     }
 
-    fn place_of_settings<'a>(
+    pub(super) fn place_of_settings<'a>(
         &'a self,
         directory: &'a str,
         dn: Option<Dn>,
@@ -137,7 +140,7 @@ impl Service {
     }
 
     /// Waits for whoever else is at this entry. Blocking.
-    fn alone_at(&self, at: &PublishedAt) -> Result<Alone<'_>, ServiceError> {
+    pub(super) fn alone_at(&self, at: &PublishedAt) -> Result<Alone<'_>, ServiceError> {
         self.places.enter(&place_of(at), PATIENCE).ok_or_else(|| {
             let text = format!("others are publishing in {} all the time", at.dn);
             ServiceError::new(ErrorCode::Conflict, text).hint("run it again in a while")
@@ -179,31 +182,45 @@ impl Service {
         wanted: Option<&CertDetail>,
         actor: &Actor,
     ) -> Result<Done, ServiceError> {
+        let at = place.at();
+        let note = || match wanted {
+            Some(wanted) => self.note_published(wanted.summary.serial, &at),
+            None => Ok(()),
+        };
+        let der = wanted.map(|wanted| wanted.der.as_slice());
+        let standing = |der: &[u8]| standing(authority, name, der);
+        let outcome = self.change_entry(authority, place, der, &standing, &note, actor)?;
+        self.record_published(authority, name, &at, outcome, actor)
+    }
+
+    /// Has an entry changed: `wanted` (DER) in, out what is no longer good. `note` writes down that it may be there, once
+    /// nothing is known to be in the way. What nobody knows the end of is recorded. Blocking.
+    pub(super) fn change_entry(
+        &self,
+        authority: &Authority,
+        place: &Place<'_>,
+        wanted: Option<&[u8]>,
+        standing: &(dyn Fn(&[u8]) -> Result<Standing, BoxedError> + Send + Sync),
+        note: &dyn Fn() -> Result<(), ServiceError>,
+        actor: &Actor,
+    ) -> Result<Outcome, ServiceError> {
         let target = ldap::target(authority, &place.url, &place.how, place.local_allowed)?;
         target.check().map_err(|error| worded(&error))?;
-        let at = place.at();
-        if let Some(wanted) = wanted {
-            self.note_published(wanted.summary.serial, &at)?;
-        }
+        note()?;
         let publication = Publication {
             dn: place.dn.clone(),
-            wanted: wanted.map(|wanted| wanted.der.clone()),
+            wanted: wanted.map(<[u8]>::to_vec),
             create: place.create.filter(|_| wanted.is_some()),
         };
-        let standing = |der: &[u8]| standing(authority, name, der);
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
-        let asked = sealock_directory::publish(&target, &publication, &standing);
-        let outcome = match runtime.block_on(asked) {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                if error.may_have_changed() {
-                    self.record_doubt(actor, &at, &error)?;
-                }
-                return Err(worded(&error));
+        let asked = sealock_directory::publish(&target, &publication, standing);
+        runtime.block_on(asked).or_else(|error| {
+            if error.may_have_changed() {
+                self.record_doubt(actor, &place.at(), &error)?;
             }
-        };
-        self.record_published(authority, name, &at, outcome, actor)
+            Err(worded(&error))
+        })
     }
 
     fn record_published(
@@ -223,11 +240,17 @@ impl Service {
         let added = serials(outcome.added.as_slice())?;
         let removed = serials(&outcome.removed)?;
         if !outcome.is_unchanged() {
-            let PublishedAt { url, dn, directory } = at.clone();
-            let name = name.to_owned();
-            let (added, removed, created) = (added.clone(), removed.clone(), outcome.created);
             let transaction = Self::cross_out(&removed, at);
-            let fact = Fact::CertPublished { name, url, dn, directory, added, removed, created };
+            let fact = Fact::CertPublished {
+                name: name.to_owned(),
+                url: at.url.clone(),
+                dn: at.dn.clone(),
+                directory: at.directory.clone(),
+                added: added.clone(),
+                removed: removed.clone(),
+                created: outcome.created,
+                imported: false,
+            };
             let event = actor.event(self.journal.clock().now(), fact);
             self.journal
                 .commit_blocking(Change::new(transaction, event))
@@ -252,6 +275,9 @@ impl Service {
 
     /// Publishes what labels ask for. Blocking.
     pub(crate) fn publish_for_label(&self, wanted: &WantedPublication) -> Result<(), ServiceError> {
+        if let Some(name) = &wanted.imported {
+            return self.publish_imported_for_label(wanted, name);
+        }
         let authority = self.authority()?;
         let serial: Serial =
             wanted.serial.parse().map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
@@ -308,17 +334,17 @@ impl Publisher for PolicySource {
 }
 
 /// What was done, by serials.
-struct Done {
+pub(super) struct Done {
     /// What is there now.
-    serial: Option<String>,
-    added: Vec<String>,
-    removed: Vec<String>,
-    outcome: Outcome,
+    pub(super) serial: Option<String>,
+    pub(super) added: Vec<String>,
+    pub(super) removed: Vec<String>,
+    pub(super) outcome: Outcome,
 }
 
 impl Done {
     /// And then this was done.
-    fn follow(&mut self, next: Self) {
+    pub(super) fn follow(&mut self, next: Self) {
         self.serial = next.serial;
         self.added.extend(next.added);
         self.removed.extend(next.removed);
@@ -329,10 +355,11 @@ impl Done {
     }
 }
 
-fn report(at: PublishedAt, name: &str, done: Done) -> PublishReport {
+pub(super) fn report(at: PublishedAt, name: &str, done: Done) -> PublishReport {
     let PublishedAt { url, dn, directory } = at;
     PublishReport {
         name: name.to_owned(),
+        imported: false,
         serial: done.serial,
         url,
         directory,

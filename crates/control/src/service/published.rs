@@ -30,10 +30,13 @@ pub(super) fn place(at: &PublishedAt) -> String {
 }
 
 fn key(serial: &str, at: &PublishedAt) -> Vec<u8> {
-    let place = place(at);
-    // An entry's name can be longer than a key.
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, place.as_bytes());
-    format!("{PREFIX}{serial}/{}", data_encoding::HEXLOWER.encode(digest.as_ref())).into_bytes()
+    format!("{PREFIX}{serial}/{}", digest(at)).into_bytes()
+}
+
+/// Stands for directory and entry in a key: an entry's name can be longer than one.
+pub(super) fn digest(at: &PublishedAt) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, place(at).as_bytes());
+    data_encoding::HEXLOWER.encode(digest.as_ref())
 }
 
 fn serial_of(key: &[u8]) -> Option<String> {
@@ -60,7 +63,7 @@ impl Service {
     }
 
     /// The event is that of the publication itself, which follows. Blocking.
-    fn write_published(&self, transaction: Transaction) -> Result<(), ServiceError> {
+    pub(super) fn write_published(&self, transaction: Transaction) -> Result<(), ServiceError> {
         let change = Change { transaction, events: Vec::new() };
         let written = self.journal.commit_blocking(change);
         written.map(|_| ()).map_err(|error| convert::journal_error(&error))

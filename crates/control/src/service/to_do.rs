@@ -8,6 +8,7 @@ use sealock_core::Timestamp;
 use sealock_core::span::format_span;
 
 use super::convert;
+use super::inventory::rows::Row;
 use crate::command::{Alarm, ToDo, Todo};
 
 /// Renewal is due at two thirds of a life; with less than this part of it left, nobody has seen to it.
@@ -23,7 +24,7 @@ const LONG_RSA: u32 = 4096;
 
 /// What is looked through.
 pub(super) struct Gathered<'a> {
-    pub(super) certificates: &'a [CertSummary],
+    pub(super) certificates: &'a [Row],
     pub(super) info: &'a CaInfo,
     /// The serials of what the daemon renews.
     pub(super) looked_after: &'a BTreeSet<String>,
@@ -113,14 +114,19 @@ fn late(from: &Gathered<'_>) -> Vec<ToDo> {
         )),
         until: Some(one.not_after),
     };
-    from.certificates.iter().filter(is_late).map(to_do).collect()
+    // Of what others have signed, the requests and alarms tell.
+    let ours = from.certificates.iter().filter_map(|row| match row {
+        Row::Ours(one) => Some(&**one),
+        Row::Imported(..) => None,
+    });
+    ours.filter(is_late).map(to_do).collect()
 }
 
 /// Keys in force that are short, or of a length that nobody else uses.
 fn keys(from: &Gathered<'_>) -> Vec<ToDo> {
-    let in_force = |one: &&CertSummary| matches!(one.state, CertState::Valid | CertState::Replaced);
-    let odd = |one: &CertSummary| {
-        let reason = match one.key {
+    let in_force = |row: &&Row| matches!(row.state(), CertState::Valid | CertState::Replaced);
+    let odd = |row: &Row| {
+        let reason = match row.key()? {
             PublicKeyKind::Rsa(bits) if bits < SHORT_RSA => {
                 format!("an RSA key of {bits} bits is thought to hold until 2030")
             }
@@ -134,7 +140,7 @@ fn keys(from: &Gathered<'_>) -> Vec<ToDo> {
         };
         Some(ToDo {
             kind: "key".to_owned(),
-            subject: format!("{} ({})", one.name, one.serial),
+            subject: row.title(),
             reason,
             hint: Some("ask for the next one with a P-256 key".to_owned()),
             until: None,

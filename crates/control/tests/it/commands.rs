@@ -272,6 +272,7 @@ fn publish() -> Command {
     let server = LdapServer { url: "ldap://127.0.0.1:1".into(), ..LdapServer::default() };
     Command::CertPublish(Publish {
         certificate: "web".into(),
+        imported: false,
         directory: None,
         dn: Some("cn=web,dc=corp,dc=example".into()),
         server: Some(server),

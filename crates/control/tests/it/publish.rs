@@ -91,6 +91,7 @@ impl Stage {
     fn publish(&self, certificate: &str, dn: &str) -> Command {
         Command::CertPublish(Publish {
             certificate: certificate.to_owned(),
+            imported: false,
             directory: None,
             dn: Some(dn.to_owned()),
             server: Some(self.server()),
@@ -276,6 +277,7 @@ async fn binds_and_what_cannot_be() {
     let with = |server: LdapServer| {
         Command::CertPublish(Publish {
             certificate: "web".into(),
+            imported: false,
             directory: None,
             dn: Some(device("web")),
             server: Some(server),
@@ -335,6 +337,7 @@ async fn from_elsewhere_no_server_of_this_host_is_asked_and_none_without_tls() {
     let refused = async |server: LdapServer| {
         let command = Command::CertPublish(Publish {
             certificate: "web".into(),
+            imported: false,
             directory: None,
             dn: Some(device("web")),
             server: Some(server),
@@ -500,7 +503,7 @@ async fn delivered(
     let serial = source.request(wanted).await.unwrap().serial;
     let directory = "corp".parse().unwrap();
     let certificate = "tls".parse().unwrap();
-    WantedPublication { container: container(name), certificate, serial, directory }
+    WantedPublication { container: container(name), certificate, serial, imported: None, directory }
 }
 
 #[tokio::test]

@@ -83,6 +83,8 @@ actions! {
     CertRead = "Cert::Read", Authority;
     /// Publish a certificate in an LDAP directory, and take out of the entry what is no longer good.
     DirectoryPublish = "Directory::Publish", Authority;
+    /// The same with a certificate that another authority has signed, and with those that follow it.
+    DirectoryPublishImported = "Directory::PublishImported", Authority;
     /// Make, rotate or export the authority's keys.
     CaManage = "Ca::Manage", Authority;
     /// See the authority and its revocation list.

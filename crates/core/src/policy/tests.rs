@@ -63,9 +63,10 @@ fn resource_for(action: Action) -> Resource {
         Action::CertRevoke | Action::CertRead | Action::DirectoryPublish => {
             Resource::Certificate { serial: "0a1b".into(), name: "www".into() }
         }
-        Action::CertRequest | Action::CertImport | Action::CertUse => {
-            Resource::ImportedCertificate("www".into())
-        }
+        Action::CertRequest
+        | Action::CertImport
+        | Action::CertUse
+        | Action::DirectoryPublishImported => Resource::ImportedCertificate("www".into()),
         Action::CaManage
         | Action::CaRead
         | Action::AcmeManage

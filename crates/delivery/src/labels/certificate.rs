@@ -17,10 +17,8 @@ pub(super) const SETTINGS: [&str; 17] = [
     "dns", "ip", "usage", "ttl", "path", "owner", "mode", "key-type", "layout", "reload", "verify",
     "publish", "imported", "issuer", "profile", "format", "password",
 ];
-/// Those that say what certificate is to be issued. One that another authority has signed is as it is, and published by
-/// whoever has signed it.
-const OF_OURS: [&str; 8] =
-    ["dns", "ip", "usage", "ttl", "key-type", "issuer", "profile", "publish"];
+/// Those that say what certificate is to be issued. One that another authority has signed is as it is.
+const OF_OURS: [&str; 7] = ["dns", "ip", "usage", "ttl", "key-type", "issuer", "profile"];
 /// Where its folder is that has no `.path`.
 const FOLDER: &str = "/run/sealock/certs";
 /// How many names a certificate may have, and as many addresses.

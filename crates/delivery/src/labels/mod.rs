@@ -23,7 +23,7 @@
 //! | `password` | the secret of the vault that is the password of the stores among them | one of our making, in a file beside them |
 //! | `reload` | `signal:NAME` or `exec:COMMAND` (split like a shell, run without one) | none |
 //! | `verify` | `tls:PORT` or `tls:PORT/SNI` | none |
-//! | `imported` | the name of a certificate that another authority has signed; without `dns`, `ip`, `usage`, `profile`, `ttl`, `key-type`, `issuer` and `publish` | one of ours is issued |
+//! | `imported` | the name of a certificate that another authority has signed; without `dns`, `ip`, `usage`, `profile`, `ttl`, `key-type` and `issuer` | one of ours is issued |
 //! | `issuer` | who signs it: `own`, or an issuing CA under a root of somebody else | the first of the settings that policy permits |
 //!
 //! Of a secret:

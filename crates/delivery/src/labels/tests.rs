@@ -255,6 +255,10 @@ fn an_imported_certificate_is_as_it_was_signed() {
         parse([("sealock.cert.web.imported", "shop"), ("sealock.cert.web.verify", "tls:443")]);
     assert_eq!(parsed.faults, []);
     assert_eq!(parsed.certificates[0].imported.as_ref().unwrap().as_str(), "shop");
+    let published =
+        parse([("sealock.cert.web.imported", "shop"), ("sealock.cert.web.publish", "corp")]);
+    assert_eq!(published.faults, []);
+    assert_eq!(published.certificates[0].publish.as_ref().unwrap().as_str(), "corp");
     for (setting, text) in [
         ("dns", "a.example"),
         ("ip", "10.0.0.1"),

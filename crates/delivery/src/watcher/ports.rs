@@ -222,6 +222,8 @@ pub struct WantedPublication {
     pub certificate: LabelName,
     /// The serial that was delivered last, in hex.
     pub serial: String,
+    /// Its name among those that other authorities sign, where it is one of them.
+    pub imported: Option<ImportedName>,
     /// In which directory of the settings.
     pub directory: LabelName,
 }

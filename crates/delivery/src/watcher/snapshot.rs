@@ -49,6 +49,7 @@ pub(super) fn publications(book: &Book) -> Vec<WantedPublication> {
             container,
             certificate: entry.key.name.clone(),
             serial,
+            imported: wanted.request.imported.clone(),
             directory,
         })
     };
@@ -73,6 +74,7 @@ fn certificate(entry: &Entry, world: &World<'_>) -> Option<CertificateStatus> {
         container: entry.container.name.clone(),
         container_id: entry.key.container.clone(),
         certificate: entry.key.name.to_string(),
+        imported: imported.cloned(),
         names: names.iter().map(ToString::to_string).collect(),
         path: Some(entry.wanted.path().to_string()),
         state,
@@ -160,6 +162,7 @@ fn bad_certificate(seat: &Seat, bad: &BadLabel) -> CertificateStatus {
         container: seat.container.name.clone(),
         container_id: seat.container.id.clone(),
         certificate: bad.name.clone(),
+        imported: None,
         names: Vec::new(),
         path: None,
         state: DeliveryState::BadLabel,

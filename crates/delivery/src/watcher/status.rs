@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sealock_core::Timestamp;
+use sealock_core::{ImportedName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Where something stands that a label asks for.
@@ -58,6 +58,9 @@ pub struct CertificateStatus {
     pub container_id: String,
     /// The certificate's name within the container; empty when a label names none.
     pub certificate: String,
+    /// What it is called among those that other authorities sign, where it is one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportedName>,
     /// The subject names.
     pub names: Vec<String>,
     /// The folder inside the container.

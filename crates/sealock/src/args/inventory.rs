@@ -31,8 +31,9 @@ pub(crate) struct ListArgs {
     /// Only those that are delivered by label to the container of this name
     #[arg(long, value_name = "NAME")]
     pub(crate) container: Option<String>,
-    /// Only those that this CA certificate has signed (its id, as in `ca show`)
-    #[arg(long, value_name = "ID")]
+    /// Only those of this CA: an id as in `ca show`, a name as in `ca list` or `trust list`, or the subject or common name
+    /// of a CA above an imported certificate
+    #[arg(long, value_name = "CA")]
     pub(crate) issuer: Option<String>,
     /// Only those that stand like this [default: valid]
     #[arg(long, value_enum, value_name = "STATE", conflicts_with = "all")]

@@ -18,6 +18,9 @@ pub(crate) enum CreateArg {
 pub(crate) struct PublishArgs {
     /// Name (its newest certificate) or serial number
     pub(crate) certificate: String,
+    /// It is the name of one that another authority has signed (`cert request`, `cert import`)
+    #[arg(long)]
+    pub(crate) imported: bool,
     /// A directory of the settings: [directory.NAME]
     #[arg(long, value_name = "NAME", required_unless_present = "ldap")]
     pub(crate) directory: Option<String>,

@@ -152,20 +152,32 @@ pub(super) fn write_files(made: &Files, folder: &Path, printer: Printer) -> Resu
     })
 }
 
-/// Certificates as a table; `None` when there are none.
+/// Certificates as a table; `None` when there are none. Where some are imported, it says from whom they are, and which
+/// containers have them.
 pub(crate) fn certificates(found: &[CertificateReport]) -> Option<String> {
     let now = SystemClock.now();
-    let mut table = Table::new(&["NAME", "STATE", "LEFT", "PROFILE", "SERIAL", "NAMES"]);
+    let has_imported = found.iter().any(|one| one.imported.is_some());
+    let mut headings = vec!["NAME", "STATE", "LEFT", "PROFILE"];
+    headings.extend(["FROM", "CONTAINERS"].into_iter().filter(|_| has_imported));
+    headings.extend(["SERIAL", "NAMES"]);
+    let mut table = Table::new(&headings);
+    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     for certificate in found {
         let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
-        table.row([
+        let mut row = vec![
             certificate.name.clone(),
             certificate.state.clone(),
             format_span(certificate.not_after.since(now)),
-            certificate.profile.clone(),
-            certificate.serial.clone(),
-            names.join(" "),
-        ]);
+            or_dash(certificate.profile.clone()),
+        ];
+        if has_imported {
+            let from = certificate.imported.as_ref();
+            let containers = from.map(|from| from.containers.join(" "));
+            row.push(from.map_or_else(|| "-".to_owned(), |from| from.issuer.clone()));
+            row.push(or_dash(containers.unwrap_or_default()));
+        }
+        row.extend([certificate.serial.clone(), names.join(" ")]);
+        table.row(row);
     }
     (!table.is_empty()).then(|| table.render())
 }

@@ -15,9 +15,9 @@ pub(crate) fn run(
     session: &Session,
     printer: Printer,
 ) -> Result<(), Failure> {
-    let PublishArgs { certificate, directory, dn, server } = arguments;
+    let PublishArgs { certificate, imported, directory, dn, server } = arguments;
     let server = described(server)?;
-    let wanted = Publish { certificate, directory, dn, server };
+    let wanted = Publish { certificate, imported, directory, dn, server };
     match session.call(Command::CertPublish(wanted))? {
         Reply::Published(done) => printer.either(&*done, told),
         other => Err(unexpected(&other)),

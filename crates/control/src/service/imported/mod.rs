@@ -39,11 +39,11 @@ pub(super) struct Refused {
     hint: Option<String>,
 }
 
-fn parse_name(name: &str) -> Result<ImportedName, ServiceError> {
+pub(super) fn parse_name(name: &str) -> Result<ImportedName, ServiceError> {
     name.parse().map_err(|error| ServiceError::of(ErrorCode::Usage, &error))
 }
 
-fn resource(name: &ImportedName) -> Resource {
+pub(super) fn resource(name: &ImportedName) -> Resource {
     Resource::ImportedCertificate(name.to_string())
 }
 

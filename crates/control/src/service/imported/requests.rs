@@ -86,6 +86,9 @@ impl Service {
             authority.cancel_request(&name, actor)
         };
         dropped.map_err(|error| request_error(&error))?;
+        if forget {
+            self.mark_forgotten(&name)?;
+        }
         self.refusals.lock().remove(&name);
         self.tidy_requests()?;
         self.changed();

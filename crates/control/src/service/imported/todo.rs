@@ -37,7 +37,8 @@ impl Service {
         all.sort_by_key(|(urgent, _)| *urgent);
         // A CA of ours is what many certificates hang on.
         let issuers = self.issuer_todos()?;
-        Ok(issuers.into_iter().chain(all.into_iter().map(|(_, todo)| todo)).collect())
+        let requests = all.into_iter().map(|(_, todo)| todo);
+        Ok(issuers.into_iter().chain(requests).chain(self.published_todos()?).collect())
     }
 
     fn todo(&self, standing: &Standing, now: Timestamp) -> Option<Todo> {

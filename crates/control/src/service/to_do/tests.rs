@@ -70,6 +70,10 @@ fn healthy() -> CaInfo {
     authority(vec![root, issuer(IssuerKind::Intermediate, 300, true)], now().plus(DAY))
 }
 
+fn rows(certificates: &[CertSummary]) -> Vec<Row> {
+    certificates.iter().map(|one| Row::Ours(Box::new(one.clone()))).collect()
+}
+
 fn kinds(
     certificates: &[CertSummary],
     info: &CaInfo,
@@ -80,7 +84,7 @@ fn kinds(
         .map(|serial| serial.parse::<sealock_authority::Serial>().unwrap().to_string())
         .collect();
     let from = Gathered {
-        certificates,
+        certificates: &rows(certificates),
         info,
         looked_after: &looked_after,
         alarms: &[],
@@ -169,7 +173,7 @@ fn alarms_come_first() {
         since: now(),
     };
     let (none, info) = (BTreeSet::new(), healthy());
-    let certificates = [certificate("c1", 70, 1)];
+    let certificates = rows(&[certificate("c1", 70, 1)]);
     let request = Todo {
         kind: "signature".into(),
         name: "web".into(),

@@ -3,7 +3,7 @@
 
 use sealock_control::command::InventoryReport;
 
-use super::{left, minute, names, summary};
+use super::{containers, issuer, left, minute, names, subject, summary};
 
 /// The digest of the style is not in the policy: an inline style is permitted, and can load nothing.
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -134,7 +134,6 @@ fn certificates(report: &InventoryReport) -> Vec<Vec<String>> {
     let row = |one: &sealock_control::command::ReportedCertificate| {
         let it = &one.certificate;
         let reason = it.reason.as_ref().filter(|_| it.revoked_at.is_some());
-        let subject = it.common_name.as_ref().map(|name| format!("CN={name}"));
         vec![
             it.name.clone(),
             reason.map_or_else(|| it.state.clone(), |reason| format!("{} ({reason})", it.state)),
@@ -142,10 +141,10 @@ fn certificates(report: &InventoryReport) -> Vec<Vec<String>> {
             left(one.seconds_left),
             it.profile.clone(),
             format!("{} {}", one.algorithm, one.bits),
-            subject.unwrap_or_default(),
+            subject(one).unwrap_or_default(),
             names(one),
-            it.issuer.clone(),
-            one.container.clone().unwrap_or_default(),
+            issuer(one),
+            containers(one),
             it.serial.clone(),
         ]
     };

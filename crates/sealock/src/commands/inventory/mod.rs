@@ -97,8 +97,12 @@ fn written(report: &InventoryReport, format: ReportFormat) -> Result<String, Fai
 /// The one line about it.
 fn summary(report: &InventoryReport) -> String {
     let totals = &report.totals;
+    let imported = match totals.imported {
+        0 => String::new(),
+        imported => format!(" ({imported} of them imported)"),
+    };
     format!(
-        "{} certificates: {} valid, {} replaced, {} revoked, {} expired; {} to do.",
+        "{} certificates: {} valid, {} replaced, {} revoked, {} expired{imported}; {} to do.",
         totals.all,
         totals.valid,
         totals.replaced,
@@ -106,6 +110,27 @@ fn summary(report: &InventoryReport) -> String {
         totals.expired,
         report.to_do.len()
     )
+}
+
+/// Who has signed it: the id of a CA certificate of ours, or what another authority calls itself.
+fn issuer(one: &command::ReportedCertificate) -> String {
+    let imported = one.certificate.imported.as_ref();
+    imported.map_or_else(|| one.certificate.issuer.clone(), |it| it.issuer.clone())
+}
+
+/// Its subject, as far as the report has it.
+fn subject(one: &command::ReportedCertificate) -> Option<String> {
+    let imported = one.certificate.imported.as_ref().map(|it| it.subject.clone());
+    let common_name = one.certificate.common_name.as_ref();
+    imported.or_else(|| common_name.map(|name| format!("CN={name}")))
+}
+
+/// The containers that have it by label.
+fn containers(one: &command::ReportedCertificate) -> String {
+    match &one.certificate.imported {
+        Some(imported) => imported.containers.join(" "),
+        None => one.container.clone().unwrap_or_default(),
+    }
 }
 
 /// A moment to the minute.

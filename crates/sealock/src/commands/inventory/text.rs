@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sealock_control::command::InventoryReport;
 
-use super::{left, minute, names, summary};
+use super::{containers, issuer, left, minute, names, subject, summary};
 use crate::printer::Table;
 
 /// The whole report. Tables replace control characters, so no name reaches the terminal as a command.
@@ -60,8 +60,19 @@ fn keys(report: &InventoryReport) -> Table {
 
 fn certificates(report: &InventoryReport) -> Table {
     let mut table = Table::new(&[
-        "NAME", "STATE", "ENDS", "LEFT", "PROFILE", "KEY", "ISSUER", "SERIAL", "SUBJECT", "NAMES",
+        "NAME",
+        "STATE",
+        "ENDS",
+        "LEFT",
+        "PROFILE",
+        "KEY",
+        "ISSUER",
+        "SERIAL",
+        "SUBJECT",
+        "CONTAINERS",
+        "NAMES",
     ]);
+    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     for one in &report.certificates {
         let it = &one.certificate;
         table.row([
@@ -69,11 +80,12 @@ fn certificates(report: &InventoryReport) -> Table {
             it.state.clone(),
             minute(it.not_after),
             left(one.seconds_left),
-            it.profile.clone(),
+            or_dash(it.profile.clone()),
             it.key.clone(),
-            it.issuer.clone(),
+            issuer(one),
             it.serial.clone(),
-            it.common_name.as_ref().map_or_else(|| "-".to_owned(), |name| format!("CN={name}")),
+            subject(one).unwrap_or_else(|| "-".to_owned()),
+            or_dash(containers(one)),
             names(one),
         ]);
     }

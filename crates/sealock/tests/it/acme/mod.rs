@@ -4,6 +4,7 @@ mod alone;
 mod attested;
 mod clients;
 mod issuer;
+mod killed;
 mod upstream;
 
 use std::fs;
@@ -24,7 +25,7 @@ const RULE: &str = "permit (principal in Sealock::Group::\"acme\", action == Sea
 /// A daemon, and where challenges are asked.
 pub(crate) struct Scene {
     pub(crate) home: Home,
-    _daemon: Daemon,
+    daemon: Daemon,
     names: Names,
     /// The directory's URL.
     pub(crate) server: String,
@@ -60,7 +61,7 @@ impl Scene {
         let port = api(&home).rsplit_once(':').unwrap().1.to_owned();
         let root = home.write("root.pem", &home.ok(&["ca", "bundle"]));
         let server = format!("https://localhost:{port}/acme/directory");
-        Self { home, _daemon: daemon, names, server, root, http, tls }
+        Self { home, daemon, names, server, root, http, tls }
     }
 
     fn path(&self, name: &str) -> PathBuf {

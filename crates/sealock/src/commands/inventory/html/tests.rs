@@ -1,4 +1,6 @@
-use sealock_control::command::{CertificateReport, ReportedCertificate, ToDo, Totals};
+use sealock_control::command::{
+    CertificateReport, ImportedReport, ReportedCertificate, ToDo, Totals,
+};
 use sealock_core::{SubjectName, Timestamp};
 
 use super::*;
@@ -29,6 +31,13 @@ fn report() -> InventoryReport {
         fingerprint: None,
         pem: None,
         published: Vec::new(),
+        imported: Some(ImportedReport {
+            subject: HOSTILE.into(),
+            issuer: HOSTILE.into(),
+            root: Some(HOSTILE.into()),
+            containers: vec![HOSTILE.into()],
+            renewal_due: made,
+        }),
     };
     InventoryReport {
         format: InventoryReport::FORMAT,
