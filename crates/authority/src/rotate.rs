@@ -309,7 +309,7 @@ impl Authority {
             if issuer.key.is_usable() && !issuer.in_use(now.minus(crl::LIFE)) {
                 transaction = match std::mem::replace(&mut issuer.key, KeyPlace::Elsewhere) {
                     KeyPlace::Device(at) => {
-                        transaction.put(unwanted::note(&at), serde_json::to_vec(&at)?)
+                        transaction.put(unwanted::note(&at), unwanted::given_up(&at)?)
                     }
                     _ => transaction.delete(key_name(issuer.id).into_bytes()),
                 };

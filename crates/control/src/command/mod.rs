@@ -460,6 +460,8 @@ pub enum Command {
         #[serde(default)]
         extractable: bool,
     },
+    /// Try the HSM's PIN once more, whatever became of it before.
+    CaRetryPin,
 }
 
 impl Command {
@@ -574,6 +576,7 @@ impl Command {
             Self::AcmeAttest => "acme-attest",
             Self::Upstreams { .. } => "upstreams",
             Self::CaMigrateKey { .. } => "ca-migrate-key",
+            Self::CaRetryPin => "ca-retry-pin",
         }
     }
 }

@@ -22,6 +22,7 @@ mod folder;
 mod groups;
 mod guarded;
 mod hsm;
+mod hsm_logins;
 mod identities;
 mod imported;
 mod inventory;
@@ -148,7 +149,7 @@ pub struct Service {
     journal: Arc<Journal>,
     policy: PolicyFolder,
     authority: ArcSwapOption<Authority>,
-    keyring: OnceLock<Arc<Keyring>>,
+    keyring: Arc<OnceLock<Arc<Keyring>>>,
     vault: OnceLock<Arc<Vault>>,
     broker: OnceLock<Arc<Broker>>,
     acme: OnceLock<Arc<Acme>>,
@@ -201,7 +202,7 @@ impl Service {
             policy,
             journal,
             authority: ArcSwapOption::empty(),
-            keyring: OnceLock::new(),
+            keyring: Arc::default(),
             vault: OnceLock::new(),
             broker: OnceLock::new(),
             acme: OnceLock::new(),
@@ -399,6 +400,7 @@ impl Service {
             Command::CaMigrateKey { what, to, extractable } => {
                 self.ca_migrate_key(caller, request, what, to, extractable)
             }
+            Command::CaRetryPin => self.ca_retry_pin(caller, request),
         }
     }
 
