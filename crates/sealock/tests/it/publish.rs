@@ -58,7 +58,7 @@ fn a_labelled_certificate_is_published_and_gone_when_it_is_revoked() {
     }
     let home = Home::initialised();
     let Some(slapd) = slapd(&home) else { return };
-    home.write("password", PASSWORD);
+    home.write_private("password", PASSWORD);
     let settings = home.write(
         "sealock.toml",
         &format!(
