@@ -235,14 +235,7 @@ async fn by_acme(service: &Arc<Service>, job: &Job, with: &AcmeJob) -> Result<As
     let book = Book { service, job };
     if let (Some(hook), false) = (&with.ways.dns, pending.presented.is_empty()) {
         // Of a try that was ended.
-        let mut left = pending.presented.clone();
-        while let Some(record) = left.pop() {
-            if let Err(error) = hook.cleanup(&record).await {
-                tracing::warn!(%error, "a record stays in the DNS");
-            }
-            // One by one: a try that is ended in this has come further all the same.
-            book.presented(&left).await.map_err(UpstreamError::Notes)?;
-        }
+        acme::clean_up(hook, pending.presented.clone(), &book).await?;
     }
     let url = match &with.account_url {
         Some(url) => url.clone(),

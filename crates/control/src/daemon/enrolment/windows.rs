@@ -25,9 +25,26 @@ struct Window {
     renew: Option<Timestamp>,
 }
 
+impl Window {
+    /// A moment that is far ahead is of a clock that was set back.
+    fn is_to_be_asked_for(&self, now: Timestamp) -> bool {
+        self.ask <= now || self.ask.since(now) > WINDOWS.1
+    }
+}
+
+/// When each was renewed before its time the last time. A server that always says "now" is not heeded all day.
+#[derive(Default)]
+struct Early(BTreeMap<ImportedName, Timestamp>);
+
+impl Early {
+    fn rests(&self, name: &ImportedName, now: Timestamp) -> bool {
+        self.0.get(name).is_some_and(|last| *last <= now && now < last.plus(EARLY_AGAIN))
+    }
+}
+
 pub(super) async fn keep(service: &Arc<Service>) {
     let mut windows: BTreeMap<ImportedName, Window> = BTreeMap::new();
-    let mut early: BTreeMap<ImportedName, Timestamp> = BTreeMap::new();
+    let mut early = Early::default();
     loop {
         follow(service, &mut windows, &mut early).await;
         tokio::time::sleep(EVERY).await;
@@ -35,11 +52,10 @@ pub(super) async fn keep(service: &Arc<Service>) {
 }
 
 /// Asks the servers whether they want certificates to be renewed before their time, and has it done.
-/// `early` says when each was renewed so the last time.
 async fn follow(
     service: &Arc<Service>,
     windows: &mut BTreeMap<ImportedName, Window>,
-    early: &mut BTreeMap<ImportedName, Timestamp>,
+    early: &mut Early,
 ) {
     let own = Arc::clone(service);
     let Ok(held) = blocking(move || own.held_by_acme()).await else { return };
@@ -49,19 +65,17 @@ async fn follow(
     let now = service.journal().clock().now();
     for (name, serial) in held {
         let known = windows.get(&name);
-        if known.is_none_or(|window| window.ask <= now) {
+        if known.is_none_or(|window| window.is_to_be_asked_for(now)) {
             let asked = window(service, &name, &serial).await;
             windows.insert(name.clone(), asked);
         }
         let due = windows.get(&name).and_then(|window| window.renew).is_some_and(|at| at <= now);
-        // A server that always says "now" is not heeded all day.
-        let rests = early.get(&name).is_some_and(|last| now < last.plus(EARLY_AGAIN));
-        if due && !rests {
+        if due && !early.rests(&name, now) {
             let (own, of) = (Arc::clone(service), name.clone());
             let made = blocking(move || own.renew_early(&of)).await;
             match made {
                 Ok(true) => {
-                    early.insert(name.clone(), now);
+                    early.0.insert(name.clone(), now);
                     tracing::info!(certificate = %name, "its CA wants it to be renewed now");
                     service.enrolments().wake.notify_one();
                 }
@@ -92,5 +106,59 @@ async fn window(service: &Arc<Service>, name: &ImportedName, serial: &str) -> Wi
             tracing::debug!(certificate = %name, %error, "no renewal information");
             unknown
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealock_core::Clock as _;
+
+    use super::*;
+    use crate::service::CorporateWorld;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// A server that always says that the certificate is to be renewed now.
+    async fn told_now(world: &CorporateWorld, early: &mut Early) -> bool {
+        let held = world.standing().held.unwrap();
+        let window = Window {
+            serial: held.serial,
+            ask: world.clock.now().plus(DAY),
+            renew: Some(world.clock.now()),
+        };
+        let mut windows = BTreeMap::from([("web".parse().unwrap(), window)]);
+        follow(world.service(), &mut windows, early).await;
+        world.standing().waiting.is_some()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_always_wants_a_renewal_is_heeded_once_a_day() {
+        let world = CorporateWorld::with(
+            "[upstream.corp]\nkind = \"acme\"\nurl = \"https://127.0.0.1:1/dir\"\n",
+        );
+        world.trust_root();
+        let wanted = CorporateWorld::wanted();
+        let upstream = Some("corp".to_owned());
+        world.request(crate::command::CertRequest { upstream, ..wanted }).unwrap();
+        world.serve_the_next(90);
+        let mut early = Early::default();
+        assert!(told_now(&world, &mut early).await, "the first time");
+        world.serve_the_next(90);
+        for _ in 0..23 {
+            world.clock.advance(Duration::from_secs(3600));
+            assert!(!told_now(&world, &mut early).await, "not all day");
+        }
+        world.clock.advance(Duration::from_secs(3600));
+        assert!(told_now(&world, &mut early).await, "on the next day");
+        // Nor does a clock that was years ahead for a while keep it from being heeded.
+        world.clock.advance(900 * DAY);
+        world.serve_again(90);
+        assert!(told_now(&world, &mut early).await, "years ahead");
+        world.clock.set(world.clock.now().minus(900 * DAY));
+        world.serve_again(90);
+        assert!(told_now(&world, &mut early).await, "and back");
+        let window =
+            Window { serial: String::new(), ask: world.clock.now().plus(900 * DAY), renew: None };
+        assert!(window.is_to_be_asked_for(world.clock.now()));
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct World {
     folder: tempfile::TempDir,
     pub(crate) clock: Arc<ManualClock>,
     service: Option<Arc<Service>>,
+    /// The settings, as in a file.
+    settings: String,
     root: (CertificateParams, KeyPair, Vec<u8>),
     pub(crate) issuing: (CertificateParams, KeyPair, Vec<u8>),
 }
@@ -50,6 +52,11 @@ fn authority(name: &str, clock: &ManualClock) -> CertificateParams {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With settings.
+    pub(crate) fn with(settings: &str) -> Self {
         // In whole seconds, as certificates have it.
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let (parameters, key) = (authority("Corp Root", &clock), KeyPair::generate().unwrap());
@@ -61,6 +68,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             clock,
             service: None,
+            settings: settings.to_owned(),
             root: (parameters, key, der),
             issuing: (below.0, below.1, issuing),
         };
@@ -70,11 +78,12 @@ impl World {
     }
 
     /// As after a kill: nothing but the state folder is left.
-    fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         drop(self.service.take());
         let flags: Flags = vec![("trust_domain", "test.sealock".to_owned())];
         let environment = Environment::default();
-        let config = Config::from_parts(None, &environment, &flags).unwrap();
+        let file = (self.path("sealock.toml"), self.settings.clone());
+        let config = Config::from_parts(Some(&file), &environment, &flags).unwrap();
         let state = StateFolder::locate(Some(&self.path("s")), &environment).unwrap();
         let lock = state.open(Purpose::Command, Duration::from_secs(20)).unwrap();
         let mut opening = Opening::new(state, config, environment);
@@ -94,7 +103,7 @@ impl World {
         self.service().local_caller(Door::Process).unwrap()
     }
 
-    fn call(&self, command: Command) -> Result<Reply, ServiceError> {
+    pub(crate) fn call(&self, command: Command) -> Result<Reply, ServiceError> {
         self.service().run(&self.admin(), "r", command)
     }
 
@@ -128,10 +137,23 @@ impl World {
             .to_vec()
     }
 
-    fn import(&self, certificates: &[Vec<u8>]) -> Result<Reply, ServiceError> {
+    pub(crate) fn import(&self, certificates: &[Vec<u8>]) -> Result<Reply, ServiceError> {
         let certificates = certificates.iter().map(|der| BASE64.encode(der)).collect();
         let name = Some("web".to_owned());
         self.call(Command::CertImport(CertImport { name, certificates, ..CertImport::default() }))
+    }
+
+    /// The company signs what waits, and it is imported.
+    pub(crate) fn serve_the_next(&self, days: u64) {
+        let leaf = self.sign(&self.standing().waiting.unwrap().csr, days);
+        self.import(&[leaf, self.issuing.2.clone()]).unwrap();
+    }
+
+    /// The same for a CSR that is made now.
+    pub(crate) fn serve_again(&self, days: u64) {
+        let upstream = self.standing().enrolment.map(|enrolment| enrolment.upstream);
+        self.request(CertRequest { replace: true, upstream, ..Self::wanted() }).unwrap();
+        self.serve_the_next(days);
     }
 
     pub(crate) fn trust_root(&self) {

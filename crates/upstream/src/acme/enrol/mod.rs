@@ -21,6 +21,8 @@ use crate::client::Client;
 use crate::error::{BoxedError, UpstreamError};
 use crate::text::said;
 
+pub use self::prove::clean_up;
+
 /// For names to be found proved, and again for the certificate to be made.
 const PATIENCE: Duration = Duration::from_secs(90);
 

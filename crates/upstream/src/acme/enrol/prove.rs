@@ -7,10 +7,10 @@ use instant_acme::{
 };
 
 use super::super::answers::Answering;
-use super::super::hook::TxtRecord;
+use super::super::hook::{Hook, TxtRecord};
 use super::super::register::MOST_NONCES;
 use super::super::wire::is_token;
-use super::{Enrolment, is_nonce, step};
+use super::{Enrolment, Notes, is_nonce, step};
 use crate::error::UpstreamError;
 use crate::text::said;
 
@@ -19,6 +19,25 @@ use crate::text::said;
 pub(super) struct Standing {
     answering: Vec<Answering>,
     pub(super) records: Vec<TxtRecord>,
+}
+
+/// Takes records out of the DNS, one by one, and notes what is left after each: whoever is ended in this has come further
+/// all the same. One that cannot be taken out keeps none of the others.
+///
+/// # Errors
+/// It cannot be noted.
+pub async fn clean_up(
+    hook: &Hook,
+    mut records: Vec<TxtRecord>,
+    notes: &dyn Notes,
+) -> Result<(), UpstreamError> {
+    while let Some(record) = records.pop() {
+        if let Err(error) = hook.cleanup(&record).await {
+            tracing::warn!(%error, "a record stays in the DNS");
+        }
+        notes.presented(&records).await.map_err(UpstreamError::Notes)?;
+    }
+    Ok(())
 }
 
 impl Enrolment<'_> {
@@ -143,15 +162,10 @@ impl Enrolment<'_> {
 
     /// Whatever came of it, the records go.
     pub(super) async fn clean_up(&self, records: Vec<TxtRecord>) -> Result<(), UpstreamError> {
-        let Some(hook) = self.ways.dns.as_ref().filter(|_| !records.is_empty()) else {
-            return Ok(());
-        };
-        for record in &records {
-            if let Err(error) = hook.cleanup(record).await {
-                tracing::warn!(%error, "a record stays in the DNS");
-            }
+        match &self.ways.dns {
+            Some(hook) => clean_up(hook, records, self.notes).await,
+            None => Ok(()),
         }
-        self.notes.presented(&[]).await.map_err(UpstreamError::Notes)
     }
 
     async fn unproved(&self, order: &mut instant_acme::Order) -> Result<(), UpstreamError> {

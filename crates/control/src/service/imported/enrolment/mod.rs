@@ -5,6 +5,8 @@ mod pace;
 mod record;
 mod report;
 mod successors;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use sealock_store::{Change, Transaction};
 use sealock_upstream::acme::{Responders, TxtRecord};
 use tokio::sync::Notify;
 
-use self::pace::{first, pause};
+use self::pace::{LATEST, first, pause};
 use self::record::{load, place};
 use crate::error::ServiceError;
 use crate::service::{Service, convert};
@@ -25,9 +27,8 @@ use crate::service::{Service, convert};
 pub(crate) use self::pace::share;
 pub(crate) use self::record::Pending;
 
-/// Within these a server decides when it is asked again.
+/// No sooner is a server asked again, whatever it says.
 const SOONEST: Duration = Duration::from_secs(5);
-const LATEST: Duration = Duration::from_secs(86_400);
 /// So often what a CA has given is tried to be taken, before it is asked again.
 const MOST_REFUSALS: u32 = 8;
 
@@ -104,11 +105,16 @@ impl Service {
             let (Some(waits), Some(upstream)) = (&one.waiting, &one.wishes.upstream) else {
                 continue;
             };
-            let known = all.get(&one.name).filter(|it| it.key == waits.key);
-            let next = match known.filter(|it| it.upstream == *upstream) {
-                // A moment that is far ahead is of a clock that was set back.
-                Some(known) if known.next > now.plus(LATEST * 2) => now,
-                Some(known) => known.next,
+            let same = |it: &&mut Pending| it.key == waits.key && it.upstream == *upstream;
+            let next = match all.get_mut(&one.name).filter(same) {
+                Some(known) => {
+                    let mut healed = known.clone();
+                    if healed.heal(&one, now) {
+                        self.write_enrolment(&one.name, Some(&healed), None)?;
+                        *known = healed;
+                    }
+                    known.next
+                }
                 None => {
                     let presented = all.get(&one.name).map(|it| it.presented.clone());
                     let mut fresh = Pending::new(&waits.key, upstream, first(&one, now));
@@ -223,7 +229,8 @@ impl Service {
         let mut guard = self.enrolments.under_way.lock();
         let Some(all) = guard.as_mut() else { return Ok(()) };
         let Some(before) = all.get(name).filter(|one| one.key == key) else { return Ok(()) };
-        let mut after = Pending { last: Some(now), awaits_approval: false, ..before.clone() };
+        let mut after = before.clone();
+        (after.last, after.awaits_approval) = (Some(now), false);
         let mut fact = None;
         match tried {
             Tried::Done => {

@@ -10,6 +10,10 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3600);
 /// Between two tries, however much somebody wants it.
 pub(super) const HASTE: Duration = Duration::from_secs(10);
+/// Between two that are due as soon as they are here.
+const AGAIN: Duration = Duration::from_secs(86_400);
+/// Nothing waits longer for its next try, whatever a server says.
+pub(super) const LATEST: Duration = Duration::from_secs(86_400);
 /// A successor is asked for within this share of a life, and no more than an hour, after it could be.
 const JITTER: (u32, Duration) = (48, Duration::from_secs(3600));
 
@@ -32,7 +36,14 @@ pub(super) fn first(standing: &Standing, now: Timestamp) -> Timestamp {
     let Some(held) = standing.held.as_ref().filter(|_| waiting.renewal) else { return now };
     let (part, most) = JITTER;
     let span = (held.not_after.since(held.not_before) / part).min(most);
-    waiting.since.plus(span.mul_f64(share(&waiting.key)))
+    // A clock that was set back does not put it off until the old future.
+    let next = waiting.since.min(now).plus(span.mul_f64(share(&waiting.key)));
+    if held.renewal_due() > held.imported || held.imported > now {
+        return next;
+    }
+    // It was due when it came: by our clock, or the server's, the next would be so, too, and the one after that.
+    let left = held.not_after.since(held.imported);
+    next.max(held.imported.plus(AGAIN.min(left / 2)))
 }
 
 #[cfg(test)]

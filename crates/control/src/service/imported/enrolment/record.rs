@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use sealock_authority::imported::Standing;
 use sealock_core::{ImportedName, Timestamp};
 use sealock_store::{KeyRange, Store};
 use sealock_upstream::acme::TxtRecord;
 use serde::{Deserialize, Serialize};
 
-use super::pace::HASTE;
+use super::pace::{HASTE, LATEST, first};
 use crate::error::ServiceError;
 use crate::service::convert;
 
@@ -66,8 +67,24 @@ impl Pending {
     }
 
     pub(super) fn hasten(&mut self, now: Timestamp) {
-        let soonest = self.last.map_or(now, |last| last.plus(HASTE));
+        let soonest = self.last.filter(|last| *last <= now).map_or(now, |last| last.plus(HASTE));
         self.next = self.next.min(soonest.max(now));
+    }
+
+    /// Moments of a clock that was set back since: what was to be waited for is waited for from now on, and not until
+    /// the old future is there. Says whether anything has changed.
+    pub(super) fn heal(&mut self, standing: &Standing, now: Timestamp) -> bool {
+        let next = match self.last {
+            Some(last) if last > now || self.next.since(now) > LATEST => {
+                self.last = Some(now);
+                now.plus(self.next.since(last).min(LATEST))
+            }
+            Some(_) => return false,
+            None => first(standing, now).min(self.next),
+        };
+        let changed = next != self.next;
+        self.next = next;
+        changed
     }
 }
 
