@@ -417,7 +417,7 @@ pub(crate) fn make_homes<const N: usize>(
         0 => Vec::new(),
         count => {
             let device = device.as_ref().ok_or_else(DeviceError::none)?;
-            unwanted::reserve(journal, device, count)?
+            unwanted::reserve(journal, device, count, None)?
         }
     };
     Ok(wanted.map(|home| match (home, device) {

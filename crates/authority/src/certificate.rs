@@ -320,6 +320,15 @@ pub(crate) fn key_at(
     Some(AuthorityKey::in_device(InDevice { device, at: at.clone(), kind, public }))
 }
 
+/// SHA-256 of a certificate's public key (`SubjectPublicKeyInfo`), in hex.
+pub(crate) fn public_digest(der: &[u8]) -> Option<String> {
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let digest =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.public_key().raw);
+    Some(data_encoding::HEXLOWER.encode(digest.as_ref()))
+}
+
 /// Whether `key` is the key of the certificate `der`.
 pub(crate) fn belongs(der: &[u8], key: &AuthorityKey) -> bool {
     use x509_parser::prelude::{FromDer as _, X509Certificate};

@@ -118,7 +118,9 @@ pub use authority::{Authority, BACKDATE, CreateOptions, INTERMEDIATE_LIFE, ROOT_
 pub use constraints::{Constraint, ConstraintError, DirectoryName, NameConstraints, Violation};
 pub use crl::Crl;
 pub use csr::{Csr, CsrError, parse_csr};
-pub use device::{DeviceError, DeviceKeyId, DevicePublic, KeyAt, KeyDevice, KeyHome, KeyParts};
+pub use device::{
+    DeviceError, DeviceKeyId, DevicePublic, KeyAt, KeyDevice, KeyHome, KeyParts, LeftKey,
+};
 pub use error::AuthorityError;
 pub use inventory::{
     CertDetail, CertState, CertSummary, IssuerId, IssuerIdError, ListFilter, Listed, Reason,

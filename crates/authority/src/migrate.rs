@@ -2,8 +2,8 @@
 //!
 //! The key is where the state says at every moment: it is put to the new place first, has to sign there, and then one
 //! commit makes the state point to it and gives the old place up. What is killed before that leaves a key that nobody
-//! points to, which is noted and removed later ([`crate::device::unwanted`]); what is killed after it leaves at most
-//! such a note.
+//! points to, which is noted and taken over by the next move ([`crate::device::unwanted`]); what is killed after it
+//! leaves at most a note.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use sealock_core::IssuerName;
 use sealock_core::audit::{Actor, Fact};
 use sealock_store::{Change, Transaction};
 
-use crate::authority::{Authority, make_homes, read_state};
+use crate::authority::{Authority, read_state};
 use crate::certificate;
-use crate::device::{self, DeviceError, KeyAt, KeyHome, unwanted};
+use crate::device::unwanted::{self, Moving};
+use crate::device::{self, DeviceError, KeyAt, KeyDevice};
 use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
-use crate::key::AuthorityKey;
-use crate::make::Home;
+use crate::key::{AuthorityKey, SignError};
 use crate::serial::Serial;
 use crate::state::{IssuerKind, IssuerRecord, KeyPlace, STATE, State, key_name};
 
@@ -124,21 +124,46 @@ impl Authority {
         if !certificate::belongs(&record.der.0, &AuthorityKey::from_pkcs8(&pkcs8)?) {
             return Err(corrupt());
         }
-        let parts = device::parts(&pkcs8, record.key_type)?;
+        let device = self.device.as_ref().ok_or_else(DeviceError::none)?;
+        let moving = Moving::of(record, extractable)?;
+        let at = match self.left_by_a_move(record, device, &moving)? {
+            Some(at) => at,
+            None => {
+                let parts = device::parts(&pkcs8, record.key_type)?;
+                let places = unwanted::reserve(&self.journal, device, 1, Some(&moving))?;
+                let at = places.into_iter().next().ok_or_else(DeviceError::none)?;
+                let label = format!("{} {}", state.trust_domain, record.title());
+                device.import(&parts, &at.id, &label, extractable)?;
+                at
+            }
+        };
         drop(pkcs8);
-        let [home] = make_homes(&self.journal, &self.device, [KeyHome::Device])?;
-        let Home::Device { device, at } = home else { return Err(DeviceError::none().into()) };
-        let label = format!("{} {}", state.trust_domain, record.title());
-        device.import(&parts, &at.id, &label, extractable)?;
-        drop(parts);
         // It is the very key: what it signs holds by the certificate's public key.
-        certificate::key_in_device(record, &at, Some(Arc::clone(&device)))?.signature(TRIAL)?;
+        certificate::key_in_device(record, &at, Some(Arc::clone(device)))?.signature(TRIAL)?;
         let moved = pointing(state, record, KeyPlace::Device(at.clone()))?;
         let transaction = Transaction::new()
             .replace(STATE, version, moved)
             .delete(name.into_bytes())
             .delete(unwanted::note(&at));
         self.commit_move(record, "store", "hsm", transaction, actor)
+    }
+
+    /// Where a move of this key that was cut short has put it, if it signs there.
+    fn left_by_a_move(
+        &self,
+        record: &IssuerRecord,
+        device: &Arc<dyn KeyDevice>,
+        moving: &Moving,
+    ) -> Result<Option<KeyAt>, AuthorityError> {
+        for at in unwanted::left(self.store(), &device.token()?, moving)? {
+            let key = certificate::key_in_device(record, &at, Some(Arc::clone(device)))?;
+            match key.signature(TRIAL) {
+                Ok(_) => return Ok(Some(at)),
+                Err(SignError::Device(error)) if error.may_pass => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        Ok(None)
     }
 
     fn move_to_store(
@@ -167,7 +192,7 @@ impl Authority {
         let transaction = Transaction::new()
             .replace(STATE, version, moved)
             .create(name.into_bytes(), sealed)
-            .put(unwanted::note(at), serde_json::to_vec(at)?);
+            .put(unwanted::note(at), unwanted::given_up(at)?);
         self.commit_move(record, "hsm", "store", transaction, actor)
     }
 

@@ -1,4 +1,4 @@
-//! Files with a short secret: a PIN, a passphrase.
+//! Files with a secret: a PIN, a passphrase, a password, a key.
 //!
 //! Who else may read or change such a file knows the secret, or chooses it; so it is not taken from one. What systemd
 //! hands to a service ([`systemd.exec(5)`], credentials) is root's or the service's, and may have an access list, which
@@ -20,6 +20,21 @@ const LONGEST_SECRET: usize = 4096;
 /// Reads a secret, without the end of its line. The error says why there is none, with the path.
 pub fn read_secret(path: &Path, is_credential: bool) -> Result<SecretBytes, String> {
     let shown = path.display();
+    let bytes = read_private(path, is_credential, LONGEST_SECRET)?;
+    let secret = SecretBytes::from(bytes).trim_line_end();
+    match secret.is_empty() {
+        true => Err(format!("{shown} is empty")),
+        false => Ok(secret),
+    }
+}
+
+/// All of such a file, that has a key in it and may have more than a line.
+pub(crate) fn read_private(
+    path: &Path,
+    is_credential: bool,
+    longest: usize,
+) -> Result<Zeroizing<Vec<u8>>, String> {
+    let shown = path.display();
     let failed = |error: std::io::Error| format!("{shown} cannot be read: {error}");
     if !path.is_absolute() {
         return Err(format!("{shown} is no absolute path"));
@@ -39,17 +54,13 @@ pub fn read_secret(path: &Path, is_credential: bool) -> Result<SecretBytes, Stri
     if found.mode() & others != 0 {
         return Err(format!("{shown} can be read or written by others: chmod 600"));
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_SECRET + 1));
-    let most = u64::try_from(LONGEST_SECRET).unwrap_or(u64::MAX);
-    file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > LONGEST_SECRET {
-        return Err(format!("{shown} is over 4 KiB"));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(longest.saturating_add(1)));
+    let most = u64::try_from(longest).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > longest {
+        return Err(format!("{shown} is over {} KiB", longest / 1024));
     }
-    let secret = SecretBytes::from(bytes).trim_line_end();
-    match secret.is_empty() {
-        true => Err(format!("{shown} is empty")),
-        false => Ok(secret),
-    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -22,10 +22,16 @@ const P384: &[u8] = &[6, 5, 0x2b, 0x81, 4, 0, 0x22];
 const ED25519: &[u8] = &[6, 3, 0x2b, 0x65, 0x70];
 const RSA_BITS: u64 = 3072;
 
-/// What was opened, if anything was.
+/// How far it is.
 #[derive(Default)]
-pub(crate) struct Helper {
-    opened: Option<Opened>,
+pub(crate) enum Helper {
+    /// No module is loaded.
+    #[default]
+    New,
+    /// The token is there, and nobody is logged in.
+    Found(Session),
+    /// Somebody is.
+    Opened(Opened),
 }
 
 pub(crate) struct Opened {
@@ -41,18 +47,16 @@ impl Helper {
     }
 
     fn done(&mut self, request: Request) -> Result<Reply, Refusal> {
-        if let Request::Open { module, token, pin } = &request {
-            if self.opened.is_some() {
-                return Err(Refusal::new(Why::Order, "a token is open already"));
-            }
-            let (opened, token) = open(module, token, pin)?;
-            self.opened = Some(opened);
-            return Ok(Reply::Ready(token));
+        match &request {
+            Request::Open { module, token } => return self.open(module, token).map(Reply::Ready),
+            Request::Login { pin } => return self.login(pin).map(|()| Reply::Done),
+            _ => {}
         }
-        let opened = self.opened.as_mut();
-        let opened = opened.ok_or_else(|| Refusal::new(Why::Order, "no token is open"))?;
+        let Self::Opened(opened) = self else {
+            return Err(Refusal::new(Why::Order, "no token is open"));
+        };
         match request {
-            Request::Open { .. } => Err(Refusal::new(Why::Order, "a token is open already")),
+            Request::Open { .. } | Request::Login { .. } => Err(already()),
             Request::Generate { kind, id, label } => {
                 opened.generate(kind, &id, &label).map(Reply::Made)
             }
@@ -71,9 +75,30 @@ impl Helper {
             Request::Remove { id } => opened.remove(&id).map(Reply::Count),
         }
     }
+
+    fn open(&mut self, module: &str, wanted: &TokenName) -> Result<Token, Refusal> {
+        let Self::New = self else { return Err(already()) };
+        let (session, token) = found(module, wanted)?;
+        *self = Self::Found(session);
+        Ok(token)
+    }
+
+    /// Tries the PIN, once: after a refusal it has to be started anew.
+    fn login(&mut self, pin: &[u8]) -> Result<(), Refusal> {
+        let Self::Found(session) = std::mem::take(self) else { return Err(already()) };
+        let pin =
+            std::str::from_utf8(pin).map_err(|_| Refusal::new(Why::PinWrong, "it is no text"))?;
+        session.login(UserType::User, Some(&AuthPin::from(pin.to_owned())))?;
+        *self = Self::Opened(Opened { session, keys: HashMap::new() });
+        Ok(())
+    }
 }
 
-fn open(module: &str, wanted: &TokenName, pin: &[u8]) -> Result<(Opened, Token), Refusal> {
+fn already() -> Refusal {
+    Refusal::new(Why::Order, "it is not the time for that")
+}
+
+fn found(module: &str, wanted: &TokenName) -> Result<(Session, Token), Refusal> {
     let library = Pkcs11::new(module).map_err(|error| Refusal::module(&error))?;
     library
         .initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
@@ -86,15 +111,13 @@ fn open(module: &str, wanted: &TokenName, pin: &[u8]) -> Result<(Opened, Token),
         return Err(Refusal::new(Why::PinLast, "CKF_USER_PIN_FINAL_TRY"));
     }
     let session = library.open_rw_session(slot)?;
-    let pin = std::str::from_utf8(pin).map_err(|_| Refusal::new(Why::PinWrong, "it is no text"))?;
-    session.login(UserType::User, Some(&AuthPin::from(pin.to_owned())))?;
     let token = Token {
         label: info.label().trim_end().to_owned(),
         serial: info.serial_number().trim_end().to_owned(),
         manufacturer: info.manufacturer_id().trim_end().to_owned(),
         model: info.model().trim_end().to_owned(),
     };
-    Ok((Opened { session, keys: HashMap::new() }, token))
+    Ok((session, token))
 }
 
 fn the_token(library: &Pkcs11, wanted: &TokenName) -> Result<(Slot, TokenInfo), Refusal> {

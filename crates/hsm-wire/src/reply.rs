@@ -83,7 +83,7 @@ pub struct Public {
 /// An answer.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// Logged in to this token.
+    /// This token is there; nobody is logged in yet.
     Ready(Token),
     /// The key was made.
     Made(Public),

@@ -21,12 +21,15 @@ pub struct TokenName {
 /// A question.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Load the module, find the one token, log in.
+    /// Load the module, find the one token.
     Open {
         /// The module's path.
         module: String,
         /// Which token.
         token: TokenName,
+    },
+    /// Log in to it. A question of its own: whoever asks it can write down before that a PIN is tried.
+    Login {
         /// The user's PIN.
         pin: Zeroizing<Vec<u8>>,
     },
@@ -96,6 +99,7 @@ impl Request {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Open { .. } => "open",
+            Self::Login { .. } => "login",
             Self::Generate { .. } => "generate",
             Self::Import { .. } => "import",
             Self::Find { .. } => "find",
@@ -108,13 +112,14 @@ impl Request {
     /// As a frame.
     pub fn frame(&self) -> Result<Zeroizing<Vec<u8>>, WireError> {
         match self {
-            Self::Open { module, token, pin } => {
-                let mut writer = Writer::new(1, 5 * LONGEST_TEXT + pin.len()).text(module);
+            Self::Open { module, token } => {
+                let mut writer = Writer::new(1, 5 * LONGEST_TEXT).text(module);
                 for text in [&token.label, &token.serial, &token.manufacturer, &token.model] {
                     writer = writer.text(text.as_deref().unwrap_or_default());
                 }
-                writer.bytes(pin).end()
+                writer.end()
             }
+            Self::Login { pin } => Writer::new(8, pin.len()).bytes(pin).end(),
             Self::Generate { kind, id, label } => {
                 Writer::new(2, LONGEST_TEXT).kind(*kind).bytes(id).text(label).end()
             }
@@ -146,7 +151,6 @@ impl Request {
                     manufacturer: optional(from.text("manufacturer")?),
                     model: optional(from.text("model")?),
                 },
-                pin: Zeroizing::new(from.bytes(LONGEST_PIN, "PIN")?.to_vec()),
             },
             2 => Self::Generate { kind: from.kind()?, id: from.id()?, label: from.text("label")? },
             3 => Self::Import {
@@ -167,6 +171,7 @@ impl Request {
                 public: from.bytes(LONGEST_TEXT * 4, "public key")?.to_vec(),
             },
             7 => Self::Remove { id: from.id()? },
+            8 => Self::Login { pin: Zeroizing::new(from.bytes(LONGEST_PIN, "PIN")?.to_vec()) },
             _ => return Err(WireError::Field("question")),
         };
         from.end()?;

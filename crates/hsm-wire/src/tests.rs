@@ -12,7 +12,8 @@ fn requests() -> Vec<Request> {
     let id = vec![7; 20];
     let token = TokenName { label: Some("ca".into()), ..TokenName::default() };
     vec![
-        Request::Open { module: "/m.so".into(), token, pin: Zeroizing::new(b"1234".to_vec()) },
+        Request::Open { module: "/m.so".into(), token },
+        Request::Login { pin: Zeroizing::new(b"1234".to_vec()) },
         Request::Generate { kind: Kind::P384, id: id.clone(), label: "x".into() },
         Request::Import {
             id: id.clone(),

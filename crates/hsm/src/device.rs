@@ -10,6 +10,7 @@ use sealock_core::SecretBytes;
 use sealock_hsm_wire::{Kind, Parts, Public, Reply, Request, Token, TokenName};
 
 use crate::error::HsmError;
+use crate::logins::Logins;
 use crate::worker::{Job, What, Worker};
 
 /// So many may wait.
@@ -67,19 +68,24 @@ impl Device {
     ///
     /// # Errors
     /// When there is no thread for it.
-    pub fn new(settings: DeviceSettings, pin: PinSource) -> Result<Self, HsmError> {
-        Self::with_program(settings, pin, sealock_hsm_image::HELPER)
+    pub fn new(
+        settings: DeviceSettings,
+        pin: PinSource,
+        logins: Arc<dyn Logins>,
+    ) -> Result<Self, HsmError> {
+        Self::with_program(settings, pin, logins, sealock_hsm_image::HELPER)
     }
 
     /// The same with another program in the helper's place.
     pub(crate) fn with_program(
         settings: DeviceSettings,
         pin: PinSource,
+        logins: Arc<dyn Logins>,
         program: &'static [u8],
     ) -> Result<Self, HsmError> {
         let (jobs, waiting): (_, Receiver<Job>) = sync_channel(MOST_WAITING);
         let trouble = Arc::default();
-        let worker = Worker::new(settings.clone(), pin, program, Arc::clone(&trouble));
+        let worker = Worker::new(settings.clone(), pin, logins, program, Arc::clone(&trouble));
         std::thread::Builder::new()
             .name("hsm".into())
             .spawn(move || worker.run(&waiting))

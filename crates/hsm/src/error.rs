@@ -28,6 +28,14 @@ pub enum HsmError {
     /// It was refused before.
     #[error("the HSM has refused this PIN; it is not tried again")]
     PinRefused,
+    /// It was tried, and nobody knows how that ended.
+    #[error(
+        "a login to the HSM with this PIN was begun and came to no end; it is not tried again by itself"
+    )]
+    PinUnsure,
+    /// What becomes of a login cannot be remembered, so none is begun.
+    #[error("what becomes of a login to the HSM cannot be written down: {0}")]
+    Unwritten(String),
     /// One more wrong one would lock the token.
     #[error("the HSM says that one more wrong PIN locks it, so none is tried")]
     PinLast,
@@ -95,7 +103,8 @@ impl HsmError {
         }
     }
 
-    /// Whether the same may work later, with nothing changed by a person here.
+    /// Whether the same may work later, with nothing changed by a person here; or, of a login that came to no end, whether
+    /// everything else has to go on meanwhile as it does then.
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
@@ -105,6 +114,8 @@ impl HsmError {
                 | Self::Deadline(_)
                 | Self::Busy
                 | Self::Nonsense(_)
+                | Self::Unwritten(_)
+                | Self::PinUnsure
         )
     }
 
@@ -120,8 +131,12 @@ impl HsmError {
             }
             Self::NoPin(_) => "set hsm.pin_file, or give the systemd credential sealock-hsm-pin",
             Self::PinWrong | Self::PinRefused => {
-                "correct the PIN before the next start: a token locks itself after a few wrong ones"
+                "correct the PIN: a token locks itself after a few wrong ones; `sealock ca retry-pin` has this one tried once more"
             }
+            Self::PinUnsure => {
+                "a wrong PIN that is tried again and again locks a token: make sure that it is right, then `sealock ca retry-pin`"
+            }
+            Self::Unwritten(_) => "see to the disk of the state folder",
             Self::PinLast => {
                 "log in once with the right PIN by the vendor's own tool, then start again"
             }

@@ -15,7 +15,8 @@
 //!
 //! - Every question has an end: who does not answer in time is killed. The next question starts another helper, after
 //!   a pause that grows with each failure in a row, up to [`LONGEST_PAUSE`].
-//! - A PIN that was refused is not tried a second time: tokens lock themselves after a few. Nor is any tried where the
+//! - A PIN that was refused is not tried a second time: tokens lock themselves after a few. Nor is one that was tried
+//!   and had no answer, unless the token has taken it before; that outlives us ([`Logins`]). And none is tried where the
 //!   token says that one more would lock it.
 //! - The helper is started by a thread that lives as long as the [`Device`]: it is to die with us, and the kernel takes
 //!   for us the thread that started it.
@@ -23,6 +24,7 @@
 mod device;
 mod error;
 mod file;
+mod logins;
 mod process;
 mod uri;
 mod worker;
@@ -30,6 +32,7 @@ mod worker;
 pub use device::{Device, DeviceSettings, PinSource, Trouble};
 pub use error::HsmError;
 pub use file::{ModuleError, check_module};
+pub use logins::Logins;
 pub use sealock_hsm_wire::{Kind, Parts, Public, Token, TokenName};
 pub use uri::{TokenNameError, token_name};
 

@@ -6,19 +6,46 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use sealock_core::SecretBytes;
 use sealock_hsm_wire::{Parts, TokenName};
 use sealock_testkit::softhsm::SoftHsm;
 use sealock_testkit::wait::until;
 use zeroize::Zeroizing;
 
-use crate::{Device, DeviceSettings, HsmError, Kind, ModuleError, PinSource, token_name};
+use crate::{Device, DeviceSettings, HsmError, Kind, Logins, ModuleError, PinSource, token_name};
 
 const ID: &[u8] = b"\x01\x02sealock";
 
 fn pin(text: &str) -> PinSource {
     let pin = SecretBytes::new(text.as_bytes().to_vec());
     Arc::new(move || Ok(pin.clone()))
+}
+
+/// Remembers, as long as it is held, the last PIN and what has come of it.
+#[derive(Default)]
+struct Book(Mutex<Option<(Vec<u8>, Option<bool>)>>);
+
+impl Logins for Book {
+    fn begin(&self, _: &str, pin: &SecretBytes) -> Result<(), HsmError> {
+        let mut last = self.0.lock();
+        match last.as_ref().filter(|(known, _)| known == pin.expose()) {
+            Some((_, Some(true))) => return Ok(()),
+            Some((_, Some(false))) => return Err(HsmError::PinRefused),
+            Some((_, None)) => return Err(HsmError::PinUnsure),
+            None => {}
+        }
+        *last = Some((pin.expose().to_vec(), None));
+        Ok(())
+    }
+
+    fn end(&self, _: &str, pin: &SecretBytes, taken: bool) {
+        *self.0.lock() = Some((pin.expose().to_vec(), Some(taken)));
+    }
+}
+
+fn book() -> Arc<dyn Logins> {
+    Arc::new(Book::default())
 }
 
 fn settings(token: &SoftHsm, module: &Path) -> DeviceSettings {
@@ -32,7 +59,7 @@ fn settings(token: &SoftHsm, module: &Path) -> DeviceSettings {
 }
 
 fn device(token: &SoftHsm, module: &Path) -> Device {
-    Device::new(settings(token, module), pin(SoftHsm::PIN)).unwrap()
+    Device::new(settings(token, module), pin(SoftHsm::PIN), book()).unwrap()
 }
 
 /// The helpers of this process, by their names.
@@ -187,7 +214,7 @@ fn a_token_that_is_taken_away_comes_back() {
 #[test]
 fn a_wrong_pin_is_tried_once() {
     let Some(token) = SoftHsm::new() else { return };
-    let device = Device::new(settings(&token, &token.proxy()), pin("4712")).unwrap();
+    let device = Device::new(settings(&token, &token.proxy()), pin("4712"), book()).unwrap();
     assert_eq!(device.token(), Err(HsmError::PinWrong));
     for _ in 0..5 {
         assert_eq!(device.token(), Err(HsmError::PinRefused));
@@ -196,10 +223,37 @@ fn a_wrong_pin_is_tried_once() {
 }
 
 #[test]
+fn a_login_that_came_to_no_end_is_not_begun_again_with_that_pin() {
+    let Some(token) = SoftHsm::new() else { return };
+    let book = book();
+    let start = |text: &str| {
+        Device::new(settings(&token, &token.proxy()), pin(text), Arc::clone(&book)).unwrap()
+    };
+    token.tell("crash-login");
+    assert!(matches!(start("4712").token(), Err(HsmError::Died(_))));
+    // Each of these is another start, which knows nothing but what was written down.
+    for _ in 0..3 {
+        assert_eq!(start("4712").token(), Err(HsmError::PinUnsure));
+    }
+    assert_eq!(token.logins(), 1);
+    token.untell("crash-login");
+    assert_eq!(start("4712").token(), Err(HsmError::PinUnsure));
+    let right = start(SoftHsm::PIN);
+    right.token().unwrap();
+    assert_eq!(token.logins(), 2);
+    // What the token has taken is no guess: it is tried again, whatever has ended a login.
+    token.tell("crash-login");
+    drop(right);
+    assert!(matches!(start(SoftHsm::PIN).token(), Err(HsmError::Died(_))));
+    token.untell("crash-login");
+    start(SoftHsm::PIN).token().unwrap();
+}
+
+#[test]
 fn pins_that_are_not_there() {
     let Some(token) = SoftHsm::new() else { return };
     let none: PinSource = Arc::new(|| Err("no file".into()));
-    let device = Device::new(settings(&token, &token.proxy()), none).unwrap();
+    let device = Device::new(settings(&token, &token.proxy()), none, book()).unwrap();
     assert_eq!(device.token(), Err(HsmError::NoPin("no file".into())));
     assert_eq!(token.logins(), 0);
     assert!(helpers().is_empty(), "nothing was started for that");
@@ -211,13 +265,13 @@ fn tokens_that_are_not_the_one() {
     let with = |name: &str| {
         let settings =
             DeviceSettings { token: token_name(name).unwrap(), ..settings(&token, &token.proxy()) };
-        Device::new(settings, pin(SoftHsm::PIN)).unwrap().token()
+        Device::new(settings, pin(SoftHsm::PIN), book()).unwrap().token()
     };
     assert_eq!(with("pkcs11:token=nobody"), Err(HsmError::NoToken));
     let serial = with(SoftHsm::LABEL).unwrap().serial;
     token.init_token("another");
     let all = DeviceSettings { token: TokenName::default(), ..settings(&token, &token.proxy()) };
-    let device = Device::new(all, pin(SoftHsm::PIN)).unwrap();
+    let device = Device::new(all, pin(SoftHsm::PIN), book()).unwrap();
     assert_eq!(device.token(), Err(HsmError::ManyTokens));
     assert_eq!(with(&format!("pkcs11:serial={serial}")).unwrap().label, SoftHsm::LABEL);
     assert_eq!(token.logins(), 2);
@@ -268,13 +322,13 @@ fn what_is_no_helper_is_not_believed() {
         let source = format!("#include <unistd.h>\nint main(void) {{ {body} return 0; }}\n");
         let program = program(&token, name, &source);
         let settings = settings(&token, token.module());
-        let device = Device::with_program(settings, pin(SoftHsm::PIN), program).unwrap();
+        let device = Device::with_program(settings, pin(SoftHsm::PIN), book(), program).unwrap();
         let error = device.token().unwrap_err();
         assert!(error.to_string().contains(why), "{name}: {error}");
     }
     // No program at all.
     let settings = settings(&token, token.module());
-    let device = Device::with_program(settings, pin(SoftHsm::PIN), b"\x7fELF").unwrap();
+    let device = Device::with_program(settings, pin(SoftHsm::PIN), book(), b"\x7fELF").unwrap();
     assert!(matches!(device.token(), Err(HsmError::Start(_))));
 }
 

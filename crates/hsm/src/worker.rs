@@ -6,13 +6,13 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
-use sealock_core::SecretBytes;
 use sealock_hsm_wire::{Reply, Request, Token, Why};
 use zeroize::Zeroizing;
 
 use crate::device::{DeviceSettings, PinSource, Trouble};
 use crate::error::HsmError;
 use crate::file::check_module;
+use crate::logins::Logins;
 use crate::process::{Process, ProcessError};
 
 /// The pause after the first failure.
@@ -40,9 +40,9 @@ pub(crate) struct Job {
 pub(crate) struct Worker {
     settings: DeviceSettings,
     pin: PinSource,
+    logins: Arc<dyn Logins>,
     program: &'static [u8],
     open: Option<(Process, Token)>,
-    refused: Option<SecretBytes>,
     failures: u32,
     not_before: Option<Instant>,
     trouble: Arc<Mutex<Option<Trouble>>>,
@@ -52,11 +52,12 @@ impl Worker {
     pub(crate) fn new(
         settings: DeviceSettings,
         pin: PinSource,
+        logins: Arc<dyn Logins>,
         program: &'static [u8],
         trouble: Arc<Mutex<Option<Trouble>>>,
     ) -> Self {
-        let (open, refused, not_before) = (None, None, None);
-        Self { settings, pin, program, open, refused, failures: 0, not_before, trouble }
+        let (open, not_before) = (None, None);
+        Self { settings, pin, logins, program, open, failures: 0, not_before, trouble }
     }
 
     /// Answers until nobody can ask any more.
@@ -154,42 +155,50 @@ impl Worker {
     fn start(&mut self) -> Result<(Process, Token), HsmError> {
         let module = check_module(Path::new(&self.settings.module))?;
         let pin = (self.pin)().map_err(HsmError::NoPin)?;
-        if self.refused.as_ref() == Some(&pin) {
-            return Err(HsmError::PinRefused);
-        }
         let mut process = Process::start(self.program, &self.settings.environment)
             .map_err(|error| HsmError::Start(error.to_string()))?;
+        let span = self.settings.deadline.max(OPENING);
+        let until = Instant::now() + span;
         let request = Request::Open {
             module: module.display().to_string(),
             token: self.settings.token.clone(),
-            pin: Zeroizing::new(pin.expose().to_vec()),
         };
-        let span = self.settings.deadline.max(OPENING);
-        match process.ask(&request, Instant::now() + span) {
-            Ok(Reply::Ready(token)) => {
-                self.refused = None;
-                tracing::info!(label = %sealock_core::policy::plain(&token.label), "the HSM is open");
-                Ok((process, token))
-            }
-            Ok(Reply::Refused { why, text }) => {
-                if why == Why::PinWrong {
-                    self.refused = Some(pin);
-                }
-                Err(HsmError::refused(why, sealock_core::policy::plain(&text)))
-            }
-            Ok(other) => Err(HsmError::Nonsense(other.name().to_owned())),
+        let token = match process.ask(&request, until) {
+            Ok(Reply::Ready(token)) => token,
+            Ok(Reply::Refused { why, text }) => return Err(refused(why, &text)),
+            Ok(other) => return Err(HsmError::Nonsense(other.name().to_owned())),
             Err(ProcessError::Ended) => {
                 let words = process.last_words();
-                Err(HsmError::Start(match words.is_empty() {
+                return Err(HsmError::Start(match words.is_empty() {
                     true => "it ended at once".to_owned(),
                     false => words,
-                }))
+                }));
             }
-            Err(error) => {
-                self.open = Some((process, Token::default()));
-                Err(self.ended(error, span))
-            }
+            Err(error) => return Err(self.gave_up(process, error, span)),
+        };
+        self.logins.begin(&token.serial, &pin)?;
+        let login = Request::Login { pin: Zeroizing::new(pin.expose().to_vec()) };
+        let taken = match process.ask(&login, until) {
+            Ok(Reply::Done) => Ok(()),
+            Ok(Reply::Refused { why, text }) => Err(refused(why, &text)),
+            // It may have been tried, and that stays written down.
+            Ok(other) => return Err(HsmError::Nonsense(other.name().to_owned())),
+            Err(error) => return Err(self.gave_up(process, error, span)),
+        };
+        match taken {
+            Ok(()) => self.logins.end(&token.serial, &pin, true),
+            Err(HsmError::PinWrong) => self.logins.end(&token.serial, &pin, false),
+            // Some modules say "failed" for a PIN that was wrong.
+            Err(_) => {}
         }
+        taken?;
+        tracing::info!(label = %sealock_core::policy::plain(&token.label), "the HSM is open");
+        Ok((process, token))
+    }
+
+    fn gave_up(&mut self, process: Process, error: ProcessError, span: Duration) -> HsmError {
+        self.open = Some((process, Token::default()));
+        self.ended(error, span)
     }
 
     /// What became of a helper that did not answer. It is killed.
@@ -216,4 +225,8 @@ impl Worker {
         let pause = (FIRST_PAUSE * factor).min(crate::LONGEST_PAUSE);
         self.not_before = Some(Instant::now() + pause);
     }
+}
+
+fn refused(why: Why, text: &str) -> HsmError {
+    HsmError::refused(why, sealock_core::policy::plain(text))
 }

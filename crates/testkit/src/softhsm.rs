@@ -39,6 +39,7 @@ static U sign(U session, B *data, U length, B *out, U *room) {
 }
 static U login(U session, U user, B *pin, U length) {
   FILE *f = fopen(CONTROL "/logins", "a"); fputc('x', f); fclose(f);
+  if (is(CONTROL "/crash-login")) abort();
   return real_login(session, user, pin, length);
 }
 U C_GetFunctionList(struct list **out) {
@@ -139,7 +140,7 @@ impl SoftHsm {
         module
     }
 
-    /// What the proxy does from now on: `hang`, `crash`, `print`, `wrong` or `short`.
+    /// What the proxy does from now on: `hang`, `crash`, `print`, `wrong` or `short` when it signs, `crash-login`.
     pub fn tell(&self, what: &str) {
         fs::write(self.control().join(what), "").unwrap_or_else(|error| panic!("{what}: {error}"));
     }

@@ -285,6 +285,63 @@ async fn a_record_goes_out_of_the_dns_whatever_comes_of_it() {
     assert!(lines[1].starts_with("cleanup _acme-challenge.www.corp.example "), "{trace}");
 }
 
+/// How many records each note has had.
+#[derive(Default)]
+struct Noted(Mutex<Vec<usize>>);
+
+impl Notes for Noted {
+    fn order<'a>(&'a self, _: Option<&'a str>) -> Written<'a> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn presented<'a>(&'a self, records: &'a [TxtRecord]) -> Written<'a> {
+        self.0.lock().push(records.len());
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn records_are_taken_out_one_by_one_and_one_that_stays_keeps_none_of_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    let script = format!("echo \"$3\" >> {}; test \"$3\" != b", trace.display());
+    let hook = Hook::new(vec!["/bin/sh".into(), "-c".into(), script, "sh".into(), "zone".into()]);
+    let record = |value: &str| TxtRecord { name: "_acme-challenge.x".into(), value: value.into() };
+    // The hook is given what to do, a name and a value.
+    let records = ["a", "b", "c"].map(|value| TxtRecord { name: value.into(), ..record("v") });
+    let noted = Noted::default();
+    acme::clean_up(&hook.unwrap(), records.to_vec(), &noted).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&trace).unwrap(), "c\nb\na\n");
+    assert_eq!(*noted.0.lock(), [2, 1, 0], "what is left is noted after each");
+}
+
+#[tokio::test]
+async fn an_order_with_two_authorizations_for_one_name_is_refused_and_cleaned_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = Bad::start(|path, base| match path {
+        "/new-order" | "/order" => {
+            let body = format!(
+                r#"{{"status":"pending","authorizations":["{base}/authorization","{base}/second"],"finalize":"{base}/finalize"}}"#
+            );
+            (201, vec![("location", format!("{base}/order"))], body)
+        }
+        "/second" => authorization(base, "www.corp.example", TOKEN),
+        "/challenge" => {
+            let body = format!(
+                r#"{{"type":"dns-01","url":"{base}/challenge","token":"{TOKEN}","status":"processing"}}"#
+            );
+            (200, Vec::new(), body)
+        }
+        _ => usual(path, base),
+    })
+    .await;
+    let error = bad.enrol(&hook(&folder)).await;
+    assert!(error.to_string().contains("two authorizations for one name"), "{error}");
+    let trace = std::fs::read_to_string(folder.path().join("trace")).unwrap();
+    let count = |what: &str| trace.lines().filter(|line| line.starts_with(what)).count();
+    assert_eq!((count("present "), count("cleanup ")), (1, 1), "{trace}");
+}
+
 #[tokio::test]
 async fn a_server_that_is_slow_endless_or_mad_is_left() {
     const BAD_NONCE: &str = r#"{"type":"urn:ietf:params:acme:error:badNonce","detail":"again"}"#;

@@ -25,8 +25,12 @@ const PREFIX: &str = "acme/binding/";
 const KEY: usize = 32;
 /// So many there may be.
 const MOST: usize = 10_000;
+/// So many of them may be containers' own: whoever can make containers keeps no person from making one.
+pub(super) const MOST_ATTESTED: usize = 5000;
 /// So many of one container, used ones too, until they are over.
 const MOST_OF_CONTAINER: usize = 16;
+/// And of one identity, which has another container whenever that is made anew.
+const MOST_OF_IDENTITY: usize = 64;
 /// What the names of those begin with; an administrator's may begin so too, and is an administrator's.
 const OF_CONTAINER: &str = "container-";
 /// So much of a container's id is in the name of its binding.
@@ -208,10 +212,7 @@ impl Acme {
     ) -> Result<(Binding, SecretBytes), StateError> {
         let short = container.get(..SHORT_ID).unwrap_or(container);
         let own = format!("{OF_CONTAINER}{short}-");
-        let range = KeyRange::prefix(place(&own).as_bytes());
-        if self.store().range(&range, MOST_OF_CONTAINER)?.len() >= MOST_OF_CONTAINER {
-            return Err(StateError::TooMany("external account bindings of this container"));
-        }
+        self.attested_room(identity, container)?;
         let mut random = [0; 8];
         rand::fill(&mut random).map_err(|_| StateError::Random)?;
         let name: BindingName = format!("{own}{}", HEXLOWER.encode(&random))
@@ -229,6 +230,32 @@ impl Acme {
         };
         let binding = row.binding(name.clone())?;
         Ok((binding, self.binding_put(&name, row, actor)?))
+    }
+
+    /// Whether a container that is this identity may have another one.
+    fn attested_room(&self, identity: &Identity, container: &str) -> Result<(), StateError> {
+        // All of containers' own are called so, and some of others may be.
+        let range = KeyRange::prefix(place(OF_CONTAINER).as_bytes());
+        let (identity, mut all, mut of_identity, mut of_container) =
+            (identity.to_string(), 0, 0, 0);
+        for (key, entry) in self.store().range(&range, MOST)? {
+            let row: Row = serde_json::from_slice(&entry.value)
+                .map_err(|_| StateError::Damaged(String::from_utf8_lossy(&key).into_owned()))?;
+            let Some(holder) = &row.container else { continue };
+            all += 1;
+            of_identity += usize::from(row.identity == identity);
+            of_container += usize::from(holder == container);
+        }
+        if of_container >= MOST_OF_CONTAINER {
+            return Err(StateError::TooMany("external account bindings of this container"));
+        }
+        if of_identity >= MOST_OF_IDENTITY {
+            return Err(StateError::TooMany("external account bindings of this identity"));
+        }
+        if all >= MOST_ATTESTED {
+            return Err(StateError::TooMany("external account bindings of containers"));
+        }
+        Ok(())
     }
 
     /// Writes a binding that is new, with a key that is.

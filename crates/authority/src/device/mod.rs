@@ -24,6 +24,7 @@ use crate::key::KeyType;
 
 pub(crate) use parts::{parts, pkcs8, public_key};
 pub(crate) use sign::{InDevice, keep, taken};
+pub use unwanted::LeftKey;
 
 /// Why a device did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -165,6 +166,9 @@ pub trait KeyDevice: fmt::Debug + Send + Sync {
 
     /// The key, where the device lets it go.
     fn export(&self, key: &KeyAt, kind: KeyType, public: &[u8]) -> Result<KeyParts, DeviceError>;
+
+    /// Whether a private key is there.
+    fn holds(&self, key: &KeyAt) -> Result<bool, DeviceError>;
 
     /// Destroys a key. One that is not there is no error.
     fn remove(&self, key: &KeyAt) -> Result<(), DeviceError>;

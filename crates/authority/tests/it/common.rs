@@ -10,6 +10,7 @@ use sealock_authority::{
 use sealock_core::audit::Actor;
 use sealock_core::{Clock, ManualClock, SubjectName, SystemClock};
 use sealock_store::{Journal, Keyring, NewProtection, SqliteStore, Store};
+use sealock_testkit::clients::skip_without;
 use tempfile::TempDir;
 
 /// A scratch state folder.
@@ -118,12 +119,7 @@ pub(crate) fn order(names: &[&str]) -> Order {
 /// Whether a program is there. Where it is not, the test that needs it says so and ends; in CI that is a
 /// failure.
 pub(crate) fn available(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
-    if !found {
-        assert!(std::env::var_os("CI").is_none(), "{program} is missing in CI");
-        eprintln!("SKIPPED: {program} is not installed");
-    }
-    found
+    !skip_without(&[program])
 }
 
 /// Runs a program.

@@ -129,6 +129,11 @@ impl KeyDevice for Memory {
         Ok(KeyParts { kind, parts: vec![secret(value.as_ref()), secret(public)] })
     }
 
+    fn holds(&self, key: &KeyAt) -> Result<bool, DeviceError> {
+        self.ready()?;
+        Ok(self.keys.lock().unwrap().contains_key(key.id.as_bytes()))
+    }
+
     fn remove(&self, key: &KeyAt) -> Result<(), DeviceError> {
         self.ready()?;
         self.keys.lock().unwrap().remove(key.id.as_bytes());
@@ -279,7 +284,13 @@ fn a_device_that_lies_gets_nothing_into_the_inventory() {
     assert!(world.wheres().contains(&KeyWhere::Store));
     world.device.be(Mood::Well);
     world.authority.maintain(&actor()).unwrap();
-    assert_eq!(world.device.count(), 1, "what it was given is gone again");
+    let left = world.authority.left_in_device().unwrap();
+    assert_eq!((left.len(), left[0].what.as_str()), (1, "root 1"), "what it was given is known");
+    assert_eq!(world.device.count(), 2);
+    // The next move takes it over.
+    assert!(!world.moved(IssuerKind::Root, INTO).unwrap());
+    assert_eq!(world.device.count(), 2);
+    assert!(world.authority.left_in_device().unwrap().is_empty());
 }
 
 #[test]
@@ -310,22 +321,27 @@ fn keys_go_in_and_come_back_where_they_may() {
     assert_eq!(moved.count(), 3);
 }
 
-/// Whenever the device goes in the middle, the key is where the state says, and nothing is left over afterwards.
+/// Whenever the device goes in the middle, the key is where the state says, what is left over is known, and the next move
+/// takes it over.
 #[test]
 fn a_migration_that_is_cut_short_at_any_call_heals() {
+    let free = MigrateTo::Device { extractable: true };
     for calls in 0..8 {
         let world = World::new(KeyHome::Store, KeyHome::Store);
         world.device.last(calls);
-        let outcome = world.moved(IssuerKind::Root, MigrateTo::Device { extractable: true });
-        let there = outcome.is_ok();
+        let there = world.moved(IssuerKind::Root, free).is_ok();
         // And a new start in between, whatever has happened.
         let world = world.reopen(true);
         world.device.be(Mood::Well);
         world.authority.rotate(Rotate::Intermediate, None, &actor()).unwrap();
-        assert_eq!(world.device.count(), usize::from(there), "{calls}");
+        let left = world.authority.left_in_device().unwrap();
+        assert_eq!(world.device.count(), usize::from(there) + left.len(), "{calls}");
         if !there {
-            continue;
+            assert!(world.wheres().contains(&KeyWhere::Store), "{calls}");
+            assert!(!world.moved(IssuerKind::Root, free).unwrap(), "{calls}");
         }
+        assert_eq!(world.device.count(), 1, "{calls}");
+        assert!(world.authority.left_in_device().unwrap().is_empty(), "{calls}");
         world.device.last(calls);
         let back = world.moved(IssuerKind::Root, MigrateTo::Store);
         let world = world.reopen(true);
@@ -333,6 +349,50 @@ fn a_migration_that_is_cut_short_at_any_call_heals() {
         world.authority.rotate(Rotate::Intermediate, None, &actor()).unwrap();
         assert_eq!(world.device.count(), usize::from(back.is_err()), "{calls}");
     }
+}
+
+/// A copy of the state that was taken within a move, and is opened beside the same device.
+#[test]
+fn a_copy_of_the_state_from_within_a_move_removes_no_key_that_is_in_use() {
+    let mut copied = 0;
+    for calls in 0..8 {
+        let world = World::new(KeyHome::Store, KeyHome::Store);
+        // Here it is cut short, and a copy of the state is taken …
+        world.device.last(calls);
+        if world.moved(IssuerKind::Intermediate, INTO).is_ok() {
+            break;
+        }
+        let World { place, device, journal, authority } = world;
+        drop((journal, authority));
+        let copy = Place::new();
+        for entry in std::fs::read_dir(place.path()).unwrap().flatten() {
+            let to = copy.path().join(entry.file_name());
+            if entry.path().is_dir() {
+                std::fs::create_dir(&to).unwrap();
+                for file in std::fs::read_dir(entry.path()).unwrap().flatten() {
+                    std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+                }
+            } else {
+                std::fs::copy(entry.path(), to).unwrap();
+            }
+        }
+        // … and here it goes on to its end.
+        device.be(Mood::Well);
+        let open = |place: Place| {
+            let journal = place.journal();
+            let shared = Some(Arc::clone(&device) as Arc<dyn KeyDevice>);
+            let authority = Authority::open_with(journal.clone(), place.keyring(), shared).unwrap();
+            World { place, device: Arc::clone(&device), journal, authority }
+        };
+        let original = open(place);
+        assert!(!original.moved(IssuerKind::Intermediate, INTO).unwrap());
+        let copy = open(copy);
+        copy.authority.maintain(&actor()).unwrap();
+        copy.authority.rotate(Rotate::Intermediate, None, &actor()).unwrap();
+        original.authority.issue(&order(&["a.corp.example"]), &actor()).unwrap();
+        copied += 1;
+    }
+    assert!(copied > 2, "{copied}");
 }
 
 #[test]

@@ -467,6 +467,8 @@ pub enum Command {
         #[serde(default)]
         extractable: bool,
     },
+    /// Try the HSM's PIN once more, whatever became of it before.
+    CaRetryPin,
 }
 
 impl Command {
@@ -581,6 +583,7 @@ impl Command {
             Self::AcmeAttest => "acme-attest",
             Self::Upstreams { .. } => "upstreams",
             Self::CaMigrateKey { .. } => "ca-migrate-key",
+            Self::CaRetryPin => "ca-retry-pin",
         }
     }
 }

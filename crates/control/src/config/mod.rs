@@ -172,7 +172,8 @@ impl Config {
             reason: sealock_core::policy::plain(&reason),
         })?;
         // Paths in the file are relative to the file.
-        if let Some(folder) = file.and_then(Path::parent) {
+        let file = file.map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
+        if let Some(folder) = file.as_deref().and_then(Path::parent) {
             self.settings.resolve_paths(folder);
         }
         self.in_force.retain(|set| set.key != key);

@@ -1,19 +1,22 @@
-//! The HSM that the settings name, as the authority sees it; where its PIN comes from; `ca migrate-key`.
+//! The HSM that the settings name, as the authority sees it; where its PIN comes from; `ca migrate-key` and
+//! `ca retry-pin`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealock_authority::{
     DeviceError, DeviceKeyId, DevicePublic, IssuerKind, KeyAt, KeyDevice, KeyParts, KeyType,
-    KeyWhere, MigrateTo,
+    KeyWhere, LeftKey, MigrateTo,
 };
 use sealock_core::{SecretBytes, Timestamp};
-use sealock_hsm::{Device, DeviceSettings, HsmError, Kind, Parts, PinSource};
+use sealock_hsm::{Device, DeviceSettings, HsmError, Kind, Logins, Parts, PinSource};
+use sealock_store::Change;
 use zeroize::Zeroizing;
 
+use super::hsm_logins::{Record, forgotten};
 use super::{Service, convert, issuers};
 use crate::caller::{Caller, Door};
-use crate::command::{Alarm, KeyHome, Reply, RotateWhat};
+use crate::command::{Alarm, KeyHome, Reply, RotateWhat, Todo};
 use crate::config::HsmSettings;
 use crate::error::{ErrorCode, ServiceError};
 use crate::secret_file::read_secret;
@@ -30,6 +33,7 @@ impl Hsm {
     pub(super) fn of(
         settings: &HsmSettings,
         credentials: Option<&str>,
+        logins: Arc<dyn Logins>,
     ) -> Result<Option<Arc<Self>>, ServiceError> {
         let Some(module) = settings.module.clone() else { return Ok(None) };
         let device = DeviceSettings {
@@ -38,7 +42,7 @@ impl Hsm {
             deadline: settings.deadline,
             environment: settings.environment.clone(),
         };
-        let made = Device::new(device, pin(settings.pin_file.clone(), credentials));
+        let made = Device::new(device, pin(settings.pin_file.clone(), credentials), logins);
         let made = made.map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?;
         Ok(Some(Arc::new(Self(made))))
     }
@@ -134,6 +138,10 @@ impl KeyDevice for Hsm {
         Ok(KeyParts { kind: of, parts })
     }
 
+    fn holds(&self, key: &KeyAt) -> Result<bool, DeviceError> {
+        self.0.count(&key.token, key.id.as_bytes()).map(|count| count > 0).map_err(failed)
+    }
+
     fn remove(&self, key: &KeyAt) -> Result<(), DeviceError> {
         self.0.remove(&key.token, key.id.as_bytes()).map(|_| ()).map_err(failed)
     }
@@ -146,7 +154,8 @@ impl Service {
             return Ok(known.clone());
         }
         let credentials = self.opening.environment.get("CREDENTIALS_DIRECTORY");
-        let made = Hsm::of(&self.opening.config.settings.hsm, credentials)?;
+        let record = Record::new(Arc::clone(&self.journal), Arc::clone(&self.keyring));
+        let made = Hsm::of(&self.opening.config.settings.hsm, credentials, Arc::new(record))?;
         Ok(self.hsm.get_or_init(|| made).clone())
     }
 
@@ -176,6 +185,28 @@ impl Service {
         self.hsm.get()?.as_ref()?.alarm()
     }
 
+    /// Keys of ours that are in the HSM, or may be, and are not used there.
+    pub(super) fn hsm_todos(&self) -> Result<Vec<Todo>, ServiceError> {
+        let left = self.authority()?.left_in_device();
+        let left = left.map_err(|error| convert::authority_error(&error))?;
+        let todo = |left: LeftKey| {
+            let kind = left.what.split(' ').next().unwrap_or_default();
+            Todo {
+                kind: "hsm-key".to_owned(),
+                hint: format!(
+                    "`sealock ca migrate-key {kind} --to hsm` ends the move; where this is a copy of another state, leave it alone"
+                ),
+                text: format!(
+                    "a copy of its key may be in the HSM under the id {}, from a move that was cut short",
+                    left.at.id
+                ),
+                name: left.what,
+                since: left.since,
+            }
+        };
+        Ok(left.into_iter().map(todo).collect())
+    }
+
     pub(super) fn ca_migrate_key(
         &self,
         caller: &Caller,
@@ -184,14 +215,7 @@ impl Service {
         to: KeyHome,
         extractable: bool,
     ) -> Result<Reply, ServiceError> {
-        if !matches!(caller.door, Door::Socket | Door::Process) {
-            // Whatever the rules are: they may be older than this operation.
-            let reason = "keys of the CA are moved by the host's own doors only";
-            self.refused_without_policy(caller, request, reason)?;
-            return Err(ServiceError::new(ErrorCode::Denied, reason)
-                .in_request(request)
-                .hint("run `sealock ca migrate-key` on the host"));
-        }
+        self.by_own_door(caller, request, "ca migrate-key")?;
         let actor = self.manage(caller, request, "migrate-key")?;
         let to = match (to, extractable) {
             (KeyHome::Hsm, extractable) => MigrateTo::Device { extractable },
@@ -224,5 +248,37 @@ impl Service {
         };
         moved.map_err(|error| convert::authority_error(&error))?;
         Ok(Reply::Ca(Box::new(convert::ca_report(&authority.ca_info()))))
+    }
+
+    /// Forgets what the HSM has said to its PIN, or has not said, and tries it once.
+    pub(super) fn ca_retry_pin(
+        &self,
+        caller: &Caller,
+        request: &str,
+    ) -> Result<Reply, ServiceError> {
+        self.by_own_door(caller, request, "ca retry-pin")?;
+        self.manage(caller, request, "retry-pin")?;
+        // Opens the keyring, too.
+        self.authority()?;
+        let hsm = self.hsm()?.ok_or_else(|| {
+            ServiceError::new(ErrorCode::Usage, "the settings name no HSM")
+                .hint("set hsm.module and hsm.token")
+        })?;
+        let change = Change { transaction: forgotten(), events: Vec::new() };
+        self.journal.commit_blocking(change).map_err(|error| convert::journal_error(&error))?;
+        hsm.is_there().map_err(|error| convert::device_error(&error))?;
+        Ok(Reply::Done)
+    }
+
+    /// Whatever the rules are: they may be older than these operations.
+    fn by_own_door(&self, caller: &Caller, request: &str, what: &str) -> Result<(), ServiceError> {
+        if matches!(caller.door, Door::Socket | Door::Process) {
+            return Ok(());
+        }
+        let reason = "the keys of the CA are seen to by the host's own doors only";
+        self.refused_without_policy(caller, request, reason)?;
+        Err(ServiceError::new(ErrorCode::Denied, reason)
+            .in_request(request)
+            .hint(format!("run `sealock {what}` on the host")))
     }
 }

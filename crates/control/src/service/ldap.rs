@@ -12,10 +12,12 @@ use zeroize::Zeroizing;
 use crate::command::LdapServer;
 use crate::config::DirectorySettings;
 use crate::error::{ErrorCode, ServiceError};
+use crate::secret_file::{read_private, read_secret};
 use crate::state::read_small;
 
-/// No bundle, key or password is larger.
+/// No bundle is larger, and no key.
 const LONGEST: u64 = 1 << 20;
+const LONGEST_KEY: usize = 1 << 16;
 
 /// How a directory is asked.
 #[derive(Clone, Copy)]
@@ -58,10 +60,12 @@ pub(super) fn target(
 fn bind_by_settings(set: &DirectorySettings) -> Result<Bind, ServiceError> {
     match (&set.bind_dn, &set.password_file, &set.certificate) {
         (Some(dn), Some(file), _) => {
-            Ok(Bind::Simple { dn: dn.clone(), password: password(&read(file)?) })
+            let password = read_secret(file, false).map_err(refused)?;
+            Ok(Bind::Simple { dn: dn.clone(), password })
         }
         (_, _, Some(folder)) => {
-            by_certificate(&read(&folder.join("tls.crt"))?, &read(&folder.join("tls.key"))?)
+            let key = read_private(&folder.join("tls.key"), false, LONGEST_KEY).map_err(refused)?;
+            by_certificate(&read(&folder.join("tls.crt"))?, &key)
         }
         _ => Ok(Bind::Anonymous),
     }
@@ -103,6 +107,13 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ServiceError
     all.ok().filter(|all| !all.is_empty()).ok_or_else(|| {
         ServiceError::new(ErrorCode::Usage, "there is no certificate in PEM where one is needed")
     })
+}
+
+/// Who else may read a file with a secret knows it.
+fn refused(why: String) -> ServiceError {
+    ServiceError::new(ErrorCode::Failed, why).hint(
+        "the settings of the directory name this file; it has to be root's or the daemon's, and closed to others (chmod 600)",
+    )
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ServiceError> {
@@ -148,6 +159,37 @@ mod tests {
             let error = bind_as_given(&given(dn, password, chain)).unwrap_err();
             assert_eq!(error.code, ErrorCode::Usage, "{dn:?}");
         }
+    }
+
+    #[test]
+    fn a_password_that_others_can_read_is_not_used() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pw");
+        std::fs::write(&file, "hunter2\r\n").unwrap();
+        let set = DirectorySettings {
+            bind_dn: Some("cn=a".parse().unwrap()),
+            password_file: Some(file.clone()),
+            ..DirectorySettings::default()
+        };
+        let chmod = |mode| {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        chmod(0o640);
+        let error = bind_by_settings(&set).unwrap_err();
+        assert!(error.message.contains("by others") && error.hint.is_some(), "{error:?}");
+        chmod(0o600);
+        let Bind::Simple { password, .. } = bind_by_settings(&set).unwrap() else { panic!() };
+        assert_eq!(password.expose(), b"hunter2");
+        let by_key = DirectorySettings {
+            certificate: Some(folder.path().to_owned()),
+            ..DirectorySettings::default()
+        };
+        std::fs::write(folder.path().join("tls.key"), "no key").unwrap();
+        let key = folder.path().join("tls.key");
+        std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let error = bind_by_settings(&by_key).unwrap_err();
+        assert!(error.message.contains("by others"), "{error:?}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod folder;
 mod groups;
 mod guarded;
 mod hsm;
+mod hsm_logins;
 mod identities;
 mod imported;
 mod inventory;
@@ -153,7 +154,7 @@ pub struct Service {
     journal: Arc<Journal>,
     policy: PolicyFolder,
     authority: ArcSwapOption<Authority>,
-    keyring: OnceLock<Arc<Keyring>>,
+    keyring: Arc<OnceLock<Arc<Keyring>>>,
     vault: OnceLock<Arc<Vault>>,
     broker: OnceLock<Arc<Broker>>,
     acme: OnceLock<Arc<Acme>>,
@@ -206,7 +207,7 @@ impl Service {
             policy,
             journal,
             authority: ArcSwapOption::empty(),
-            keyring: OnceLock::new(),
+            keyring: Arc::default(),
             vault: OnceLock::new(),
             broker: OnceLock::new(),
             acme: OnceLock::new(),
@@ -405,6 +406,7 @@ impl Service {
                 let whose = (what, issuer.as_deref());
                 self.ca_migrate_key(caller, request, whose, to, extractable)
             }
+            Command::CaRetryPin => self.ca_retry_pin(caller, request),
         }
     }
 

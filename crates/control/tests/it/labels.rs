@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sealock_control::service::PolicySource;
+use sealock_control::{Command, Reply};
 use sealock_core::SubjectName;
 use sealock_core::audit::Fact;
 use sealock_core::policy::ContainerFacts;
@@ -77,11 +78,76 @@ async fn a_revoked_certificate_is_followed_by_a_new_one() {
     let service = scratch.initialised().await;
     let source = PolicySource(service.clone());
     let first = source.request(wanted(&["api"])).await.unwrap();
-    let revoke = sealock_control::Command::CertRevoke {
-        serial: first.serial.clone(),
-        reason: Default::default(),
-    };
+    let revoke = Command::CertRevoke { serial: first.serial.clone(), reason: Default::default() };
     crate::scratch::call(&service, revoke).await.unwrap();
     let renewal = WantedCertificate { replaces: Some(first.serial), ..wanted(&["api"]) };
     source.request(renewal).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_identity_is_decided_on_with_all_that_is_told_about_the_other_names() {
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    let source = PolicySource(service.clone());
+    let permit = async |rule: &str| {
+        std::fs::write(scratch.rule_file("more.cedar"), rule).unwrap();
+        crate::scratch::call(&service, Command::PolicyReload).await.unwrap();
+    };
+    let identity = async |wanted: WantedCertificate| {
+        let made = source.request(wanted).await.unwrap();
+        let show = Command::CertShow { certificate: made.serial };
+        match crate::scratch::call(&service, show).await.unwrap() {
+            Reply::Certificate(found) => found.identity,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(identity(wanted(&["api"])).await.is_some());
+    // Each of these is about what is known of the order, and about identities only.
+    for when in [
+        "context has profile && context.profile == \"server\"",
+        "context has ttl && context.ttl >= 600",
+        "context has usages && context.usages.contains(\"server\")",
+        "context has keyType && context.keyType == \"p256\"",
+        "context has name && context.name == \"web\"",
+        "context has issuer && context.issuer == \"own\"",
+        "context has via && context.via == \"label\"",
+    ] {
+        permit(&format!(
+            "forbid (principal, action, resource is Sealock::Uri) when {{ {when} }};\n"
+        ))
+        .await;
+        assert_eq!(identity(wanted(&["api"])).await, None, "{when}");
+        let other = WantedCertificate {
+            certificate: "other".parse().unwrap(),
+            usages: Usages { server: false, client: true },
+            ttl: Some(Duration::from_secs(300)),
+            key_type: KeyType::P384,
+            ..wanted(&["api"])
+        };
+        let always = when.contains("issuer") || when.contains("via");
+        assert_eq!(identity(other).await.is_some(), !always, "{when}");
+    }
+}
+
+#[tokio::test]
+async fn the_longest_life_of_the_settings_holds_for_labels() {
+    let scratch = Scratch::new();
+    let mut opening = scratch.opening();
+    opening.config.settings.authority.longest_life = Duration::from_secs(3600);
+    let service = Scratch::open(opening);
+    crate::scratch::call(&service, Command::Init(Default::default())).await.unwrap();
+    let source = PolicySource(service);
+    let with = |ttl: Option<u64>| WantedCertificate {
+        ttl: ttl.map(Duration::from_secs),
+        ..wanted(&["api"])
+    };
+    let refused = source.request(with(Some(3601))).await.unwrap_err();
+    let Refusal::Denied { reason, hint } = refused else { panic!("{refused:?}") };
+    assert!(reason.contains("too long"), "{reason}");
+    assert!(hint.unwrap().contains("authority.longest_life"));
+    source.request(with(Some(3600))).await.unwrap();
+    // Whoever says nothing has no more.
+    let made = source.request(with(None)).await.unwrap();
+    let now = sealock_core::Clock::now(&sealock_core::SystemClock);
+    assert!(made.not_after <= now.plus(Duration::from_secs(3600)), "{}", made.not_after);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +102,9 @@ impl Stage {
     /// With a directory in the settings, and no engine.
     fn opening(&self, url: &str, more: &str) -> Opening {
         let path = self.scratch.folder.path().join("sealock.toml");
-        fs::write(self.scratch.folder.path().join("password"), PASSWORD).unwrap();
+        let password = self.scratch.folder.path().join("password");
+        fs::write(&password, PASSWORD).unwrap();
+        fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
         let text = format!(
             "[directory.corp]\nurl = \"{url}\"\ndn = \"cn={{name}},ou=devices,{SUFFIX}\"\n\
              bind_dn = \"{MANAGER}\"\npassword_file = \"password\"\ncreate = \"device\"\n{more}"

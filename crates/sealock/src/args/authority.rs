@@ -167,6 +167,8 @@ pub(crate) enum CaCommand {
         #[arg(long)]
         extractable: bool,
     },
+    /// Try the HSM's PIN once more, where it was refused or a login came to no end
+    RetryPin,
 }
 
 /// `sealock ca request`

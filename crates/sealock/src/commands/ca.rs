@@ -59,6 +59,10 @@ pub(crate) fn run(command: CaCommand, session: &Session, printer: Printer) -> Re
                 other => Err(unexpected(&other)),
             }
         }
+        CaCommand::RetryPin => match session.call(Command::CaRetryPin)? {
+            Reply::Done => printer.either(&(), |()| "The HSM takes the PIN.\n".to_owned()),
+            other => Err(unexpected(&other)),
+        },
     }
 }
 

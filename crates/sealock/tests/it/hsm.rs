@@ -327,19 +327,77 @@ fn a_module_that_signs_wrongly_gets_nothing_recorded() {
 }
 
 #[test]
-fn a_wrong_pin_is_tried_once_in_a_start() {
+fn a_wrong_pin_is_tried_once_however_often_it_is_started() {
     let Some(scene) = Scene::with(|token| token.proxy().display().to_string(), "") else { return };
     scene.ok(&INIT);
     let before = scene.token.logins();
     std::fs::write(scene.token.pin_file(), "0000\n").unwrap();
-    let said = scene.fails(&["up", "--api", "off", "--gateway", "off"]);
+    let up = ["up", "--api", "off", "--gateway", "off"];
+    let said = scene.fails(&up);
     assert!(said.contains("refuses the PIN") && said.contains("locks itself"), "{said}");
+    for _ in 0..3 {
+        let said = scene.fails(&up);
+        assert!(said.contains("has refused this PIN; it is not tried again"), "{said}");
+        assert!(said.contains("sealock ca retry-pin"), "{said}");
+    }
     assert_eq!(scene.token.logins(), before + 1);
+    // Whoever says so has it tried once more.
+    let said = scene.fails(&["ca", "retry-pin"]);
+    assert!(said.contains("refuses the PIN"), "{said}");
+    assert_eq!(scene.token.logins(), before + 2);
     std::fs::set_permissions(scene.token.pin_file(), std::fs::Permissions::from_mode(0o644))
         .unwrap();
     let said = scene.fails(&["cert", "issue", "a"]);
     assert!(said.contains("by others"), "{said}");
-    assert_eq!(scene.token.logins(), before + 1, "and none from a file that others read");
+    assert_eq!(scene.token.logins(), before + 2, "and none from a file that others read");
+    // Another PIN is another one.
+    std::fs::write(scene.token.pin_file(), SoftHsm::PIN).unwrap();
+    std::fs::set_permissions(scene.token.pin_file(), std::fs::Permissions::from_mode(0o600))
+        .unwrap();
+    scene.issue("b");
+    let log = scene.ok(&["--json", "audit", "export"]);
+    assert_eq!(log.matches("login to the HSM").count(), 2, "each refusal is recorded");
+    assert!(!log.contains("0000\\n") && !log.contains(SoftHsm::PIN));
+}
+
+/// As with systemd's `Restart=`: the module ends its process in the middle of each login.
+#[test]
+fn a_start_that_dies_in_each_login_tries_a_pin_that_nobody_knows_once() {
+    let Some(scene) = Scene::with(|token| token.proxy().display().to_string(), "") else { return };
+    scene.ok(&INIT);
+    scene.issue("before");
+    std::fs::write(scene.token.pin_file(), "0000\n").unwrap();
+    scene.token.tell("crash-login");
+    let before = scene.token.logins();
+    scene.fails(&["cert", "issue", "no"]);
+    for _ in 0..3 {
+        let said = scene.fails(&["cert", "issue", "no"]);
+        assert!(said.contains("came to no end") && said.contains("ca retry-pin"), "{said}");
+    }
+    assert_eq!(scene.token.logins(), before + 1);
+    scene.token.untell("crash-login");
+    let said = scene.fails(&["cert", "issue", "no"]);
+    assert!(said.contains("came to no end"), "{said}");
+    let daemon = scene.up();
+    let status: Value = serde_json::from_str(&scene.ok(&["--json", "status"])).unwrap();
+    let alarms = status["alarms"].as_array().unwrap();
+    let alarm = alarms.iter().find(|alarm| alarm["alarm"] == "hsm").expect("an alarm");
+    assert!(alarm["hint"].as_str().unwrap().contains("retry-pin"), "{alarm}");
+    assert_eq!(scene.token.logins(), before + 1);
+    // It is put right while it runs.
+    std::fs::write(scene.token.pin_file(), SoftHsm::PIN).unwrap();
+    until("the HSM", PATIENCE, || {
+        scene.home.run(&scene.all(&["cert", "issue", "after"])).status.success().then_some(())
+    });
+    assert_eq!(daemon.stop(), Some(0));
+    // What the token has taken is tried again, whatever has ended a login; a kill there heals by itself.
+    scene.token.tell("crash-login");
+    scene.fails(&["cert", "issue", "no"]);
+    scene.token.untell("crash-login");
+    scene.issue("last");
+    // A person says that it may be tried.
+    let said = scene.ok(&["ca", "retry-pin"]);
+    assert!(said.contains("takes the PIN"), "{said}");
 }
 
 #[test]

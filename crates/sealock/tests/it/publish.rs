@@ -28,7 +28,7 @@ pub(crate) fn slapd(home: &Home) -> Option<Slapd> {
 
 /// A settings file that names it `corp`.
 fn settings(home: &Home, slapd: &Slapd) -> String {
-    home.write("password", PASSWORD);
+    home.write_private("password", PASSWORD);
     home.write(
         "sealock.toml",
         &format!(

@@ -283,6 +283,28 @@ fn a_locked_authority_still_says_what_is_revoked() {
     assert!(!home.log().contains("horse"));
 }
 
+#[test]
+fn a_start_that_waits_for_its_passphrase_is_ended_by_a_signal() {
+    let scene = Scene::new();
+    let home = &scene.home;
+    let passphrase = home.write("passphrase", "correct horse battery");
+    let with = ["--passphrase-file", passphrase.as_str()];
+    home.ok(&[&with[..], &["init", "--key-protection", "passphrase"]].concat());
+    let away = home.path("passphrase.away");
+    std::fs::rename(&passphrase, &away).unwrap();
+    for (number, name) in ["TERM", "INT"].into_iter().enumerate() {
+        let locked = home.spawn_with(&with);
+        until("it is said", PATIENCE, || {
+            (home.log().matches("the keys are locked").count() > number).then_some(())
+        });
+        // By itself, and not by what the system does to those who do not listen.
+        assert_eq!(locked.stop_by(name), Some(1), "{}", home.log());
+        assert_eq!(home.log().matches("stopped before the keys were unlocked").count(), number + 1);
+    }
+    std::fs::rename(&away, &passphrase).unwrap();
+    assert_eq!(home.up_with(&with).stop(), Some(0), "nothing of it is left");
+}
+
 fn issuer_of(scene: &Scene) -> String {
     let text = tool("openssl", &["x509", "-noout", "-text", "-in", &scene.file("web/tls.crt")]);
     let url = text.split_whitespace().find(|word| word.ends_with(".crl")).unwrap();

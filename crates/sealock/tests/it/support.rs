@@ -54,6 +54,14 @@ impl Home {
         path.display().to_string()
     }
 
+    /// A file that is its owner's alone, as one with a secret has to be.
+    pub(crate) fn write_private(&self, name: &str, text: &str) -> String {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.write(name, text);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
     /// The binary, with this state and none of the caller's settings, standing in the scratch folder.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealock"));

@@ -11,7 +11,7 @@ mod renewal;
 mod wire;
 
 pub use answers::{Answering, Responders};
-pub use enrol::{Account, Notes, Order, Ways, Written, enrol};
+pub use enrol::{Account, Notes, Order, Ways, Written, clean_up, enrol};
 pub use hook::{Hook, TxtRecord};
 pub use register::{AccountKey, Binding, Registration, directory, register};
 pub use renewal::{Renewal, renewal};

@@ -33,7 +33,7 @@ pub(crate) struct World {
     folder: tempfile::TempDir,
     pub(crate) clock: Arc<ManualClock>,
     service: Option<Arc<Service>>,
-    /// The settings file.
+    /// The settings, as in a file.
     settings: String,
     pub(crate) root: (CertificateParams, KeyPair, Vec<u8>),
     pub(crate) issuing: (CertificateParams, KeyPair, Vec<u8>),
@@ -52,6 +52,11 @@ fn authority(name: &str, clock: &ManualClock) -> CertificateParams {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With settings.
+    pub(crate) fn with(settings: &str) -> Self {
         // In whole seconds, as certificates have it.
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let (parameters, key) = (authority("Corp Root", &clock), KeyPair::generate().unwrap());
@@ -63,7 +68,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             clock,
             service: None,
-            settings: String::new(),
+            settings: settings.to_owned(),
             root: (parameters, key, der),
             issuing: (below.0, below.1, issuing),
         };
@@ -132,7 +137,7 @@ impl World {
             .to_vec()
     }
 
-    fn import(&self, certificates: &[Vec<u8>]) -> Result<Reply, ServiceError> {
+    pub(crate) fn import(&self, certificates: &[Vec<u8>]) -> Result<Reply, ServiceError> {
         self.import_as("web", certificates)
     }
 
@@ -140,6 +145,19 @@ impl World {
         let certificates = certificates.iter().map(|der| BASE64.encode(der)).collect();
         let name = Some(name.to_owned());
         self.call(Command::CertImport(CertImport { name, certificates, ..CertImport::default() }))
+    }
+
+    /// The company signs what waits, and it is imported.
+    pub(crate) fn serve_the_next(&self, days: u64) {
+        let leaf = self.sign(&self.standing().waiting.unwrap().csr, days);
+        self.import(&[leaf, self.issuing.2.clone()]).unwrap();
+    }
+
+    /// The same for a CSR that is made now.
+    pub(crate) fn serve_again(&self, days: u64) {
+        let upstream = self.standing().enrolment.map(|enrolment| enrolment.upstream);
+        self.request(CertRequest { replace: true, upstream, ..Self::wanted() }).unwrap();
+        self.serve_the_next(days);
     }
 
     pub(crate) fn trust_root(&self) {

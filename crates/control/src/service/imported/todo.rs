@@ -36,9 +36,9 @@ impl Service {
         }
         all.sort_by_key(|(urgent, _)| *urgent);
         // A CA of ours is what many certificates hang on.
-        let issuers = self.issuer_todos()?;
+        let issuers = self.issuer_todos()?.into_iter().chain(self.hsm_todos()?);
         let requests = all.into_iter().map(|(_, todo)| todo);
-        Ok(issuers.into_iter().chain(requests).chain(self.published_todos()?).collect())
+        Ok(issuers.chain(requests).chain(self.published_todos()?).collect())
     }
 
     fn todo(&self, standing: &Standing, now: Timestamp) -> Option<Todo> {

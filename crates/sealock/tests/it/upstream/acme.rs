@@ -53,7 +53,7 @@ fn an_account_needs_whoever_vouches_for_it_and_its_key_is_nowhere_to_be_read() {
     }
     let ports = Ports::free();
     let home = home_with(|home| {
-        let key = home.write("eab.key", &format!("{MAC}\n"));
+        let key = home.write_private("eab.key", &format!("{MAC}\n"));
         let more = format!(
             "http01 = \"127.0.0.1:{}\"\neab_kid = \"{KID}\"\neab_key_file = \"{key}\"",
             ports.http

@@ -32,7 +32,7 @@ fn mood(home: &Home, mood: &str) {
 fn scene(first: &str) -> (Home, Server) {
     let port = free();
     let home = home_with(|home| {
-        let password = home.write("est.password", &format!("{PASSWORD}\n"));
+        let password = home.write_private("est.password", &format!("{PASSWORD}\n"));
         format!(
             "[upstream.corp]\nkind = \"est\"\nurl = \"https://localhost:{port}\"\nlabel = \"web\"\n\
              user = \"host-1\"\npassword_file = \"{password}\"\n",

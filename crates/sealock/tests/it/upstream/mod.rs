@@ -1,7 +1,9 @@
-//! Certificates of the company's CA by protocol: pebble and another Sealock by ACME, and a small server of EST.
+//! Certificates of the company's CA by protocol: pebble (kind and hostile) and another Sealock by ACME, and a small server
+//! of EST.
 
 mod acme;
 mod est;
+mod hostile;
 mod pebble;
 
 use std::fs;

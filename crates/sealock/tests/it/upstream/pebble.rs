@@ -30,9 +30,31 @@ pub(super) struct Mood {
     pub(super) bound: bool,
     /// Seconds that its certificates live.
     pub(super) life: u32,
+    /// Whether it takes nothing but what RFC 8555 has.
+    pub(super) strict: bool,
+    /// Up to so many seconds pass before it looks whether a name is proved.
+    pub(super) late: u8,
+    /// Of a hundred names that were proved before, so many need no proof again.
+    pub(super) remembered: u8,
+    /// How many CAs are between a certificate and its root.
+    pub(super) chain: u8,
+    /// Other roots above them, with chains of their own.
+    pub(super) alternates: u8,
 }
 
-pub(super) const KIND: Mood = Mood { refused_nonces: 0, bound: false, life: 86_400 };
+pub(super) const KIND: Mood = Mood {
+    refused_nonces: 0,
+    bound: false,
+    life: 86_400,
+    strict: false,
+    late: 0,
+    remembered: 0,
+    chain: 1,
+    alternates: 0,
+};
+/// As bad as it can be while it does what it should.
+pub(super) const HOSTILE: Mood =
+    Mood { refused_nonces: 60, strict: true, late: 3, chain: 3, alternates: 2, ..KIND };
 
 pub(super) fn missing() -> bool {
     skip_without(&["pebble", "pebble-challtestsrv", "openssl", "curl"])
@@ -88,13 +110,20 @@ impl Pebble {
             "-defaultIPv6",
             "",
         ]));
-        let pebble = start(
-            Command::new("pebble")
-                .args(["-config", &config, "-dnsserver", &address(dns_port)])
-                .env("PEBBLE_VA_NOSLEEP", "1")
-                .env("PEBBLE_AUTHZREUSE", "0")
-                .env("PEBBLE_WFE_NONCEREJECT", mood.refused_nonces.to_string()),
-        );
+        let mut pebble = Command::new("pebble");
+        pebble.args(["-config", &config, "-dnsserver", &address(dns_port)]);
+        if mood.strict {
+            pebble.arg("-strict");
+        }
+        match mood.late {
+            0 => pebble.env("PEBBLE_VA_NOSLEEP", "1"),
+            seconds => pebble.env("PEBBLE_VA_SLEEPTIME", seconds.to_string()),
+        };
+        pebble.env("PEBBLE_AUTHZREUSE", mood.remembered.to_string());
+        pebble.env("PEBBLE_WFE_NONCEREJECT", mood.refused_nonces.to_string());
+        pebble.env("PEBBLE_CHAIN_LENGTH", mood.chain.to_string());
+        pebble.env("PEBBLE_ALTERNATE_ROOTS", mood.alternates.to_string());
+        let pebble = start(&mut pebble);
         let this = Self { children: vec![names, pebble], port: ports.acme, management, dns };
         until("pebble to answer", PATIENCE, || {
             std::net::TcpStream::connect(("127.0.0.1", this.port)).ok()?;
@@ -109,6 +138,12 @@ impl Pebble {
         let root = tool("curl", &["-sSk", "--noproxy", "*", "--max-time", "20", &url]);
         let root = home.write("pebble-root.pem", &root);
         home.ok(&["trust", "add", &root, "--name", "pebble"]);
+    }
+
+    /// How often it has said this.
+    pub(super) fn said(home: &Home, what: &str) -> usize {
+        let log = std::fs::read_to_string(home.path("pebble.log")).unwrap_or_default();
+        log.matches(what).count()
     }
 
     /// Ends it; what it knew is gone.

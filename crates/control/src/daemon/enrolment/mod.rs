@@ -1,12 +1,13 @@
 //! Asks the CAs of the settings for what waits to be signed there, and for successors in time: a few at once, each less
 //! and less often while it is in vain. What is under way when this process ends is gone on with by the next.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod windows;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use sealock_core::audit::Actor;
 use sealock_core::{ImportedName, Timestamp};
 use sealock_net::Shutdown;
 use sealock_upstream::UpstreamError;
@@ -24,25 +25,12 @@ const EVERY: Duration = Duration::from_secs(60);
 const DEADLINE: Duration = Duration::from_secs(480);
 /// Tries at once.
 const MOST_AT_ONCE: usize = 4;
-/// How often a server is asked whether it wants a certificate to be renewed, whatever it says itself.
-const WINDOWS: (Duration, Duration) = (Duration::from_secs(3600), Duration::from_secs(86_400));
-/// Between two renewals of one certificate before its time.
-const EARLY_AGAIN: Duration = Duration::from_secs(86_400);
-/// And where it did not answer.
-const WINDOW_AGAIN: Duration = Duration::from_secs(6 * 3600);
-
-/// When a server wants a certificate to be renewed (RFC 9773).
-struct Window {
-    serial: String,
-    ask: Timestamp,
-    renew: Option<Timestamp>,
-}
 
 /// Runs until the shutdown.
 pub(super) async fn run(service: Arc<Service>, shutdown: Shutdown) {
     tokio::select! {
         () = enrol(&service) => {}
-        () = keep_windows(&service) => {}
+        () = windows::keep(&service) => {}
         () = shutdown.triggered() => {}
     }
 }
@@ -76,15 +64,6 @@ async fn enrol(service: &Arc<Service>) {
             // Also of what ended unexpectedly.
             busy.clear();
         }
-    }
-}
-
-async fn keep_windows(service: &Arc<Service>) {
-    let mut windows: BTreeMap<ImportedName, Window> = BTreeMap::new();
-    let mut early: BTreeMap<ImportedName, Timestamp> = BTreeMap::new();
-    loop {
-        follow_windows(service, &mut windows, &mut early).await;
-        tokio::time::sleep(EVERY).await;
     }
 }
 
@@ -256,14 +235,7 @@ async fn by_acme(service: &Arc<Service>, job: &Job, with: &AcmeJob) -> Result<As
     let book = Book { service, job };
     if let (Some(hook), false) = (&with.ways.dns, pending.presented.is_empty()) {
         // Of a try that was ended.
-        let mut left = pending.presented.clone();
-        while let Some(record) = left.pop() {
-            if let Err(error) = hook.cleanup(&record).await {
-                tracing::warn!(%error, "a record stays in the DNS");
-            }
-            // One by one: a try that is ended in this has come further all the same.
-            book.presented(&left).await.map_err(UpstreamError::Notes)?;
-        }
+        acme::clean_up(hook, pending.presented.clone(), &book).await?;
     }
     let url = match &with.account_url {
         Some(url) => url.clone(),
@@ -332,94 +304,4 @@ async fn by_est(job: &Job, with: &EstJob) -> Result<Asked, Failure> {
         Err(error) => tracing::debug!(%error, "no certificates of the CA"),
     }
     Ok(Asked::Given(all))
-}
-
-/// Asks the servers whether they want certificates to be renewed before their time, and has it done.
-/// `early` says when each was renewed so the last time.
-async fn follow_windows(
-    service: &Arc<Service>,
-    windows: &mut BTreeMap<ImportedName, Window>,
-    early: &mut BTreeMap<ImportedName, Timestamp>,
-) {
-    let own = Arc::clone(service);
-    let Ok(held) = blocking(move || own.held_by_acme()).await else { return };
-    windows.retain(|name, window| {
-        held.iter().any(|(it, serial)| it == name && *serial == window.serial)
-    });
-    let now = service.journal().clock().now();
-    for (name, serial) in held {
-        let known = windows.get(&name);
-        if known.is_none_or(|window| window.ask <= now) {
-            let asked = window(service, &name, &serial).await;
-            windows.insert(name.clone(), asked);
-        }
-        let due = windows.get(&name).and_then(|window| window.renew).is_some_and(|at| at <= now);
-        // A server that always says "now" is not heeded all day.
-        let rests = early.get(&name).is_some_and(|last| now < last.plus(EARLY_AGAIN));
-        if due && !rests {
-            let (own, of) = (Arc::clone(service), name.clone());
-            let made = blocking(move || own.renew_early(&of)).await;
-            match made {
-                Ok(true) => {
-                    early.insert(name.clone(), now);
-                    tracing::info!(certificate = %name, "its CA wants it to be renewed now");
-                    service.enrolments().wake.notify_one();
-                }
-                Ok(false) => {}
-                Err(error) => tracing::warn!(certificate = %name, %error, "no CSR was made"),
-            }
-        }
-    }
-}
-
-async fn window(service: &Arc<Service>, name: &ImportedName, serial: &str) -> Window {
-    let now = service.journal().clock().now();
-    let unknown = Window { serial: serial.to_owned(), ask: now.plus(WINDOW_AGAIN), renew: None };
-    let (own, of) = (Arc::clone(service), name.clone());
-    let Ok(Some(asking)) = blocking(move || own.window_job(&of)).await else { return unknown };
-    let account = Account { url: &asking.account_url, key: &asking.account };
-    let asked = acme::renewal(&asking.client, &asking.directory, &account, &asking.leaf);
-    match asked.await {
-        Ok(Some(found)) => {
-            let (least, most) = WINDOWS;
-            let span = found.end.since(found.start);
-            let renew = found.start.plus(span.mul_f64(crate::service::share(serial)));
-            let serial = serial.to_owned();
-            Window { serial, ask: now.plus(found.again.clamp(least, most)), renew: Some(renew) }
-        }
-        Ok(None) => unknown,
-        Err(error) => {
-            tracing::debug!(certificate = %name, %error, "no renewal information");
-            unknown
-        }
-    }
-}
-
-impl Service {
-    /// Makes the CSRs of successors that are due.
-    fn keep_successors(&self) -> Result<(), ServiceError> {
-        let now = self.journal().clock().now();
-        match self.next_successor()? {
-            Some(at) if at <= now => self.keep_imported(),
-            _ => Ok(()),
-        }
-    }
-
-    /// When the next successor of what comes by protocol is due.
-    fn next_successor(&self) -> Result<Option<Timestamp>, ServiceError> {
-        let all = self.authority()?.requests();
-        let due = all.iter().filter(|one| one.wishes.upstream.is_some() && one.waiting.is_none());
-        Ok(due.filter_map(|one| one.held.as_ref().map(|held| held.renewal_due())).min())
-    }
-
-    /// Makes the CSR of a successor now.
-    fn renew_early(&self, name: &ImportedName) -> Result<bool, ServiceError> {
-        let actor = Actor::daemon("upstream");
-        let made = self.authority()?.request_renewal(name, &actor);
-        let made = made.map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
-        if made {
-            self.keep_imported()?;
-        }
-        Ok(made)
-    }
 }
