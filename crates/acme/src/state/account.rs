@@ -69,8 +69,10 @@ pub(super) struct Row {
     pub(super) used: bool,
 }
 
+const PREFIX: &str = "acme/account/";
+
 pub(super) fn place(id: &Id) -> String {
-    format!("acme/account/{id}")
+    format!("{PREFIX}{id}")
 }
 
 fn key_place(thumbprint: &str) -> String {
@@ -122,6 +124,27 @@ impl Acme {
     /// There is none, or what the store says.
     pub fn account(&self, id: &Id) -> Result<Account, StateError> {
         Ok(self.account_row(id)?.row.account(id.clone()))
+    }
+
+    /// Up to `most` accounts, whatever their status, and whether there are more.
+    ///
+    /// # Errors
+    /// What the store says, or one that cannot be read.
+    pub fn accounts(&self, most: usize) -> Result<(Vec<Account>, bool), StateError> {
+        let range = KeyRange::prefix(PREFIX.as_bytes());
+        let mut rows = self.store().range(&range, most.saturating_add(1))?;
+        let more = rows.len() > most;
+        rows.truncate(most);
+        let accounts = rows.into_iter().map(|(key, entry)| {
+            let text = String::from_utf8_lossy(&key).into_owned();
+            let id = text.strip_prefix(PREFIX).and_then(|id| id.parse::<Id>().ok());
+            let row: Option<Row> = serde_json::from_slice(&entry.value).ok();
+            match (id, row) {
+                (Some(id), Some(row)) => Ok(row.account(id)),
+                _ => Err(StateError::Damaged(text)),
+            }
+        });
+        Ok((accounts.collect::<Result<_, _>>()?, more))
     }
 
     pub(super) fn account_row(&self, id: &Id) -> Result<Found<Row>, StateError> {

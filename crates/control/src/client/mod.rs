@@ -128,6 +128,8 @@ impl Client {
         let (path, is_expected) = match &self.opening.config.settings.workload {
             Workload::Off => return None,
             Workload::At(path) => (path.clone(), true),
+            // Who names a folder on this host means that one, not the daemon that happens to run.
+            Workload::Standard if !self.opening.state.is_standard() => return None,
             Workload::Standard => {
                 let path = PathBuf::from(WORKLOAD_SOCKET);
                 let is_mounted = path.parent().is_some_and(Path::exists);

@@ -67,3 +67,31 @@ pub struct AcmeAttested {
     /// The roots by which it is known, PEM.
     pub roots: String,
 }
+
+/// An account at our ACME server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeAccountReport {
+    /// Its id, which is the end of its URL.
+    pub id: String,
+    /// `valid`, `deactivated` (by itself) or `revoked` (by a person here).
+    pub status: String,
+    /// As whom it orders, where somebody has vouched for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// The id of the container that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// `mailto:` URLs that it has given.
+    pub contact: Vec<String>,
+    /// Since when it is there.
+    pub made: Timestamp,
+}
+
+/// Accounts at our ACME server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeAccountList {
+    /// The oldest first.
+    pub accounts: Vec<AcmeAccountReport>,
+    /// Whether there are more.
+    pub more: bool,
+}

@@ -27,7 +27,9 @@ use sealock_core::IdentityKind;
 use sealock_core::policy::Grantee;
 use serde::{Deserialize, Serialize};
 
-pub use acme::{AcmeAttested, AcmeBind, AcmeBindingKey, AcmeBindingReport};
+pub use acme::{
+    AcmeAccountList, AcmeAccountReport, AcmeAttested, AcmeBind, AcmeBindingKey, AcmeBindingReport,
+};
 pub use authority::{
     CertificateState, Init, Issue, KeyHome, KeyProtection, KeyType, List, Names, RevocationReason,
     RotateWhat, Sign, Usages,
@@ -423,6 +425,8 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// The accounts at our ACME server.
+    AcmeAccounts,
     /// End an ACME account.
     AcmeAccountRevoke {
         /// Its id.
@@ -575,6 +579,7 @@ impl Command {
             Self::AcmeBind(_) => "acme-bind",
             Self::AcmeBindings => "acme-bindings",
             Self::AcmeUnbind { .. } => "acme-unbind",
+            Self::AcmeAccounts => "acme-accounts",
             Self::AcmeAccountRevoke { .. } => "acme-account-revoke",
             Self::CaRequest(_) => "ca-request",
             Self::CaImport(_) => "ca-import",

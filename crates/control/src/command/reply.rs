@@ -8,10 +8,11 @@ use sealock_core::{SubjectName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcmeAttested, AcmeBindingKey, AcmeBindingReport, AnchorReport, ClientReport, ClientSecret,
-    ImportReport, InventoryReport, IssuerImportReport, IssuingReport, LoginConfirmed, LoginInvited,
-    Logins, PublishReport, RequestReport, SecretAnswer, SecretReport, SecretText, ServiceReport,
-    Todo, TokenKeys, TokenReport, TokenState, VaultBackup, VaultImported, VersionReport, Whoami,
+    AcmeAccountList, AcmeAttested, AcmeBindingKey, AcmeBindingReport, AnchorReport, ClientReport,
+    ClientSecret, ImportReport, InventoryReport, IssuerImportReport, IssuingReport, LoginConfirmed,
+    LoginInvited, Logins, PublishReport, RequestReport, SecretAnswer, SecretReport, SecretText,
+    ServiceReport, Todo, TokenKeys, TokenReport, TokenState, VaultBackup, VaultImported,
+    VersionReport, Whoami,
 };
 
 /// Somebody is in a group.
@@ -385,13 +386,17 @@ pub struct StatusReport {
     /// The API's socket for containers.
     #[serde(default)]
     pub workload: Option<PathBuf>,
-    /// The authority; `None` before `init`.
+    /// The authority; `None` before `init`, and while its keys are locked.
     pub ca: Option<CaReport>,
+    /// Whether there is an authority whose keys are locked: their passphrase was not given to whoever answers.
+    #[serde(default)]
+    pub locked: bool,
     /// The engine; `None` when it was not asked.
     pub engine: Option<EngineStatus>,
     /// Containers whose labels ask for something.
     pub containers: Vec<ContainerStatus>,
-    /// Certificates in force that expire within a week, soonest first, at most 20.
+    /// Certificates in force that expire within a week and are in the last quarter of their life, so that something should
+    /// have renewed them; soonest first, at most 20.
     pub expiring: Vec<CertificateReport>,
     /// What needs a person.
     pub alarms: Vec<Alarm>,
@@ -599,6 +604,8 @@ pub enum Reply {
     AcmeBindingKey(Box<AcmeBindingKey>),
     /// To `acme eab list`, by name.
     AcmeBindings(Vec<AcmeBindingReport>),
+    /// ACME accounts.
+    AcmeAccounts(Box<AcmeAccountList>),
     /// To `acme eab self`.
     AcmeAttested(Box<AcmeAttested>),
     /// To `upstream list` and `upstream try`, by name.

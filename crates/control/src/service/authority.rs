@@ -6,7 +6,7 @@ use sealock_authority::{CreateOptions, IssuerKind, KeyWhere, NameConstraints, Pu
 use sealock_core::audit::Actor;
 use sealock_store::{NewProtection, Protection};
 
-use crate::command::{Init, KeyHome, KeyProtection};
+use crate::command::{Init, KeyHome, KeyProtection, KeyType};
 
 impl Service {
     /// The trust domain: the authority's, else that of the settings, else the host's.
@@ -153,20 +153,10 @@ impl Service {
             Some(text) => text.parse::<TrustDomain>().map_err(|error| usage(&error))?,
             None => self.trust_domain(),
         };
-        let subtrees = |texts: &[String]| {
-            let parsed = texts.iter().map(|text| text.parse().map_err(
-                |error: sealock_authority::ConstraintError| usage(&error)
-                    .hint("subtrees are dns:corp.example, ip:10.0.0.0/8, email:corp.example or uri:corp.example"),
-            ));
-            parsed.collect::<Result<Vec<_>, _>>()
-        };
         Ok(CreateOptions {
             trust_domain,
             key_type: convert::key_type(init.key_type),
-            name_constraints: NameConstraints {
-                permitted: subtrees(&init.permit)?,
-                excluded: subtrees(&init.exclude)?,
-            },
+            name_constraints: constraints(init)?,
             crl_url: init.crl_url.clone().or_else(|| settings.authority.crl_url.clone()),
             publication: settings.revocation.publication(),
             root_key: convert::key_home(init.root_key.unwrap_or(settings.authority.keys)),
@@ -190,6 +180,36 @@ impl Service {
         }
     }
 
+    /// What a person asks for in so many words, and is otherwise in the authority that is there. (At a start the settings
+    /// say what a new one would be like.)
+    pub(super) fn check_unchanged(&self, init: &Init) -> Result<(), ServiceError> {
+        if !self.is_initialised()? {
+            return Ok(());
+        }
+        let info = self.authority()?.ca_info();
+        let root = info.issuers.iter().find(|it| it.active && it.kind == IssuerKind::Root);
+        let asked = convert::key_type(init.key_type);
+        let other_kind =
+            init.key_type != KeyType::default() && root.is_some_and(|root| root.key_type != asked);
+        let other_protection = init.key_protection != KeyProtection::default()
+            && self.present_protection()? != init.key_protection;
+        let asks_names = !(init.permit.is_empty() && init.exclude.is_empty());
+        let other_names = asks_names && info.name_constraints != constraints(init)?;
+        let other_url = init.crl_url.is_some() && init.crl_url != info.crl_url;
+        let what = match (other_kind, other_protection, other_names, other_url) {
+            (false, false, false, false) => return Ok(()),
+            (true, ..) => "keys of another kind",
+            (_, true, ..) => "keys that are kept otherwise",
+            (_, _, true, _) => "other name constraints",
+            (_, _, _, true) => "another URL of its list",
+        };
+        Err(ServiceError::new(
+            ErrorCode::Conflict,
+            format!("there is an authority already, with {what} than you ask for"),
+        )
+        .hint("`sealock ca show` shows it; leave the option out, or name another --state DIR"))
+    }
+
     /// Where somebody wants a key that is somewhere else already.
     fn check_homes(authority: &Authority, init: &Init) -> Result<(), ServiceError> {
         let asked =
@@ -209,4 +229,24 @@ impl Service {
         }
         Ok(())
     }
+}
+
+fn constraints(init: &Init) -> Result<NameConstraints, ServiceError> {
+    const HINT: &str =
+        "subtrees are dns:corp.example, ip:10.0.0.0/8, email:corp.example or uri:corp.example";
+    let subtrees = |texts: &[String]| {
+        let parsed = texts.iter().map(|text| {
+            // One without a name in it is all names: it would confine nothing.
+            if text.ends_with(':') {
+                let text = format!("`{text}` names no subtree");
+                return Err(ServiceError::new(ErrorCode::Usage, text).hint(HINT));
+            }
+            let parsed = text.parse();
+            parsed.map_err(|error: sealock_authority::ConstraintError| {
+                ServiceError::of(ErrorCode::Usage, &error).hint(HINT)
+            })
+        });
+        parsed.collect::<Result<Vec<_>, _>>()
+    };
+    Ok(NameConstraints { permitted: subtrees(&init.permit)?, excluded: subtrees(&init.exclude)? })
 }

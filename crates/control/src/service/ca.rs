@@ -17,6 +17,7 @@ impl Service {
         init: &Init,
     ) -> Result<Reply, ServiceError> {
         let actor = self.manage(caller, request, "init")?;
+        self.check_unchanged(init)?;
         Ok(Reply::Init(Box::new(self.initialise(init, &actor)?)))
     }
 

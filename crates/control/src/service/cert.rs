@@ -252,11 +252,11 @@ impl Service {
             .authority()?
             .revoke(serial, reason, &granted.actor)
             .map_err(|error| convert::authority_error(&error))?;
-        self.metrics.revoked(outcome.already);
-        self.sessions().cut(&outcome.certificate.serial.to_string());
+        // Before they begin to lose it.
+        let published = self.published_at(serial);
+        self.after_revocation(&outcome.certificate.serial.to_string(), outcome.already);
         let mut report = convert::certificate(&outcome.certificate);
-        report.published = self.published_at(serial)?;
-        self.publications().poke();
+        report.published = published?;
         Ok(Reply::Certificate(Box::new(report)))
     }
 }

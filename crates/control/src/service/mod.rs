@@ -45,6 +45,7 @@ mod registrar;
 mod request;
 mod reserved;
 mod revocations;
+mod revoked;
 mod secret_reader;
 mod secret_source;
 mod secrets;
@@ -174,6 +175,7 @@ pub struct Service {
     attester: OnceLock<Arc<Attester>>,
     sidecars: SidecarRecords,
     regrouped: AtomicU64,
+    revoked: revoked::Revoked,
     registrar: registrar::Registrar,
     publications: Publications,
     places: places::Places,
@@ -230,6 +232,7 @@ impl Service {
             attester: OnceLock::new(),
             sidecars,
             regrouped: AtomicU64::new(0),
+            revoked: revoked::Revoked::default(),
             registrar: registrar::Registrar::new(),
             publications: Publications::default(),
             places: places::Places::default(),
@@ -395,6 +398,7 @@ impl Service {
             Command::AcmeBind(bind) => self.acme_bind(caller, request, &bind),
             Command::AcmeBindings => self.acme_bindings(caller, request),
             Command::AcmeUnbind { name } => self.acme_unbind(caller, request, &name),
+            Command::AcmeAccounts => self.acme_accounts(caller, request),
             Command::AcmeAccountRevoke { account } => {
                 self.acme_account_revoke(caller, request, &account)
             }

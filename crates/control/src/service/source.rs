@@ -93,6 +93,14 @@ impl CertificateSource for PolicySource {
         key_stores::password(value).map_err(|error| refusal(&error))
     }
 
+    fn is_revoked(&self, serial: &str) -> bool {
+        self.0.revoked.contains(serial, |serial| {
+            let serial: Serial = serial.parse().ok()?;
+            let found = self.0.authority().ok()?.show_serial(serial).ok()?;
+            Some(found.summary.state == CertState::Revoked)
+        })
+    }
+
     fn imported_names(&self, name: &ImportedName) -> Vec<SubjectName> {
         let standing = self.0.authority().ok().and_then(|it| it.standing(name));
         standing.and_then(|it| it.held).map(|held| held.names).unwrap_or_default()

@@ -20,6 +20,8 @@ use crate::metrics::Moment;
 /// What `status` lists of what expires soon.
 const SOON: Duration = Duration::from_secs(7 * 86_400);
 const MOST_EXPIRING: usize = 20;
+/// So many are looked at for that: most of what expires soon only lives for a day.
+const LOOKED_AT: usize = 1000;
 
 /// What the daemon knows besides the state folder.
 pub trait Watched: Send + Sync {
@@ -120,6 +122,7 @@ impl Service {
             revocation: daemon.and_then(|daemon| daemon.revocation.clone()),
             workload: daemon.and_then(|daemon| daemon.workload.clone()),
             ca,
+            locked: initialised && locked,
             engine: daemon
                 .and_then(|daemon| Some(EngineStatus::clone(&*daemon.engine.as_ref()?.load()))),
             containers: watched.map(|watched| watched.containers()).unwrap_or_default(),
@@ -197,11 +200,16 @@ impl Service {
         let filter = ListFilter {
             expiring_within: Some(SOON),
             state: Some(CertState::Valid),
-            limit: MOST_EXPIRING,
+            limit: LOOKED_AT,
             ..ListFilter::default()
         };
         let found =
             self.authority()?.list(&filter).map_err(|error| convert::authority_error(&error))?;
-        Ok(found.iter().map(convert::certificate).collect())
+        let now = self.journal.clock().now();
+        let late = found.iter().filter(|one| {
+            let life = one.not_after.since(one.not_before);
+            one.not_after.since(now) < life / 4
+        });
+        Ok(late.take(MOST_EXPIRING).map(convert::certificate).collect())
     }
 }

@@ -27,6 +27,14 @@ pub enum StateError {
         /// Whose it is.
         owner: u32,
     },
+    /// There is something in it that is not ours, and others can enter it, which they no longer could.
+    #[error("{} is no state folder: it has {} in it, and others use it", path.display(), entry.display())]
+    Strange {
+        /// The folder.
+        path: PathBuf,
+        /// What is in it.
+        entry: PathBuf,
+    },
     /// Another process works in it.
     #[error("the state folder {} is in use by process {pid} ({purpose})", path.display())]
     InUse {
@@ -80,6 +88,10 @@ impl StateError {
             }
             Self::NotOurs { owner, .. } => {
                 format!("run as uid {owner} (sudo?), or name another folder with --state DIR")
+            }
+            Self::Strange { .. } => {
+                "name a folder of its own with --state DIR; it is closed to everybody else"
+                    .to_owned()
             }
             Self::InUse { purpose, .. } if purpose == "up" => {
                 "a daemon runs on this folder already; `sealock status` asks it".to_owned()

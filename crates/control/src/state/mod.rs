@@ -45,11 +45,28 @@ pub const COMMAND_WAIT: Duration = Duration::from_secs(10);
 /// A Unix socket's path has room for this many bytes (`sun_path`), with the closing zero.
 const LONGEST_SOCKET_PATH: usize = 107;
 
+/// What may be in a state folder before there is a VERSION: of a start that was killed, or put there for the first one.
+const OURS: &[&str] = &[
+    "lock",
+    "state.db",
+    "state.db-wal",
+    "state.db-shm",
+    "keys",
+    "policy",
+    "identities",
+    "requests",
+    "run",
+    "sealock.toml",
+    "lost+found",
+];
+
 /// The paths of one installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateFolder {
     root: PathBuf,
     run: PathBuf,
+    /// Whether it is the one that this user has when none is named.
+    standard: bool,
 }
 
 impl StateFolder {
@@ -71,14 +88,14 @@ impl StateFolder {
             .map_err(|source| StateError::Unusable { path: named.to_owned(), source })?;
         match standard {
             Ok(standard) if standard.root == root => Ok(standard),
-            _ => Ok(Self { run: root.join("run"), root }),
+            _ => Ok(Self { run: root.join("run"), root, standard: false }),
         }
     }
 
     fn standard(environment: &Environment, is_root: bool) -> Result<Self, StateError> {
         if is_root {
             let (root, run) = ("/var/lib/sealock".into(), "/run/sealock".into());
-            return Ok(Self { root, run });
+            return Ok(Self { root, run, standard: true });
         }
         let absolute =
             |name: &str| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -87,12 +104,17 @@ impl StateFolder {
             .ok_or(StateError::NoHome)?
             .join("sealock");
         let run = absolute("XDG_RUNTIME_DIR").map(|run| run.join("sealock"));
-        Ok(Self { run: run.unwrap_or_else(|| root.join("run")), root })
+        Ok(Self { run: run.unwrap_or_else(|| root.join("run")), root, standard: true })
     }
 
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether it is the one that this user has when none is named.
+    pub const fn is_standard(&self) -> bool {
+        self.standard
     }
 
     /// The folder of what does not outlive a boot.
@@ -153,6 +175,7 @@ impl StateFolder {
     /// its lock, waiting at most `wait` for whoever has it. Everything else in the folder may only be
     /// touched while the lock lives.
     pub fn open(&self, purpose: Purpose, wait: Duration) -> Result<Lock, StateError> {
+        self.refuse_strange()?;
         private_folder(&self.root)?;
         let lock = lock::take(&self.lock_file(), purpose, wait)?;
         self.check_version()?;
@@ -172,6 +195,27 @@ impl StateFolder {
         }
         private_folder(&self.run)?;
         Ok(socket)
+    }
+
+    /// A folder that others can enter is only closed to them when there is nothing in it that is not ours: `--state /srv`
+    /// must not lock everybody out.
+    fn refuse_strange(&self) -> Result<(), StateError> {
+        let unusable = |source| StateError::Unusable { path: self.root.clone(), source };
+        let mode = match fs::metadata(&self.root) {
+            Ok(found) => found.permissions().mode(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(unusable(source)),
+        };
+        if mode & 0o077 == 0 || self.exists() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&self.root).map_err(unusable)? {
+            let name = entry.map_err(unusable)?.file_name();
+            if !OURS.iter().any(|ours| name == *ours) && !is_pending(&name) {
+                return Err(StateError::Strange { path: self.root.clone(), entry: name.into() });
+            }
+        }
+        Ok(())
     }
 
     fn check_version(&self) -> Result<(), StateError> {
@@ -194,6 +238,11 @@ impl StateFolder {
             None => Err(StateError::NoVersion { path }),
         }
     }
+}
+
+/// What [`write_atomically`] was killed in the middle of.
+fn is_pending(name: &std::ffi::OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with(".VERSION."))
 }
 
 /// Makes a folder with mode 0700, or checks that the one there is a folder of ours and closes it to others.

@@ -100,6 +100,7 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::ServiceList => (60, Guard::Policy),
         Command::AcmeBind(_) => (61, Guard::Policy),
         Command::AcmeBindings => (62, Guard::Policy),
+        Command::AcmeAccounts => (82, Guard::Policy),
         Command::AcmeUnbind { .. } => (63, Guard::Policy),
         Command::AcmeAccountRevoke { .. } => (64, Guard::Policy),
         Command::CertPublish(_) => (73, Guard::Policy),
@@ -288,6 +289,7 @@ fn acme_samples() -> Vec<Command> {
         Command::AcmeBind(bind),
         Command::AcmeBindings,
         Command::AcmeUnbind { name },
+        Command::AcmeAccounts,
         Command::AcmeAccountRevoke { account: "A".repeat(22) },
         Command::AcmeAttest,
     ]

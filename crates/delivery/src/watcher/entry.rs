@@ -277,6 +277,10 @@ impl Entry {
         held: &CertificateRecord,
         world: &World<'_>,
     ) -> Timestamp {
+        // Nobody should accept it any more, and with another the key is another, too.
+        if world.source.is_revoked(&held.serial) {
+            return world.now;
+        }
         // Delivered in the future: the clock was set back, and nobody would accept it now.
         if record.delivered_at > world.now.plus(Duration::from_secs(300)) {
             return world.now;

@@ -200,6 +200,10 @@ pub trait CertificateSource: Send + Sync {
     /// same reason.
     fn imported(&self, name: &ImportedName) -> Current;
 
+    /// Whether a certificate of ours that was delivered is revoked, by its serial in hex. Cheap: it is asked in every
+    /// round for every labelled certificate.
+    fn is_revoked(&self, serial: &str) -> bool;
+
     /// The names of such a certificate as it is served now; none where there is none.
     fn imported_names(&self, name: &ImportedName) -> Vec<SubjectName>;
 

@@ -83,9 +83,11 @@ pub(crate) struct EabSelfArgs {
 /// `sealock acme account …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum AcmeAccountCommand {
+    /// Which there are: as whom they order, and how to reach who runs them
+    List,
     /// End an account: its key signs for nothing any more. Its certificates stay
     Revoke {
-        /// Its id or URL; the audit log has it
+        /// Its id, as `acme account list` has it, or its URL
         account: String,
     },
 }

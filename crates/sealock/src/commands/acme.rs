@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::path::Path;
 
 use sealock_control::command::{
-    AcmeAttested, AcmeBind, AcmeBindingKey, AcmeBindingReport, Command, Reply,
+    AcmeAccountList, AcmeAttested, AcmeBind, AcmeBindingKey, AcmeBindingReport, Command, Reply,
 };
 use sealock_core::Timestamp;
 
-use super::files::PendingFile;
+use super::files::{PendingFile, is_device};
 use super::session::{Session, unexpected};
 use crate::args::{AcmeAccountCommand, AcmeCommand, EabAddArgs, EabCommand, EabSelfArgs};
 use crate::printer::{Failure, Printer, Table};
@@ -33,6 +33,12 @@ pub(crate) fn run(
             printer.note(format!("{name} vouches for no account any more."));
             Ok(())
         }
+        AcmeCommand::Account(AcmeAccountCommand::List) => {
+            match session.call(Command::AcmeAccounts)? {
+                Reply::AcmeAccounts(found) => printer.either(&*found, accounts),
+                other => Err(unexpected(&other)),
+            }
+        }
         AcmeCommand::Account(AcmeAccountCommand::Revoke { account }) => {
             done(session.call(Command::AcmeAccountRevoke { account })?)?;
             printer.note("The account has ended. `sealock cert revoke` ends its certificates.");
@@ -55,6 +61,11 @@ fn add(arguments: EabAddArgs, session: &Session, printer: Printer) -> Result<(),
             .hint("name the file that the key is to be in"));
     }
     let stdout = key_out == Path::new("-");
+    // What is there may be another key, which exists nowhere else.
+    if !stdout && key_out.exists() && !is_device(&key_out) {
+        return Err(Failure::refused(format!("{} is there already", key_out.display()))
+            .hint("remove it first, or name another file"));
+    }
     // The file is there before the key is made, so that one is not made in vain.
     let file = if stdout { None } else { Some(PendingFile::create(&key_out, 0o600)?) };
     let bind = AcmeBind {
@@ -163,4 +174,25 @@ fn table(all: &[AcmeBindingReport]) -> String {
     } else {
         table.render()
     }
+}
+
+fn accounts(found: &AcmeAccountList) -> String {
+    let mut table = Table::new(&["ACCOUNT", "STATUS", "IDENTITY", "MADE", "CONTACT"]);
+    for account in &found.accounts {
+        table.row([
+            account.id.clone(),
+            account.status.clone(),
+            account.identity.clone().unwrap_or_else(|| "-".to_owned()),
+            account.made.to_rfc3339(),
+            account.contact.join(" "),
+        ]);
+    }
+    if table.is_empty() {
+        return "There are no ACME accounts.".to_owned();
+    }
+    let mut text = table.render();
+    if found.more {
+        text.push_str("There are more; the audit log has each (`acme-account`).\n");
+    }
+    text
 }

@@ -144,8 +144,11 @@ fn crl(pem: &str, out: Option<&Path>, printer: Printer) -> Result<(), Failure> {
 /// The authority as text.
 pub(crate) fn text(report: &CaReport, pem: bool) -> String {
     let mut text = format!("Trust domain   {}\n", report.trust_domain);
-    let _ =
-        writeln!(text, "Keys           {}, protected by {}", report.key_type, report.protection);
+    let _ = writeln!(
+        text,
+        "Keys           {}; in the state folder by {}",
+        report.key_type, report.protection
+    );
     let root = report.roots.first().map(|root| root.key.as_str()).unwrap_or_default();
     let root_key = match (report.root_key_present, root.starts_with("hsm")) {
         (_, true) => "in the HSM",

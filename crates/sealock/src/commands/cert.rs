@@ -39,6 +39,9 @@ pub(crate) fn run(
             }
         }
         CertCommand::Renew { certificate, out, ttl } => {
+            if let Some(out) = &out {
+                refuse_others_key(out)?;
+            }
             let ttl = ttl.map(|span| span.as_secs());
             let answer = session.call(Command::CertRenew { certificate, ttl })?;
             hand_over(answer, out, session, printer)
@@ -50,9 +53,13 @@ pub(crate) fn run(
 }
 
 fn issue(arguments: IssueArgs, session: &Session, printer: Printer) -> Result<(), Failure> {
-    if let Some(out) = &arguments.out {
-        files::private_folder(out)?;
-    }
+    let folder = arguments.out.clone().unwrap_or_else(|| PathBuf::from(&arguments.name));
+    refuse_others_key(&folder)?;
+    // It is there before anything is issued, and only then.
+    let made = match &arguments.out {
+        Some(out) if !out.exists() => files::private_folder(out).map(|()| Some(out.clone()))?,
+        _ => None,
+    };
     let wanted = command::Issue {
         name: arguments.name,
         names: names(&arguments.names),
@@ -62,8 +69,26 @@ fn issue(arguments: IssueArgs, session: &Session, printer: Printer) -> Result<()
         key_type: key_type(arguments.key_type),
         issuer: arguments.issuer,
     };
-    let answer = session.call(Command::CertIssue(wanted))?;
+    let answer = session.call(Command::CertIssue(wanted)).inspect_err(|_| {
+        // Only when it is empty.
+        if let Some(folder) = &made {
+            let _ = std::fs::remove_dir(folder);
+        }
+    })?;
     hand_over(answer, arguments.out, session, printer)
+}
+
+/// A key that is not beside a `bundle.pem` was not put there by Sealock: it may be the only one of its kind.
+pub(super) fn refuse_others_key(folder: &Path) -> Result<(), Failure> {
+    let key = folder.join("tls.key");
+    if key.exists() && !folder.join("bundle.pem").exists() {
+        return Err(Failure::refused(format!(
+            "{} is there already, and not by Sealock",
+            key.display()
+        ))
+        .hint("name another folder with --out, or move the key away"));
+    }
+    Ok(())
 }
 
 fn sign(arguments: CsrSign, session: &Session, printer: Printer) -> Result<(), Failure> {
@@ -122,6 +147,9 @@ fn hand_over(
 }
 
 pub(super) fn write_files(made: &Files, folder: &Path, printer: Printer) -> Result<(), Failure> {
+    if made.tls_key.is_some() {
+        refuse_others_key(folder)?;
+    }
     files::private_folder(folder)?;
     if let Some(key) = &made.tls_key {
         files::write(&folder.join("tls.key"), key.bytes().expose(), 0o400)?;

@@ -47,8 +47,15 @@ pub(crate) fn key_type(key: KeyType) -> command::KeyType {
 
 fn text(report: &InitReport) -> String {
     let made = if report.created { "made" } else { "already there; nothing was changed" };
-    let kept = match report.ca.protection.as_str() {
-        "file" => {
+    let key = |certificates: &[command::CaCertificate]| {
+        certificates.first().is_some_and(|certificate| certificate.key.starts_with("hsm"))
+    };
+    let in_hsm = (key(&report.ca.roots), key(&report.ca.intermediates));
+    let kept = match (in_hsm, report.ca.protection.as_str()) {
+        ((true, true), _) => "in the HSM",
+        ((true, false), _) => "the root's in the HSM, the intermediate's in the state folder",
+        ((false, true), _) => "the intermediate's in the HSM, the root's in the state folder",
+        (_, "file") => {
             "encrypted under a key file: whoever copies the whole state folder has the authority"
         }
         _ => "encrypted under your passphrase",

@@ -71,7 +71,7 @@ fn text(report: &StatusReport) -> String {
         explain(&mut text, &what, sidecar.reason.as_deref(), sidecar.hint.as_deref());
     }
     if let Some(table) = certificates(&report.expiring) {
-        let _ = write!(text, "\nExpire within a week:\n{table}");
+        let _ = write!(text, "\nExpire within a week, and were not renewed:\n{table}");
     }
     if !report.todo.is_empty() {
         let _ = writeln!(text, "\nTo do:");
@@ -111,6 +111,10 @@ fn daemon(report: &StatusReport) -> String {
 
 fn authority(report: &StatusReport) -> String {
     let Some(ca) = &report.ca else {
+        if report.locked {
+            return "locked: its keys are under a passphrase, which `sealock up` is given"
+                .to_owned();
+        }
         return "not made yet (sealock up, or sealock init)".to_owned();
     };
     let left = |until: Timestamp| format_span(until.since(report.now));

@@ -59,6 +59,44 @@ fn a_busybox_container_gets_files_that_openssl_verifies_and_new_ones_before_they
     assert!(home.ok(&["audit", "verify"]).contains("unbroken"));
 }
 
+/// The key of a certificate that is revoked may be somebody else's: the container has another at once.
+#[test]
+fn a_revoked_certificate_is_replaced_in_its_container() {
+    if sealock_testkit::clients::skip_without_engine()
+        || sealock_testkit::clients::skip_without_root()
+    {
+        return;
+    }
+    let home = Home::new();
+    let daemon = home.up();
+    let image = Image::busybox();
+    let options = ["--tmpfs", "/run", &home.scope_label(), "--label", "sealock.cert.web.ttl=30d"];
+    let container = image.start(&options);
+    let name = name(&container);
+    let delivered = |found: &serde_json::Value| found["state"] == "delivered";
+    let first = home.await_certificate(&name, "web", "delivered", delivered);
+    let revoke = |serial: &serde_json::Value| {
+        home.ok(&["cert", "revoke", serial.as_str().unwrap(), "--reason", "key-compromise"]);
+    };
+    let fresh = |old: &serde_json::Value| {
+        let old = old["serial"].clone();
+        home.await_certificate(&name, "web", "another", move |found| {
+            delivered(found) && found["serial"] != old
+        })
+    };
+    revoke(&first["serial"]);
+    let second = fresh(&first);
+    let (leaf, _) = super::labels::delivered(&container, &home, "/run/sealock/certs/web");
+    let shown = tool("openssl", &["x509", "-noout", "-serial", "-in", &leaf]).to_lowercase();
+    assert!(shown.contains(second["serial"].as_str().unwrap()), "{shown}");
+    // Also one that was revoked while no daemon ran.
+    daemon.stop();
+    revoke(&second["serial"]);
+    let _daemon = home.up();
+    let third = fresh(&second);
+    assert_ne!(third["serial"], first["serial"]);
+}
+
 #[test]
 fn a_server_that_ignores_its_reload_raises_the_alarm() {
     if sealock_testkit::clients::skip_without_engine()

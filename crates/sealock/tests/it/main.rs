@@ -5,6 +5,7 @@
 mod acme;
 mod as_files;
 mod authority;
+mod careful;
 mod chain;
 mod corporate;
 mod corporate_issuer;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
-use sealock_acme::state::{Binding, BindingName, Id, StateError};
+use sealock_acme::state::{Account, Binding, BindingName, Id, StateError};
 use sealock_acme::wire::AccountStatus;
 use sealock_core::audit::Actor;
 use sealock_core::policy::{Action, Resource};
@@ -12,11 +12,16 @@ use zeroize::Zeroizing;
 
 use super::super::Service;
 use crate::caller::Caller;
-use crate::command::{AcmeBind, AcmeBindingKey, AcmeBindingReport, Reply, SecretText};
+use crate::command::{
+    AcmeAccountList, AcmeAccountReport, AcmeBind, AcmeBindingKey, AcmeBindingReport, Reply,
+    SecretText,
+};
 use crate::error::{ErrorCode, ServiceError};
 
 /// So long accounts can be made with a binding, where nothing else is said.
 const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// So many accounts are listed.
+const MOST_LISTED: usize = 10_000;
 const LONGEST_LIFE: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl Service {
@@ -82,6 +87,19 @@ impl Service {
         Ok(Reply::Done)
     }
 
+    pub(in super::super) fn acme_accounts(
+        &self,
+        caller: &Caller,
+        request: &str,
+    ) -> Result<Reply, ServiceError> {
+        self.may_manage_acme(caller, request, "list")?;
+        let (mut found, more) =
+            self.acme()?.accounts(MOST_LISTED).map_err(|error| worded(&error))?;
+        found.sort_by_key(|account| account.made);
+        let accounts = found.iter().map(account_report).collect();
+        Ok(Reply::AcmeAccounts(Box::new(AcmeAccountList { accounts, more })))
+    }
+
     pub(in super::super) fn acme_account_revoke(
         &self,
         caller: &Caller,
@@ -91,14 +109,29 @@ impl Service {
         // As the audit log has it, or as it stands in a URL.
         let text = account.rsplit(['/', ':']).next().unwrap_or(account);
         let id: Id = text.parse().map_err(|_| {
-            ServiceError::new(ErrorCode::Usage, "that is not the id of an ACME account").hint(
-                "it is in the audit log (`acme-account`), and at the end of the account's URL",
-            )
+            ServiceError::new(ErrorCode::Usage, "that is not the id of an ACME account")
+                .hint("`sealock acme account list` has it, and the end of the account's URL")
         })?;
         let actor = self.may_manage_acme(caller, request, "revoke")?;
         let acme = self.acme()?;
         acme.account_end(&id, AccountStatus::Revoked, &actor).map_err(|error| worded(&error))?;
         Ok(Reply::Done)
+    }
+}
+
+fn account_report(account: &Account) -> AcmeAccountReport {
+    let status = match account.status {
+        AccountStatus::Valid => "valid",
+        AccountStatus::Deactivated => "deactivated",
+        AccountStatus::Revoked => "revoked",
+    };
+    AcmeAccountReport {
+        id: account.id.to_string(),
+        status: status.to_owned(),
+        identity: account.identity.as_ref().map(ToString::to_string),
+        container: account.container.clone(),
+        contact: account.contacts.iter().map(ToString::to_string).collect(),
+        made: account.made,
     }
 }
 

@@ -160,9 +160,7 @@ impl Service {
         let outcome = authority
             .revoke(serial, reason, &actor)
             .map_err(|error| service_problem(&convert::authority_error(&error)))?;
-        self.metrics.revoked(outcome.already);
-        self.sessions().cut(&serial.to_string());
-        self.publications().poke();
+        self.after_revocation(&serial.to_string(), outcome.already);
         if outcome.already {
             return Err(AcmeProblem::new(ErrorKind::AlreadyRevoked, "it is revoked already"));
         }

@@ -38,6 +38,24 @@ async fn events_lead_to_deliveries_and_time_to_renewals() {
     assert_eq!(world.facts().iter().filter(delivered).count(), 2);
 }
 
+#[tokio::test]
+async fn what_is_revoked_gets_a_successor_at_once() {
+    let world = World::new();
+    world.engine.put(world.web(1, "taken"));
+    world.engine.put(world.web(2, "other"));
+    let run = world.start();
+    run.delivered("taken").await;
+    run.delivered("other").await;
+    let (stolen, kept) = (run.serial("taken").unwrap(), run.serial("other").unwrap());
+    world.authority.revoked.lock().insert(stolen.clone());
+    run.watcher.poke();
+    until("the successor", || run.serial("taken").filter(|now| *now != stolen)).await;
+    until("the reload", || (world.inside.reloads.load(Ordering::SeqCst) == 1).then_some(())).await;
+    assert_eq!(run.serial("other").unwrap(), kept);
+    assert_eq!(run.watcher.counters().deliveries, 3);
+    run.stop().await;
+}
+
 /// What is delivered and asks for it is told in every round, with the serial that is there now; nothing waits for it.
 #[tokio::test]
 async fn delivered_certificates_are_told_to_whoever_publishes_them() {

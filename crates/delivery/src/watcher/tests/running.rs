@@ -249,6 +249,7 @@ pub(super) struct Authority {
     pub(super) clock: Arc<ManualClock>,
     pub(super) epoch: AtomicU64,
     pub(super) permits_bank: AtomicBool,
+    pub(super) revoked: Mutex<BTreeSet<String>>,
 }
 
 /// What the last round asked to be published.
@@ -310,6 +311,10 @@ impl CertificateSource for Authority {
 
     fn imported(&self, _: &ImportedName) -> Current {
         Current::Gone
+    }
+
+    fn is_revoked(&self, serial: &str) -> bool {
+        self.revoked.lock().contains(serial)
     }
 
     fn imported_names(&self, _: &ImportedName) -> Vec<SubjectName> {
@@ -401,6 +406,7 @@ impl World {
             clock: Arc::clone(&clock),
             epoch: AtomicU64::new(1),
             permits_bank: AtomicBool::new(false),
+            revoked: Mutex::default(),
         };
         let journal =
             Journal::open(Arc::<Brittle>::clone(&store), Arc::<ManualClock>::clone(&clock));
@@ -456,6 +462,12 @@ impl Running {
     pub(super) fn state(&self, name: &str) -> Option<DeliveryState> {
         let all = self.watcher.snapshot();
         all.into_iter().find(|status| status.container == name).map(|status| status.state)
+    }
+
+    /// The serial that was delivered last.
+    pub(super) fn serial(&self, name: &str) -> Option<String> {
+        let all = self.watcher.snapshot();
+        all.into_iter().find(|status| status.container == name)?.serial
     }
 
     pub(super) fn secret(&self, name: &str) -> Option<SecretStatus> {

@@ -115,6 +115,10 @@ impl CertificateSource for Foreign {
         self.0.get(name.as_str()).copied().unwrap_or(Current::Gone)
     }
 
+    fn is_revoked(&self, _: &str) -> bool {
+        false
+    }
+
     fn imported_names(&self, name: &ImportedName) -> Vec<SubjectName> {
         vec![SubjectName::dns(&format!("{name}.corp.example")).unwrap()]
     }
