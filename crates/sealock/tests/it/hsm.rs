@@ -366,6 +366,8 @@ fn a_start_that_dies_in_each_login_tries_a_pin_that_nobody_knows_once() {
     let Some(scene) = Scene::with(|token| token.proxy().display().to_string(), "") else { return };
     scene.ok(&INIT);
     scene.issue("before");
+    // The daemon's own certificates are there before.
+    assert_eq!(scene.up().stop(), Some(0));
     std::fs::write(scene.token.pin_file(), "0000\n").unwrap();
     scene.token.tell("crash-login");
     let before = scene.token.logins();

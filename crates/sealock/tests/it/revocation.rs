@@ -292,14 +292,15 @@ fn a_start_that_waits_for_its_passphrase_is_ended_by_a_signal() {
     home.ok(&[&with[..], &["init", "--key-protection", "passphrase"]].concat());
     let away = home.path("passphrase.away");
     std::fs::rename(&passphrase, &away).unwrap();
-    for (number, name) in ["TERM", "INT"].into_iter().enumerate() {
+    for name in ["TERM", "INT"] {
         let locked = home.spawn_with(&with);
+        // Each start has a log of its own.
         until("it is said", PATIENCE, || {
-            (home.log().matches("the keys are locked").count() > number).then_some(())
+            home.log().contains("the keys are locked").then_some(())
         });
         // By itself, and not by what the system does to those who do not listen.
         assert_eq!(locked.stop_by(name), Some(1), "{}", home.log());
-        assert_eq!(home.log().matches("stopped before the keys were unlocked").count(), number + 1);
+        assert!(home.log().contains("stopped before the keys were unlocked"), "{}", home.log());
     }
     std::fs::rename(&away, &passphrase).unwrap();
     assert_eq!(home.up_with(&with).stop(), Some(0), "nothing of it is left");
