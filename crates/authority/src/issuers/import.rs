@@ -227,6 +227,7 @@ fn record(
         key: KeyPlace::Store,
         retired: before.and_then(|before| before.retired),
         last_leaf: before.and_then(|before| before.last_leaf),
+        revoked: None,
         under: Some(Box::new(under)),
     }
 }

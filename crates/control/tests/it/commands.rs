@@ -119,10 +119,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::AcmeAttest => (79, Guard::Container),
         Command::Upstreams { .. } => (80, Guard::Policy),
         Command::CaMigrateKey { .. } => (81, Guard::Policy),
+        Command::CaRevoke { .. } => (82, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 82;
+const COMMANDS: usize = 83;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -199,15 +200,22 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
         Command::GroupList { group: None },
         group_remove("alice", "operators"),
     ]);
-    all.extend(of_keys(exported));
+    let Reply::Ca(ca) = call(service, Command::CaShow).await.unwrap() else { panic!("no CA") };
+    all.extend(of_keys(exported, ca.intermediates[0].id.clone()));
     all
 }
 
-fn of_keys(exported: SecretText) -> [Command; 4] {
+fn of_keys(exported: SecretText, ca: String) -> [Command; 5] {
     let what = RotateWhat::Intermediate;
     [
         Command::CaMigrateKey { what, to: KeyHome::Store, extractable: false },
         Command::CaRotate { what, root_key: None, passphrase: None },
+        Command::CaRevoke {
+            ca,
+            reason: RevocationReason::KeyCompromise,
+            root_key: None,
+            passphrase: None,
+        },
         Command::CaExportRootKey { passphrase: None },
         Command::CaRemoveRootKey { exported, passphrase: None },
     ]

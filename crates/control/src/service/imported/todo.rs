@@ -36,8 +36,8 @@ impl Service {
         }
         all.sort_by_key(|(urgent, _)| *urgent);
         // A CA of ours is what many certificates hang on.
-        let issuers = self.issuer_todos()?;
-        Ok(issuers.into_iter().chain(all.into_iter().map(|(_, todo)| todo)).collect())
+        let issuers = self.revoked_todos()?.into_iter().chain(self.issuer_todos()?);
+        Ok(issuers.chain(all.into_iter().map(|(_, todo)| todo)).collect())
     }
 
     fn todo(&self, standing: &Standing, now: Timestamp) -> Option<Todo> {

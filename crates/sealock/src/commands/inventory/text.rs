@@ -43,7 +43,7 @@ fn issuers(report: &InventoryReport) -> Table {
             one.key.clone(),
             minute(one.not_after),
             left(seconds),
-            (if one.active { "active" } else { "retired" }).to_owned(),
+            one.state(),
             one.in_force.to_string(),
         ]);
     }
@@ -60,18 +60,30 @@ fn keys(report: &InventoryReport) -> Table {
 
 fn certificates(report: &InventoryReport) -> Table {
     let mut table = Table::new(&[
-        "NAME", "STATE", "ENDS", "LEFT", "PROFILE", "KEY", "ISSUER", "SERIAL", "SUBJECT", "NAMES",
+        "NAME",
+        "STATE",
+        "ENDS",
+        "LEFT",
+        "PROFILE",
+        "KEY",
+        "ISSUER",
+        "CONTAINER",
+        "SERIAL",
+        "SUBJECT",
+        "NAMES",
     ]);
     for one in &report.certificates {
         let it = &one.certificate;
+        let reason = it.reason.as_ref().filter(|_| it.revoked_at.is_some());
         table.row([
             it.name.clone(),
-            it.state.clone(),
+            reason.map_or_else(|| it.state.clone(), |reason| format!("{} ({reason})", it.state)),
             minute(it.not_after),
             left(one.seconds_left),
             it.profile.clone(),
             it.key.clone(),
             it.issuer.clone(),
+            one.container.clone().unwrap_or_else(|| "-".to_owned()),
             it.serial.clone(),
             it.common_name.as_ref().map_or_else(|| "-".to_owned(), |name| format!("CN={name}")),
             names(one),
