@@ -108,7 +108,7 @@ fn the_inventory_knows_all_below_it_as_revoked() {
     let scratch = Scratch::new();
     let authority = &scratch.authority;
     let all: Vec<Issued> =
-        ["a", "b", "c"].iter().map(|name| scratch.issue(&order(&[name])).unwrap()).collect();
+        ["a", "b", "c"].map(|name| scratch.issue(&order(&[name])).unwrap()).into();
     authority.revoke(all[0].serial, Reason::Superseded, &actor()).unwrap();
     authority.renew(all[1].serial, &Renewal::default(), &actor()).unwrap();
     let which = all[0].issuer.to_string();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sealock_control::command::{
     AcmeBind, CaImport, CaRequest, CertImport, CertRequest, ClientKeys, Init, Issue, IssuerChange,
     KeyHome, LdapServer, List, LoginConfirm, LoginDeny, LoginInvite, Names, NewValue, OfferEvent,
-    OnExisting, Publish, RotateWhat, SecretBlob, SecretOutcome, SecretText, SecretWanted, Sign,
-    TokenWanted, TokensRevoked, TransferBegin, TransferFinish, TrustAdd,
+    OnExisting, Publish, RevocationReason, RotateWhat, SecretBlob, SecretOutcome, SecretText,
+    SecretWanted, Sign, TokenWanted, TokensRevoked, TransferBegin, TransferFinish, TrustAdd,
 };
 use sealock_control::{Command, ErrorCode, Reply, Service};
 use sealock_core::audit::Fact;
