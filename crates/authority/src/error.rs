@@ -138,6 +138,18 @@ pub enum AuthorityError {
     /// No CA certificate of this authority.
     #[error("there is no CA certificate `{0}`")]
     UnknownIssuer(IssuerId),
+    /// No CA certificate of this authority has this id or serial number.
+    #[error("there is no CA certificate `{0}`")]
+    UnknownCa(String),
+    /// A root is on no list: nobody is above it.
+    #[error("the {0} cannot be revoked: nobody is above a root whose list would say so")]
+    RootNotRevoked(String),
+    /// A CA whose revocation is its root's to say, which is not ours.
+    #[error("the issuer `{issuer}` is revoked by the CA above it, which is not ours")]
+    RevokedElsewhere {
+        /// The name.
+        issuer: IssuerName,
+    },
     /// No issuer of this name.
     #[error("there is no issuer `{issuer}`")]
     NoSuchIssuer {
@@ -257,7 +269,13 @@ impl AuthorityError {
             }
             Self::Csr(error) => error.hint(),
             Self::Unknown(_) => Some("see `sealock cert list`".into()),
-            Self::UnknownIssuer(_) => Some("`sealock ca show` has the ids of those in use".into()),
+            Self::RootNotRevoked(_) => Some(
+                "`sealock ca rotate root` makes another; hand its bundle out and take this root out of every trust store".into(),
+            ),
+            Self::RevokedElsewhere { issuer } => Some(format!(
+                "have the company revoke it; `sealock ca disable {issuer}` has it chosen no more"
+            )),
+            Self::UnknownCa(_) | Self::UnknownIssuer(_) => Some("`sealock ca show` has the ids of those in use".into()),
             Self::Revoked(_) => Some("issue a new certificate".into()),
             Self::Contended => {
                 Some("stop the other process that uses this state folder, and try again".into())

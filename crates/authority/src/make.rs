@@ -267,6 +267,7 @@ fn record(
         key: KeyPlace::Store,
         retired: None,
         last_leaf: None,
+        revoked: None,
         under: None,
     }
 }

@@ -11,7 +11,8 @@ use crate::constraints::NameConstraints;
 use crate::device::KeyAt;
 use crate::error::AuthorityError;
 use crate::inventory::{
-    CertDetail, CertSummary, Found, Issued, IssuerId, ListFilter, Listed, Tally, summarise,
+    CertDetail, CertSummary, Entry, Found, Issued, IssuerId, ListFilter, Listed, Reason, Tally,
+    summarise,
 };
 use crate::key::KeyType;
 use crate::pem;
@@ -47,6 +48,8 @@ pub struct IssuerInfo {
     pub retired: Option<Timestamp>,
     /// When the last leaf below it expires, once it has retired.
     pub last_leaf: Option<Timestamp>,
+    /// When and why it was revoked, if it was.
+    pub revoked: Option<(Timestamp, Reason)>,
     /// The certificate.
     pub pem: String,
 }
@@ -110,7 +113,10 @@ impl Authority {
         let mut issuers: Vec<IssuerInfo> = state
             .ours()
             .rev()
-            .filter(|record| record.in_use(now))
+            .filter(|record| {
+                // Of a revoked one it is worth knowing for as long as somebody could use it.
+                record.in_use(now) || (record.revoked.is_some() && now <= record.not_after)
+            })
             .map(|record| issuer_info(state, record))
             .collect();
         issuers.sort_by_key(|issuer| (!issuer.active, issuer.kind == IssuerKind::Intermediate));
@@ -139,10 +145,7 @@ impl Authority {
         if let Some(unknown) = filter.issuer.filter(|id| !known(*id)) {
             return Err(AuthorityError::UnknownIssuer(unknown));
         }
-        let intermediates =
-            issuers.iter().rev().filter(|issuer| issuer.kind == IssuerKind::Intermediate);
-        let issuers: Vec<Issued> = intermediates.map(Issued::by).collect();
-        self.inventory.search(filter, &issuers, self.now())
+        self.inventory.search(filter, &issued(&loaded.state), self.now())
     }
 
     /// Whether this is the id of a CA certificate of ours, of whatever kind.
@@ -168,7 +171,7 @@ impl Authority {
 
     /// How many certificates there are of each state, counted in the indexes.
     pub fn tally(&self) -> Result<Tally, AuthorityError> {
-        self.inventory.tally(self.now())
+        self.inventory.tally(&issued(&self.loaded.load().state), self.now())
     }
 
     /// The newest certificate with this name, or the one with this serial number.
@@ -200,7 +203,22 @@ impl Authority {
         let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Ok(None) };
         let Some(serial) = Serial::from_integer(certificate.raw_serial()) else { return Ok(None) };
         let found = self.inventory.by_serial(serial)?.filter(|found| found.der == der);
-        Ok(found.map(|found| summarise(found.entry, self.now())))
+        Ok(found.map(|found| self.judged(found.entry)))
+    }
+
+    /// A certificate as it stands now.
+    pub(crate) fn judged(&self, entry: Entry) -> CertSummary {
+        self.loaded.load().state.judged(summarise(entry, self.now()))
+    }
+
+    /// Whether the CA that has signed a certificate of the inventory is revoked. Costs nothing while none is.
+    pub fn is_below_revoked(&self, serial: Serial) -> Result<bool, AuthorityError> {
+        let loaded = self.loaded.load();
+        if loaded.state.issuers.iter().all(|issuer| issuer.revoked.is_none()) {
+            return Ok(false);
+        }
+        let found = self.inventory.by_serial(serial)?;
+        Ok(found.is_some_and(|found| loaded.state.revocation_of(found.entry.issuer).is_some()))
     }
 
     fn detail(&self, found: Found) -> CertDetail {
@@ -212,7 +230,7 @@ impl Authority {
         });
         let chain_pem = above.map(|der| pem::encode("CERTIFICATE", der)).collect();
         CertDetail {
-            summary: summarise(found.entry, self.now()),
+            summary: loaded.state.judged(summarise(found.entry, self.now())),
             fingerprint: fingerprint(&found.der),
             pem: pem::encode("CERTIFICATE", &found.der),
             chain_pem,
@@ -236,8 +254,15 @@ fn issuer_info(state: &State, record: &IssuerRecord) -> IssuerInfo {
         key_where: KeyWhere::from(&record.key),
         retired: record.retired,
         last_leaf: record.last_leaf,
+        revoked: record.revoked.map(|it| (it.at, it.reason)),
         pem: pem::encode("CERTIFICATE", &record.der.0),
     }
+}
+
+/// All that sign leaves, newest first.
+fn issued(state: &State) -> Vec<Issued> {
+    let all = state.issuers.iter().rev();
+    all.filter(|issuer| issuer.kind == IssuerKind::Intermediate).map(Issued::by).collect()
 }
 
 pub(crate) fn fingerprint(der: &[u8]) -> String {

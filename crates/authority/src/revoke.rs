@@ -6,7 +6,7 @@ use sealock_store::{Change, Transaction};
 
 use crate::authority::{ATTEMPTS, Authority};
 use crate::error::AuthorityError;
-use crate::inventory::{CertSummary, Entry, Found, Note, Reason, Revocation, keys, summarise};
+use crate::inventory::{CertSummary, Entry, Found, Note, Reason, Revocation, keys};
 use crate::lists::made_list;
 use crate::serial::Serial;
 
@@ -37,7 +37,7 @@ impl Authority {
                 .by_serial(serial)?
                 .ok_or_else(|| AuthorityError::Unknown(serial.to_string()))?;
             if found.entry.note.revoked.is_some() {
-                let certificate = summarise(found.entry, now);
+                let certificate = self.judged(found.entry);
                 return Ok(RevokeOutcome { certificate, already: true });
             }
             let revoked = Some(Revocation { at: now, reason });
@@ -51,7 +51,7 @@ impl Authority {
                 Err(error) => return Err(error),
                 Ok(_) => {
                     self.answers.revoked(entry.issuer, serial);
-                    let certificate = summarise(entry, now);
+                    let certificate = self.judged(entry);
                     return Ok(RevokeOutcome { certificate, already: false });
                 }
             }

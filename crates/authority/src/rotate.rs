@@ -22,7 +22,7 @@ use sealock_core::audit::{Actor, Fact};
 use sealock_store::{Change, Transaction};
 
 use crate::authority::{Authority, make_homes, read_state, seal};
-use crate::crl::{self, By};
+use crate::crl::{self, By, Crl, Revoked};
 use crate::device::{KeyHome, unwanted};
 use crate::error::AuthorityError;
 use crate::key::AuthorityKey;
@@ -120,27 +120,59 @@ impl Authority {
         actor: &Actor,
     ) -> Result<(Change, Rotated), AuthorityError> {
         let now = self.now();
-        let [home] =
-            make_homes(&self.journal, &self.device, [home_of(&state, state.intermediate)])?;
-        let made = self.below(&state, root, root_issuer, &home, now)?;
-        let serial = made.record.serial;
-        let transaction = self.add_intermediate(&made, now, Transaction::new())?;
-        // The root's own list has to last as long as what is below it: its key may be gone until then.
-        let previous = self.lists(root.id)?.into_previous();
-        let end = Some(made.record.not_after);
-        let by = By { record: root, key: root_issuer.key(), freshest: None };
-        let number = previous.as_ref().map_or(1, |before| before.crl.number + 1);
-        let (condition, put, list) = crl::next(by, number, previous.as_ref(), now, &[], end)?;
-        let transaction = transaction.when(condition).with(put);
-        retire(&mut state, IssuerKind::Intermediate, now);
-        state.intermediate = made.record.id;
-        state.issuers.push(made.record);
+        let (transaction, serial) =
+            self.succeed(&mut state, root, root_issuer, now, Transaction::new())?;
+        let (transaction, list) = self.root_list(&state, root, root_issuer, now, transaction)?;
         let transaction = transaction.replace(STATE, version, serde_json::to_vec(&state)?);
         let fact = Fact::CaRotated { what: "intermediate".into(), serial: serial.to_string() };
         let events = vec![actor.event(now, fact), actor.event(now, made_list(&list))];
         let rotated =
             Rotated { intermediate: serial, root: None, bridged: false, overlap_until: None };
         Ok((Change { transaction, events }, rotated))
+    }
+
+    /// Puts a new intermediate in the active one's place.
+    pub(crate) fn succeed(
+        &self,
+        state: &mut State,
+        root: &IssuerRecord,
+        root_issuer: &Issuer<'_, AuthorityKey>,
+        now: Timestamp,
+        transaction: Transaction,
+    ) -> Result<(Transaction, Serial), AuthorityError> {
+        let [home] = make_homes(&self.journal, &self.device, [home_of(state, state.intermediate)])?;
+        let made = self.below(state, root, root_issuer, &home, now)?;
+        let serial = made.record.serial;
+        let transaction = self.add_intermediate(&made, now, transaction)?;
+        retire(state, IssuerKind::Intermediate, now);
+        state.intermediate = made.record.id;
+        state.issuers.push(made.record);
+        Ok((transaction, serial))
+    }
+
+    /// The list of a root, for what is below it in `state`. It has to last as long as that: the root's key may be gone
+    /// until then.
+    pub(crate) fn root_list(
+        &self,
+        state: &State,
+        root: &IssuerRecord,
+        root_issuer: &Issuer<'_, AuthorityKey>,
+        now: Timestamp,
+        transaction: Transaction,
+    ) -> Result<(Transaction, Crl), AuthorityError> {
+        let previous = self.lists(root.id)?.into_previous();
+        let since = previous.as_ref().map_or(now, |before| before.crl.this_update.min(now));
+        let ends = state.below(root.id).map(|below| below.not_after);
+        let end = ends.max().filter(|end| *end > now);
+        let revoked: Vec<Revoked> = state
+            .below(root.id)
+            .filter(|below| below.not_after >= since)
+            .filter_map(|below| below.revoked.map(|it| (below.serial, it.at, it.reason)))
+            .collect();
+        let by = By { record: root, key: root_issuer.key(), freshest: None };
+        let number = previous.as_ref().map_or(1, |before| before.crl.number + 1);
+        let (condition, put, list) = crl::next(by, number, previous.as_ref(), now, &revoked, end)?;
+        Ok((transaction.when(condition).with(put), list))
     }
 
     fn new_root(

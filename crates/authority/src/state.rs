@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::constraints::NameConstraints;
 use crate::device::KeyAt;
-use crate::inventory::IssuerId;
+use crate::inventory::{CertState, CertSummary, IssuerId, Revocation};
 use crate::issuers::{Line, Under};
 use crate::key::KeyType;
 use crate::serial::Serial;
@@ -78,6 +78,9 @@ pub(crate) struct IssuerRecord {
     /// When the last leaf below it expires; known some time after it retired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_leaf: Option<Timestamp>,
+    /// That and why it was revoked. Whatever it has signed is as good as revoked with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) revoked: Option<Revocation>,
     /// Of one that somebody else has signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) under: Option<Box<Under>>,
@@ -184,6 +187,24 @@ impl State {
         self.issuers.iter().filter(move |issuer| issuer.kind == kind)
     }
 
+    /// The intermediates below a root.
+    pub(crate) fn below(&self, root: IssuerId) -> impl Iterator<Item = &IssuerRecord> {
+        self.ours().filter(move |issuer| issuer.parent == root && issuer.id != root)
+    }
+
+    /// That the CA which has signed something was revoked.
+    pub(crate) fn revocation_of(&self, issuer: IssuerId) -> Option<Revocation> {
+        self.issuer(issuer)?.revoked
+    }
+
+    /// A certificate as it stands below its CA: below a revoked one, nothing is good.
+    pub(crate) fn judged(&self, one: CertSummary) -> CertSummary {
+        match self.revocation_of(one.issuer) {
+            Some(revoked) => below_revoked(one, revoked),
+            None => one,
+        }
+    }
+
     /// Those under our own roots.
     pub(crate) fn ours(&self) -> impl DoubleEndedIterator<Item = &IssuerRecord> {
         self.issuers.iter().filter(|issuer| issuer.under.is_none())
@@ -221,6 +242,20 @@ impl State {
             issuer.kind == IssuerKind::Root && issuer.id != self.root && issuer.in_use(now)
         });
         active.chain(retired)
+    }
+}
+
+/// A certificate whose CA was revoked. What has ended, or was revoked by itself, stays what it was.
+pub(crate) fn below_revoked(one: CertSummary, revoked: Revocation) -> CertSummary {
+    if !matches!(one.state, CertState::Valid | CertState::Replaced) {
+        return one;
+    }
+    CertSummary {
+        state: CertState::Revoked,
+        revoked_at: Some(revoked.at),
+        reason: Some(revoked.reason),
+        issuer_revoked: true,
+        ..one
     }
 }
 

@@ -143,6 +143,14 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         issuer: Option<String>,
     },
+    /// A CA was revoked, and with it all that it has signed; `successor` is what signs in its place, if that was made for it.
+    CaRevoked {
+        what: String,
+        serial: String,
+        reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        successor: Option<String>,
+    },
     /// A certificate was revoked.
     CertRevoked { serial: String, reason: String },
     /// The certificates of an entry of an LDAP directory were changed: these serials were put in and taken out. `directory`

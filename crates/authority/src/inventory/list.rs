@@ -71,6 +71,8 @@ pub struct CertSummary {
     pub revoked_at: Option<Timestamp>,
     /// Why it was revoked.
     pub reason: Option<Reason>,
+    /// Whether it was not revoked by itself, but with the CA that has signed it.
+    pub issuer_revoked: bool,
 }
 
 fn as_text<S: serde::Serializer>(key: &PublicKeyKind, serializer: S) -> Result<S::Ok, S::Error> {
@@ -278,6 +280,7 @@ pub(crate) fn summarise(entry: Entry, now: Timestamp) -> CertSummary {
         replaced_by,
         revoked_at: revoked.map(|revocation| revocation.at),
         reason: revoked.map(|revocation| revocation.reason),
+        issuer_revoked: false,
     }
 }
 

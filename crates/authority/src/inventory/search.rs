@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | a name, a container | the name index | newest first; by name for a container |
 //! | what expires soon | the expiry index from now on | soonest first |
-//! | revoked | the index of what an issuer has revoked | by issuer, last to expire first |
+//! | revoked | the index of what an issuer has revoked; all that a revoked one has signed | by issuer, last to expire first; newest first |
 //! | valid, replaced, expired | the expiry index from now on, or back | soonest to expire first; last expired first |
 //! | an issuer | what was issued while it signed | newest first |
 //! | nothing | everything | newest first |
@@ -19,11 +19,11 @@ use sealock_core::Timestamp;
 use sealock_store::{KeyRange, Versioned};
 
 use super::IssuerId;
-use super::entry::Entry;
+use super::entry::{Entry, Revocation};
 use super::keys::{self, Expiring, Part, Place};
 use super::list::{CertState, CertSummary, Inventory, PAGE, corrupt, corrupt_key, summarise};
 use crate::error::AuthorityError;
-use crate::state::IssuerRecord;
+use crate::state::{IssuerRecord, below_revoked};
 
 /// What [`ListFilter::default`] lists at most.
 const DEFAULT_LIMIT: usize = 1000;
@@ -91,6 +91,7 @@ pub(crate) struct Issued {
     from: Timestamp,
     until: Option<Timestamp>,
     last_leaf: Option<Timestamp>,
+    revoked: Option<Revocation>,
 }
 
 impl Issued {
@@ -102,7 +103,13 @@ impl Issued {
             from: record.under.as_ref().map_or(record.not_before, |under| under.since.minus(AHEAD)),
             until: record.retired,
             last_leaf: record.last_leaf,
+            revoked: record.revoked,
         }
+    }
+
+    /// Its number in the inventory and its id, if it was revoked.
+    pub(super) fn revoked(&self) -> Option<(u16, IssuerId)> {
+        self.revoked.map(|_| (self.number, self.id))
     }
 }
 
@@ -113,12 +120,15 @@ enum Index {
     Name,
     Expiry,
     Revoked,
+    /// All that a revoked intermediate has signed, in the order of [`Index::Main`].
+    MainOf(IssuerId),
 }
 
 struct Search<'a> {
     filter: &'a ListFilter,
     /// The intermediate that is asked for.
     issuer: Option<&'a Issued>,
+    issuers: &'a [Issued],
     now: Timestamp,
     /// How many to find; what is sorted afterwards has to be found whole.
     wanted: usize,
@@ -143,7 +153,8 @@ impl Inventory {
         let sorted = by_name && filter.expiring_within.is_some();
         let wanted = if sorted { usize::MAX } else { filter.limit };
         let listed = Listed::default();
-        let mut search = Search { filter, issuer, now, wanted, effort: filter.effort, listed };
+        let effort = filter.effort;
+        let mut search = Search { filter, issuer, issuers, now, wanted, effort, listed };
         for (index, range) in ranges(filter, issuer, issuers, now) {
             self.walk(index, range, &mut search)?;
         }
@@ -186,8 +197,9 @@ impl Inventory {
                     Err(AuthorityError::Corrupt { .. }) if self.0.get(key)?.is_none() => continue,
                     read => read?,
                 };
-                let summary = summarise(entry, search.now);
-                if search.fits(&summary) {
+                let summary = search.judged(summarise(entry, search.now));
+                let of_another = matches!(index, Index::MainOf(issuer) if issuer != summary.issuer);
+                if !of_another && search.fits(&summary) {
                     search.listed.certificates.push(summary);
                 } else {
                     search.pass(CERTIFICATE);
@@ -204,7 +216,7 @@ impl Inventory {
     fn entry(&self, index: Index, key: &[u8], stored: &Versioned) -> Result<Entry, AuthorityError> {
         let (moment, serial) = keys::tail(key).ok_or_else(|| corrupt_key(key))?;
         let found = match index {
-            Index::Main => {
+            Index::Main | Index::MainOf(_) => {
                 let place = Place { issued: moment, serial };
                 let entry = Entry::read(place, &stored.value).map(|(entry, _)| entry);
                 return entry.ok_or_else(|| corrupt(serial));
@@ -252,9 +264,25 @@ impl Search<'_> {
         key: &[u8],
         stored: &Versioned,
     ) -> Result<bool, AuthorityError> {
-        let (Index::Expiry, Some(issuer)) = (index, self.issuer) else { return Ok(true) };
+        let Index::Expiry = index else { return Ok(true) };
+        // Below a revoked intermediate nothing is good, however many there are.
+        let good = matches!(self.filter.state, Some(CertState::Valid | CertState::Replaced));
+        let revoked = || self.issuers.iter().any(|issuer| issuer.revoked.is_some());
+        if self.issuer.is_none() && !(good && revoked()) {
+            return Ok(true);
+        }
         let row = Expiring::from_bytes(&stored.value).ok_or_else(|| corrupt_key(key))?;
-        Ok(row.issuer == issuer.number)
+        let asked = self.issuer.is_none_or(|issuer| row.issuer == issuer.number);
+        let is_revoked = |issuer: &Issued| issuer.number == row.issuer && issuer.revoked.is_some();
+        Ok(asked && !(good && self.issuers.iter().any(is_revoked)))
+    }
+
+    fn judged(&self, one: CertSummary) -> CertSummary {
+        let issuer = self.issuers.iter().find(|issuer| issuer.id == one.issuer);
+        match issuer.and_then(|issuer| issuer.revoked) {
+            Some(revoked) => below_revoked(one, revoked),
+            None => one,
+        }
     }
 
     fn fits(&self, one: &CertSummary) -> bool {
@@ -287,21 +315,27 @@ fn ranges(
         return vec![(Index::Name, KeyRange::prefix(&keys::names_in(container)).descending())];
     }
     if let Some(within) = filter.expiring_within {
-        let part = match filter.state {
-            None | Some(CertState::Valid) => Part::Current,
-            Some(CertState::Replaced | CertState::Revoked) => Part::Superseded,
+        let below_revoked = issuers.iter().any(|issuer| issuer.revoked.is_some());
+        let parts: &[Part] = match filter.state {
+            None | Some(CertState::Valid) => &[Part::Current],
+            Some(CertState::Revoked) if below_revoked => &Part::BOTH,
+            Some(CertState::Replaced | CertState::Revoked) => &[Part::Superseded],
             Some(CertState::Expired) => return Vec::new(),
         };
-        return vec![(Index::Expiry, in_force(part, now, Some(now.plus(within))))];
+        let soon = |part: &Part| (Index::Expiry, in_force(*part, now, Some(now.plus(within))));
+        return parts.iter().map(soon).collect();
     }
     let last = issuer.and_then(|issuer| issuer.last_leaf);
     match (filter.state, issuer) {
         (Some(CertState::Revoked), issuer) => {
             let signed = issuer.map_or(issuers, std::slice::from_ref).iter();
-            let prefixes = signed.map(|issuer| keys::revoked_by(issuer.id));
-            prefixes
-                .map(|prefix| (Index::Revoked, KeyRange::prefix(&prefix).descending()))
-                .collect()
+            let range = |issuer: &Issued| match issuer.revoked {
+                Some(_) => (Index::MainOf(issuer.id), while_it_signed(issuer).descending()),
+                None => {
+                    (Index::Revoked, KeyRange::prefix(&keys::revoked_by(issuer.id)).descending())
+                }
+            };
+            signed.map(range).collect()
         }
         (Some(CertState::Valid), _) => {
             vec![(Index::Expiry, in_force(Part::Current, now, last))]

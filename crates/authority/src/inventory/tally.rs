@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::keys::{self, Expiring, Part};
 use super::list::{Inventory, PAGE, corrupt_key};
+use super::search::Issued;
 use crate::error::AuthorityError;
 
 /// How many certificates there are of each state. Only rows of indexes are read for it, no certificate.
@@ -35,8 +36,15 @@ impl Tally {
 
 impl Inventory {
     /// What is issued or revoked meanwhile may be counted or not.
-    pub(crate) fn tally(&self, now: Timestamp) -> Result<Tally, AuthorityError> {
+    pub(crate) fn tally(
+        &self,
+        issuers: &[Issued],
+        now: Timestamp,
+    ) -> Result<Tally, AuthorityError> {
         let mut tally = Tally::default();
+        let gone: Vec<_> = issuers.iter().filter_map(Issued::revoked).collect();
+        // Below a revoked intermediate all that has not ended is revoked, whether it was so by itself or not.
+        let mut below_revoked = 0;
         // Replaced and revoked ones are in one part of the index; the revoked ones have one of their own.
         let (mut superseded, mut ended) = (0, 0);
         for part in Part::BOTH {
@@ -46,6 +54,10 @@ impl Inventory {
                 let in_force = not_after >= now;
                 if in_force {
                     *tally.in_force_by.entry(row.issuer).or_default() += 1;
+                    if gone.iter().any(|(number, _)| *number == row.issuer) {
+                        below_revoked += 1;
+                        return Some(());
+                    }
                 }
                 *match (part, in_force) {
                     (Part::Current, true) => &mut tally.valid,
@@ -59,12 +71,18 @@ impl Inventory {
         let mut revoked_in_force = 0;
         self.each(keys::REVOKED, |key, _| {
             let (not_after, _) = keys::tail(key)?;
+            if not_after >= now
+                && gone.iter().any(|(_, id)| key.starts_with(&keys::revoked_by(*id)))
+            {
+                return Some(());
+            }
             tally.revoked += 1;
             revoked_in_force += u64::from(not_after >= now);
             Some(())
         })?;
         tally.replaced = u64::saturating_sub(superseded, revoked_in_force);
         tally.expired += u64::saturating_sub(ended, tally.revoked - revoked_in_force);
+        tally.revoked += below_revoked;
         Ok(tally)
     }
 

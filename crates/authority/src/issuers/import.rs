@@ -268,6 +268,7 @@ fn record(
         key: held.place.clone(),
         retired: before.and_then(|before| before.retired),
         last_leaf: before.and_then(|before| before.last_leaf),
+        revoked: None,
         under: Some(Box::new(under)),
     }
 }

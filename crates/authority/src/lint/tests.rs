@@ -14,6 +14,8 @@ use crate::make;
 use crate::order::Usages;
 use crate::serial::Serial;
 
+mod edited;
+
 const DOMAIN: &str = "corp.example";
 
 fn issuer() -> Issuer<'static, AuthorityKey> {

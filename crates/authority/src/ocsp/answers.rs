@@ -8,7 +8,7 @@ use sealock_core::Timestamp;
 use sealock_store::{Change, Operation, Transaction, Versioned};
 
 use super::cache::{Cache, Ready};
-use super::issuers::Naming;
+use super::issuers::{Issuer, Naming};
 use super::request::Asked;
 use super::responder::{Responder, Responders};
 use super::response::{self, Good, Said};
@@ -38,15 +38,27 @@ impl Answers {
         self.cache.lock().clear();
     }
 
+    /// A CA is revoked: nothing that is in memory need be true any more.
+    pub(crate) fn forget(&self) {
+        self.cache.lock().clear();
+    }
+
     /// A certificate is revoked: what is in memory is no longer true.
     pub(crate) fn revoked(&self, issuer: IssuerId, serial: Serial) {
         self.cache.lock().revoked(issuer, serial);
     }
 }
 
-/// The place of the answer to the usual question.
-pub(super) fn place(issuer: IssuerId, serial: Serial) -> Vec<u8> {
-    [b"ocsp/".as_slice(), issuer.as_bytes(), serial.as_bytes()].concat()
+/// The place of the answer to the usual question. Below a revoked issuer it is another: what was stored before may say
+/// "good", and is not looked at again.
+pub(super) fn place(issuer: &Issuer, serial: Serial) -> Vec<u8> {
+    let prefix: &[u8] = if issuer.revoked.is_some() { b"ocsp-revoked/" } else { b"ocsp/" };
+    [prefix, issuer.id.as_bytes(), serial.as_bytes()].concat()
+}
+
+/// The same while the issuer is good.
+fn usual_place(issuer: IssuerId, serial: Serial) -> Vec<u8> {
+    [b"ocsp/", &issuer.as_bytes()[..], serial.as_bytes()].concat()
 }
 
 /// An answer as it is stored: from when, until when, DER.
@@ -122,7 +134,7 @@ impl Authority {
             answer
         };
         if naming == Naming::USUAL
-            && let Some(stored) = self.store().get(&place(responder.issuer.id, serial))?
+            && let Some(stored) = self.store().get(&place(&responder.issuer, serial))?
             && let Some((good, der)) = read(&stored.value)
             && is_good(good, now)
         {
@@ -168,6 +180,7 @@ impl Authority {
         let ours = found.filter(|found| found.entry.issuer == issuer.id);
         Ok(ours.map(|found| {
             let revoked = found.entry.note.revoked.map(|it| (it.at, it.reason));
+            let revoked = revoked.or(issuer.revoked);
             Said { id, revoked }
         }))
     }
@@ -191,7 +204,7 @@ impl Authority {
         let made = responders
             .and_then(|responders| responders.of(issuer))
             .and_then(|responder| self.answer_for(responder, serial, Some((now, reason))).ok());
-        made.unwrap_or_else(|| Operation::delete(place(issuer, serial)))
+        made.unwrap_or_else(|| Operation::delete(usual_place(issuer, serial)))
     }
 
     /// The responders, for a revocation; `None` when OCSP is not answered or they cannot be had, which
@@ -212,7 +225,7 @@ impl Authority {
         let id = responder.issuer.name_of(Naming::USUAL, serial)?;
         let good = self.good(responder, self.now());
         let der = response::build(vec![Said { id, revoked }], good, None, responder.signer())?;
-        let (key, value) = (place(responder.issuer.id, serial), stored(good, &der));
+        let (key, value) = (place(&responder.issuer, serial), stored(good, &der));
         Ok(Operation::Put { key, value, expires: Some(good.next_update) })
     }
 
@@ -230,13 +243,15 @@ impl Authority {
             // Nobody revokes meanwhile, so what is read stays true until it is stored.
             let _changing = self.changing.lock();
             let now = self.now();
-            let page = self.inventory.in_force(now, after.as_deref(), PAGE)?;
+            let most = PAGE.min(publication.presigned - seen);
+            let page = self.inventory.in_force(now, after.as_deref(), most)?;
             let mut operations = Vec::new();
             for found in &page {
                 let (issuer, serial) = (found.issuer, found.serial);
                 let Some(responder) = responders.of(issuer) else { continue };
-                if due(self.store().get(&place(issuer, serial))?.as_ref(), now) {
-                    operations.push(self.answer_for(responder, serial, found.revoked)?);
+                if due(self.store().get(&place(&responder.issuer, serial))?.as_ref(), now) {
+                    let revoked = found.revoked.or(responder.issuer.revoked);
+                    operations.push(self.answer_for(responder, serial, revoked)?);
                 }
             }
             made += operations.len();

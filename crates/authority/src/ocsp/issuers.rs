@@ -1,6 +1,7 @@
 //! Which issuer a question is about: by the hashes of its name and its key (RFC 6960 §4.1.1).
 
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512};
+use sealock_core::Timestamp;
 use x509_cert::certificate::Certificate;
 use x509_cert::der::asn1::{Any, Null, ObjectIdentifier, OctetString};
 use x509_cert::der::{Decode, Encode};
@@ -9,8 +10,9 @@ use x509_ocsp::CertId;
 
 use crate::asn1;
 use crate::error::AuthorityError;
-use crate::inventory::IssuerId;
+use crate::inventory::{IssuerId, Reason, Revocation};
 use crate::serial::Serial;
+use crate::state::IssuerRecord;
 
 const SHA1_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 const SHA256_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
@@ -91,17 +93,21 @@ impl Naming {
 #[derive(Debug, Clone)]
 pub(super) struct Issuer {
     pub(super) id: IssuerId,
+    /// When and why all that it has signed is revoked, if it is itself.
+    pub(super) revoked: Option<(Timestamp, Reason)>,
     /// In the order of [`Hash::ALL`]: of the name, of the key.
     names: [(Vec<u8>, Vec<u8>); 4],
 }
 
 impl Issuer {
-    pub(super) fn new(id: IssuerId, certificate: &[u8]) -> Result<Self, AuthorityError> {
-        let certificate = Certificate::from_der(certificate).map_err(asn1::encode)?.tbs_certificate;
+    pub(super) fn of(record: &IssuerRecord) -> Result<Self, AuthorityError> {
+        let certificate =
+            Certificate::from_der(&record.der.0).map_err(asn1::encode)?.tbs_certificate;
         let name = certificate.subject.to_der().map_err(asn1::encode)?;
         let key = certificate.subject_public_key_info.subject_public_key.raw_bytes();
         let names = Hash::ALL.map(|hash| (hash.digest(&name), hash.digest(key)));
-        Ok(Self { id, names })
+        let revoked = record.revoked.map(|Revocation { at, reason }| (at, reason));
+        Ok(Self { id: record.id, revoked, names })
     }
 
     /// Whether a question is about a certificate of this issuer.

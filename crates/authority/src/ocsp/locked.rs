@@ -40,20 +40,25 @@ impl Published {
         }
         let (state, version) = read_state(self.store.as_ref())?;
         let intermediates = state.of_kind(IssuerKind::Intermediate);
-        let all = intermediates.map(|record| Issuer::new(record.id, &record.der.0));
+        let all = intermediates.map(Issuer::of);
         let known = Arc::new((version, all.collect::<Result<_, _>>()?));
         self.issuers.store(Some(Arc::clone(&known)));
         Ok(known)
     }
 
-    /// The full list of an issuer, as it was made last.
+    /// The full list of an issuer, as it was made last; `None` once its `nextUpdate` is over.
     pub fn crl(&self, issuer: IssuerId) -> Result<Option<Crl>, AuthorityError> {
-        Ok(Lists::read(self.store.as_ref(), issuer)?.into_full())
+        Ok(self.current(Lists::read(self.store.as_ref(), issuer)?.into_full()))
     }
 
-    /// The delta of an issuer's list, as it was made last.
+    /// The delta of an issuer's list, as it was made last; `None` once its `nextUpdate` is over.
     pub fn delta(&self, issuer: IssuerId) -> Result<Option<Crl>, AuthorityError> {
-        Ok(Lists::read(self.store.as_ref(), issuer)?.into_delta())
+        Ok(self.current(Lists::read(self.store.as_ref(), issuer)?.into_delta()))
+    }
+
+    fn current(&self, list: Option<Crl>) -> Option<Crl> {
+        let now = self.clock.now();
+        list.filter(|list| now <= list.next_update)
     }
 
     /// The certificate of one of the authority's CAs, DER.
@@ -78,7 +83,7 @@ impl Published {
         }
         let usual = naming == Naming::USUAL && issuer.name_of(naming, serial)? == asked.id;
         let stored = match usual {
-            true => self.store.get(&place(issuer.id, serial))?,
+            true => self.store.get(&place(issuer, serial))?,
             false => None,
         };
         let now = self.clock.now();

@@ -71,7 +71,7 @@ impl Responder {
         let hash = Hash::Sha1.digest(public.raw_bytes());
         let key_hash = OctetString::new(hash).map_err(asn1::encode)?;
         Ok(Self {
-            issuer: Issuer::new(issuer.id, &issuer.der.0)?,
+            issuer: Issuer::of(issuer)?,
             not_after: record.not_after,
             begins: record.not_before,
             due: record.due(),

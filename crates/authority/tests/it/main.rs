@@ -25,5 +25,6 @@ mod openssl;
 mod pkilint;
 mod profiles;
 mod requests;
+mod revoke_ca;
 mod search;
 mod tls;

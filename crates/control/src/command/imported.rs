@@ -155,7 +155,7 @@ pub struct AnchorReport {
 /// Something that a person has to do by and by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Todo {
-    /// `signature`, `renewal`, `chain`, `import` or `expiry`.
+    /// `signature`, `renewal`, `chain`, `import`, `expiry`, or `ca-revoked`.
     pub kind: String,
     /// The certificate.
     pub name: String,

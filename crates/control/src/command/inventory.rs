@@ -106,6 +106,23 @@ pub struct IssuerReport {
     pub key_here: bool,
     /// How many certificates it has signed that have not expired.
     pub in_force: u64,
+    /// When it was revoked, if it was: then none of those is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+    /// Why it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl IssuerReport {
+    /// `active`, `retired`, or that and why it was revoked.
+    pub fn state(&self) -> String {
+        match (&self.reason, self.active) {
+            (Some(reason), _) => format!("revoked ({reason})"),
+            (None, true) => "active".to_owned(),
+            (None, false) => "retired".to_owned(),
+        }
+    }
 }
 
 /// A certificate of the report: as `cert list --json` has it, and more.

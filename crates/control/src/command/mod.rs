@@ -91,6 +91,20 @@ pub enum Command {
         #[serde(default)]
         passphrase: Option<SecretText>,
     },
+    /// Revoke an intermediate, and with it all that it has signed. Of the active one the successor is made first.
+    CaRevoke {
+        /// Its id or its serial number.
+        ca: String,
+        /// Why.
+        #[serde(default)]
+        reason: RevocationReason,
+        /// The root's key (PEM), where it has left this host.
+        #[serde(default)]
+        root_key: Option<SecretText>,
+        /// The passphrase under which it was exported.
+        #[serde(default)]
+        passphrase: Option<SecretText>,
+    },
     /// The CRL.
     CaCrl,
     /// The root's private key. Writing it to a safe place is the caller's part; removing it here is
@@ -509,6 +523,7 @@ impl Command {
             Self::CaShow => "ca-show",
             Self::CaBundle => "ca-bundle",
             Self::CaRotate { .. } => "ca-rotate",
+            Self::CaRevoke { .. } => "ca-revoke",
             Self::CaCrl => "ca-crl",
             Self::CaExportRootKey { .. } => "ca-export-root-key",
             Self::CaRemoveRootKey { .. } => "ca-remove-root-key",

@@ -47,6 +47,12 @@ pub struct CaCertificate {
     /// Where its key is: `store`, `elsewhere`, or `hsm` with the token's serial number and the key's id.
     #[serde(default)]
     pub key: String,
+    /// When it was revoked, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+    /// Why it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The authority.

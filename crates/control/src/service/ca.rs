@@ -1,12 +1,14 @@
 //! `init` and `ca …`.
 
-use sealock_authority::{RootKeyFile, Rotate};
+use sealock_authority::{IssuerInfo, RootKeyFile, Rotate, Serial};
 use sealock_core::audit::Actor;
 use sealock_core::policy::{Action, Resource};
 
 use super::{Service, convert};
 use crate::caller::Caller;
-use crate::command::{CrlReport, Init, InitReport, Reply, RotateWhat, SecretText};
+use crate::command::{
+    CrlReport, Init, InitReport, Reply, RevocationReason, RotateWhat, SecretText, Todo,
+};
 use crate::error::{ErrorCode, ServiceError};
 
 impl Service {
@@ -96,6 +98,58 @@ impl Service {
             .map_err(|error| convert::authority_error(&error))?;
         self.changed();
         Ok(Reply::Ca(Box::new(convert::ca_report(&authority.ca_info()))))
+    }
+
+    /// From then on nothing below it is let in at doors of ours; what is connected is cut.
+    pub(super) fn ca_revoke(
+        &self,
+        caller: &Caller,
+        request: &str,
+        ca: &str,
+        reason: RevocationReason,
+        (root_key, passphrase): (Option<&SecretText>, Option<&SecretText>),
+    ) -> Result<Reply, ServiceError> {
+        let actor = self.manage(caller, request, "revoke")?;
+        let authority = self.authority()?;
+        let file = root_key.map(|pem| root_key_file(pem, passphrase));
+        authority
+            .revoke_ca(ca, convert::reason(reason), file.as_ref(), &actor)
+            .map_err(|error| convert::authority_error(&error))?;
+        // Connections of containers are among them, which came with no certificate.
+        let keys = self.sessions().keys().into_iter();
+        for serial in keys.filter(|key| key.parse::<Serial>().is_ok()) {
+            // What cannot be looked up now is not let on.
+            if self.is_revoked(&serial).unwrap_or(true) {
+                self.sessions().cut(&serial);
+            }
+        }
+        self.publications().poke();
+        self.changed();
+        Ok(Reply::Ca(Box::new(convert::ca_report(&authority.ca_info()))))
+    }
+
+    /// Revoked CAs below which certificates may still be in use.
+    pub(super) fn revoked_todos(&self) -> Result<Vec<Todo>, ServiceError> {
+        let info = self.authority()?.ca_info();
+        let now = self.journal.clock().now();
+        let todo = |issuer: &IssuerInfo| {
+            let (since, reason) = issuer.revoked?;
+            let last = issuer.last_leaf.filter(|last| *last > now && *last > since)?;
+            let subject = convert::issuer_subject(&info, issuer);
+            Some(Todo {
+                kind: "ca-revoked".to_owned(),
+                text: format!(
+                    "revoked ({reason}); what it has signed is refused, the last of it ends {last}"
+                ),
+                name: subject,
+                since,
+                hint: format!(
+                    "`sealock cert list --only revoked --issuer {}`; renew what is still needed",
+                    issuer.id
+                ),
+            })
+        };
+        Ok(info.issuers.iter().filter_map(todo).collect())
     }
 
     pub(super) fn ca_export_root_key(

@@ -45,7 +45,9 @@ pub(super) fn authority_error(error: &AuthorityError) -> ServiceError {
     use AuthorityError as E;
     let code = match error {
         E::Missing => ErrorCode::NotInitialised,
-        E::Unknown(_) | E::UnknownIssuer(_) | E::NoSuchIssuer { .. } => ErrorCode::NotFound,
+        E::Unknown(_) | E::UnknownCa(_) | E::UnknownIssuer(_) | E::NoSuchIssuer { .. } => {
+            ErrorCode::NotFound
+        }
         E::OtherTrustDomain { .. } | E::Contended => ErrorCode::Conflict,
         E::CrlUrl(_) | E::Order(_) | E::Constraint(_) | E::Csr(_) => ErrorCode::Usage,
         E::Read(_) | E::Commit { .. } | E::Corrupt { .. } | E::Unseal { .. } => ErrorCode::State,
@@ -144,6 +146,8 @@ fn ca_certificate(info: &CaInfo, issuer: &IssuerInfo) -> CaCertificate {
         fingerprint: issuer.fingerprint.clone(),
         pem: issuer.pem.clone(),
         key: key_where(&issuer.key_where),
+        revoked_at: issuer.revoked.map(|(at, _)| at),
+        reason: issuer.revoked.map(|(_, reason)| reason.to_string()),
     }
 }
 

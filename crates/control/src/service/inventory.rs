@@ -225,6 +225,8 @@ fn issuers(authority: &Authority, info: &CaInfo, tally: &Tally) -> Vec<IssuerRep
             active: !standing.disabled,
             key_here: true,
             in_force: tally.in_force_by.get(&held.number).copied().unwrap_or(0),
+            revoked_at: None,
+            reason: None,
         })
     });
     info.issuers.iter().map(|one| issuer(info, one, tally)).chain(others).collect()
@@ -243,6 +245,8 @@ fn issuer(info: &CaInfo, one: &IssuerInfo, tally: &Tally) -> IssuerReport {
         active: one.active,
         key_here: one.key_here,
         in_force: in_force.copied().unwrap_or(0),
+        revoked_at: one.revoked.map(|(at, _)| at),
+        reason: one.revoked.map(|(_, reason)| reason.to_string()),
     }
 }
 

@@ -35,17 +35,23 @@ pub(super) fn target(
     how: &How<'_>,
     local_allowed: bool,
 ) -> Result<Target, ServiceError> {
-    let own = || authority.trust_bundle().iter().cloned().map(CertificateDer::from).collect();
+    // The company's directory has the company's certificate: its roots count where they were added.
+    let known = || authority.distributed_bundle().into_iter().map(CertificateDer::from).collect();
     let (roots, bind, start_tls, dangerous_plain) = match how {
         How::Settings(set) => {
             let roots =
                 set.ca_file.as_deref().map(|path| certificates(&read(path)?)).transpose()?;
-            (roots.unwrap_or_else(own), bind_by_settings(set)?, set.start_tls, set.dangerous_plain)
+            (
+                roots.unwrap_or_else(known),
+                bind_by_settings(set)?,
+                set.start_tls,
+                set.dangerous_plain,
+            )
         }
         How::Given(server) => {
             let roots = server.ca.as_deref().map(|pem| certificates(pem.as_bytes())).transpose()?;
             let bind = bind_as_given(server)?;
-            (roots.unwrap_or_else(own), bind, server.start_tls, server.dangerous_plain)
+            (roots.unwrap_or_else(known), bind, server.start_tls, server.dangerous_plain)
         }
     };
     let bind = match (bind, url) {

@@ -278,6 +278,10 @@ impl Service {
             Command::CaRotate { what, root_key, passphrase } => {
                 self.ca_rotate(caller, request, what, root_key, passphrase)
             }
+            Command::CaRevoke { ca, reason, root_key, passphrase } => {
+                let root_key = (root_key.as_ref(), passphrase.as_ref());
+                self.ca_revoke(caller, request, &ca, reason, root_key)
+            }
             Command::CaCrl => self.ca_crl(caller, request),
             Command::CaExportRootKey { passphrase } => {
                 self.ca_export_root_key(caller, request, passphrase)

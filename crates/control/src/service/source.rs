@@ -65,6 +65,13 @@ impl CertificateSource for PolicySource {
         Arc::new(Trust { digest, anchors })
     }
 
+    fn is_below_revoked(&self, serial: &str) -> bool {
+        let (Ok(authority), Ok(serial)) = (self.0.authority(), serial.parse()) else {
+            return false;
+        };
+        authority.is_below_revoked(serial).unwrap_or(false)
+    }
+
     fn imported(&self, name: &ImportedName) -> Current {
         let Ok(authority) = self.0.authority() else { return Current::Unknown };
         match authority.standing(name) {
@@ -212,7 +219,9 @@ impl Service {
         let before = || -> Option<IssuerName> {
             let serial: Serial = wanted.replaces.as_ref()?.parse().ok()?;
             let old = authority.show_serial(serial).ok()?.summary;
-            (old.state != CertState::Revoked).then(|| issuer_of(authority, old.issuer))
+            // Where it is the CA that was revoked, its successor is of the same name.
+            let by_itself = old.state == CertState::Revoked && !old.issuer_revoked;
+            (!by_itself).then(|| issuer_of(authority, old.issuer))
         };
         Ok(wanted.issuer.clone().or_else(before))
     }

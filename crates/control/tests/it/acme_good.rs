@@ -118,6 +118,33 @@ async fn a_certificate_says_when_it_is_to_be_renewed_and_is_replaced_once() {
 }
 
 #[tokio::test]
+async fn below_a_revoked_ca_it_is_to_be_renewed_at_once() {
+    use sealock_control::Command;
+    let world = World::new().await;
+    let key = Key::new();
+    let kid = world.bound(&key).await;
+    let name = "a.web.example";
+    let order = json!({"identifiers": [{"type": "dns", "value": name}]}).to_string();
+    let first = leaf(&world.certificate(&key, &kid, &order, &csr(&[name])).await);
+    let service = world.daemon.service();
+    let sealock_control::Reply::Ca(ca) = call(service, Command::CaShow).await.unwrap() else {
+        panic!("no CA")
+    };
+    let (ca, reason) = (ca.intermediates[0].id.clone(), Default::default());
+    call(service, Command::CaRevoke { ca, reason, root_key: None, passphrase: None })
+        .await
+        .unwrap();
+    let url = world.at(&format!("renewal-info/{}", written(&certificate_id(&first))));
+    let document = world.ask("GET", &url, "", "").await.document();
+    let end_of = document["suggestedWindow"]["end"].as_str().unwrap().to_owned();
+    assert!(Timestamp::from_rfc3339(&end_of).unwrap() < service.journal().clock().now());
+    // And it is, by the successor.
+    let next = leaf(&world.certificate(&key, &kid, &order, &csr(&[name])).await);
+    assert_ne!(certificate_id(&first).0, certificate_id(&next).0);
+    end(world.daemon).await;
+}
+
+#[tokio::test]
 async fn an_address_is_ordered_and_a_life_may_be_shorter() {
     let world = World::new().await;
     let rule = |action: &str, network: &str| {

@@ -177,6 +177,33 @@ async fn a_weak_identity_is_denied_and_a_revoked_one_is_out_at_once() {
 }
 
 #[tokio::test]
+async fn whoever_is_below_a_revoked_ca_is_out_at_once_and_comes_back_below_its_successor() {
+    let scratch = Scratch::new();
+    let daemon = up(scratch.opening()).await.unwrap();
+    let roots = roots(&daemon).await;
+    let files = client_of(&daemon, "spiffe://test.sealock/service/shop").await;
+    let mut shop = connect(&daemon, &roots, Some(pair(&files))).await.unwrap();
+    assert!(matches!(ask(&mut shop, &Command::Whoami).await, Ok(Reply::Whoami(_))));
+    let Reply::Ca(ca) = call(daemon.service(), Command::CaShow).await.unwrap() else {
+        panic!("no CA")
+    };
+    let revoke = Command::CaRevoke {
+        ca: ca.intermediates[0].id.clone(),
+        reason: Default::default(),
+        root_key: None,
+        passphrase: None,
+    };
+    call(daemon.service(), revoke).await.unwrap();
+    let error = ask(&mut shop, &Command::Whoami).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unauthenticated, "on the same connection");
+    assert!(error.message.contains("revoked"));
+    let files = client_of(&daemon, "spiffe://test.sealock/service/shop").await;
+    let mut shop = connect(&daemon, &roots, Some(pair(&files))).await.unwrap();
+    assert!(matches!(ask(&mut shop, &Command::Whoami).await, Ok(Reply::Whoami(_))));
+    end(daemon).await;
+}
+
+#[tokio::test]
 async fn a_rotated_root_is_trusted_and_served_without_a_restart() {
     let scratch = Scratch::new();
     let daemon = up(scratch.opening()).await.unwrap();

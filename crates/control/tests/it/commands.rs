@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sealock_control::command::{
     AcmeBind, CaImport, CaRequest, CertImport, CertRequest, ClientKeys, Init, Issue, IssuerChange,
     KeyHome, LdapServer, List, LoginConfirm, LoginDeny, LoginInvite, Names, NewValue, OfferEvent,
-    OnExisting, Publish, RotateWhat, SecretBlob, SecretOutcome, SecretText, SecretWanted, Sign,
-    TokenWanted, TokensRevoked, TransferBegin, TransferFinish, TrustAdd,
+    OnExisting, Publish, RevocationReason, RotateWhat, SecretBlob, SecretOutcome, SecretText,
+    SecretWanted, Sign, TokenWanted, TokensRevoked, TransferBegin, TransferFinish, TrustAdd,
 };
 use sealock_control::{Caller, Command, Door, ErrorCode, Reply, Service};
 use sealock_core::audit::Fact;
@@ -100,7 +100,7 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::ServiceList => (60, Guard::Policy),
         Command::AcmeBind(_) => (61, Guard::Policy),
         Command::AcmeBindings => (62, Guard::Policy),
-        Command::AcmeAccounts => (82, Guard::Policy),
+        Command::AcmeAccounts => (83, Guard::Policy),
         Command::AcmeUnbind { .. } => (63, Guard::Policy),
         Command::AcmeAccountRevoke { .. } => (64, Guard::Policy),
         Command::CertPublish(_) => (73, Guard::Policy),
@@ -121,10 +121,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::Upstreams { .. } => (80, Guard::Policy),
         Command::CaMigrateKey { .. } => (81, Guard::Policy),
         Command::CaRetryPin => (82, Guard::Policy),
+        Command::CaRevoke { .. } => (84, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 83;
+const COMMANDS: usize = 85;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -201,11 +202,12 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
         Command::GroupList { group: None },
         group_remove("alice", "operators"),
     ]);
-    all.extend(of_keys(exported));
+    let Reply::Ca(ca) = call(service, Command::CaShow).await.unwrap() else { panic!("no CA") };
+    all.extend(of_keys(exported, ca.intermediates[0].id.clone()));
     all
 }
 
-fn of_keys(exported: SecretText) -> [Command; 5] {
+fn of_keys(exported: SecretText, ca: String) -> [Command; 6] {
     let what = RotateWhat::Intermediate;
     [
         Command::CaRetryPin,
@@ -216,6 +218,12 @@ fn of_keys(exported: SecretText) -> [Command; 5] {
             extractable: false,
         },
         Command::CaRotate { what, root_key: None, passphrase: None },
+        Command::CaRevoke {
+            ca,
+            reason: RevocationReason::KeyCompromise,
+            root_key: None,
+            passphrase: None,
+        },
         Command::CaExportRootKey { passphrase: None },
         Command::CaRemoveRootKey { exported, passphrase: None },
     ]

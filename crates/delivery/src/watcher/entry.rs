@@ -285,6 +285,9 @@ impl Entry {
         if record.delivered_at > world.now.plus(Duration::from_secs(300)) {
             return world.now;
         }
+        if world.source.is_below_revoked(&held.serial) {
+            return world.now;
+        }
         if held.trust == world.trust {
             return held.renew_at;
         }

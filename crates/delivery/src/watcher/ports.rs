@@ -196,6 +196,12 @@ pub trait CertificateSource: Send + Sync {
     /// The trust bundle of now. Cheap: it is asked in every round.
     fn trust(&self) -> Arc<Trust>;
 
+    /// Whether the CA that has signed the certificate with this serial was revoked: then it is replaced at once, however
+    /// much of its life is left. Cheap: it is asked in every round for every labelled certificate.
+    fn is_below_revoked(&self, _serial: &str) -> bool {
+        false
+    }
+
     /// What there is of a certificate that another authority signs. As cheap as [`SecretSource::current`], for the
     /// same reason.
     fn imported(&self, name: &ImportedName) -> Current;

@@ -112,6 +112,20 @@ pub(crate) enum CaCommand {
         #[arg(long, value_name = "FILE", requires = "root_key")]
         root_key_passphrase_file: Option<PathBuf>,
     },
+    /// Revoke an intermediate and all that it has signed; of the active one the successor is made first
+    Revoke {
+        /// Its id or serial number, as `sealock ca show` has them
+        ca: String,
+        /// Why
+        #[arg(long, value_enum, default_value = "unspecified")]
+        reason: ReasonArg,
+        /// The root's private key, where it has left this host
+        #[arg(long, value_name = "FILE")]
+        root_key: Option<PathBuf>,
+        /// File with the passphrase under which the root's key was exported
+        #[arg(long, value_name = "FILE", requires = "root_key")]
+        root_key_passphrase_file: Option<PathBuf>,
+    },
     /// Print the certificate revocation list as PEM
     Crl {
         /// Write it to a file: PEM, or DER when its name ends in .crl or .der

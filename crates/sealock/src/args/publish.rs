@@ -40,7 +40,7 @@ pub(crate) struct ServerArgs {
     /// Begin TLS on an ldap:// connection
     #[arg(long, requires = "ldap", conflicts_with = "directory")]
     pub(crate) start_tls: bool,
-    /// Trust the CA certificates in this file (PEM) [default: Sealock's own CA]
+    /// Trust the CA certificates in this file (PEM) [default: those of `sealock ca bundle`]
     #[arg(long, value_name = "FILE", requires = "ldap", conflicts_with = "directory")]
     pub(crate) ca: Option<PathBuf>,
     /// Bind with this name

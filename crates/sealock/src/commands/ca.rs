@@ -7,6 +7,7 @@ use sealock_control::command::{
     self, CaCertificate, CaReport, Command, IssuerChange, Reply, SecretText,
 };
 
+use super::cert::revocation_reason;
 use super::init::key_home;
 use super::session::{Session, unexpected};
 use super::{files, issuers, passphrase};
@@ -38,6 +39,23 @@ pub(crate) fn run(command: CaCommand, session: &Session, printer: Printer) -> Re
         CaCommand::Rotate { what, root_key, root_key_passphrase_file } => {
             let key = (root_key.as_deref(), root_key_passphrase_file.as_deref());
             rotate(what, key, session, printer)
+        }
+        CaCommand::Revoke { ca, reason, root_key, root_key_passphrase_file } => {
+            let root_key = root_key.as_deref().map(files::read_secret_text).transpose()?;
+            let passphrase =
+                root_key_passphrase_file.as_deref().map(passphrase_text).transpose()?;
+            let reason = revocation_reason(reason);
+            let command = Command::CaRevoke { ca: ca.clone(), reason, root_key, passphrase };
+            match session.call(command)? {
+                Reply::Ca(report) => {
+                    printer.either(&*report, |report| text(report, false))?;
+                    printer.note(format!(
+                        "{ca} is revoked; the root's list (sealock ca crl) says so."
+                    ));
+                    Ok(())
+                }
+                other => Err(unexpected(&other)),
+            }
         }
         CaCommand::ExportRootKey { out, encrypt_with, remove } => {
             export(&out, encrypt_with.as_deref(), remove, session, printer)
@@ -181,6 +199,9 @@ fn describe(text: &mut String, kind: &str, certificate: &CaCertificate, pem: boo
         certificate.not_after,
         certificate.fingerprint,
     );
+    if let (Some(at), Some(reason)) = (certificate.revoked_at, &certificate.reason) {
+        let _ = writeln!(text, "  revoked      {at}: {reason}");
+    }
     if !certificate.key.is_empty() {
         let _ = writeln!(text, "  key          {}", certificate.key);
     }

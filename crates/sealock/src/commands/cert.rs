@@ -239,20 +239,24 @@ fn detail(report: &CertificateReport, pem: bool) -> String {
     text
 }
 
-fn revoke(
-    serial: String,
-    reason: ReasonArg,
-    session: &Session,
-    printer: Printer,
-) -> Result<(), Failure> {
-    let reason = match reason {
+pub(super) const fn revocation_reason(reason: ReasonArg) -> RevocationReason {
+    match reason {
         ReasonArg::Unspecified => RevocationReason::Unspecified,
         ReasonArg::KeyCompromise => RevocationReason::KeyCompromise,
         ReasonArg::AffiliationChanged => RevocationReason::AffiliationChanged,
         ReasonArg::Superseded => RevocationReason::Superseded,
         ReasonArg::CessationOfOperation => RevocationReason::CessationOfOperation,
         ReasonArg::PrivilegeWithdrawn => RevocationReason::PrivilegeWithdrawn,
-    };
+    }
+}
+
+fn revoke(
+    serial: String,
+    reason: ReasonArg,
+    session: &Session,
+    printer: Printer,
+) -> Result<(), Failure> {
+    let reason = revocation_reason(reason);
     let revoked = match session.call(Command::CertRevoke { serial: serial.clone(), reason })? {
         Reply::Certificate(revoked) => revoked,
         other => return Err(unexpected(&other)),

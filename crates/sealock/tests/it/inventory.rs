@@ -90,9 +90,19 @@ fn a_report_is_text_json_and_a_page_of_the_same() {
     assert_eq!(home.json(&["cert", "report"])["totals"], json["totals"]);
 
     let text = home.ok(&["cert", "report"]);
-    for expected in ["Issuers\n", "RSA ", "CN=shop.test", HOSTILE, "To do\n\nnothing\n"] {
+    for expected in [
+        "revoked (key-compromise)",
+        "CONTAINER",
+        "Issuers\n",
+        "RSA ",
+        "CN=shop.test",
+        HOSTILE,
+        "To do\n\nnothing\n",
+    ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
+    let delivered = text.lines().find(|line| line.starts_with("shop/tls")).unwrap();
+    assert!(delivered.split_whitespace().any(|word| word == "shop"), "its container: {delivered}");
     let short = home.ok(&["cert", "report", "--limit", "1"]);
     assert!(short.contains("more, which are left out"), "{short}");
     if skip_without(&["python3"]) {

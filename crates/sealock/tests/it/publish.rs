@@ -9,12 +9,11 @@ use sealock_testkit::slapd::{MANAGER, PASSWORD, SUFFIX, Slapd, SlapdTls};
 use sealock_testkit::wait::until;
 
 use crate::corporate::{Company, NAMES, request, trusting};
-use crate::support::{Home, PATIENCE};
+use crate::support::{Home, PATIENCE, tool};
 
 /// A slapd whose certificate is of this installation's CA; `None` when it is not installed.
 pub(crate) fn slapd(home: &Home) -> Option<Slapd> {
-    let absent = !Path::new("/usr/sbin/slapd").exists() && skip_without(&["slapd"]);
-    if absent || skip_without(&["ldapsearch"]) {
+    if is_absent() {
         return None;
     }
     home.ok(&["cert", "issue", "directory", "--ip", "127.0.0.1"]);
@@ -37,6 +36,91 @@ fn settings(home: &Home, slapd: &Slapd) -> String {
             slapd.tls
         ),
     )
+}
+
+fn is_absent() -> bool {
+    let absent = !Path::new("/usr/sbin/slapd").exists() && skip_without(&["slapd"]);
+    absent || skip_without(&["ldapsearch"])
+}
+
+#[test]
+fn a_directory_with_a_certificate_of_the_company_is_known_by_its_root() {
+    if is_absent() {
+        return;
+    }
+    let home = Home::initialised();
+    let company = Company::new(&home);
+    let (key, csr) = (company.path("ldap.key"), company.path("ldap.csr"));
+    let request = ["req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", &key, "-out", &csr];
+    tool("openssl", &[&request[..], &["-subj", "/O=Corp/CN=ldap"]].concat());
+    company.certify(&csr, "issuing", "leaf", "IP:127.0.0.1", "ldap.pem", &["-days", "90"]);
+    let chain = [company.path("ldap.pem"), company.path("issuing.pem")]
+        .map(|file| fs::read_to_string(file).unwrap())
+        .concat();
+    let certificate = home.write("ldap-chain.pem", &chain).into();
+    let roots = company.path("root.pem");
+    let tls = SlapdTls { certificate, key: key.into(), clients: roots.clone().into() };
+    let folder = home.path("slapd");
+    fs::create_dir_all(&folder).unwrap();
+    let slapd = Slapd::start(&folder, &tls);
+    home.ok(&["cert", "issue", "printer", "--dns", "printer.corp.example"]);
+    let password = home.write_private("password", PASSWORD);
+    let (url, dn) = (format!("ldaps://127.0.0.1:{}", slapd.tls), format!("cn=printer,{SUFFIX}"));
+    let publish = ["cert", "publish", "printer", "--ldap", &url, "--dn", &dn, "--create", "device"];
+    let as_manager = ["--bind-dn", MANAGER, "--password-file", &password];
+    let publish = [&publish[..], &as_manager].concat();
+    let said = home.fails(1, &publish);
+    assert!(said.contains("certificate"), "a stranger's: {said}");
+    home.ok(&["trust", "add", &roots, "--name", "corp"]);
+    home.ok(&publish);
+    assert_eq!(slapd.certificates(&dn).len(), 1);
+    // What is named for this directory counts alone.
+    let own = home.write("own.pem", &home.ok(&["ca", "bundle", "--own"]));
+    home.fails(1, &[&publish[..], &["--ca", &own]].concat());
+}
+
+#[test]
+fn a_certificate_binds_by_command_and_by_the_settings() {
+    let home = Home::initialised();
+    let Some(slapd) = slapd(&home) else { return };
+    home.ok(&["cert", "issue", "publisher", "--usage", "client"]);
+    let folder = home.path("publisher").display().to_string();
+    for (name, url, more) in [
+        ("tls", format!("ldaps://127.0.0.1:{}", slapd.tls), &[][..]),
+        ("start", format!("ldap://127.0.0.1:{}", slapd.plain), &["--start-tls"][..]),
+    ] {
+        home.ok(&["cert", "issue", name]);
+        let dn = format!("cn={name},ou=devices,{SUFFIX}");
+        let publish = ["cert", "publish", name, "--ldap", &url, "--dn", &dn, "--create", "device"];
+        let publish = [&publish[..], more].concat();
+        // As nobody it may not.
+        home.fails(1, &publish);
+        home.ok(&[&publish[..], &["--certificate", &folder]].concat());
+        assert_eq!(slapd.certificates(&dn).len(), 1, "{name}");
+        // Who it is, the certificate says: it may write there and nowhere else.
+        let elsewhere = format!("cn={name},{SUFFIX}");
+        let refused: Vec<&str> =
+            publish.iter().map(|word| if *word == dn { &elsewhere } else { *word }).collect();
+        home.fails(1, &[&refused[..], &["--certificate", &folder]].concat());
+    }
+
+    let settings = home.write(
+        "sealock.toml",
+        &format!(
+            "[directory.corp]\nurl = \"ldap://127.0.0.1:{}\"\ndn = \"cn={{name}},ou=devices,{SUFFIX}\"\n\
+             start_tls = true\ncertificate = \"publisher\"\nca_file = \"directory/ca.crt\"\ncreate = \"device\"\n",
+            slapd.plain
+        ),
+    );
+    home.ok(&["cert", "issue", "printer"]);
+    let publish = ["--config", &settings, "cert", "publish", "printer", "--directory", "corp"];
+    home.ok(&publish);
+    assert_eq!(slapd.certificates(&format!("cn=printer,ou=devices,{SUFFIX}")).len(), 1);
+    // Other roots than those of the file do not count for it.
+    let company = Company::new(&home);
+    fs::remove_file(home.path("directory/ca.crt")).unwrap();
+    fs::copy(company.path("root.pem"), home.path("directory/ca.crt")).unwrap();
+    home.fails(1, &publish);
 }
 
 #[test]

@@ -8,6 +8,10 @@ use serde_json::Value;
 use crate::chain::free;
 use crate::support::{Daemon, Home, PATIENCE, text, tool};
 
+mod ca;
+mod nginx;
+mod settings;
+
 /// A daemon with the plain door, by whose URL its certificates are checked.
 struct Scene {
     home: Home,

@@ -44,6 +44,11 @@ impl Sessions {
         }
     }
 
+    /// What open connections came with.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.open.lock().keys().cloned().collect()
+    }
+
     /// Ends every connection of an identity.
     pub(crate) fn cut_identity(&self, identity: &Identity) {
         for open in self.open.lock().values().flatten().filter(|open| open.is_of(identity)) {

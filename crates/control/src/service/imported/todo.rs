@@ -36,7 +36,8 @@ impl Service {
         }
         all.sort_by_key(|(urgent, _)| *urgent);
         // A CA of ours is what many certificates hang on.
-        let issuers = self.issuer_todos()?.into_iter().chain(self.hsm_todos()?);
+        let own = self.revoked_todos()?.into_iter().chain(self.hsm_todos()?);
+        let issuers = own.chain(self.issuer_todos()?);
         let requests = all.into_iter().map(|(_, todo)| todo);
         Ok(issuers.chain(requests).chain(self.published_todos()?).collect())
     }

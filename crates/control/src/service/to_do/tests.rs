@@ -30,6 +30,7 @@ fn certificate(serial: &str, gone: u32, left: u32) -> CertSummary {
         replaced_by: None,
         revoked_at: None,
         reason: None,
+        issuer_revoked: false,
     }
 }
 
@@ -48,6 +49,7 @@ fn issuer(kind: IssuerKind, left: u32, active: bool) -> IssuerInfo {
         key_where: sealock_authority::KeyWhere::Store,
         retired: None,
         last_leaf: None,
+        revoked: None,
         pem: String::new(),
     }
 }

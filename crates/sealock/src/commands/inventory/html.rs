@@ -109,14 +109,13 @@ pub(super) fn page(report: &InventoryReport) -> String {
 fn issuers(report: &InventoryReport) -> Vec<Vec<String>> {
     let row = |one: &sealock_control::command::IssuerReport| {
         let seconds = (one.not_after.as_millis() - report.made.as_millis()).div_euclid(1000);
-        let used = if one.active { "active" } else { "retired" };
         vec![
             one.subject.clone(),
             one.id.clone(),
             one.key.clone(),
             minute(one.not_after),
             left(seconds),
-            used.to_owned(),
+            one.state(),
             one.in_force.to_string(),
         ]
     };

@@ -43,7 +43,7 @@ fn issuers(report: &InventoryReport) -> Table {
             one.key.clone(),
             minute(one.not_after),
             left(seconds),
-            (if one.active { "active" } else { "retired" }).to_owned(),
+            one.state(),
             one.in_force.to_string(),
         ]);
     }
@@ -75,9 +75,10 @@ fn certificates(report: &InventoryReport) -> Table {
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     for one in &report.certificates {
         let it = &one.certificate;
+        let reason = it.reason.as_ref().filter(|_| it.revoked_at.is_some());
         table.row([
             it.name.clone(),
-            it.state.clone(),
+            reason.map_or_else(|| it.state.clone(), |reason| format!("{} ({reason})", it.state)),
             minute(it.not_after),
             left(one.seconds_left),
             or_dash(it.profile.clone()),
