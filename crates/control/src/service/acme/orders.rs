@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use sealock_acme::ari::CertificateId;
+use sealock_acme::challenge::ChallengeType;
 use sealock_acme::identifier::Identifier;
 use sealock_acme::problem::{AcmeProblem, ErrorKind, Subproblem};
 use sealock_acme::state::{Account, Certificate, NewOrder, Order as AcmeOrder, StateError, Wanted};
@@ -106,6 +107,26 @@ impl Service {
         let after = after.map(read_id).transpose()?;
         let found = self.opened()?.orders(&account.id, after.as_ref());
         found.map_err(|error| state_problem(&error))
+    }
+
+    /// The names of an order that is ready, and how each was proved, where it had to be; of any other none.
+    pub(crate) fn acme_proofs(
+        &self,
+        account: &Account,
+        id: &str,
+    ) -> Result<Vec<(Identifier, Option<ChallengeType>)>, AcmeProblem> {
+        let order = self.acme_order(account, id)?;
+        if order.status != OrderStatus::Ready {
+            return Ok(Vec::new());
+        }
+        let acme = self.opened()?;
+        let proofs = order.authorizations.iter().map(|id| {
+            let found = acme.authorization(&account.id, id);
+            let found = found.map_err(|error| state_problem(&error))?;
+            let kind = found.challenges.first().map(|challenge| challenge.kind);
+            Ok((found.identifier, kind))
+        });
+        proofs.collect()
     }
 
     /// Issues the certificate of an order that is ready. Asked again with the same CSR, it says what came of it: whoever was
