@@ -1,3 +1,6 @@
+mod clock;
+mod room;
+
 use std::sync::Arc;
 use std::time::Duration;
 
