@@ -3,6 +3,7 @@
 mod alone;
 mod attested;
 mod clients;
+mod eab;
 mod upstream;
 
 use std::fs;
