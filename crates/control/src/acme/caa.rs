@@ -3,20 +3,57 @@
 //! A rule, or the engine, says that an account speaks for a name; that others may issue for the domain only is its owner's word, and
 //! who writes rules here does not take it back.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use hyper::http::uri::Authority;
 use sealock_acme::challenge::ChallengeType;
 use sealock_acme::identifier::Identifier;
-use sealock_acme::problem::{AcmeProblem, Subproblem};
+use sealock_acme::problem::{AcmeProblem, ErrorKind, Subproblem};
 use sealock_acme::state::Id;
 use sealock_core::SubjectName;
 
 use super::server::{AcmeServer, method};
 
+/// Orders that are asked about at once, and those of one account. Each holds a thread that others need, too, and how slow a
+/// zone answers is for its owner to say.
+const ORDERS: usize = 128;
+const ORDERS_EACH: usize = 32;
+/// For all names of an order.
+const DEADLINE: Duration = Duration::from_secs(25);
+/// Until one of those has ended.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// An order that is asked about: taken out again when that has ended, however it has.
+struct Asking<'a> {
+    server: &'a AcmeServer,
+    account: Id,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut asking = self.server.asking.lock();
+        if let Some(at) = asking.iter().position(|account| *account == self.account) {
+            asking.swap_remove(at);
+        }
+    }
+}
+
 impl AcmeServer {
     /// Whether [`AcmeServer::check_order`] asks anybody.
     pub(crate) fn heeds_caa(&self) -> bool {
         self.validator.heeds_caa()
+    }
+
+    fn begin(&self, account: &Id) -> Result<Asking<'_>, AcmeProblem> {
+        let mut asking = self.asking.lock();
+        let own = asking.iter().filter(|of| *of == account).count();
+        if asking.len() >= ORDERS || own >= ORDERS_EACH {
+            let text = "too many orders are brought to their ends at once: try again";
+            return Err(AcmeProblem::rate_limited(text, AT_ONCE));
+        }
+        asking.push(account.clone());
+        Ok(Asking { server: self, account: account.clone() })
     }
 
     /// Whether the owners of all these domains let us issue for them (RFC 8659 §3), each by how it was proved, if it was.
@@ -25,6 +62,7 @@ impl AcmeServer {
         account: &Id,
         names: &[(Identifier, Option<ChallengeType>)],
     ) -> Result<(), AcmeProblem> {
+        let _asking = self.begin(account)?;
         let asked = names.iter().map(async |(identifier, kind)| {
             let answer = self.check_caa(account, identifier, kind.map(method)).await;
             answer.err().map(|failure| Subproblem {
@@ -33,7 +71,11 @@ impl AcmeServer {
                 identifier: identifier.clone(),
             })
         });
-        let mut refused: Vec<Subproblem> = join_all(asked).await.into_iter().flatten().collect();
+        let Ok(answers) = tokio::time::timeout(DEADLINE, join_all(asked)).await else {
+            let text = "the CAA records of these domains did not come in time: try again";
+            return Err(AcmeProblem::new(ErrorKind::Dns, text));
+        };
+        let mut refused: Vec<Subproblem> = answers.into_iter().flatten().collect();
         if names.len() > 1 && !refused.is_empty() {
             let text = "the owners of these domains do not let this server issue for them";
             return Err(AcmeProblem::of_identifiers(text, refused));

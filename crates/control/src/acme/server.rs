@@ -38,6 +38,8 @@ pub(crate) struct AcmeServer {
     account_names: Vec<SubjectName>,
     /// What is being looked at, and for which account.
     looking: Mutex<HashMap<(Id, ChallengeType), Id>>,
+    /// For which accounts CAA is asked for whole orders, one for each order.
+    pub(super) asking: Mutex<Vec<Id>>,
 }
 
 /// Taken out again when the look has ended, however it has.
@@ -107,6 +109,7 @@ impl AcmeServer {
                 .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?,
             account_names,
             looking: Mutex::default(),
+            asking: Mutex::default(),
         }))
     }
 
