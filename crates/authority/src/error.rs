@@ -118,6 +118,16 @@ pub enum AuthorityError {
         /// The issuer's end.
         issuer_ends: Timestamp,
     },
+    /// The certificate would begin before its issuer.
+    #[error(
+        "a certificate from {asked} on would begin before its issuer, which begins at {issuer_begins}"
+    )]
+    PredatesIssuer {
+        /// The beginning asked for.
+        asked: Timestamp,
+        /// The issuer's beginning.
+        issuer_begins: Timestamp,
+    },
     /// The issuer is not valid yet: the clock was set back.
     #[error("the clock says {now}, but the issuing certificate is valid only from {not_before}")]
     ClockBehind {

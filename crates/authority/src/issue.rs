@@ -43,6 +43,15 @@ pub struct Renewal {
     pub profile: Option<String>,
 }
 
+/// When a certificate is to begin and end, where whoever ordered it has said: then or not at all. In whole seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exactly {
+    /// Else a little before now.
+    pub not_before: Option<Timestamp>,
+    /// Else as long from now as is ordered.
+    pub not_after: Option<Timestamp>,
+}
+
 /// An order that is signed and not yet recorded.
 struct Signed {
     change: Change,
@@ -66,18 +75,21 @@ impl Authority {
     }
 
     /// Issues a certificate together with a change of somebody else's, in one commit: there is the certificate and what
-    /// goes with it, or neither. `along` is asked anew whenever another change of the authority came in between.
+    /// goes with it, or neither. `along` is asked anew whenever another change of the authority came in between. It begins and
+    /// ends `exactly` then, where that is said.
     ///
     /// # Errors
     /// [`AuthorityError::Overtaken`] when a condition of what goes along does not hold.
     pub fn issue_along(
         &self,
         order: &Order,
+        exactly: Exactly,
         actor: &Actor,
         along: impl Fn(&Issued) -> Result<Transaction, BoxedError>,
     ) -> Result<Issued, AuthorityError> {
         self.attempt(|loaded| {
-            let Signed { mut change, issued } = self.sign(loaded, order, None, actor)?;
+            let signed = self.sign_exactly(loaded, order, exactly, None, actor)?;
+            let Signed { mut change, issued } = signed;
             let along = along(&issued).map_err(AuthorityError::Along)?;
             let conditions = along.conditions.clone();
             change.transaction.conditions.extend(along.conditions);
@@ -169,11 +181,22 @@ impl Authority {
         replaced: Option<&Found>,
         actor: &Actor,
     ) -> Result<Signed, AuthorityError> {
+        self.sign_exactly(loaded, order, Exactly::default(), replaced, actor)
+    }
+
+    fn sign_exactly(
+        &self,
+        loaded: &Loaded,
+        order: &Order,
+        exactly: Exactly,
+        replaced: Option<&Found>,
+        actor: &Actor,
+    ) -> Result<Signed, AuthorityError> {
         order.lint(&loaded.state.trust_domain)?;
         let now = self.now();
         let chain = loaded.chain_of(order.issuer.as_ref())?;
         self.check_root(chain)?;
-        let validity = validity(chain, now, order.ttl)?;
+        let validity = validity(chain, now, order.ttl, exactly)?;
         chain.check_usages(order.usages)?;
         let names = order.all_names();
         for name in &names {
@@ -288,18 +311,32 @@ fn key(source: &KeySource) -> Result<Key, AuthorityError> {
     }
 }
 
-/// From a little before now until `ttl` from now, within the issuer's own validity.
-fn validity(chain: &Chain, now: Timestamp, ttl: Duration) -> Result<Validity, AuthorityError> {
+/// From a little before now until `ttl` from now, or as was said, within the issuer's own validity.
+fn validity(
+    chain: &Chain,
+    now: Timestamp,
+    ttl: Duration,
+    exactly: Exactly,
+) -> Result<Validity, AuthorityError> {
     if now < chain.not_before {
         return Err(AuthorityError::ClockBehind { now, not_before: chain.not_before });
     }
     if now > chain.not_after {
         return Err(AuthorityError::IssuerExpired(chain.not_after));
     }
-    let not_after = Timestamp::from_secs(now.plus(ttl).as_secs());
+    let not_after = exactly.not_after.unwrap_or_else(|| now.plus(ttl));
+    let not_after = Timestamp::from_secs(not_after.as_secs());
     if not_after > chain.not_after {
         let (asked, issuer_ends) = (not_after, chain.not_after);
         return Err(AuthorityError::OutlivesIssuer { asked, issuer_ends });
+    }
+    if let Some(asked) = exactly.not_before {
+        let not_before = Timestamp::from_secs(asked.as_secs());
+        if not_before < chain.not_before {
+            let issuer_begins = chain.not_before;
+            return Err(AuthorityError::PredatesIssuer { asked, issuer_begins });
+        }
+        return Ok(Validity { not_before, not_after });
     }
     let backdated = Timestamp::from_secs(now.minus(BACKDATE).as_secs());
     Ok(Validity { not_before: backdated.max(chain.not_before), not_after })

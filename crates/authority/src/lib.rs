@@ -127,7 +127,7 @@ pub use inventory::{
     CertDetail, CertState, CertSummary, IssuerId, IssuerIdError, ListFilter, Listed, Reason,
     ReasonError, Tally,
 };
-pub use issue::Renewal;
+pub use issue::{Exactly, Renewal};
 pub use issued::{Issued, OwnCertificate};
 pub use issuers::{
     ImportedIssuer, IssuerError, IssuerHeld, IssuerStanding, IssuerWaiting, IssuerWishes,

@@ -7,7 +7,7 @@ use sealock_core::{Identity, Timestamp};
 use sealock_store::{Condition, KeyRange, Operation, Transaction};
 use serde::{Deserialize, Serialize};
 
-use super::{ATTEMPTS, Acme, Found, Id, StateError, binding, put};
+use super::{ATTEMPTS, Acme, Found, Id, StateError, binding, is_ahead, put};
 use crate::jwk::Jwk;
 use crate::wire::{AccountStatus, Contact};
 
@@ -96,6 +96,11 @@ impl Row {
             made: Timestamp::from_millis(self.made),
             id,
         }
+    }
+
+    /// Whether somebody has vouched for it, or the engine.
+    pub(super) fn is_vouched(&self) -> bool {
+        self.identity.is_some()
     }
 
     /// Until when it is kept.
@@ -194,7 +199,8 @@ impl Acme {
                 .with(put(&key, &id, until)?)
                 .with(put(&place(&id), &row, until)?);
             if until.is_some() && row.binding.is_none() {
-                transaction = transaction.with(put(&unused_place(&id), &(), until)?);
+                let ends = until.map(Timestamp::as_millis);
+                transaction = transaction.with(put(&unused_place(&id), &ends, until)?);
             }
             let account = row.account(id);
             let fact = Fact::AcmeAccount {
@@ -249,13 +255,11 @@ impl Acme {
     /// do that.
     fn one_more_unused(&self, now: Timestamp) -> Result<(), StateError> {
         let mut unused = self.unused.lock();
-        let known = unused.filter(|(at, _)| now.since(*at) < COUNT_EVERY);
+        // A clock that was set back makes it old, too.
+        let known = unused.filter(|(at, _)| *at <= now && now.since(*at) < COUNT_EVERY);
         let (at, count) = match known {
             Some(known) => known,
-            None => {
-                let range = KeyRange::prefix(UNUSED_PREFIX.as_bytes());
-                (now, self.store().range(&range, MOST_UNUSED)?.len())
-            }
+            None => (now, self.count_unused(now)?),
         };
         if count >= MOST_UNUSED {
             *unused = Some((at, count));
@@ -263,6 +267,23 @@ impl Acme {
         }
         *unused = Some((at, count + 1));
         Ok(())
+    }
+
+    /// Those of a time when the clock was far ahead take no room from others for as long; they are kept.
+    fn count_unused(&self, now: Timestamp) -> Result<usize, StateError> {
+        let (mut count, mut range) = (0, KeyRange::prefix(UNUSED_PREFIX.as_bytes()));
+        loop {
+            let page = self.store().range(&range, MOST_UNUSED)?;
+            let counts = |value: &[u8]| {
+                let until: Option<i64> = serde_json::from_slice(value).ok().flatten();
+                until.is_none_or(|it| !is_ahead(Timestamp::from_millis(it), now, UNUSED))
+            };
+            count += page.iter().filter(|(_, entry)| counts(&entry.value)).count();
+            match page.last() {
+                Some((last, _)) if page.len() == MOST_UNUSED => range = range.after(last),
+                _ => return Ok(count),
+            }
+        }
     }
 
     /// Gives an account other contacts.
@@ -357,23 +378,24 @@ impl Acme {
     }
 
     /// That an account which is still valid brings an order to an end. The first time it is written down: from then on the
-    /// account is kept.
-    pub(super) fn account_used(&self, id: &Id) -> Result<Transaction, StateError> {
+    /// account is kept. Says, too, whether somebody has vouched for it.
+    pub(super) fn account_used(&self, id: &Id) -> Result<(bool, Transaction), StateError> {
         let found = self.account_row(id)?;
         let mut row = found.row;
         if row.status != AccountStatus::Valid {
             return Err(StateError::Status("the account is no longer valid"));
         }
         let as_it_was = Condition::Version { key: place(id).into_bytes(), version: found.version };
-        let transaction = Transaction::new().when(as_it_was);
+        let (is_vouched, transaction) = (row.is_vouched(), Transaction::new().when(as_it_was));
         if row.used {
-            return Ok(transaction);
+            return Ok((is_vouched, transaction));
         }
         row.used = true;
-        Ok(transaction
+        let transaction = transaction
             .with(put(&place(id), &row, None)?)
             .with(put(&key_place(&row.key.thumbprint()), id, None)?)
-            .with(Operation::delete(unused_place(id))))
+            .with(Operation::delete(unused_place(id)));
+        Ok((is_vouched, transaction))
     }
 }
 

@@ -5,7 +5,7 @@ use sealock_core::{SubjectName, Timestamp};
 use sealock_store::{Condition, Operation, Transaction};
 use serde::{Deserialize, Serialize};
 
-use super::{ATTEMPTS, Acme, Found, Id, OPEN, PROVED, StateError, put};
+use super::{ATTEMPTS, Acme, Found, Id, OPEN, PROVED, StateError, is_ahead, put};
 use crate::challenge::{ChallengeType, Token};
 use crate::identifier::Identifier;
 use crate::problem::AcmeProblem;
@@ -78,10 +78,12 @@ fn proved_place(account: &Id, identifier: &Identifier) -> String {
 impl Row {
     pub(super) fn status_at(&self, now: Timestamp) -> AuthorizationStatus {
         use AuthorizationStatus::{Expired, Pending, Valid};
-        match self.status {
-            Pending | Valid if self.expires <= now.as_millis() => Expired,
-            status => status,
-        }
+        let (life, expires) = match self.status {
+            Pending => (OPEN, Timestamp::from_millis(self.expires)),
+            Valid => (PROVED, Timestamp::from_millis(self.expires)),
+            status => return status,
+        };
+        if expires <= now || is_ahead(expires, now, life) { Expired } else { self.status }
     }
 
     fn authorization(&self, id: Id, now: Timestamp) -> Authorization {
@@ -176,7 +178,7 @@ impl Acme {
         };
         // It is to be good for as long as an order takes.
         let lasts = row.expires > now.plus(OPEN.min(PROVED) / 8).as_millis();
-        let is_good = row.status == AuthorizationStatus::Valid && lasts;
+        let is_good = row.status_at(now) == AuthorizationStatus::Valid && lasts;
         Ok((is_good && row.identifier == *identifier).then_some(found.row))
     }
 

@@ -1,7 +1,7 @@
 //! Whose a certificate is: for revocation by the account (RFC 8555 §7.6), and for what is said to replace it.
 
 use sealock_core::Timestamp;
-use sealock_store::Operation;
+use sealock_store::{Condition, Operation};
 use serde::{Deserialize, Serialize};
 
 use super::{Acme, Id, StateError, put};
@@ -33,6 +33,11 @@ pub(super) fn owned(serial: &str, owned: &Owned, ends: Timestamp) -> Result<Oper
 /// The same, of the certificate before.
 pub(super) fn replaced(serial: &str, by: &str, ends: Timestamp) -> Result<Operation, StateError> {
     put(&replaced_place(serial), &by, Some(ends))
+}
+
+/// That nothing has taken its place: of orders that end at once one replaces it.
+pub(super) fn not_replaced(serial: &str) -> Condition {
+    Condition::Absent(replaced_place(serial).into_bytes())
 }
 
 impl Acme {

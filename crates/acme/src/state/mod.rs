@@ -12,6 +12,7 @@
 //! | `acme/authorization/ID` | an authorization | [`OPEN`], or [`PROVED`] once it is valid |
 //! | `acme/of/ACCOUNT/proved/NAME` | the authorization that a name has already | the same |
 //! | `acme/certificate/SERIAL` | the account of a certificate | it ends |
+//! | `acme/open/KIND/ACCOUNT/ORDER` | that an order is open, and for how many names | its end, or [`OPEN`] |
 //! | `acme/replaced/SERIAL` | that another certificate took its place (RFC 9773 §5) | it ends |
 //! | `acme/binding/KID` | a key for external account binding, sealed | it is removed |
 //!
@@ -21,11 +22,13 @@
 //!   killed, there is one certificate for an order or none.
 //! - Of two that change one thing, one begins anew from what the other has left.
 //! - An account, an order or an authorization is found by who it belongs to only.
+//! - A clock that was ahead, and was set back, leaves nothing that counts for longer than its life.
 
 mod account;
 mod authorization;
 mod binding;
 mod certificate;
+mod open;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -59,6 +62,8 @@ pub const OPEN: Duration = Duration::from_secs(24 * 3600);
 pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// So long a name counts as proved, for this account.
 pub const PROVED: Duration = Duration::from_secs(8 * 3600);
+/// So far a clock may be set back without anything being taken for what was made in the future.
+pub(crate) const AHEAD: Duration = Duration::from_secs(600);
 /// So often a change is tried again when another one came in between.
 const ATTEMPTS: usize = 8;
 /// Random bytes of an id.
@@ -79,6 +84,14 @@ pub enum StateError {
     /// There are as many as there may be.
     #[error("there are too many {0}")]
     TooMany(&'static str),
+    /// Open orders are for as many names as there may be.
+    #[error(
+        "there are too many names in open orders of {0}; bring some to an end, or wait until they have ended"
+    )]
+    NoRoom(&'static str),
+    /// Another order has replaced the certificate that this one was to replace.
+    #[error("that certificate was replaced already")]
+    Replaced,
     /// Others change the same thing all the time.
     #[error("the {0} is being changed by others")]
     Busy(&'static str),
@@ -169,6 +182,8 @@ pub struct Acme {
     keyring: Arc<Keyring>,
     /// When accounts that were never used were counted last, and how many there were.
     unused: Mutex<Option<(Timestamp, usize)>>,
+    /// What of open orders was counted.
+    room: Mutex<open::Room>,
 }
 
 impl fmt::Debug for Acme {
@@ -180,7 +195,7 @@ impl fmt::Debug for Acme {
 impl Acme {
     /// In this journal's store. Keys of bindings are sealed by `keyring`.
     pub fn new(journal: Arc<Journal>, keyring: Arc<Keyring>) -> Self {
-        Self { journal, keyring, unused: Mutex::default() }
+        Self { journal, keyring, unused: Mutex::default(), room: Mutex::default() }
     }
 
     fn now(&self) -> Timestamp {
@@ -206,6 +221,12 @@ impl Acme {
             Err(error) => Err(StateError::Commit(error)),
         }
     }
+}
+
+/// Whether something that ends then, and lives so long, was made when the clock was well ahead of now. By the clock that is right
+/// now it would count for longer than it may, so it counts no more.
+fn is_ahead(until: Timestamp, now: Timestamp, life: Duration) -> bool {
+    until > now.plus(life).plus(AHEAD)
 }
 
 /// Writes a row that lasts until then, or for good.

@@ -5,8 +5,8 @@ use sealock_store::{Condition, KeyRange, Transaction};
 use serde::{Deserialize, Serialize};
 
 use super::authorization::Wanted;
-use super::certificate::{Owned, owned, replaced};
-use super::{ATTEMPTS, Acme, Found, Id, KEPT, OPEN, StateError, put};
+use super::certificate::{Owned, not_replaced, owned, replaced};
+use super::{ATTEMPTS, Acme, Found, Id, KEPT, OPEN, StateError, is_ahead, open, put};
 use crate::ari::CertificateId;
 use crate::identifier::Identifier;
 use crate::wire::{AccountStatus, AuthorizationStatus, OrderStatus};
@@ -119,6 +119,7 @@ pub struct Finishing<'a> {
     id: Id,
     row: FoundRow,
     account: Transaction,
+    is_vouched: bool,
 }
 
 struct FoundRow(Found<Row>);
@@ -133,8 +134,9 @@ impl Acme {
     /// Makes an order. What its account has proved lately need not be proved again.
     ///
     /// # Errors
-    /// The account is no longer valid, or what the journal says.
+    /// The account is no longer valid, open orders are for too many names, or what the journal says.
     pub fn order_make(&self, account: &Id, new: &NewOrder) -> Result<Order, StateError> {
+        let mut has_room = false;
         for _ in 0..ATTEMPTS {
             let owner = self.account_row(account)?;
             if owner.row.status != AccountStatus::Valid {
@@ -144,7 +146,12 @@ impl Acme {
                 key: super::account::place(account).into_bytes(),
                 version: owner.version,
             };
-            let (id, transaction) = self.order_written(account, new)?;
+            let is_vouched = owner.row.is_vouched();
+            if !has_room {
+                self.take_room(is_vouched, account, new.wanted.len())?;
+                has_room = true;
+            }
+            let (id, transaction) = self.order_written(account, new, is_vouched)?;
             if self.commit(transaction.when(as_it_was), Vec::new())? {
                 return self.order(account, &id);
             }
@@ -153,7 +160,12 @@ impl Acme {
     }
 
     /// What has to be written for an order, with the authorizations that are new.
-    fn order_written(&self, account: &Id, new: &NewOrder) -> Result<(Id, Transaction), StateError> {
+    fn order_written(
+        &self,
+        account: &Id,
+        new: &NewOrder,
+        is_vouched: bool,
+    ) -> Result<(Id, Transaction), StateError> {
         let (id, expires) = (Id::new()?, self.now().plus(OPEN));
         let mut transaction = Transaction::new();
         let replaces = new.replaces.as_ref();
@@ -175,11 +187,10 @@ impl Acme {
             transaction.operations.extend(ready.operations);
         }
         let listed = format!("{}{id}", list_place(account));
-        let transaction = transaction.with(put(&place(&id), &row, Some(expires))?).with(put(
-            &listed,
-            &(),
-            Some(expires),
-        )?);
+        let transaction = transaction
+            .with(put(&place(&id), &row, Some(expires))?)
+            .with(put(&listed, &(), Some(expires))?)
+            .with(open::opened(is_vouched, account, &id, new.wanted.len(), expires)?);
         Ok((id, transaction))
     }
 
@@ -220,7 +231,8 @@ impl Acme {
             return Ok(OrderStatus::Valid);
         }
         let now = self.now();
-        if row.expires <= now.as_millis() {
+        let expires = Timestamp::from_millis(row.expires);
+        if expires <= now || is_ahead(expires, now, OPEN) {
             return Ok(OrderStatus::Invalid);
         }
         let mut status = OrderStatus::Ready;
@@ -262,14 +274,20 @@ impl Acme {
     /// An order that is ready, about to be brought to an end.
     ///
     /// # Errors
-    /// It is not there or not ready, or what the store says.
+    /// It is not there or not ready, another order has replaced the certificate that it was to replace, or what the store says.
     pub fn order_finishing(&self, account: &Id, id: &Id) -> Result<Finishing<'_>, StateError> {
         let found = self.order_row(account, id)?;
         if self.status(&found.row)? != OrderStatus::Ready {
             return Err(StateError::Status("the order is not ready"));
         }
-        let account = self.account_used(account)?;
-        Ok(Finishing { acme: self, id: id.clone(), row: FoundRow(found), account })
+        // It was not yet, when this was ordered; others may have ordered the same (RFC 9773 §5).
+        if let Some((before, _)) = &found.row.replaces
+            && self.is_replaced(before)?
+        {
+            return Err(StateError::Replaced);
+        }
+        let (is_vouched, account) = self.account_used(account)?;
+        Ok(Finishing { acme: self, id: id.clone(), row: FoundRow(found), account, is_vouched })
     }
 }
 
@@ -291,10 +309,12 @@ impl Finishing<'_> {
             .when(Condition::Version { key: key.clone().into_bytes(), version: *version })
             .with(put(&key, &Row { done: Some(done), ..row.clone() }, Some(kept))?)
             .with(put(&listed, &(), Some(kept))?)
-            .with(owned(serial, &of, *ends)?);
+            .with(owned(serial, &of, *ends)?)
+            .with(open::closed(self.is_vouched, &row.account, &self.id));
         if let Some((before, ends)) = &row.replaces {
             let ends = Timestamp::from_millis(*ends);
-            transaction = transaction.with(replaced(before, serial, ends)?);
+            transaction =
+                transaction.when(not_replaced(before)).with(replaced(before, serial, ends)?);
         }
         Ok(transaction)
     }

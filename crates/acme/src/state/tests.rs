@@ -1,4 +1,6 @@
 mod attested;
+mod clock;
+mod room;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,6 +15,7 @@ use sealock_acme::problem::AcmeProblem;
 use sealock_acme::state::{Account, Authorization, Challenge, Id};
 use sealock_core::SubjectName;
 
+use super::caa::is_account_uri;
 use super::validate::{Failure, Method, Question, Subject, ValidateSettings, Validator};
 use crate::config::{AcmeSettings, Listen};
 use crate::daemon::Planes;
@@ -32,9 +33,13 @@ pub(crate) struct AcmeServer {
     /// By which it may be asked.
     pub(crate) names: Vec<SubjectName>,
     pub(crate) nonces: Nonces,
-    validator: Validator,
+    pub(super) validator: Validator,
+    /// Under which an account has a URI, at this door and at the other one.
+    account_names: Vec<SubjectName>,
     /// What is being looked at, and for which account.
     looking: Mutex<HashMap<(Id, ChallengeType), Id>>,
+    /// For which accounts CAA is asked for whole orders, one for each order.
+    pub(super) asking: Mutex<Vec<Id>>,
 }
 
 /// Taken out again when the look has ended, however it has.
@@ -68,7 +73,9 @@ impl AcmeServer {
             Listen::Off => None,
         });
         let names = service.door_names(at.ip(), more);
-        match Self::new(&settings.acme, names, others.chain([at]).collect()) {
+        let elsewhere = [&settings.api.names[..], &settings.acme.names, more].concat();
+        let account_names = service.door_names(at.ip(), &elsewhere);
+        match Self::new(&settings.acme, names, account_names, others.chain([at]).collect()) {
             Ok(server) => Some(server),
             Err(error) => {
                 tracing::error!(%error, "there is no ACME server");
@@ -81,6 +88,7 @@ impl AcmeServer {
     fn new(
         settings: &AcmeSettings,
         names: Vec<SubjectName>,
+        account_names: Vec<SubjectName>,
         own: Vec<SocketAddr>,
     ) -> Result<Arc<Self>, ServiceError> {
         let settings = ValidateSettings {
@@ -99,7 +107,9 @@ impl AcmeServer {
             nonces: Nonces::new().map_err(|_| failed("the system gives no random numbers"))?,
             validator: Validator::new(settings)
                 .map_err(|error| ServiceError::of(ErrorCode::Fault, &error))?,
+            account_names,
             looking: Mutex::default(),
+            asking: Mutex::default(),
         }))
     }
 
@@ -140,27 +150,40 @@ impl AcmeServer {
         });
     }
 
+    /// Whether the owner of the identifier's domain lets us issue for it; of an address nobody is asked.
+    pub(super) async fn check_caa(
+        &self,
+        account: &Id,
+        identifier: &Identifier,
+        method: Option<Method>,
+    ) -> Result<(), Failure> {
+        let Identifier::Dns(name) = identifier.base() else { return Ok(()) };
+        let is_account = |uri: &str| is_account_uri(uri, &self.account_names, account.as_str());
+        self.validator.check_caa(&name, identifier.is_wildcard(), method, &is_account).await
+    }
+
     async fn met(
         &self,
         account: &Account,
         identifier: &Identifier,
         challenge: &Challenge,
     ) -> Result<(), Failure> {
-        let method = match challenge.kind {
-            ChallengeType::Http01 => Method::Http01,
-            ChallengeType::Dns01 => Method::Dns01,
-            ChallengeType::TlsAlpn01 => Method::TlsAlpn01,
-        };
+        let method = method(challenge.kind);
         let subject = match identifier.base() {
             Identifier::Dns(name) => Subject::Dns(name),
             Identifier::Ip(address) => Subject::Ip(address),
         };
-        if let Subject::Dns(name) = &subject {
-            let wildcard = identifier.is_wildcard();
-            self.validator.check_caa(name, wildcard, method, account.id.as_str()).await?;
-        }
+        self.check_caa(&account.id, identifier, Some(method)).await?;
         let key_authorization = KeyAuthorization::new(&challenge.token, &account.key).to_string();
         let token = challenge.token.to_string();
         self.validator.ask(&Question { method, subject, token, key_authorization }).await
+    }
+}
+
+pub(super) const fn method(kind: ChallengeType) -> Method {
+    match kind {
+        ChallengeType::Http01 => Method::Http01,
+        ChallengeType::Dns01 => Method::Dns01,
+        ChallengeType::TlsAlpn01 => Method::TlsAlpn01,
     }
 }

@@ -7,7 +7,7 @@ use data_encoding::BASE64URL_NOPAD;
 use sealock_control::command::{AcmeBind, AcmeBindingKey};
 use sealock_control::config::Settings;
 use sealock_control::daemon::{Daemon, up};
-use sealock_control::{Command, Reply};
+use sealock_control::{Command, Opening, Reply};
 use sealock_core::audit::Fact;
 use sealock_core::policy::{Mode, Plane};
 use serde_json::json;
@@ -51,11 +51,15 @@ impl World {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::opened(|opening| change(&mut opening.config.settings)).await
+    }
+
+    pub(crate) async fn opened(change: impl FnOnce(&mut Opening)) -> Self {
         let scratch = Scratch::new();
         drop(scratch.initialised().await);
         std::fs::write(scratch.rule_file("acme.cedar"), rules()).unwrap();
         let mut opening = scratch.opening();
-        change(&mut opening.config.settings);
+        change(&mut opening);
         let daemon = up(opening).await.unwrap();
         let site = Site::new(daemon.started().api.clone().unwrap(), roots(&daemon).await);
         Self { daemon, site: Arc::new(site), scratch }
@@ -63,6 +67,12 @@ impl World {
 
     pub(crate) fn site(&self) -> Arc<Site> {
         Arc::clone(&self.site)
+    }
+
+    /// Puts these rules in the place of those that there are.
+    pub(crate) async fn ruled(&self, rules: &str) {
+        std::fs::write(self.scratch.rule_file("acme.cedar"), rules).unwrap();
+        call(self.daemon.service(), Command::PolicyReload).await.unwrap();
     }
 
     pub(crate) async fn binding(&self, name: &str) -> Vec<u8> {

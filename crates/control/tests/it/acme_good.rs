@@ -19,7 +19,7 @@ use crate::api::end;
 use crate::scratch::call;
 
 /// The leaf of a chain.
-fn leaf(pem: &Answer) -> CertificateDer<'static> {
+pub(crate) fn leaf(pem: &Answer) -> CertificateDer<'static> {
     assert_eq!(pem.status, 200);
     CertificateDer::from_pem_slice(&pem.body).unwrap()
 }
@@ -36,7 +36,7 @@ pub(crate) fn certificate_id(der: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (key.unwrap(), parsed.raw_serial().to_vec())
 }
 
-fn written(id: &(Vec<u8>, Vec<u8>)) -> String {
+pub(crate) fn written(id: &(Vec<u8>, Vec<u8>)) -> String {
     format!("{}.{}", BASE64URL_NOPAD.encode(&id.0), BASE64URL_NOPAD.encode(&id.1))
 }
 
@@ -49,7 +49,13 @@ fn life(der: &[u8]) -> i64 {
 
 impl World {
     /// A certificate by an order of this payload, that is ready at once.
-    async fn certificate(&self, key: &Key, kid: &str, payload: &str, csr: &str) -> Answer {
+    pub(crate) async fn certificate(
+        &self,
+        key: &Key,
+        kid: &str,
+        payload: &str,
+        csr: &str,
+    ) -> Answer {
         let made = self.signed(key, Some(kid), &self.at("new-order"), payload).await;
         assert_eq!(made.status, 201, "{}", made.document());
         let done = self.signed(key, Some(kid), &made.text("finalize"), csr).await;
@@ -81,7 +87,14 @@ async fn a_certificate_says_when_it_is_to_be_renewed_and_is_replaced_once() {
         Timestamp::from_rfc3339(&text).unwrap()
     };
     let now = world.daemon.service().journal().clock().now();
-    assert!(at(&info, "start") > now && at(&info, "end") > at(&info, "start"), "{info:?}");
+    // Between two thirds and four fifths of its life.
+    let begins = X509Certificate::from_der(&first).unwrap().1.validity().not_before.timestamp();
+    let part = |of: i64, parts: i64| Timestamp::from_secs(begins + life(&first) * of / parts);
+    for (which, expected) in [("start", part(2, 3)), ("end", part(4, 5))] {
+        let apart = at(&info, which).since(expected).max(expected.since(at(&info, which)));
+        assert!(apart.as_secs() < 2, "{which}: {expected} {}", info.document());
+    }
+    assert!(at(&info, "start") > now, "{info:?}");
     assert_eq!(info.header("retry-after"), Some("21600"));
     // Of another authority's key there is none of that number.
     let foreign = (vec![7; id.0.len()], id.1.clone());
@@ -159,7 +172,7 @@ async fn an_address_is_ordered_and_a_life_may_be_shorter() {
     let key = Key::new();
     let kid = world.bound(&key).await;
     let until = world.daemon.service().journal().clock().now();
-    let until = until.plus(std::time::Duration::from_secs(7200));
+    let until = Timestamp::from_secs(until.plus(std::time::Duration::from_secs(7200)).as_secs());
     let (four, six) = ("192.0.2.7", "2001:db8::7");
     let payload = json!({
         "identifiers": [{"type": "ip", "value": four}, {"type": "ip", "value": six}],
@@ -182,7 +195,12 @@ async fn an_address_is_ordered_and_a_life_may_be_shorter() {
 const OPEN: &str = "permit (principal in Sealock::Group::\"acme\", action == Sealock::Action::\"Cert::Issue\", resource in Sealock::Domain::\"acme.test\");\n";
 
 /// Where challenges are asked on loopback, at these ports.
-async fn asking(folder: &std::path::Path, http: u16, tls: u16, caa: bool) -> (World, Names) {
+pub(crate) async fn asking(
+    folder: &std::path::Path,
+    http: u16,
+    tls: u16,
+    caa: bool,
+) -> (World, Names) {
     let names = Names::start(folder.join("names"));
     let resolver = names.address;
     let world = World::with(move |settings: &mut Settings| {
@@ -201,7 +219,13 @@ async fn asking(folder: &std::path::Path, http: u16, tls: u16, caa: bool) -> (Wo
 
 impl World {
     /// Has an authorization of an order looked at, and gives it as it is at the end.
-    async fn answered(&self, key: &Key, kid: &str, order: &Answer, kind: &str) -> Answer {
+    pub(crate) async fn answered(
+        &self,
+        key: &Key,
+        kid: &str,
+        order: &Answer,
+        kind: &str,
+    ) -> Answer {
         let url = order.document()["authorizations"][0].as_str().unwrap().to_owned();
         let found = self.signed(key, Some(kid), &url, "").await;
         let document = found.document();

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use sealock_control::command::List;
 use sealock_control::{Command, Reply};
 use sealock_core::audit::Fact;
+use sealock_store::KeyRange;
 
 use crate::acme::World;
 use crate::acme_client::{Answer, Key, csr, csr_of, order};
@@ -68,15 +69,23 @@ impl Applicant<'_> {
         answer
     }
 
-    /// Orders the names of these numbers, one after the other; gives the URLs of the certificates.
-    async fn order(mut self, numbers: impl Iterator<Item = usize>) -> Vec<String> {
-        let pair = rcgen::KeyPair::generate().unwrap();
-        let (mut urls, at) = (Vec::new(), self.world.at("new-order"));
+    /// Orders the names of these numbers, and leaves the orders open: each with where it is brought to its end.
+    async fn order(&mut self, numbers: impl Iterator<Item = usize>) -> Vec<(String, String)> {
+        let (mut open, at) = (Vec::new(), self.world.at("new-order"));
         for number in numbers {
             let name = format!("n{number}.many.web.example");
             let made = self.say(&at, &order(&[&name])).await;
-            assert_eq!(made.status, 201, "{}", made.document());
-            let done = self.say(&made.text("finalize"), &csr_of(&pair, &[&name])).await;
+            assert_eq!((made.status, made.text("status").as_str()), (201, "ready"));
+            open.push((name, made.text("finalize")));
+        }
+        open
+    }
+
+    /// Brings them to their ends; gives the URLs of the certificates.
+    async fn finalize(&mut self, open: &[(String, String)]) -> Vec<String> {
+        let (pair, mut urls) = (rcgen::KeyPair::generate().unwrap(), Vec::new());
+        for (name, at) in open {
+            let done = self.say(at, &csr_of(&pair, &[name])).await;
             assert_eq!(done.status, 200, "{}", done.document());
             urls.push(done.text("certificate"));
         }
@@ -90,17 +99,33 @@ async fn ten_thousand_orders_at_once_on_one_account_stay_apart() {
     let world = World::new().await;
     let key = Key::new();
     let kid = world.bound(&key).await;
-    let one = |client: usize| {
+    let opens = |client: usize| {
         let (world, key, kid) = (&world, &key, kid.as_str());
         async move {
             let nonce = world.nonce().await;
+            let mut applicant = Applicant { world, key, kid, nonce };
             let numbers = (0..MANY).filter(move |number| number % CLIENTS == client);
-            Applicant { world, key, kid, nonce }.order(numbers).await
+            let open = applicant.order(numbers).await;
+            (applicant, open)
         }
     };
     let began = Instant::now();
-    let all = join_all((0..CLIENTS).map(one)).await;
-    eprintln!("{MANY} orders by {CLIENTS} clients in {} ms", began.elapsed().as_millis());
+    let mut all = join_all((0..CLIENTS).map(opens)).await;
+    let opened = began.elapsed().as_millis();
+    // All of them are open at once, before the first ends.
+    let store = world.daemon.service().journal().store();
+    let are_open = || {
+        let range = KeyRange::prefix(b"acme/open/vouched/");
+        store.range(&range, 2 * MANY).unwrap().len()
+    };
+    assert_eq!(are_open(), MANY);
+    let ends = all.iter_mut().map(async |(applicant, open)| applicant.finalize(open).await);
+    let all = join_all(ends).await;
+    let ended = began.elapsed().as_millis();
+    eprintln!(
+        "{MANY} orders by {CLIENTS} clients: open in {opened} ms, at their ends in {ended} ms"
+    );
+    assert_eq!(are_open(), 0);
     let all: BTreeSet<String> = all.into_iter().flatten().collect();
     assert_eq!(all.len(), MANY, "each has a certificate of its own");
     // One event for each, and no name twice.

@@ -5,6 +5,10 @@ mod acme;
 #[cfg(test)]
 mod acme_attested;
 #[cfg(test)]
+mod acme_bounds;
+#[cfg(test)]
+mod acme_caa;
+#[cfg(test)]
 mod acme_client;
 #[cfg(test)]
 mod acme_errors;
@@ -17,6 +21,8 @@ mod acme_kill;
 mod acme_library;
 #[cfg(test)]
 mod acme_many;
+#[cfg(test)]
+mod acme_where;
 #[cfg(test)]
 mod api;
 #[cfg(test)]

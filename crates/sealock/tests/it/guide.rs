@@ -433,5 +433,5 @@ fn certificates_by_acme_are_as_the_guide_says() {
     let server = scene.web();
     follow(home, files, &variables, 7);
     drop(server);
-    follow(home, caddy, &variables, 3);
+    follow(home, caddy, &variables, 8);
 }

@@ -12,15 +12,17 @@ use super::names::Names;
 /// Properties whose meaning we know; those of others are no business of ours unless they are critical.
 const KNOWN: [&str; 4] = ["issue", "issuewild", "iodef", "issuemail"];
 
+/// Whether a URI is one of the applicant's account: it has one for each name of the server.
+pub(crate) type IsAccount<'a> = dyn Fn(&str) -> bool + Sync + 'a;
+
 /// What is to be issued.
-#[derive(Debug)]
 pub(super) struct Wanted<'a> {
     /// The names by which records mean us.
     pub(super) identities: &'a [DnsName],
     pub(super) is_wildcard: bool,
-    pub(super) method: Method,
-    /// The URI of the applicant's account.
-    pub(super) account: &'a str,
+    /// None where nothing has to be proved: then no list of methods has it.
+    pub(super) method: Option<Method>,
+    pub(super) is_account: &'a IsAccount<'a>,
 }
 
 /// Asks for the records of the name and of those above it, and judges the first that there are. If one cannot be asked for,
@@ -90,13 +92,15 @@ fn permits(value: &[u8], wanted: &Wanted<'_>) -> bool {
     }
     let is_account = match accounts.as_slice() {
         [] => true,
-        [account] => *account == wanted.account,
+        [account] => (wanted.is_account)(account),
         // RFC 8657 §3: nobody's.
         _ => false,
     };
     let is_method = match methods.as_slice() {
         [] => true,
-        [methods] => methods.split(',').any(|method| method == wanted.method.name()),
+        [methods] => {
+            wanted.method.is_some_and(|used| methods.split(',').any(|method| method == used.name()))
+        }
         _ => false,
     };
     is_account && is_method
@@ -107,12 +111,16 @@ mod tests {
     use super::*;
 
     fn permitted(value: &str) -> bool {
+        permitted_by(value, Some(Method::Http01))
+    }
+
+    fn permitted_by(value: &str, method: Option<Method>) -> bool {
         let identities = ["ca.example".parse().unwrap(), "ca2.example".parse().unwrap()];
         let wanted = Wanted {
             identities: &identities,
             is_wildcard: false,
-            method: Method::Http01,
-            account: "https://ca.example/acct/1",
+            method,
+            is_account: &|uri| uri == "https://ca.example/acct/1",
         };
         permits(value.as_bytes(), &wanted)
     }
@@ -151,5 +159,8 @@ mod tests {
         ] {
             assert!(!permitted(value), "{value}");
         }
+        // Without a challenge none of the methods was used.
+        assert!(permitted_by("ca.example", None));
+        assert!(!permitted_by("ca.example; validationmethods=http-01,dns-01", None));
     }
 }

@@ -52,6 +52,7 @@ use self::names::Names;
 use self::tls::Clients;
 use crate::turns::Turns;
 
+pub(crate) use self::caa::IsAccount;
 pub(crate) use self::failure::Failure;
 pub(crate) use self::settings::{ValidateSettings, resolver};
 
@@ -170,6 +171,11 @@ impl Validator {
         answer
     }
 
+    /// Whether CAA records are asked for.
+    pub(crate) fn heeds_caa(&self) -> bool {
+        !self.settings.caa_identities.is_empty()
+    }
+
     /// Whether the domain's owner lets us issue for a name (RFC 8659), to this account and by this method (RFC 8657).
     /// `is_wildcard`: the certificate is to be for what is below the name. Where we have no name for such records, nobody
     /// is asked.
@@ -177,8 +183,8 @@ impl Validator {
         &self,
         name: &DnsName,
         is_wildcard: bool,
-        method: Method,
-        account: &str,
+        method: Option<Method>,
+        is_account: &IsAccount<'_>,
     ) -> Result<(), Failure> {
         let identities = &self.settings.caa_identities;
         if identities.is_empty() {
@@ -187,7 +193,7 @@ impl Validator {
         let base = name.as_str().strip_prefix("*.").unwrap_or(name.as_str());
         let _turn = self.turns.take(base).await;
         let until = Instant::now() + self.settings.deadline;
-        let wanted = caa::Wanted { identities, is_wildcard, method, account };
+        let wanted = caa::Wanted { identities, is_wildcard, method, is_account };
         timeout_at(until, caa::ask(&self.dialler.names, base, &wanted, until)).await.unwrap_or_else(
             |_| Err(Failure::Dns(format!("the CAA records of {name} did not come in time"))),
         )

@@ -112,6 +112,12 @@ impl Asked {
         }
     }
 
+    /// That an account only asks for a resource (RFC 8555 §6.3).
+    fn is_post_as_get_of_account(&self) -> Result<(), AcmeProblem> {
+        self.account()?;
+        self.is_post_as_get()
+    }
+
     /// That it only asks for a resource (RFC 8555 §6.3).
     fn is_post_as_get(&self) -> Result<(), AcmeProblem> {
         if self.payload.is_empty() {
@@ -244,6 +250,16 @@ fn verified(
 fn lead(asked: &Asked, rest: &str, query: &str) -> Result<Said, AcmeProblem> {
     let parts: Vec<&str> = rest.split('/').collect();
     match parts.as_slice() {
+        // They can be asked for without an account, and with one (RFC 8555 §6.3).
+        ["directory"] => {
+            asked.is_post_as_get_of_account()?;
+            let settings = &asked.service.config().settings.acme;
+            Ok(Said::json(StatusCode::OK, &show::directory(&asked.base, settings)))
+        }
+        ["new-nonce"] => {
+            asked.is_post_as_get_of_account()?;
+            Ok(Said { body: Vec::new(), ..Said::json(StatusCode::NO_CONTENT, &()) })
+        }
         ["new-account"] => account::make(asked),
         ["key-change"] => account::change_key(asked),
         ["account", id] => account::update(asked, id),

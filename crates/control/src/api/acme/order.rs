@@ -70,6 +70,12 @@ pub(super) fn list(asked: &Asked, id: &str, query: &str) -> Result<Said, AcmePro
 pub(super) fn finalize(asked: &Asked, id: &str) -> Result<Said, AcmeProblem> {
     let account = asked.account()?;
     let wanted = wire::Finalize::read(&asked.payload)?;
+    if asked.server.heeds_caa() {
+        let ready = asked.service.acme_proofs(account, id)?;
+        let runtime = tokio::runtime::Handle::try_current();
+        let runtime = runtime.map_err(|_| AcmeProblem::server_internal())?;
+        runtime.block_on(asked.server.check_order(&account.id, &ready))?;
+    }
     let order = asked.service.acme_finalize(&asked.id, account, id, &wanted.csr)?;
     Ok(shown(asked, StatusCode::OK, &order))
 }

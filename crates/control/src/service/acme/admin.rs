@@ -163,8 +163,10 @@ pub(super) fn worded(error: &StateError) -> ServiceError {
     use StateError as E;
     let code = match error {
         E::Unknown(_) => ErrorCode::NotFound,
-        E::KeyTaken(_) | E::BindingExists | E::Busy(_) | E::Status(_) => ErrorCode::Conflict,
-        E::TooMany(_) => ErrorCode::Busy,
+        E::KeyTaken(_) | E::BindingExists | E::Busy(_) | E::Status(_) | E::Replaced => {
+            ErrorCode::Conflict
+        }
+        E::TooMany(_) | E::NoRoom(_) => ErrorCode::Busy,
         E::Random | E::Encode(_) => ErrorCode::Fault,
         E::Damaged(_) | E::Read(_) | E::Commit(_) | E::Keyring(_) => ErrorCode::State,
     };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sealock_acme::ari::CertificateId;
+use sealock_acme::identifier::Identifier;
 use sealock_acme::jwk::Jwk;
 use sealock_acme::problem::{AcmeProblem, ErrorKind};
 use sealock_acme::state::{Account, Replaces};
@@ -67,6 +68,7 @@ impl Service {
         &self,
         account: &Account,
         id: &CertificateId,
+        identifiers: &[Identifier],
     ) -> Result<Replaces, AcmeProblem> {
         let refused = |text: &str| AcmeProblem::new(ErrorKind::Malformed, text);
         let unknown = || refused("the certificate that is to be replaced is not known here");
@@ -75,8 +77,9 @@ impl Service {
         let (acme, text) = (self.opened()?, serial.to_string());
         let owned = acme.certificate(&text).map_err(|error| state_problem(&error))?;
         // A server need not say whose it is (RFC 9773 §5).
-        if owned.is_none_or(|owned| owned.account != account.id) {
-            return Err(unknown());
+        let owned = owned.filter(|owned| owned.account == account.id).ok_or_else(unknown)?;
+        if !owned.identifiers.iter().any(|it| identifiers.contains(it)) {
+            return Err(refused("the order has no name of the certificate that is to be replaced"));
         }
         if acme.is_replaced(&text).map_err(|error| state_problem(&error))? {
             let text = "that certificate was replaced already";

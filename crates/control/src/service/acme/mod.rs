@@ -8,7 +8,9 @@ mod admin;
 mod attested;
 mod certificates;
 mod csr;
+mod life;
 mod orders;
+mod refused;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,10 @@ use crate::error::{ErrorCode, ServiceError};
 pub(crate) const ACME_GROUP: &str = "acme";
 /// Until there may be room where there are as many as there may be.
 const FULL: Duration = Duration::from_secs(3600);
+/// Until some of an account's open orders may have come to their end.
+const NO_ROOM: Duration = Duration::from_secs(60);
+/// Until what signs may be back.
+const AWAY: Duration = Duration::from_secs(10);
 /// Where another one was in between.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// What stands before the id of such an account, in the audit log.
@@ -238,6 +244,8 @@ pub(super) fn state_problem(error: &StateError) -> AcmeProblem {
         StateError::KeyTaken(_) => AcmeProblem::malformed(text).with_status(409),
         StateError::Status(_) => AcmeProblem::new(ErrorKind::Unauthorized, text),
         StateError::TooMany(_) => AcmeProblem::rate_limited(text, FULL),
+        StateError::NoRoom(_) => AcmeProblem::rate_limited(text, NO_ROOM),
+        StateError::Replaced => AcmeProblem::new(ErrorKind::AlreadyReplaced, text),
         StateError::Busy(_) => AcmeProblem::rate_limited(format!("{text}: try again"), AT_ONCE),
         _ => {
             tracing::error!(error = error as &dyn std::error::Error, "the ACME server's state");
@@ -249,6 +257,13 @@ pub(super) fn state_problem(error: &StateError) -> AcmeProblem {
 pub(super) fn service_problem(error: &ServiceError) -> AcmeProblem {
     match error.code {
         ErrorCode::Busy => AcmeProblem::rate_limited(error.to_string(), AT_ONCE),
+        // The HSM, above all. Nothing was done: what is asked again is as if it had not been asked before.
+        ErrorCode::Unavailable => {
+            tracing::warn!(%error, causes = ?error.causes, "the ACME server has nobody who signs");
+            let text = "what this server needs for it is away: try again";
+            let problem = AcmeProblem::new(ErrorKind::ServerInternal, text).with_status(503);
+            AcmeProblem { retry_after: Some(AWAY), ..problem }
+        }
         _ => {
             tracing::error!(%error, causes = ?error.causes, "the ACME server");
             AcmeProblem::server_internal()

@@ -5,23 +5,26 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use sealock_acme::ari::CertificateId;
+use sealock_acme::challenge::ChallengeType;
 use sealock_acme::identifier::Identifier;
 use sealock_acme::problem::{AcmeProblem, ErrorKind, Subproblem};
 use sealock_acme::state::{Account, Certificate, NewOrder, Order as AcmeOrder, StateError, Wanted};
 use sealock_acme::wire::OrderStatus;
-use sealock_authority::{AuthorityError, Csr, Issued, KeySource, Order, OrderError, Usages};
+use sealock_authority::{AuthorityError, Csr, Exactly, Issued, KeySource, Order, Usages};
 use sealock_core::audit::DecisionNote;
 use sealock_core::policy::{Action, Question, Resource};
 use sealock_core::{IssuerName, SubjectName, Timestamp};
 use sealock_store::BoxedError;
 use serde_json::Value;
 
+use super::super::Service;
 use super::super::authorize::{Asking, Granted};
 use super::super::cert::Circumstances;
 use super::super::choice::{Chosen, Ordering};
-use super::super::{Service, convert};
 use super::attested::Orderer;
 use super::csr::{check_csr, read_csr};
+use super::life::check_moments;
+use super::refused::refused_by_authority;
 use super::{ACME_NOBODY, AT_ONCE, read_id, service_problem, state_problem};
 use crate::caller::Caller;
 use crate::config::AcmeProfile;
@@ -54,9 +57,11 @@ impl Service {
     ) -> Result<AcmeOrder, AcmeProblem> {
         let acme = self.opened()?;
         let (profile, terms) = self.acme_profile(ordered.profile.as_deref())?;
-        let life = self.acme_life(&terms, ordered)?;
+        let moments = (ordered.not_before, ordered.not_after);
+        check_moments(moments, self.journal.clock().now())?;
+        let life = self.acme_life(&terms, moments)?;
         let replaces = match &ordered.replaces {
-            Some(id) => Some(self.acme_replaced(account, id)?),
+            Some(id) => Some(self.acme_replaced(account, id, &ordered.identifiers)?),
             None => None,
         };
         terms.bounds.check_names(None, &subject_names(&ordered.identifiers)).map_err(|error| {
@@ -83,12 +88,7 @@ impl Service {
             vouched: self.acme_is_vouched(&orderer, identifier, &about, &granted),
             identifier: identifier.clone(),
         });
-        let new = NewOrder {
-            wanted: wanted.collect(),
-            validity: (ordered.not_before, ordered.not_after),
-            profile,
-            replaces,
-        };
+        let new = NewOrder { wanted: wanted.collect(), validity: moments, profile, replaces };
         acme.order_make(&account.id, &new).map_err(|error| state_problem(&error))
     }
 
@@ -106,6 +106,26 @@ impl Service {
         let after = after.map(read_id).transpose()?;
         let found = self.opened()?.orders(&account.id, after.as_ref());
         found.map_err(|error| state_problem(&error))
+    }
+
+    /// The names of an order that is ready, and how each was proved, where it had to be; of any other none.
+    pub(crate) fn acme_proofs(
+        &self,
+        account: &Account,
+        id: &str,
+    ) -> Result<Vec<(Identifier, Option<ChallengeType>)>, AcmeProblem> {
+        let order = self.acme_order(account, id)?;
+        if order.status != OrderStatus::Ready {
+            return Ok(Vec::new());
+        }
+        let acme = self.opened()?;
+        let proofs = order.authorizations.iter().map(|id| {
+            let found = acme.authorization(&account.id, id);
+            let found = found.map_err(|error| state_problem(&error))?;
+            let kind = found.challenges.first().map(|challenge| challenge.kind);
+            Ok((found.identifier, kind))
+        });
+        proofs.collect()
     }
 
     /// Issues the certificate of an order that is ready. Asked again with the same CSR, it says what came of it: whoever was
@@ -149,7 +169,7 @@ impl Service {
     ) -> Result<Option<Issued>, AcmeProblem> {
         let acme = self.opened()?;
         let (profile, terms) = self.acme_profile(Some(&order.profile))?;
-        let life = self.remaining(&terms, order)?;
+        let life = self.acme_life(&terms, order.validity)?;
         let orderer = self.acme_orderer(account)?;
         let key_type = csr.public_key.kind().to_string();
         terms.bounds.check_key(csr.public_key.kind()).map_err(|error| {
@@ -192,7 +212,9 @@ impl Service {
             issuer,
         };
         let authority = self.authority().map_err(|error| service_problem(&error))?;
-        let issued = authority.issue_along(&wanted, &granted.actor, |issued| {
+        let (not_before, not_after) = order.validity;
+        let exactly = Exactly { not_before, not_after };
+        let issued = authority.issue_along(&wanted, exactly, &granted.actor, |issued| {
             let (serial, ends) = (issued.serial.to_string(), issued.not_after);
             let certificate = Certificate { serial: &serial, ends, csr: csr_digest };
             finishing.with(&certificate).map_err(boxed)
@@ -203,6 +225,9 @@ impl Service {
                 Ok(Some(issued))
             }
             Err(AuthorityError::Overtaken) => Ok(None),
+            Err(error @ AuthorityError::OutlivesIssuer { .. }) if not_after.is_some() => {
+                Err(AcmeProblem::malformed(error.to_string()))
+            }
             Err(error) => Err(refused_by_authority(&error)),
         }
     }
@@ -219,33 +244,6 @@ impl Service {
             )
         })?;
         Ok((name.to_owned(), profile.clone()))
-    }
-
-    /// How long the certificate lives: as the profile says, or less where that was asked.
-    fn acme_life(&self, terms: &AcmeProfile, ordered: &Ordered) -> Result<Duration, AcmeProblem> {
-        let now = self.journal.clock().now();
-        let refused = |text: &str| Err(AcmeProblem::new(ErrorKind::Malformed, text));
-        if ordered.not_before.is_some_and(|asked| asked > now.plus(Duration::from_secs(60))) {
-            return refused("notBefore in the future is not offered");
-        }
-        let longest = terms.life.min(self.config().settings.authority.longest_life);
-        match ordered.not_after {
-            None => Ok(longest),
-            Some(asked) if asked <= now => refused("notAfter is over"),
-            Some(asked) => Ok(asked.since(now).min(longest)),
-        }
-    }
-
-    fn remaining(&self, terms: &AcmeProfile, order: &AcmeOrder) -> Result<Duration, AcmeProblem> {
-        let (not_before, not_after) = order.validity;
-        let asked = Ordered {
-            identifiers: Vec::new(),
-            not_before,
-            not_after,
-            profile: None,
-            replaces: None,
-        };
-        self.acme_life(terms, &asked)
     }
 
     /// That the constraints of the issuer's chain let these names through.
@@ -440,19 +438,4 @@ fn not_ready(status: OrderStatus) -> AcmeProblem {
         OrderStatus::Ready | OrderStatus::Processing => "the order is being changed: try again",
     };
     AcmeProblem::new(ErrorKind::OrderNotReady, text)
-}
-
-fn refused_by_authority(error: &AuthorityError) -> AcmeProblem {
-    match error {
-        AuthorityError::Order(OrderError::OwnKey) => {
-            AcmeProblem::new(ErrorKind::BadPublicKey, error.to_string())
-        }
-        AuthorityError::Order(_) | AuthorityError::Csr(_) => {
-            AcmeProblem::new(ErrorKind::BadCsr, error.to_string())
-        }
-        AuthorityError::NotPermitted { .. } => {
-            AcmeProblem::new(ErrorKind::RejectedIdentifier, error.to_string())
-        }
-        other => service_problem(&convert::authority_error(other)),
-    }
 }

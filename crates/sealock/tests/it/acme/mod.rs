@@ -5,6 +5,7 @@ mod attested;
 mod clients;
 mod issuer;
 mod killed;
+mod eab;
 mod upstream;
 
 use std::fs;

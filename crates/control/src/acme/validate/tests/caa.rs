@@ -21,7 +21,8 @@ async fn within(
     };
     let validator = Validator::new(settings).unwrap();
     let name = name.parse().unwrap();
-    validator.check_caa(&name, is_wildcard, Method::Http01, "https://ca.test/acct/1").await
+    let is_account = |uri: &str| uri == "https://ca.test/acct/1";
+    validator.check_caa(&name, is_wildcard, Some(Method::Http01), &is_account).await
 }
 
 #[tokio::test]
@@ -102,6 +103,6 @@ async fn without_a_name_of_ours_nobody_is_asked() {
     let resolver = Resolver::start(Zone::default().caa("a.test", &["0 issue ;"])).await;
     let validator = Validator::new(settings(&resolver, 1)).unwrap();
     let name = "a.test".parse().unwrap();
-    validator.check_caa(&name, false, Method::Dns01, "").await.unwrap();
+    validator.check_caa(&name, false, Some(Method::Dns01), &|_| false).await.unwrap();
     assert!(resolver.asked().is_empty());
 }
