@@ -12,7 +12,7 @@ use sealock_core::Timestamp;
 use super::denial::{Basis, Denied, Ground};
 use super::entry::{Entry, Reason, World};
 use super::ports::Current;
-use super::record::SecretRecord;
+use super::record::{Record, SecretRecord};
 use super::wanted::What;
 
 /// What is known of a secret besides its record.
@@ -75,6 +75,9 @@ impl Entry {
     /// Why the container should not have any more what it has.
     pub(super) fn stale(&self, world: &World<'_>) -> Option<Reason> {
         let record = self.record.as_ref().filter(|_| !self.lost)?;
+        if let Some(forgotten) = self.forgotten(record, world) {
+            return Some(forgotten);
+        }
         let SecretRecord { secret, version } = record.secret()?;
         let still = format!("version {version} of {secret} is still in the container");
         if let Some(Denied { ground: Ground::Policy(_), reason, .. }) = &self.denied {
@@ -90,6 +93,23 @@ impl Entry {
         let known = seen && self.standing.asked.is_some();
         let before = self.standing.before.clone().filter(|_| !known)?;
         Some(Reason { text: before, hint: None })
+    }
+
+    /// An imported certificate that is in the container, and that nobody here knows any more: no successor will come.
+    fn forgotten(&self, record: &Record, world: &World<'_>) -> Option<Reason> {
+        let name = self.wanted.imported()?;
+        let held = record.certificate()?;
+        if world.source.imported(name) != Current::Gone {
+            return None;
+        }
+        let text = format!(
+            "the imported certificate {name} is not known any more; serial {} is still in the container",
+            held.serial
+        );
+        let hint = format!(
+            "import it again with its key: `sealock cert import {name} FILE…`; or remove the label"
+        );
+        Some(Reason { text, hint: Some(hint) })
     }
 
     fn current(&self, world: &World<'_>) -> Option<Current> {

@@ -22,7 +22,7 @@ pub enum DeliveryState {
     /// The container does not run.
     Stopped,
     /// A secret is there that should not be any more: it is gone from the vault, or policy would not give
-    /// it now.
+    /// it now. Or a certificate is, that was imported and is not known any more.
     Stale,
 }
 
@@ -146,7 +146,7 @@ pub enum AlarmKind {
     ReloadFailed,
     /// The certificate nears its end, or is past it, without a renewal.
     Expiring,
-    /// A container has a secret that it should not have any more.
+    /// A container has a secret that it should not have any more, or an imported certificate that was forgotten.
     Stale,
     /// The engine does not answer.
     EngineAway,
