@@ -257,7 +257,7 @@ impl AuthorityError {
             }
             Self::Csr(error) => error.hint(),
             Self::Unknown(_) => Some("see `sealock cert list`".into()),
-            Self::UnknownIssuer(_) => Some("`sealock ca show` has the ids of those in use".into()),
+            Self::UnknownIssuer(_) => Some("`sealock ca show` and `sealock ca list` have the ids of those in use".into()),
             Self::Revoked(_) => Some("issue a new certificate".into()),
             Self::Contended => {
                 Some("stop the other process that uses this state folder, and try again".into())
@@ -265,6 +265,13 @@ impl AuthorityError {
             Self::Device(error) => Some(error.hint.clone()),
             Self::KeyInDevice(_) => Some(
                 "`sealock ca migrate-key` takes a key out that may leave it; `sealock ca rotate` makes another".into(),
+            ),
+            Self::WrongRootKey(_) => Some(
+                "give the file that `sealock ca export-root-key` has written for this root: `sealock ca show` has its serial"
+                    .into(),
+            ),
+            Self::RootKeyFile => Some(
+                "give the file that `sealock ca export-root-key` has written with --root-key FILE".into(),
             ),
             Self::RootKeyAway => Some("give the exported key with --root-key FILE".into()),
             Self::PassphraseMissing | Self::PassphraseWrong => {

@@ -144,7 +144,7 @@ fn filter(list: &List) -> Result<ListFilter, ServiceError> {
     let issuer: Option<IssuerId> =
         list.issuer.as_ref().map(|id| id.parse()).transpose().map_err(|error| {
             ServiceError::of(ErrorCode::Usage, &error)
-                .hint("`sealock ca show` has the ids of those in use")
+                .hint("`sealock ca show` and `sealock ca list` have the ids of those in use")
         })?;
     let state = list.state.unwrap_or(CertificateState::Valid);
     Ok(ListFilter {

@@ -31,7 +31,7 @@ pub(crate) struct ListArgs {
     /// Only those that are delivered by label to the container of this name
     #[arg(long, value_name = "NAME")]
     pub(crate) container: Option<String>,
-    /// Only those that this CA certificate has signed (its id, as in `ca show`)
+    /// Only those that this CA certificate has signed (its id, as in `ca show`, or in `ca list` for those under other roots)
     #[arg(long, value_name = "ID")]
     pub(crate) issuer: Option<String>,
     /// Only those that stand like this [default: valid]
