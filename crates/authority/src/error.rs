@@ -285,7 +285,7 @@ impl AuthorityError {
             Self::RevokedElsewhere { issuer } => Some(format!(
                 "have the company revoke it; `sealock ca disable {issuer}` has it chosen no more"
             )),
-            Self::UnknownCa(_) | Self::UnknownIssuer(_) => Some("`sealock ca show` has the ids of those in use".into()),
+            Self::UnknownCa(_) | Self::UnknownIssuer(_) => Some("`sealock ca show` and `sealock ca list` have the ids of those in use".into()),
             Self::Revoked(_) => Some("issue a new certificate".into()),
             Self::Contended => {
                 Some("stop the other process that uses this state folder, and try again".into())
@@ -293,6 +293,13 @@ impl AuthorityError {
             Self::Device(error) => Some(error.hint.clone()),
             Self::KeyInDevice(_) => Some(
                 "`sealock ca migrate-key` takes a key out that may leave it; `sealock ca rotate` makes another".into(),
+            ),
+            Self::WrongRootKey(_) => Some(
+                "give the file that `sealock ca export-root-key` has written for this root: `sealock ca show` has its serial"
+                    .into(),
+            ),
+            Self::RootKeyFile => Some(
+                "give the file that `sealock ca export-root-key` has written with --root-key FILE".into(),
             ),
             Self::RootKeyAway => Some("give the exported key with --root-key FILE".into()),
             Self::PassphraseMissing | Self::PassphraseWrong => {

@@ -160,6 +160,9 @@ impl DirectoryError {
                 "the directory's certificate must be for the host in the URL, and come from Sealock's CA or the one of --ca (ca_file)"
             }
             Self::Late { .. } => "is it the right port? ldaps:// and ldap:// have different ones",
+            Self::Protocol { .. } => {
+                "is it an LDAP server, and the right port? ldaps:// and ldap:// have different ones"
+            }
             Self::Referral { .. } => "give the URL of the server that has the entry",
             Self::Bind { .. } => {
                 "check the bind DN and the password, or which entry the directory takes the certificate for"

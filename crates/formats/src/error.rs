@@ -14,6 +14,9 @@ pub enum ReadError {
     /// It is of a kind that is read here, and holds neither certificate nor private key.
     #[error("there is no certificate and no private key in this {0} file")]
     Nothing(Format),
+    /// What is to be signed, and not what was signed.
+    #[error("this is a certificate request (CSR), not a certificate")]
+    Request,
     /// A key store in Java's own format.
     #[error("this is a key store in Java's own format (JKS or JCEKS)")]
     JavaKeyStore,
@@ -69,7 +72,14 @@ impl ReadError {
             Self::JavaKeyStore => {
                 "make it PKCS#12 first: keytool -importkeystore -srckeystore FILE -destkeystore OUT.p12 -deststoretype PKCS12"
             }
+            Self::Request => "give the certificate that your CA has made of it",
             Self::PasswordMissing => "name a file that holds the password with --password-file",
+            Self::WrongPassword => {
+                "the password is the first line of --password-file, and of that every character but the line's end; try it with: openssl pkcs12 -in FILE -noout"
+            }
+            Self::Damaged(_) | Self::Certificate(_) => {
+                "it may have been cut off on its way: take it anew from where it comes from"
+            }
             Self::TooManyRounds => "write it anew with fewer, as by openssl pkcs12 -iter 100000",
             Self::NotAuthenticated => {
                 "write it anew with a MAC, which openssl and keytool do unless they are told not to"

@@ -84,6 +84,9 @@ pub(crate) fn read_within(
     let mut found = Collector::new(rounds, password.is_some());
     let format = found.file(bytes, password)?;
     if found.certificates.is_empty() && found.keys.is_empty() {
+        if format == Format::Pem && pem::text_around(bytes).is_some_and(|text| has_request(&text)) {
+            return Err(ReadError::Request);
+        }
         return Err(ReadError::Nothing(format));
     }
     Ok(Contents { format, certificates: found.certificates, keys: found.keys })
@@ -255,6 +258,13 @@ pub(crate) fn is_certificate(der: &[u8]) -> bool {
         parts.end()
     };
     shape().is_ok() && X509Certificate::from_der(der).is_ok_and(|(rest, _)| rest.is_empty())
+}
+
+/// RFC 7468 §7, and what older programs write.
+fn has_request(text: &str) -> bool {
+    ["-----BEGIN CERTIFICATE REQUEST-----", "-----BEGIN NEW CERTIFICATE REQUEST-----"]
+        .iter()
+        .any(|begin| text.contains(begin))
 }
 
 fn is_wanted(label: &str) -> bool {

@@ -118,7 +118,7 @@ fn what_is_not_read_says_why() {
     assert_eq!(fault("p12-openssl-no-mac"), ReadError::NotAuthenticated);
     assert_eq!(fault("jks"), ReadError::JavaKeyStore);
     assert_eq!(fault("pem-certificate-of-another-tag"), ReadError::Certificate(1));
-    assert_eq!(fault("pem-request"), ReadError::Nothing(Format::Pem));
+    assert_eq!(fault("pem-request"), ReadError::Request);
     assert!(matches!(fault("pem-encrypted-scrypt"), ReadError::Unsupported(_)));
     assert!(matches!(fault("pem-encrypted-old"), ReadError::Unsupported(_)));
     let of = |bytes: &[u8]| read(bytes, None).unwrap_err();

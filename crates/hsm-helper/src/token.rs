@@ -21,6 +21,8 @@ const P384: &[u8] = &[6, 5, 0x2b, 0x81, 4, 0, 0x22];
 /// `id-Ed25519` (RFC 8410 §3).
 const ED25519: &[u8] = &[6, 3, 0x2b, 0x65, 0x70];
 const RSA_BITS: u64 = 3072;
+/// So many of the tokens that are there are named where none of them is the one.
+const MOST_NAMED: usize = 8;
 
 /// How far it is.
 #[derive(Default)]
@@ -122,12 +124,16 @@ fn found(module: &str, wanted: &TokenName) -> Result<(Session, Token), Refusal> 
 
 fn the_token(library: &Pkcs11, wanted: &TokenName) -> Result<(Slot, TokenInfo), Refusal> {
     let mut found = None;
+    let mut others = Vec::new();
     for slot in library.get_slots_with_token()? {
         // A slot that cannot be asked is not the one.
         let Ok(info) = library.get_token_info(slot) else { continue };
         let is = |wanted: &Option<String>, has: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == has.trim_end())
         };
+        if info.token_initialized() && others.len() < MOST_NAMED {
+            others.push(format!("`{}`", info.label().trim_end()));
+        }
         let meant = info.token_initialized()
             && is(&wanted.label, info.label())
             && is(&wanted.serial, info.serial_number())
@@ -137,7 +143,13 @@ fn the_token(library: &Pkcs11, wanted: &TokenName) -> Result<(Slot, TokenInfo), 
             return Err(Refusal::new(Why::ManyTokens, "more than one token is like that"));
         }
     }
-    found.ok_or_else(|| Refusal::new(Why::NoToken, "no token is like that"))
+    found.ok_or_else(|| {
+        let there = match others.is_empty() {
+            true => "the module has no token".to_owned(),
+            false => format!("the module has {}", others.join(", ")),
+        };
+        Refusal::new(Why::NoToken, there)
+    })
 }
 
 impl Opened {

@@ -43,8 +43,8 @@ pub enum HsmError {
     #[error("the HSM has locked its PIN")]
     PinLocked,
     /// The token is not there.
-    #[error("the HSM does not answer: no token there is the one that the settings name")]
-    NoToken,
+    #[error("the HSM does not answer: no token there is the one that the settings name: {0}")]
+    NoToken(String),
     /// The settings mean several.
     #[error("more than one token is what the settings name")]
     ManyTokens,
@@ -89,7 +89,7 @@ impl HsmError {
     pub(crate) fn refused(why: Why, text: String) -> Self {
         match why {
             Why::Module => Self::Module(text),
-            Why::NoToken => Self::NoToken,
+            Why::NoToken => Self::NoToken(text),
             Why::ManyTokens => Self::ManyTokens,
             Why::PinWrong => Self::PinWrong,
             Why::PinLast => Self::PinLast,
@@ -108,7 +108,7 @@ impl HsmError {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::NoToken
+            Self::NoToken(_)
                 | Self::Gone(_)
                 | Self::Died(_)
                 | Self::Deadline(_)
@@ -122,6 +122,12 @@ impl HsmError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::File(ModuleError::Missing { .. }) => {
+                "hsm.module must be the path of the HSM's PKCS#11 library, and that is not there: is the vendor's package installed?"
+            }
+            Self::File(
+                ModuleError::Relative(_) | ModuleError::NoFile(_) | ModuleError::Text(_),
+            ) => "hsm.module must be the absolute path of the HSM's PKCS#11 library",
             Self::File(_) => {
                 "the module's file and its folders must be root's, and written to by nobody else"
             }
@@ -150,12 +156,10 @@ impl HsmError {
                 "make new keys with `sealock ca rotate`; a key that was born in an HSM stays there"
             }
             Self::Failed(_) => "the HSM's own log may say more",
-            Self::NoToken
-            | Self::Gone(_)
-            | Self::Died(_)
-            | Self::Deadline(_)
-            | Self::Busy
-            | Self::Nonsense(_) => {
+            Self::NoToken(_) => {
+                "hsm.token names it by its label or as pkcs11:serial=…; is none or another one there, the module may look elsewhere: hsm.environment, such as SOFTHSM2_CONF=/etc/softhsm2.conf"
+            }
+            Self::Gone(_) | Self::Died(_) | Self::Deadline(_) | Self::Busy | Self::Nonsense(_) => {
                 "nothing was signed or recorded; it works again as soon as the HSM does"
             }
         }

@@ -267,7 +267,12 @@ fn tokens_that_are_not_the_one() {
             DeviceSettings { token: token_name(name).unwrap(), ..settings(&token, &token.proxy()) };
         Device::new(settings, pin(SoftHsm::PIN), book()).unwrap().token()
     };
-    assert_eq!(with("pkcs11:token=nobody"), Err(HsmError::NoToken));
+    let error = with("pkcs11:token=nobody").unwrap_err();
+    assert!(
+        matches!(&error, HsmError::NoToken(there) if there.contains(SoftHsm::LABEL)),
+        "{error}"
+    );
+    assert!(error.may_pass() && error.hint().contains("SOFTHSM2_CONF"));
     let serial = with(SoftHsm::LABEL).unwrap().serial;
     token.init_token("another");
     let all = DeviceSettings { token: TokenName::default(), ..settings(&token, &token.proxy()) };

@@ -94,6 +94,9 @@ pub enum AnchorError {
     /// The name is another's.
     #[error("there is a root `{0}` already, and it is another one")]
     NameTaken(ImportedName),
+    /// It is there under another name.
+    #[error("this root is already known as `{0}`")]
+    KnownAs(ImportedName),
     /// No room.
     #[error("there are {MOST} roots of others already")]
     TooMany,
@@ -131,6 +134,12 @@ impl AnchorError {
             }
             Self::Own(_) => "our own roots are in every bundle already; a root of others needs another subject".into(),
             Self::NameTaken(_) => "give another --name, or remove that one first".into(),
+            Self::KnownAs(name) => {
+                format!("go on with that name, or `sealock trust remove {name}` first")
+            }
+            Self::Weak { .. } => {
+                "nobody should rely on such a key: ask your CA for its root of today".into()
+            }
             Self::Unknown(_) => "see `sealock trust list`".into(),
             Self::InUse { certificate, .. } => {
                 format!("import another certificate first, or `sealock cert request {certificate} --forget`")
@@ -168,6 +177,9 @@ impl Authority {
         self.check_anchor(&read, intermediate)?;
         let known = self.known.load_full();
         if let Some(same) = known.anchors.iter().find(|anchor| anchor.der.0 == der) {
+            if name.is_some_and(|name| name != same.name) {
+                return Err(AnchorError::KnownAs(same.name.clone()));
+            }
             return Ok((same.clone(), false));
         }
         let anchor = Anchor {

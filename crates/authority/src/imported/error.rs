@@ -28,6 +28,23 @@ pub enum ImportError {
         /// The subjects that are there.
         found: Vec<String>,
     },
+    /// A private key that nothing that came along is for.
+    #[error(
+        "no certificate is for the private key that came along; there are certificates for {}",
+        found.join("; ")
+    )]
+    StrayKey {
+        /// The subjects that are there.
+        found: Vec<String>,
+    },
+    /// What is served lasts longer.
+    #[error("it ends at {until}, and what is served now at {served}")]
+    Shorter {
+        /// When the one that came ends.
+        until: Timestamp,
+        /// When the one that is served ends.
+        served: Timestamp,
+    },
     /// Names that were asked for are not there.
     #[error("the certificate lacks names that were asked for: {}", missing.join(", "))]
     NamesMissing {
@@ -119,6 +136,16 @@ pub enum ImportError {
         subject: String,
         /// Who should have signed it.
         issuer: String,
+    },
+    /// By the name the issuer is there, by the key identifier it is another.
+    #[error("{subject} is signed by another key than that of the {what} {issuer} that is here")]
+    OtherIssuerKey {
+        /// Which certificate.
+        subject: String,
+        /// Who it says has signed it.
+        issuer: String,
+        /// `root` or `CA`.
+        what: &'static str,
     },
     /// Algorithms that are broken, or keys that are too small.
     #[error("{subject} is too weak: {why}")]
@@ -223,7 +250,20 @@ impl ImportError {
         Some(match self {
             Self::Empty => "give the files that came back: PEM, DER, .p7b, .pfx".to_owned(),
             Self::OtherKey { .. } => {
-                "it may be for an older CSR: send the one that `sealock cert request NAME --show` prints".to_owned()
+                "it may be for an older CSR: send the one that waits".to_owned()
+            }
+            Self::StrayKey { .. } => {
+                "leave the key out, or give the certificate that is for it".to_owned()
+            }
+            Self::Shorter { .. } => {
+                "if it is meant, import it by itself with --accept-shorter".to_owned()
+            }
+            Self::OtherIssuerKey { what: "root", .. } => {
+                "it is not from the CA of that root; if that has a new root of the same name: `sealock trust add FILE`"
+                    .to_owned()
+            }
+            Self::OtherIssuerKey { .. } => {
+                "give the certificate of the CA that has signed it along, which has the same name".to_owned()
             }
             Self::NamesMissing { .. } => {
                 "have it signed again with these names, or ask for others with --replace".to_owned()
@@ -261,6 +301,6 @@ impl ImportError {
 
     /// Whether what is missing may still come, in another file.
     pub fn may_be_completed(&self) -> bool {
-        matches!(self, Self::Missing { .. })
+        matches!(self, Self::Missing { .. } | Self::OtherIssuerKey { .. })
     }
 }

@@ -4,7 +4,8 @@ use sealock_core::audit::{Actor, Fact};
 use sealock_core::{ImportedName, SecretBytes};
 use sealock_store::{Change, Transaction};
 
-use super::assemble::{Assembled, Expected, Foreign, Heap, assemble};
+use super::assemble::{Assembled, Expected, Foreign, Heap, MOST_CERTIFICATES, assemble};
+use super::error::ImportError;
 use super::operate::{RequestError, Standing, seal, write};
 use super::record::{FORMAT, Held, KeyRef, Record, Wishes};
 use super::renew::{EXPIRING, is_due};
@@ -30,6 +31,8 @@ pub struct Pile {
     pub key: Option<SecretBytes>,
     /// Whether names that were not asked for are taken.
     pub accept_names: bool,
+    /// Whether one is taken that ends earlier than what is served.
+    pub accept_shorter: bool,
 }
 
 /// A certificate that was taken.
@@ -89,6 +92,31 @@ impl Authority {
         served.collect()
     }
 
+    /// For what is served there is a certificate among these (DER) that is for the same key and ends no later: why that is
+    /// not taken.
+    pub fn worse_than_served(
+        &self,
+        certificates: &[Vec<u8>],
+    ) -> Option<(ImportedName, ImportError)> {
+        let known = self.known.load();
+        let served: Vec<_> = known
+            .records
+            .iter()
+            .filter_map(|(name, (record, _))| Some((name, record.held.as_ref()?)))
+            .filter(|(_, held)| !certificates.contains(&held.leaf.0))
+            .collect();
+        let looked_at = certificates.iter().take(MOST_CERTIFICATES);
+        looked_at.filter_map(|der| Foreign::read(der).ok()).find_map(|one| {
+            let (name, held) = served.iter().find(|(_, held)| {
+                held.key.spki.0 == one.spki
+                    && held.leaf.0 != one.der
+                    && one.not_after <= held.not_after
+            })?;
+            let (until, served) = (one.not_after, held.not_after);
+            Some(((*name).clone(), ImportError::Shorter { until, served }))
+        })
+    }
+
     /// Takes what came back for `name`. Refused, it changes nothing; taken before, neither.
     ///
     /// Whoever sends it decides how long the search for a chain takes, so nobody waits for that: it is made without the
@@ -133,6 +161,11 @@ impl Authority {
         let roots = self.distributed_bundle();
         let assembled =
             assemble(&pile.certificates, &roots, &expected, self.now()).map_err(refused)?;
+        let until = assembled.leaf.not_after;
+        if let Some(served) = served.filter(|held| until < held.not_after && !pile.accept_shorter) {
+            let served = served.not_after;
+            return Err(refused(ImportError::Shorter { until, served }));
+        }
         Ok(Checked { before, roots, key, assembled })
     }
 
@@ -172,23 +205,31 @@ impl Authority {
         pile: &Pile,
         before: Option<&(Record, u64)>,
     ) -> Result<Key, RequestError> {
+        let keys = super::keys_in(&pile.certificates);
+        let has = |key: &&KeyRef| keys.contains(&key.spki.0);
+        let waits = before.and_then(|(record, _)| Some(&record.pending.as_ref()?.key));
+        let serves = before.and_then(|(record, _)| Some(&record.held.as_ref()?.key));
+        let ours = waits.filter(has).or_else(|| serves.filter(has));
         if let Some(pkcs8) = &pile.key {
             let key = AuthorityKey::from_pkcs8(pkcs8).map_err(RequestError::Key)?;
             let reference = KeyRef::of(&rcgen::PublicKeyData::subject_public_key_info(&key));
-            let present = before.and_then(|(record, _)| record.held.as_ref());
-            let brought = if present.is_some_and(|held| held.key == reference) {
+            // A key that lay beside: what came is for the one that is here already.
+            if let Some(ours) = ours.filter(|_| !has(&&reference)) {
+                return Ok(Key { reference: ours.clone(), brought: None });
+            }
+            if !has(&&reference) && !pile.certificates.is_empty() {
+                let found = super::subjects_in(&pile.certificates);
+                let (name, source) = (name.clone(), ImportError::StrayKey { found });
+                return Err(RequestError::Import { name, source });
+            }
+            let brought = if serves == Some(&reference) {
                 None
             } else {
                 Some(seal(&self.keyring, &reference.entry(name), pkcs8.expose())?)
             };
             return Ok(Key { reference, brought });
         }
-        let Some((record, _)) = before else { return Err(RequestError::Unknown(name.clone())) };
-        let waits = record.pending.as_ref().map(|pending| &pending.key);
-        let serves = record.held.as_ref().map(|held| &held.key);
-        let keys = super::keys_in(&pile.certificates);
-        let has = |key: &&KeyRef| keys.contains(&key.spki.0);
-        let first = waits.filter(has).or_else(|| serves.filter(has)).or(waits).or(serves);
+        let first = ours.or(waits).or(serves);
         let reference = first.cloned().ok_or_else(|| RequestError::NotWaiting(name.clone()))?;
         Ok(Key { reference, brought: None })
     }
@@ -322,7 +363,6 @@ mod tests {
 
     use super::*;
     use crate::CreateOptions;
-    use crate::imported::ImportError;
     use crate::imported::testing::root;
 
     #[test]

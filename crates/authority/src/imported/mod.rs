@@ -64,6 +64,12 @@ pub(crate) fn subject_der_of(der: &[u8]) -> Option<(Vec<u8>, String)> {
     Foreign::read(der).ok().map(|one| (one.subject, one.subject_text))
 }
 
+/// The subjects of a pile, a few of them, readable.
+pub(crate) fn subjects_in(pile: &[Vec<u8>]) -> Vec<String> {
+    let subjects = pile.iter().map(|der| subject_of(der)).filter(|text| !text.is_empty());
+    subjects.take(5).collect()
+}
+
 /// The public key of a certificate (DER), as DER of `SubjectPublicKeyInfo`.
 pub(crate) fn spki_of(der: &[u8]) -> Option<Vec<u8>> {
     Foreign::read(der).ok().map(|one| one.spki)

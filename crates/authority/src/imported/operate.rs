@@ -82,6 +82,9 @@ impl RequestError {
                 format!("`sealock cert request {name} --forget` removes certificate and key")
             }
             Self::Waiting(name) => format!("`sealock cert import {name} FILE…` once it is signed"),
+            Self::Import { name, source: ImportError::OtherKey { .. } } => format!(
+                "it may be for an older CSR: send the one that `sealock cert request {name} --show` prints"
+            ),
             Self::Import { source, .. } => return source.hint(),
             Self::Changed(_) => "import it again".into(),
             Self::Authority(error) => return error.hint(),

@@ -50,7 +50,7 @@ impl SubjectError {
                 Some(format!("the types are {}, without spaces around them", known.join(", ")))
             }
             Self::NoType(_) | Self::Value { .. } => Some(
-                "such as CN=www.corp.example,OU=Shop,O=Corp\\, Inc.,C=DE: no spaces around commas, and , + \" \\ < > ; \
+                "such as CN=www.corp.example,OU=Shop,O=Corp\\, Inc.,C=DE: no spaces before commas, and , + \" \\ < > ; \
                  have a backslash before them"
                     .to_owned(),
             ),
@@ -145,7 +145,9 @@ impl FromStr for Subject {
     type Err = SubjectError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text).map(|_| Self(text.to_owned()))
+        // As it is written in lists, too; without the spaces it is the same subject.
+        let text = tight(text);
+        parse(&text).map(|_| Self(text))
     }
 }
 
@@ -161,6 +163,21 @@ impl From<Subject> for String {
     fn from(subject: Subject) -> Self {
         subject.0
     }
+}
+
+/// Without the spaces after commas that are not escaped, where people and lists put them.
+fn tight(text: &str) -> String {
+    let mut tight = String::with_capacity(text.len());
+    let (mut escaped, mut after_comma) = (false, false);
+    for c in text.chars() {
+        if after_comma && c == ' ' {
+            continue;
+        }
+        after_comma = c == ',' && !escaped;
+        escaped = c == '\\' && !escaped;
+        tight.push(c);
+    }
+    tight
 }
 
 type Parts = Vec<(&'static Kind, String)>;
@@ -305,6 +322,8 @@ mod tests {
         assert_eq!(shown(r"CN=\23\C3\A4 b\ "), "CN=#ä b ");
         assert_eq!(shown(""), "");
         assert_eq!(shown("OU=b+CN=a,O=c"), "O=c, CN=a + OU=b");
+        let spaced: Subject = r"CN=a\, b, OU=x\\,  O=c".parse().unwrap();
+        assert_eq!(spaced.as_str(), r"CN=a\, b,OU=x\\,O=c", "an escaped comma is part of a value");
     }
 
     #[test]
@@ -315,7 +334,7 @@ mod tests {
             "XY=x",
             "CN=",
             "CN=a,",
-            "CN=a, O=b",
+            "CN=a ,O=b",
             "CN= a",
             "CN=a ",
             "CN=#04024869",

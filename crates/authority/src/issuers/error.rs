@@ -15,6 +15,11 @@ pub enum IssuerError {
     /// The name of our own intermediate.
     #[error("`own` is the issuer under this authority's own root")]
     Own,
+    /// Our own signs what the daemon itself needs.
+    #[error(
+        "`own` is the issuer under this authority's own root: it cannot be disabled, and nothing waits for it"
+    )]
+    OwnStays,
     /// No more room.
     #[error("there are {MOST} issuers already")]
     TooMany,
@@ -54,6 +59,9 @@ impl IssuerError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Own => "it needs no certificate from elsewhere; choose another name".into(),
+            Self::OwnStays => {
+                "the daemon needs it; policy says who may have certificates of it: context.issuer == \"own\"".into()
+            }
             Self::NoSubject => {
                 "give one with --subject, such as CN=Docker Issuing CA,O=Corp".into()
             }

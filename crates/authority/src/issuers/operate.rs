@@ -188,6 +188,9 @@ impl Authority {
         actor: &Actor,
         change: impl FnOnce(&mut Line, Transaction) -> Result<Option<Transaction>, IssuerError>,
     ) -> Result<IssuerStanding, IssuerError> {
+        if name.is_own() {
+            return Err(IssuerError::OwnStays);
+        }
         let _changing = self.changing.lock();
         let (mut state, version) = read_state(self.store())?;
         let mut line =

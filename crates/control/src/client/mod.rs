@@ -190,6 +190,13 @@ impl Client {
     }
 
     fn unreachable(&self, error: &io::Error) -> ServiceError {
+        let root = self.opening.state.root();
+        if error.kind() == io::ErrorKind::NotADirectory {
+            let text = format!("the state folder {} is no folder", root.display());
+            return ServiceError::new(ErrorCode::State, text).caused_by(error).hint(
+                "name the folder that the daemon works on, with --state DIR (SEALOCK_STATE)",
+            );
+        }
         let socket = self.opening.state.socket();
         let hint = match error.kind() {
             io::ErrorKind::PermissionDenied => "run as root or as the owner of the state folder",

@@ -40,6 +40,8 @@ pub struct CertImport {
     pub key: Option<SecretBlob>,
     /// Whether names that were not asked for are taken.
     pub accept_names: bool,
+    /// Whether one is taken that ends earlier than what is served.
+    pub accept_shorter: bool,
 }
 
 /// `trust add`.

@@ -172,6 +172,9 @@ pub enum Command {
         /// Also the certificate that is served, and its key.
         #[serde(default)]
         forget: bool,
+        /// Also where a running container has it by a label.
+        #[serde(default)]
+        force: bool,
     },
     /// Take what another authority has signed.
     CertImport(CertImport),

@@ -54,7 +54,7 @@ impl ConfigError {
                 format!("did you mean `{suggestion}`?")
             }
             Self::UnknownKey { .. } | Self::BadValue { .. } => {
-                "`sealock config check` lists all settings".to_owned()
+                "docs/reference/settings.md has all settings, with what they may be".to_owned()
             }
             Self::Read { .. } => "name a readable file with --config FILE".to_owned(),
             Self::Syntax { .. } => "the file is TOML: [section], then name = value".to_owned(),

@@ -280,6 +280,10 @@ fn verdict(
             Err(_) => {}
         }
     }
+    if let Some((name, error)) = service.authority()?.worse_than_served(&file.certificates) {
+        let hint = error.hint().unwrap_or_default();
+        return Ok(Verdict::Refused(format!("{name}: {error}\nhint: {hint}")));
+    }
     if !taken.is_empty() {
         return Ok(Verdict::Imported(format!("imported\n{}\n", taken.join("\n"))));
     }

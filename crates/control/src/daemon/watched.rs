@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use sealock_core::Timestamp;
 use sealock_core::policy::ContainerFacts;
+use sealock_core::{ImportedName, Timestamp};
 use sealock_delivery::watcher::{
     AlarmKind, CertificateStatus, DeliveryState, SecretStatus, TrustStatus, VerifyState, Watcher,
     container_facts,
@@ -128,6 +128,10 @@ impl Watched for WatchedContainers {
         ]
     }
 
+    fn users_of(&self, name: &ImportedName) -> Vec<String> {
+        self.running.get().map(|(watcher, _)| watcher.users_of(name)).unwrap_or_default()
+    }
+
     /// Blocking: called from a thread that may wait.
     fn facts_of(&self, id: &str) -> Option<ContainerFacts> {
         let (_, engine) = self.running.get()?;
@@ -161,9 +165,9 @@ const fn hint(kind: AlarmKind) -> Option<&'static str> {
             Some("`sealock status` names the reason at the certificate or secret")
         }
         AlarmKind::ReloadFailed => Some("check its label .reload"),
-        AlarmKind::Stale => {
-            Some("permit or set it again, or restart the container: its tmpfs is empty then")
-        }
+        AlarmKind::Stale => Some(
+            "permit, set or import it again, or restart the container: its tmpfs is empty then",
+        ),
         AlarmKind::EngineAway => Some("is the engine running? name another with --docker"),
     }
 }

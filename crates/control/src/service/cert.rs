@@ -239,8 +239,11 @@ impl Service {
         serial: &str,
         reason: RevocationReason,
     ) -> Result<Reply, ServiceError> {
-        let serial: Serial =
-            serial.parse().map_err(|error| ServiceError::of(ErrorCode::Usage, &error))?;
+        let serial: Serial = serial.parse().map_err(|error| {
+            ServiceError::of(ErrorCode::Usage, &error).hint(
+                "certificates are revoked by their number, not by name: `sealock cert list` has it",
+            )
+        })?;
         // By number alone: what policy is asked about must be what is revoked.
         let found = self.authority()?.show_serial(serial);
         let found = self.readable(caller, request, found)?;

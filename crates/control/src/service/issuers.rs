@@ -173,7 +173,7 @@ pub(super) fn parse_name(name: &str) -> Result<IssuerName, ServiceError> {
 pub(super) fn issuer_error(error: &IssuerError) -> ServiceError {
     use IssuerError as E;
     let code = match error {
-        E::Own | E::NoSubject | E::OwnSubject(_) => ErrorCode::Usage,
+        E::Own | E::OwnStays | E::NoSubject | E::OwnSubject(_) => ErrorCode::Usage,
         E::OtherWishes(_) | E::Changed(_) => ErrorCode::Conflict,
         E::Unknown(_) | E::NotWaiting(_) => ErrorCode::NotFound,
         E::TooMany => ErrorCode::Busy,

@@ -264,6 +264,17 @@ impl Service {
         outcome.map_err(|error| error.in_request(&request))
     }
 
+    /// A hint about a name that the settings do not have: whoever has just written it there must know when it is read.
+    fn about_settings(&self, hint: impl Into<String>) -> String {
+        let hint = hint.into();
+        match self.daemon.load().is_some() {
+            true => format!(
+                "{hint}; the daemon has read the settings when it started: after a change of them, restart `sealock up`"
+            ),
+            false => hint,
+        }
+    }
+
     #[expect(clippy::too_many_lines, reason = "an arm for each command, and nothing else")]
     fn run(
         self: &Arc<Self>,
@@ -309,8 +320,8 @@ impl Service {
             Command::CertPublish(publish) => self.cert_publish(caller, request, &publish),
             Command::CertRequest(wanted) => self.cert_request(caller, request, &wanted),
             Command::CertRequests { name } => self.cert_requests(caller, request, name.as_deref()),
-            Command::CertRequestDrop { name, forget } => {
-                self.cert_request_drop(caller, request, &name, forget)
+            Command::CertRequestDrop { name, forget, force } => {
+                self.cert_request_drop(caller, request, &name, forget, force)
             }
             Command::CertImport(wanted) => self.cert_import(caller, request, &wanted),
             Command::CertFiles { name } => self.cert_files(caller, request, &name),

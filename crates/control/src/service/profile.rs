@@ -48,7 +48,11 @@ impl Service {
             let meant = profiles.nearest(name).map(|it| format!("did you mean `{it}`? "));
             let short: String = name.chars().take(64).collect();
             ServiceError::new(ErrorCode::Usage, format!("there is no profile `{}`", plain(&short)))
-                .hint(format!("{}there are {}", meant.unwrap_or_default(), known.join(", ")))
+                .hint(self.about_settings(format!(
+                    "{}there are {}",
+                    meant.unwrap_or_default(),
+                    known.join(", ")
+                )))
         })?;
         let profile = match usages {
             Some(usages) => Profile { usages, ..profile.clone() },
@@ -84,6 +88,21 @@ impl Service {
     }
 }
 
+/// How names of the kinds that a profile has are asked for.
+fn by_flags(error: &ProfileError) -> Option<String> {
+    let ProfileError::Name { known, .. } = error else { return None };
+    let flag = |kind: &&str| match *kind {
+        "dns" => Some("--dns NAME"),
+        "ip" => Some("--ip ADDRESS"),
+        "uri" => Some("--uri URI"),
+        "email" => Some("--email ADDRESS"),
+        "identity" => Some("an identity (--uri spiffe://TRUST_DOMAIN/human/NAME)"),
+        _ => None,
+    };
+    let flags: Vec<&str> = known.iter().filter_map(flag).collect();
+    (!flags.is_empty()).then(|| flags.join(", "))
+}
+
 impl Terms {
     /// Whether names and key are those of the profile.
     pub(super) fn check(
@@ -102,6 +121,13 @@ impl Terms {
         let name = &self.name;
         ServiceError::new(ErrorCode::Usage, format!("the order is not one of the profile `{name}`"))
             .caused_by(error)
-            .hint(format!("ask for something else, or change [profiles.{name}] in the settings"))
+            .hint(match by_flags(error) {
+                Some(flags) => {
+                    format!("give only {flags}; or change [profiles.{name}] in the settings")
+                }
+                None => {
+                    format!("ask for something else, or change [profiles.{name}] in the settings")
+                }
+            })
     }
 }

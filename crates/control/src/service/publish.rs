@@ -89,13 +89,19 @@ impl Service {
     ) -> Result<Place<'a>, ServiceError> {
         let usage = |text: &str| ServiceError::new(ErrorCode::Usage, text);
         let given = publish.dn.as_deref().map(str::parse::<Dn>).transpose();
-        let given = given.map_err(|error| ServiceError::of(ErrorCode::Usage, &error))?;
+        let given = given.map_err(|error| {
+            ServiceError::of(ErrorCode::Usage, &error)
+                .hint("such as cn=web,ou=people,dc=corp,dc=example; `,` and other special characters in a value have a backslash before them")
+        })?;
         match (&publish.directory, &publish.server) {
             (Some(directory), None) => self.place_of_settings(directory, given, name),
             (None, Some(server)) => {
                 let dn = given.ok_or_else(|| usage("the entry is not named").hint("give --dn"))?;
                 let url = server.url.parse();
-                let url = url.map_err(|error| ServiceError::of(ErrorCode::Usage, &error))?;
+                let url = url.map_err(|error| {
+                    ServiceError::of(ErrorCode::Usage, &error)
+                        .hint("such as ldaps://ldap.corp.example or ldap://10.0.0.5:389")
+                })?;
                 let create = server.create.as_deref().map(str::parse::<Create>).transpose();
                 let create = create.map_err(|error| usage(&format!("create {error}")))?;
                 if !here {
@@ -120,8 +126,9 @@ impl Service {
             settings.get(directory).and_then(|set| Some((set, set.url.clone()?, set.dn.as_ref()?)));
         let Some((set, url, template)) = set else {
             let text = format!("the settings have no directory `{directory}`");
-            return Err(ServiceError::new(ErrorCode::NotFound, text)
-                .hint("write [directory.NAME] with url and dn into sealock.toml"));
+            return Err(ServiceError::new(ErrorCode::NotFound, text).hint(self.about_settings(
+                format!("write [directory.{directory}] with url and dn into sealock.toml"),
+            )));
         };
         let dn = match dn {
             Some(dn) => dn,

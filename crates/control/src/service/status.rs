@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sealock_authority::{CertState, ListFilter};
-use sealock_core::Timestamp;
 use sealock_core::policy::{Action, ContainerFacts, Resource};
+use sealock_core::{ImportedName, Timestamp};
 
 use super::{Service, convert};
 use crate::caller::Caller;
@@ -33,6 +33,8 @@ pub trait Watched: Send + Sync {
     fn counts(&self) -> Vec<(&'static str, u64)>;
     /// What is known of a running container.
     fn facts_of(&self, id: &str) -> Option<ContainerFacts>;
+    /// The running containers whose labels name this imported certificate.
+    fn users_of(&self, name: &ImportedName) -> Vec<String>;
 }
 
 /// The running daemon as `status` sees it.
@@ -84,6 +86,13 @@ impl Service {
     /// on, neither would ever be dropped, and the lock never given back.
     pub(crate) fn was_daemon(&self) {
         self.daemon.store(None);
+    }
+
+    /// The running containers whose labels name this imported certificate; none where no daemon sees them.
+    pub(super) fn used_by(&self, name: &ImportedName) -> Vec<String> {
+        let daemon = self.daemon.load();
+        let watched = daemon.as_ref().and_then(|daemon| daemon.watched.as_ref());
+        watched.map(|watched| watched.users_of(name)).unwrap_or_default()
     }
 
     pub(super) fn status(&self, caller: &Caller, request: &str) -> Result<Reply, ServiceError> {

@@ -335,9 +335,10 @@ fn of_others() -> Vec<Command> {
             certificates: vec![base64(leaf.der())],
             key: Some(SecretBytes::new(key.serialize_der()).into()),
             accept_names: false,
+            accept_shorter: false,
         }),
         Command::CertFiles { name: name() },
-        Command::CertRequestDrop { name: name(), forget: true },
+        Command::CertRequestDrop { name: name(), forget: true, force: false },
         Command::TrustRemove { root: "corp".into(), force: false },
         Command::CaRequest(CaRequest {
             name: "corp".into(),

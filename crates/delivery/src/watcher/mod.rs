@@ -63,7 +63,7 @@ mod work;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use sealock_core::{Clock, Timestamp};
+use sealock_core::{Clock, ImportedName, Timestamp};
 use sealock_store::{Journal, StoreError};
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -214,6 +214,13 @@ impl Watcher {
     pub fn trusts(&self) -> Vec<TrustStatus> {
         let trust = self.trust_now();
         snapshot::trusts(&self.book.lock(), &self.world(&trust))
+    }
+
+    /// The running containers, by name, whose labels name this imported certificate.
+    pub fn users_of(&self, name: &ImportedName) -> Vec<String> {
+        let book = self.book.lock();
+        let wanting = book.entries.values().filter(|it| it.wanted.imported() == Some(name));
+        wanting.filter(|it| it.running()).map(|it| it.container.name.clone()).collect()
     }
 
     /// What needs a person.

@@ -16,7 +16,7 @@ use sealock_core::Timestamp;
 use super::denial::{Basis, Denied, Ground};
 use super::entry::{Entry, Reason, World};
 use super::ports::Current;
-use super::record::SecretRecord;
+use super::record::{Record, SecretRecord};
 use super::wanted::What;
 
 /// What is known of a secret besides its record.
@@ -89,6 +89,9 @@ impl Entry {
     /// Why the container should not have any more what it has.
     pub(super) fn stale(&self, world: &World<'_>) -> Option<Reason> {
         let record = self.record.as_ref().filter(|_| !self.lost)?;
+        if let Some(forgotten) = self.forgotten(record, world) {
+            return Some(forgotten);
+        }
         let SecretRecord { secret, version } = record.read_secret()?;
         let is_secret = matches!(self.wanted.what, What::Secret(_));
         let still = if is_secret {
@@ -118,5 +121,22 @@ impl Entry {
     /// What there is in the vault of the secret that it is, or that is its password.
     pub(super) fn current(&self, world: &World<'_>) -> Option<Current> {
         self.wanted.reads().map(|secret| world.secrets.current(secret))
+    }
+
+    /// An imported certificate that is in the container, and that nobody here knows any more: no successor will come.
+    fn forgotten(&self, record: &Record, world: &World<'_>) -> Option<Reason> {
+        let name = self.wanted.imported()?;
+        let held = record.certificate()?;
+        if world.source.imported(name) != Current::Gone {
+            return None;
+        }
+        let text = format!(
+            "the imported certificate {name} is not known any more; serial {} is still in the container",
+            held.serial
+        );
+        let hint = format!(
+            "import it again with its key: `sealock cert import {name} FILE…`; or remove the label"
+        );
+        Some(Reason { text, hint: Some(hint) })
     }
 }

@@ -22,7 +22,7 @@ pub enum DeliveryState {
     /// The container does not run.
     Stopped,
     /// A secret is there that should not be any more, or a store that is under such a one: it is gone from the vault,
-    /// or policy would not give it now.
+    /// or policy would not give it now. Or a certificate is, that was imported and is not known any more.
     Stale,
 }
 
@@ -149,7 +149,8 @@ pub enum AlarmKind {
     ReloadFailed,
     /// The certificate nears its end, or is past it, without a renewal.
     Expiring,
-    /// A container has a secret, or a store under one, that it should not have any more.
+    /// A container has a secret, or a store under one, that it should not have any more, or an imported certificate that was
+    /// forgotten.
     Stale,
     /// The engine does not answer.
     EngineAway,

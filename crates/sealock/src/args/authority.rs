@@ -126,9 +126,9 @@ pub(crate) enum CaCommand {
         #[arg(long, value_name = "FILE", requires = "root_key")]
         root_key_passphrase_file: Option<PathBuf>,
     },
-    /// Print the certificate revocation list as PEM
+    /// Print the certificate revocation lists as PEM: one for each issuer, the root's among them
     Crl {
-        /// Write it to a file: PEM, or DER when its name ends in .crl or .der
+        /// Write them to a file: PEM; or DER when its name ends in .crl or .der, which holds one list only
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use sealock_core::span::parse_span;
 
 /// What to write.
@@ -31,11 +31,12 @@ pub(crate) enum ExportFormat {
 
 /// `sealock cert export`
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("how").required(true).args(["format", "export_with"])))]
 pub(crate) struct ExportArgs {
     /// Folder with tls.crt, tls.key and ca.crt, as `cert issue` writes it
     pub(crate) folder: PathBuf,
     /// The format
-    #[arg(long, value_enum, required_unless_present = "export_with")]
+    #[arg(long, value_enum)]
     pub(crate) format: Option<ExportFormat>,
     /// The file to write; it is left alone when it would be the same
     #[arg(long, value_name = "FILE")]

@@ -51,6 +51,9 @@ pub(crate) struct RequestArgs {
     /// Drop the certificate that is served as well, and its key
     #[arg(long, conflicts_with = "replace")]
     pub(crate) forget: bool,
+    /// Forget it also where a running container's label names it
+    #[arg(long, requires = "forget")]
+    pub(crate) force: bool,
 }
 
 /// `sealock cert import`
@@ -71,6 +74,9 @@ pub(crate) struct ImportedArgs {
     /// Also with names that were not asked for
     #[arg(long)]
     pub(crate) accept_names: bool,
+    /// Also one that ends earlier than what is served
+    #[arg(long)]
+    pub(crate) accept_shorter: bool,
 }
 
 /// `sealock trust …`

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
 /// As what a missing entry is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -15,6 +15,7 @@ pub(crate) enum CreateArg {
 
 /// `sealock cert publish`
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("where").required(true).args(["directory", "ldap"])))]
 pub(crate) struct PublishArgs {
     /// Name (its newest certificate) or serial number
     pub(crate) certificate: String,
@@ -22,10 +23,10 @@ pub(crate) struct PublishArgs {
     #[arg(long)]
     pub(crate) imported: bool,
     /// A directory of the settings: [directory.NAME]
-    #[arg(long, value_name = "NAME", required_unless_present = "ldap")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) directory: Option<String>,
     /// The entry that gets the certificate [default with --directory: what its `dn` says]
-    #[arg(long, value_name = "DN", required_unless_present = "directory")]
+    #[arg(long, value_name = "DN")]
     pub(crate) dn: Option<String>,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
@@ -35,7 +36,7 @@ pub(crate) struct PublishArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
     /// The LDAP server: ldaps://HOST[:PORT], ldap://HOST[:PORT] or ldapi://%2Fpath%2Fto%2Fsocket
-    #[arg(long, value_name = "URL", conflicts_with = "directory")]
+    #[arg(long, value_name = "URL", requires = "dn", conflicts_with = "directory")]
     pub(crate) ldap: Option<String>,
     /// Begin TLS on an ldap:// connection
     #[arg(long, requires = "ldap", conflicts_with = "directory")]

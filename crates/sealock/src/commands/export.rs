@@ -30,10 +30,10 @@ struct Report<'a> {
 
 /// Writes the file.
 pub(crate) fn run(arguments: &ExportArgs, printer: Printer) -> Result<(), Failure> {
+    let target = arguments.format.map(|format| target(format, arguments)).transpose()?;
     let password = arguments.password_file.as_deref().map(password).transpose()?;
-    let changed = match arguments.format {
-        Some(format) => {
-            let target = target(format, arguments)?;
+    let changed = match target {
+        Some(target) => {
             let made = make(arguments, target, password.as_ref())?;
             let mode = if target.has_key() { WITH_KEY } else { WITHOUT_KEY };
             place::file(&arguments.out, made.expose(), mode)?
@@ -80,6 +80,17 @@ fn target(format: ExportFormat, arguments: &ExportArgs) -> Result<Target, Failur
     if !is_pem && (arguments.root_first || arguments.no_key) {
         return Err(Failure::usage("--root-first and --no-key are for PEM"));
     }
+    let unused = unused(format, arguments);
+    if !unused.is_empty() {
+        let text = format!("{} does not go with this format", unused.join(", "));
+        let failure = Failure::usage(text);
+        return Err(match arguments.password_file {
+            Some(_) => failure.hint(
+                "a key in PEM stands in it as it is, and its file's permissions protect it; pkcs12 has a password",
+            ),
+            None => failure.hint("leave it out: --alias is for key and trust stores"),
+        });
+    }
     if is_trust_store(format) && with_root {
         return Err(Failure::usage("a trust store has the roots, and nothing else")
             .hint("leave --with-root away"));
@@ -100,6 +111,23 @@ fn target(format: ExportFormat, arguments: &ExportArgs) -> Result<Target, Failur
         ExportFormat::TruststoreP12 => Target::TrustStorePkcs12,
         ExportFormat::TruststoreJks => Target::TrustStoreJks,
     })
+}
+
+/// What was given and would change nothing: whoever gives a password must not believe that a key is under it.
+fn unused(format: ExportFormat, arguments: &ExportArgs) -> Vec<&'static str> {
+    use ExportFormat as F;
+    let is_store = !matches!(format, F::Pem | F::PemKeyFirst | F::Der | F::P7b);
+    let mut unused = Vec::new();
+    if arguments.password_file.is_some() && !is_store {
+        unused.push("--password-file");
+    }
+    if arguments.alias.is_some() && !is_store {
+        unused.push("--alias");
+    }
+    if arguments.with_root && matches!(format, F::Der) {
+        unused.push("--with-root");
+    }
+    unused
 }
 
 fn is_trust_store(format: ExportFormat) -> bool {

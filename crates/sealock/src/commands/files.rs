@@ -120,9 +120,7 @@ pub(crate) fn private_folder(path: &Path) -> Result<(), Failure> {
 const LARGEST_INPUT: u64 = 1 << 20;
 
 pub(crate) fn read_limited(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let failed = |error: &std::io::Error| {
-        Failure::refused(format!("cannot read {}", path.display())).caused_by(error)
-    };
+    let failed = |error: &std::io::Error| unreadable(path, error);
     let mut bytes = Zeroizing::new(Vec::new());
     let read = if path == Path::new("-") {
         std::io::stdin().take(LARGEST_INPUT + 1).read_to_end(&mut bytes)
@@ -134,6 +132,19 @@ pub(crate) fn read_limited(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         return Err(Failure::usage(format!("{} is larger than 1 MiB", path.display())));
     }
     Ok(bytes)
+}
+
+/// A file that was to be read.
+pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    let failure = Failure::refused(format!("cannot read {}", path.display())).caused_by(error);
+    match error.kind() {
+        std::io::ErrorKind::NotFound => failure.hint("there is no such file: check its path"),
+        std::io::ErrorKind::PermissionDenied => {
+            failure.hint("this user may not read it: run as one who may, or change its permissions")
+        }
+        std::io::ErrorKind::IsADirectory => failure.hint("that is a folder: name a file in it"),
+        _ => failure,
+    }
 }
 
 /// Reads a text that is secret.

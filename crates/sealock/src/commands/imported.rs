@@ -33,12 +33,7 @@ pub(super) fn request(
         return show(name, session, printer);
     }
     if arguments.cancel || arguments.forget {
-        let forget = arguments.forget;
-        session.call(Command::CertRequestDrop { name: name.clone(), forget })?;
-        let state = if forget { "forgotten" } else { "cancelled" };
-        return printer.either(&serde_json::json!({ "name": name, "state": state }), |_| {
-            format!("{name} is {state}; its key is gone.")
-        });
+        return drop_request(arguments, session, printer);
     }
     let wanted = CertRequest {
         name,
@@ -89,6 +84,31 @@ pub(super) fn request(
             csr.display(),
             report.name
         )
+    })
+}
+
+/// `--cancel` and `--forget`.
+fn drop_request(
+    arguments: &RequestArgs,
+    session: &Session,
+    printer: Printer,
+) -> Result<(), Failure> {
+    let (name, forget, force) = (arguments.name.clone(), arguments.forget, arguments.force);
+    let stays = match forget {
+        true => None,
+        // Who may cancel need not be one who may read.
+        false => asked(Some(name.clone()), session).ok().and_then(|it| it.into_iter().next()),
+    };
+    let stays = stays.and_then(|report| report.held);
+    session.call(Command::CertRequestDrop { name: name.clone(), forget, force })?;
+    let state = if forget { "forgotten" } else { "cancelled" };
+    let shown = serde_json::json!({ "name": name, "state": state });
+    printer.either(&shown, |_| match &stays {
+        Some(held) => format!(
+            "The request for {name} is {state}, and the key that waited is gone. Served as before: serial {} (until {}).",
+            held.serial, held.not_after
+        ),
+        None => format!("{name} is {state}; its key is gone."),
     })
 }
 
@@ -183,6 +203,7 @@ pub(super) fn import(
         certificates: found.certificates.iter().map(|der| BASE64.encode(der)).collect(),
         key: key.map(SecretBlob::from),
         accept_names: arguments.accept_names,
+        accept_shorter: arguments.accept_shorter,
     };
     match session.call(Command::CertImport(wanted))? {
         Reply::CertificatesImported(reports) => printer.either(&reports, |reports| {
@@ -235,6 +256,21 @@ pub(super) fn read(
     formats::read(&bytes, password).map_err(|error| {
         let failure = Failure::refused(format!("cannot read {}", path.display())).caused_by(&error);
         error.hint().into_iter().fold(failure, Failure::hint)
+    })
+}
+
+/// One file, where no key is wanted and so no password is: a `.pfx` has both.
+pub(super) fn read_public(path: &Path) -> Result<formats::Contents, Failure> {
+    let bytes = files::read_limited(path)?;
+    formats::read(&bytes, None).map_err(|error| {
+        let failure = Failure::refused(format!("cannot read {}", path.display())).caused_by(&error);
+        let hint = match error {
+            formats::ReadError::PasswordMissing => Some(
+                "take the certificates out of it: `openssl pkcs12 -in FILE -nokeys -out chain.pem`, and give that file",
+            ),
+            other => other.hint(),
+        };
+        hint.into_iter().fold(failure, Failure::hint)
     })
 }
 

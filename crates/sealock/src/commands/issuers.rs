@@ -101,7 +101,7 @@ pub(super) fn import(
 ) -> Result<(), Failure> {
     let mut certificates = Vec::new();
     for path in paths {
-        let contents = imported::read(path, None)?;
+        let contents = imported::read_public(path)?;
         if !contents.keys.is_empty() {
             return Err(Failure::refused(format!("there is a private key in {}", path.display()))
                 .hint("the key of an issuing CA is made here, and does not come from elsewhere"));
@@ -145,7 +145,8 @@ pub(super) fn list(session: &Session, printer: Printer) -> Result<(), Failure> {
     let all = asked(session)?;
     printer.either(&all, |all| {
         let now = SystemClock.now();
-        let mut table = Table::new(&["NAME", "STATE", "SUBJECT", "ROOT", "EXPIRES IN", "PERMITS"]);
+        let mut table =
+            Table::new(&["NAME", "STATE", "ID", "SUBJECT", "ROOT", "EXPIRES IN", "PERMITS"]);
         for report in all {
             let held = report.held.as_ref();
             let left = held.map(|held| match held.not_after < now {
@@ -155,6 +156,7 @@ pub(super) fn list(session: &Session, printer: Printer) -> Result<(), Failure> {
             table.row([
                 report.name.clone(),
                 report.state.clone(),
+                held.map_or("-", |held| held.id.as_str()).to_owned(),
                 report.subject.clone(),
                 held.map_or("-", |held| held.root.as_str()).to_owned(),
                 left.unwrap_or_else(|| "-".to_owned()),

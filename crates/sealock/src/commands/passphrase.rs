@@ -37,7 +37,8 @@ pub(crate) fn from_file(path: &Path) -> Result<SecretBytes, Failure> {
     }
     let passphrase = SecretBytes::from(bytes).trim_line_end();
     if passphrase.is_empty() {
-        return Err(Failure::usage(format!("the passphrase in {} is empty", path.display())));
+        return Err(Failure::usage(format!("the passphrase in {} is empty", path.display()))
+            .hint("write it into the file's first line"));
     }
     Ok(passphrase)
 }

@@ -76,8 +76,20 @@ pub(crate) fn config(
                 table.row([setting.key.clone(), setting.value.clone(), setting.source.clone()]);
             }
             table.render()
-        }),
-        other => Err(unexpected(&other)),
+        })?,
+        other => return Err(unexpected(&other)),
+    }
+    let problems = session.config().problems();
+    for warning in problems.iter().filter(|one| !one.is_error) {
+        printer.note(format!("warning: {}", warning.text));
+    }
+    let errors: Vec<&String> =
+        problems.iter().filter(|one| one.is_error).map(|one| &one.text).collect();
+    match errors.as_slice() {
+        [] => Ok(()),
+        errors => Err(Failure::usage("these settings do not go together")
+            .with_causes(errors.iter().map(ToString::to_string))
+            .hint("docs/reference/settings.md has all settings, with what they may be")),
     }
 }
 

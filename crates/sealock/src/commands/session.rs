@@ -33,6 +33,11 @@ impl Session {
         Ok(Self { runtime, client: Client::new(opening.clone()), opening })
     }
 
+    /// The settings.
+    pub(crate) fn config(&self) -> &Config {
+        &self.opening.config
+    }
+
     /// One command to the service, waited for.
     pub(crate) fn call(&self, command: Command) -> Result<Reply, Failure> {
         self.wait(self.ask(command))
@@ -130,7 +135,7 @@ impl From<ServiceError> for Failure {
         if error.code == ErrorCode::Denied
             && let Some(request) = &error.request
         {
-            failure = failure.with_causes([format!("request {request}")]);
+            failure = failure.in_request(request);
         }
         error.hint.into_iter().fold(failure, Self::hint)
     }

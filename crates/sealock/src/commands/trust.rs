@@ -7,7 +7,7 @@ use sealock_control::command::{AnchorReport, Command, Reply, TrustAdd};
 use sealock_core::clock::{Clock, SystemClock};
 use sealock_core::span::format_span;
 
-use super::imported::read;
+use super::imported::read_public;
 use super::session::{Session, unexpected};
 use crate::args::TrustCommand;
 use crate::printer::{Failure, Printer, Table};
@@ -20,7 +20,7 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     match command {
         TrustCommand::Add { file, name, intermediate } => {
-            let contents = read(&file, None)?;
+            let contents = read_public(&file)?;
             let [der] = contents.certificates.as_slice() else {
                 let count = contents.certificates.len();
                 let text = format!("there are {count} certificates in {}", file.display());

@@ -25,6 +25,9 @@ pub(crate) struct Failure {
     causes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    /// By which the audit log knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
     code: u8,
     /// Something that is needed is not there, and may be in a moment.
     #[serde(skip)]
@@ -38,6 +41,7 @@ impl Failure {
             error: error.into(),
             causes: Vec::new(),
             hint: None,
+            request: None,
             code: exit::REFUSED,
             unavailable: false,
         }
@@ -96,6 +100,13 @@ impl Failure {
         self
     }
 
+    /// Says by which id the audit log knows it. That is no cause of anything.
+    #[must_use]
+    pub(crate) fn in_request(mut self, request: impl Into<String>) -> Self {
+        self.request = Some(request.into());
+        self
+    }
+
     /// Another exit code.
     #[must_use]
     pub(crate) fn code(mut self, code: u8) -> Self {
@@ -146,6 +157,9 @@ impl Failure {
         for cause in &self.causes {
             let _ = writeln!(text, "  caused by: {}", printable(cause));
         }
+        if let Some(request) = &self.request {
+            let _ = writeln!(text, "  request {}", printable(request));
+        }
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "hint: {}", printable(hint));
         }
@@ -173,6 +187,14 @@ mod tests {
             failure.text(),
             "error: cannot write\n  caused by: disk on fire\nhint: put it out\n"
         );
+    }
+
+    #[test]
+    fn the_id_of_a_request_is_told_and_is_no_cause() {
+        let failure = Failure::refused("denied").in_request("8e2e").hint("ask");
+        assert_eq!(failure.text(), "error: denied\n  request 8e2e\nhint: ask\n");
+        let json = serde_json::to_value(&failure).unwrap();
+        assert_eq!((&json["request"], &json["causes"]), (&"8e2e".into(), &serde_json::Value::Null));
     }
 
     #[test]

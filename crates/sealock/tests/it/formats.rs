@@ -111,8 +111,16 @@ fn what_cannot_be_exported_says_why_and_writes_nothing() {
     assert!(said.contains("6 to 256 characters") && !said.contains("12345"), "{said}");
     fs::remove_file(home.path("short")).unwrap();
     home.fails(64, &export("der", "out", &["--no-key"]));
+    // Whoever gives a password is not to believe that a key is under it, which would be in the clear.
+    for format in ["pem", "pem-key-first", "der", "p7b"] {
+        let said = home.fails(64, &export(format, "out", &UNDER));
+        assert!(said.contains("--password-file") && said.contains("pkcs12"), "{said}");
+        let said = home.fails(64, &export(format, "out", &["--alias", "x"]));
+        assert!(said.contains("--alias"), "{said}");
+    }
     home.fails(64, &export("truststore-p12", "out", &["--with-root", UNDER[0], UNDER[1]]));
-    home.fails(64, &["cert", "export", "shop", "--out", "out"]);
+    let said = home.fails(64, &["cert", "export", "shop", "--out", "out"]);
+    assert!(said.contains("--format") && said.contains("--export-with"), "{said}");
     let said = home.fails(1, &["cert", "export", "gone", "--format", "der", "--out", "out"]);
     assert!(said.contains("gone/tls.crt") && said.contains("cert issue"), "{said}");
     assert_eq!(files(&home.path("")), before);

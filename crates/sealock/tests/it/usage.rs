@@ -68,6 +68,52 @@ fn unknown_settings_are_errors_with_a_suggestion() {
 }
 
 #[test]
+fn settings_that_do_not_go_together_are_told() {
+    let home = Home::new();
+    let file = home.write("sealock.toml", "[authority]\nkeys = \"hsm\"\n");
+    let said = home.fails(64, &["--config", &file, "config", "check"]);
+    assert!(said.contains("hsm.module") && said.contains("settings.md"), "{said}");
+    let settings = "[api]\nlisten = \"127.0.0.1:4242\"\n[hsm]\nmodule = \"/nowhere/p11.so\"\n";
+    let file = home.write("sealock.toml", settings);
+    let output = home.run(&["--config", &file, "config", "check"]);
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains("/nowhere/p11.so"), "{said}");
+    assert!(said.contains("api.listen and gateway.listen"), "{said}");
+}
+
+#[test]
+fn hints_lead_to_what_helps() {
+    let home = Home::initialised();
+    home.ok(&["cert", "issue", "web"]);
+    home.write(
+        "web.csr",
+        "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
+    );
+    for (code, wrong, wanted) in [
+        (64, &["cert", "publish", "web"][..], "--directory <NAME>|--ldap <URL>"),
+        (64, &["cert", "publish", "web", "--ldap", "ldaps://x"], "--dn <DN>"),
+        (64, &["cert", "publish", "web", "--ldap", "http://x", "--dn", "cn=web"], "ldaps://ldap."),
+        (64, &["cert", "revoke", "web"], "sealock cert list"),
+        (1, &["cert", "import", "web", "gone.crt"], "there is no such file"),
+        (1, &["cert", "import", "web", "web.csr"], "your CA has made of it"),
+        (1, &["acme", "eab", "remove", "nope"], "sealock acme eab list"),
+        (64, &["ca", "disable", "own"], "cannot be disabled"),
+        (64, &["cert", "issue", "jo", "--profile", "email"], "--email ADDRESS"),
+        (64, &["trust", "install", "--java-home", "/nope"], "lib/security/cacerts"),
+    ] {
+        let said = home.fails(code, wrong);
+        assert!(said.contains(wanted), "{wrong:?}: {said}");
+    }
+    let said = home.fails(1, &["acme", "eab", "self"]);
+    assert!(!said.contains("caused by: request"), "{said}");
+    let file = home.write("no-folder", "");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sealock"));
+    let output = command.env_clear().args(["--state", &file, "status"]).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(said.contains("no-folder is no folder"), "{said}");
+}
+
+#[test]
 fn completions_are_printed_for_every_shell() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -19,6 +19,8 @@ mod named;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
+
 use sealock_core::{SubjectName, Timestamp};
 
 pub(crate) use authority::{AssembledAuthority, assemble_authority};
@@ -80,8 +82,11 @@ pub fn assemble(
         let found = pile.iter().take(5).map(|one| one.subject_text.clone()).collect();
         return Err(ImportError::OtherKey { found });
     }
-    // A folder may hold last year's certificate for the same key, too.
-    leaves.sort_by_key(|leaf| std::cmp::Reverse(leaf.not_before));
+    // A folder may hold last year's certificate for the same key, too, and one that was signed for a few days only.
+    leaves.sort_by_key(|leaf| {
+        let is_early = now < leaf.not_before;
+        (is_early, Reverse(leaf.not_after), Reverse(leaf.not_before))
+    });
     let mut first = None;
     for leaf in leaves {
         let others: Vec<&Foreign> =

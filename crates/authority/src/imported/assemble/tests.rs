@@ -107,7 +107,30 @@ fn any_order_and_any_mix_makes_the_same_chain() {
 }
 
 #[test]
-fn of_several_leaves_for_the_key_the_newest_that_holds_is_taken() {
+fn of_several_leaves_for_the_key_the_one_that_ends_last_is_taken_in_any_order() {
+    let world = World::new();
+    let (long, short) =
+        (world.leaf(), world.leaf_with(|it| it.not_after = date_time_ymd(2027, 1, 5)));
+    // Made later, and nevertheless the worse one.
+    let newer = world.leaf_with(|it| {
+        it.not_before = date_time_ymd(2026, 12, 31);
+        it.not_after = date_time_ymd(2027, 1, 5);
+    });
+    for (first, second) in [(&long, &short), (&short, &long), (&newer, &long), (&long, &newer)] {
+        let pile = [first.clone(), second.clone(), world.intermediate.der.clone()];
+        assert_eq!(world.try_pile(&pile).unwrap().leaf.der, long);
+    }
+    // What ends last and does not hold is in nobody's way.
+    let other = world.leaf_with(|it| {
+        it.not_after = date_time_ymd(2030, 1, 1);
+        it.subject_alt_names.clear();
+    });
+    let pile = [other, short.clone(), world.intermediate.der.clone()];
+    assert_eq!(world.try_pile(&pile).unwrap().leaf.der, short);
+}
+
+#[test]
+fn of_several_leaves_for_the_key_one_that_is_valid_is_taken() {
     let world = World::new();
     let (now, next_year) =
         (world.leaf(), world.leaf_with(|it| it.not_before = date_time_ymd(2027, 6, 1)));
@@ -272,7 +295,15 @@ fn signatures_are_checked_and_not_only_names() {
     // The same name with another key: by the key identifier it is another CA.
     let twin = world.root.below("Issuing");
     let error = world.try_pile(&[world.leaf(), twin.der]).unwrap_err();
-    assert!(matches!(error, ImportError::Missing { .. }), "{error}");
+    assert!(
+        matches!(&error, ImportError::OtherIssuerKey { what: "CA", .. } if error.may_be_completed()),
+        "{error}"
+    );
+    // The name of the known root, and somebody else's key: nothing is missing, and nothing is to be trusted.
+    let rogue = root("Root").sign(&leaf_parameters(), &world.key);
+    let error = world.try_pile(&[rogue]).unwrap_err();
+    assert!(matches!(&error, ImportError::OtherIssuerKey { what: "root", .. }), "{error}");
+    assert!(error.to_string().contains("another key than that of the root O=Corp, CN=Root"));
 }
 
 #[test]

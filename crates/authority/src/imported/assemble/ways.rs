@@ -138,6 +138,10 @@ fn next(way: &[usize], signatures: &mut Signatures<'_>) -> Result<Vec<usize>, (C
         (Came::Around, ImportError::Loop { subject })
     } else if !named.is_empty() {
         (Came::ToAForgery, ImportError::Signature { subject, issuer })
+    } else if let Some(twin) = all.iter().find(|other| other.is_ca && other.subject == top.issuer) {
+        // As far as if nobody of that name were there: the right one may still come.
+        let what = if twin.is_self_issued() { "root" } else { "CA" };
+        (Came::ToAGap, ImportError::OtherIssuerKey { subject, issuer, what })
     } else {
         let url = top.issuer_url.clone();
         (Came::ToAGap, ImportError::Missing { issuer, subject, url })

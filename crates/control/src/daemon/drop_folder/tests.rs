@@ -95,6 +95,31 @@ fn what_was_written_is_imported_once_it_does_not_change_any_more() {
 }
 
 #[test]
+fn one_that_ends_earlier_than_what_is_served_is_refused() {
+    let mut scene = Scene::new();
+    let csr = scene.world.standing().waiting.unwrap().csr;
+    let short = scene.world.sign(&csr, 5);
+    let chain = pem(&scene.world.issuing.2);
+    // Both at once: the better one, whatever the files are called.
+    scene.write("a-short.pem", (pem(&short) + &chain).as_bytes());
+    scene.write("b-long.pem", (pem(&scene.leaf) + &chain).as_bytes());
+    scene.look();
+    scene.look();
+    let served = scene.world.standing().held.unwrap();
+    assert!(scene.text("imported/b-long.pem.txt").contains("web"));
+    assert!(scene.text("refused/a-short.pem.txt").contains("--accept-shorter"));
+    for place in ["short.pem", "again.pem"] {
+        scene.write(place, (pem(&short) + &chain).as_bytes());
+        scene.look();
+        scene.look();
+        let text = scene.text(&format!("refused/{place}.txt"));
+        assert!(text.contains(&served.not_after.to_string()), "{text}");
+        assert!(text.contains("--accept-shorter"), "{text}");
+    }
+    assert_eq!(scene.world.standing().held.unwrap(), served);
+}
+
+#[test]
 fn a_leaf_waits_for_its_chain_a_while() {
     let mut scene = Scene::new();
     scene.write("leaf.der", &scene.leaf);

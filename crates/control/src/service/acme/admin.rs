@@ -83,7 +83,10 @@ impl Service {
     ) -> Result<Reply, ServiceError> {
         let name = binding_name(name)?;
         let actor = self.may_manage_acme(caller, request, "unbind")?;
-        self.acme()?.binding_remove(&name, &actor).map_err(|error| worded(&error))?;
+        self.acme()?.binding_remove(&name, &actor).map_err(|error| {
+            let known = matches!(error, StateError::Unknown(_));
+            worded(&error).maybe_hint(known.then_some("see `sealock acme eab list`"))
+        })?;
         Ok(Reply::Done)
     }
 

@@ -57,6 +57,7 @@ impl Service {
                 certificates: certificates.clone(),
                 key: key.clone(),
                 accept_names: wanted.accept_names,
+                accept_shorter: wanted.accept_shorter,
             };
             let imported = self.take(&name, &pile, &granted.actor)?;
             reports.push(self.import_report(&imported));
@@ -106,7 +107,7 @@ impl Service {
             at: self.journal.clock().now(),
             incomplete: source.may_be_completed(),
             text: source.to_string(),
-            hint: source.hint(),
+            hint: error.hint(),
         };
         self.refusals.lock().insert(name.clone(), refused);
     }
@@ -140,11 +141,9 @@ impl Service {
                 }
                 Err(error) => {
                     self.remember_refusal(&name, &error);
+                    let hint = error.hint().unwrap_or_default();
                     match error {
-                        RequestError::Import { source, .. } => {
-                            let hint = source.hint().unwrap_or_default();
-                            Err((source, hint))
-                        }
+                        RequestError::Import { source, .. } => Err((source, hint)),
                         other => return Err(request_error(&other)),
                     }
                 }

@@ -3,6 +3,8 @@
 mod enrolment;
 mod files;
 mod import;
+#[cfg(test)]
+mod import_tests;
 mod report;
 mod requests;
 #[cfg(test)]
@@ -71,7 +73,7 @@ fn anchor_error(error: &AnchorError) -> ServiceError {
     use AnchorError as E;
     let code = match error {
         E::Unknown(_) => ErrorCode::NotFound,
-        E::NameTaken(_) | E::InUse { .. } | E::Above { .. } => ErrorCode::Conflict,
+        E::NameTaken(_) | E::KnownAs(_) | E::InUse { .. } | E::Above { .. } => ErrorCode::Conflict,
         E::TooMany => ErrorCode::Busy,
         E::Authority(error) => return convert::authority_error(error),
         _ => ErrorCode::Failed,

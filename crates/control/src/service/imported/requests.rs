@@ -1,8 +1,8 @@
 //! `cert request` and `cert requests`.
 
 use sealock_authority::imported::{Subject, Wishes};
-use sealock_core::SubjectName;
 use sealock_core::policy::{Action, Resource};
+use sealock_core::{ImportedName, SubjectName};
 use serde_json::Value;
 
 use super::{parse_name, request_error, resource};
@@ -72,12 +72,16 @@ impl Service {
         request: &str,
         name: &str,
         forget: bool,
+        force: bool,
     ) -> Result<Reply, ServiceError> {
         let name = parse_name(name)?;
         let operation = if forget { "forget" } else { "cancel" };
         let context = [("operation", operation.into())];
         let granted =
             self.authorize(caller, request, Action::CertRequest, resource(&name), &context)?;
+        if forget && !force {
+            self.must_be_unused(&name)?;
+        }
         let authority = self.authority()?;
         let actor = &granted.actor;
         let dropped = if forget {
@@ -93,6 +97,15 @@ impl Service {
         self.tidy_requests()?;
         self.changed();
         Ok(Reply::Done)
+    }
+
+    /// No running container has it by a label, as far as the daemon sees any.
+    fn must_be_unused(&self, name: &ImportedName) -> Result<(), ServiceError> {
+        let Some(container) = self.used_by(name).into_iter().next() else { return Ok(()) };
+        let text =
+            format!("the running container `{container}` has the certificate `{name}` by a label");
+        Err(ServiceError::new(ErrorCode::Conflict, text)
+            .hint("remove the label or the container first, or say --force: it keeps what it has until that ends"))
     }
 }
 

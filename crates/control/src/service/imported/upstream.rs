@@ -103,7 +103,7 @@ impl Service {
                 false => format!("the settings have {}", known.join(", ")),
             };
             let text = format!("there is no upstream `{name}` in the settings");
-            ServiceError::new(ErrorCode::NotFound, text).hint(hint)
+            ServiceError::new(ErrorCode::NotFound, text).hint(self.about_settings(hint))
         })
     }
 
@@ -329,7 +329,8 @@ impl Service {
         if waits.is_none_or(|waiting| waiting.key != key) {
             return Ok(());
         }
-        let pile = Pile { certificates, ..Pile::default() };
+        // It was asked for there, so how long it lasts is that CA's to say.
+        let pile = Pile { certificates, accept_shorter: true, ..Pile::default() };
         self.take(name, &pile, &Actor::daemon("upstream")).map(|_| ())
     }
 }

@@ -412,6 +412,26 @@ fn a_certificate_that_another_authority_signs_comes_when_it_was_imported_and_onl
 }
 
 #[test]
+fn an_imported_certificate_that_was_forgotten_is_an_alarm_while_a_container_has_it() {
+    let (mut host, web) = one_imported();
+    host.foreign.0.insert("shop".to_owned(), Current::Version(1));
+    host.pass(HOUR);
+    assert_eq!(state(&mut host), DeliveryState::Delivered);
+    host.foreign.0.remove("shop");
+    host.pass(HOUR);
+    let status = host.status().remove(0);
+    assert_eq!(status.state, DeliveryState::Stale);
+    assert!(status.reason.unwrap().contains("shop is not known any more"));
+    let alarms: Vec<AlarmKind> = host.alarms().into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(alarms, [AlarmKind::Stale]);
+    // Imported again, it is as before.
+    host.foreign.0.insert("shop".to_owned(), Current::Version(2));
+    host.pass(HOUR);
+    assert_eq!((state(&mut host), host.alarms()), (DeliveryState::Delivered, Vec::new()));
+    assert_eq!(host.model(&web).deliveries.len(), 2);
+}
+
+#[test]
 fn an_imported_certificate_without_a_successor_is_an_alarm_and_stays() {
     let (mut host, web) = one_imported();
     host.foreign.0.insert("shop".to_owned(), Current::Version(1));

@@ -268,6 +268,11 @@ fn find<'a>(root: &'a Root, arguments: &InstallArgs) -> Result<Vec<Store<'a>>, F
     let named = arguments.store.contains(&StoreArg::Java);
     if named || all {
         let home = arguments.java_home.as_ref().map(|home| home.to_string_lossy());
+        if let Some(home) = home.as_deref()
+            && !Java::has_home(root, home)?
+        {
+            return Err(Java::no_home(root, home));
+        }
         let found = Java::find(root, home.as_deref())?;
         if found.is_empty() && named {
             return Err(Java::missing(root));

@@ -86,7 +86,7 @@ impl Stage {
     }
 
     fn forget(&self) {
-        self.world.call(Command::CertRequestDrop { name: "web".into(), forget: true }).unwrap();
+        self.world.call(Command::CertRequestDrop { name: "web".into(), forget: true, force: false }).unwrap();
     }
 
     fn label(&self) -> Result<(), ServiceError> {

@@ -45,6 +45,23 @@ impl Java {
         Ok(stores)
     }
 
+    /// Whether there is a store in this home. One that was named and has none is a mistake, whatever else is found.
+    pub(super) fn has_home(root: &Root, home: &str) -> Result<bool, Failure> {
+        for path in BELOW_A_HOME.map(|path| format!("{home}/{path}")) {
+            if let Some((folder, name)) = root.file(&path)?
+                && folder.stat(&name)?.filter(is_file).is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(super) fn no_home(root: &Root, home: &str) -> Failure {
+        Failure::usage(format!("there is no Java in {}", root.shown(home)))
+            .hint("--java-home is the folder that has lib/security/cacerts in it")
+    }
+
     pub(super) fn missing(root: &Root) -> Failure {
         Failure::refused(format!("there is no store `java` in {}", root.shown("/")))
             .hint("say where Java is with --java-home")

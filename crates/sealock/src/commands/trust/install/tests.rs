@@ -80,6 +80,16 @@ fn a_file_is_there_whole_or_not_and_no_link_is_written_through() {
 }
 
 #[test]
+fn a_home_of_java_that_was_named_must_be_one() {
+    let (folder, root) = scratch();
+    assert!(!Java::has_home(&root, "/nope").unwrap());
+    fs::create_dir_all(folder.path().join("opt/jdk/lib/security")).unwrap();
+    assert!(!Java::has_home(&root, "/opt/jdk").unwrap());
+    fs::write(folder.path().join("opt/jdk/lib/security/cacerts"), "store").unwrap();
+    assert!(Java::has_home(&root, "/opt/jdk").unwrap());
+}
+
+#[test]
 fn one_run_at_a_time_changes_a_folder() {
     let (_folder, root) = scratch();
     let open = || root.folder("/").unwrap().unwrap();
