@@ -265,7 +265,8 @@ mod tests {
     fn values_by_table() {
         use Lies::{Inside, Outside, Unclear};
         let latin = "Müller".as_bytes();
-        let table: &[((u8, &[u8]), (u8, &[u8]), Lies)] = &[
+        type Tagged = (u8, &'static [u8]);
+        let table: &[(Tagged, Tagged, Lies)] = &[
             ((UTF8, b"Corp"), (UTF8, b"Corp"), Inside),
             ((UTF8, b"Corp"), (PRINTABLE, b"Corp"), Inside),
             ((UTF8, b"CORP"), (PRINTABLE, b"corp"), Inside),
@@ -321,7 +322,8 @@ mod tests {
         let other: &[Value<'_>] = &[(ORGANIZATION, UTF8, b"Corp"), (COMMON_NAME, UTF8, b"x")];
         let twice: &[Value<'_>] = &[(ORGANIZATION, UTF8, b"Corp"), (ORGANIZATION, UTF8, b"B")];
         let dc: &[Value<'_>] = &[(DC, IA5, b"example")];
-        let table: &[(&[&[Value<'_>]], &[&[Value<'_>]], Lies)] = &[
+        type Rdns<'a> = &'a [&'a [Value<'a>]];
+        let table: &[(Rdns<'_>, Rdns<'_>, Lies)] = &[
             (&[de, corp, web], &[], Inside),
             (&[de, corp, web], &[de], Inside),
             (&[de, corp, web], &[de, corp], Inside),

@@ -127,7 +127,7 @@ pub struct NameConstraints {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Violation {
     /// It lies in this excluded subtree.
-    Excluded(Constraint),
+    Excluded(Box<Constraint>),
     /// It lies in none of these, which are all that are permitted of its kind.
     NotPermitted(Vec<Constraint>),
 }
@@ -176,7 +176,7 @@ impl NameConstraints {
     fn check_one(&self, name: Name<'_>) -> Result<(), Violation> {
         for constraint in &self.excluded {
             if constraint.covers(name, Side::Excluded) == Some(true) {
-                return Err(Violation::Excluded(constraint.clone()));
+                return Err(Violation::Excluded(Box::new(constraint.clone())));
             }
         }
         let mut others = Vec::new();

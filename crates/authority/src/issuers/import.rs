@@ -277,8 +277,8 @@ fn record(
 fn permits_responder(found: &AssembledAuthority, trust_domain: &TrustDomain) -> bool {
     let subject = certificate::responder_subject(trust_domain);
     let permits = |subject: &DirectoryName| {
-        let constraints = found.chain().filter_map(|one| one.constraints.as_ref().ok());
-        constraints.fold(true, |all, it| all && it.check_directory(subject).is_ok())
+        let mut constraints = found.chain().filter_map(|one| one.constraints.as_ref().ok());
+        constraints.all(|it| it.check_directory(subject).is_ok())
     };
     subject.as_ref().is_some_and(permits)
 }

@@ -207,7 +207,7 @@ fn an_imported_certificate_is_held_to_constraints_on_its_subject_and_its_other_n
         company.certify(&csr, "p_dc", kind, "leaf", &["-days", "30", "-subj", subject]);
         company.in_time();
         let certificates = vec![company.der("leaf"), company.der("p_dc")];
-        let pile = Pile { certificates, key: None, accept_names: true };
+        let pile = Pile { certificates, key: None, accept_names: true, accept_shorter: false };
         let ours = authority.import(&name, &pile, &actor());
         let leaf = company.path("leaf.pem");
         let arguments = ["verify", "-CAfile", &root, "-untrusted", &between, &leaf];

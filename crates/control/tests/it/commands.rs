@@ -461,7 +461,12 @@ async fn keys_of_the_ca_are_seen_to_by_the_hosts_own_doors_only() {
     std::fs::write(scratch.rule_file("default.cedar"), old).unwrap();
     call(&service, Command::PolicyReload).await.unwrap();
     let what = RotateWhat::Root;
-    let move_key = Command::CaMigrateKey { what, to: KeyHome::Store, extractable: false };
+    let move_key = Command::CaMigrateKey {
+        what: Some(what),
+        issuer: None,
+        to: KeyHome::Store,
+        extractable: false,
+    };
     for door in [Door::Api, Door::Gateway, Door::Workload, Door::Label, Door::Acme] {
         for command in [move_key.clone(), Command::CaRetryPin] {
             let caller = Caller { door, ..admin(&service) };

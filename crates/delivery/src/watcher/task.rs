@@ -39,7 +39,7 @@ type Events = BoxStream<'static, Result<EngineEvent, EngineError>>;
 enum Answer {
     Resynced(Result<Vec<String>, EngineError>),
     Inspected(Box<Result<Container, EngineError>>),
-    Done(Done),
+    Done(Box<Done>),
 }
 
 /// What a task was started for; known also when it panicked.
@@ -210,7 +210,7 @@ impl<'a> Run<'a> {
         };
         let parts = self.watcher.parts.clone();
         let settings = self.watcher.settings.clone();
-        let job = async move { Answer::Done(task.perform(&parts, &settings).await) };
+        let job = async move { Answer::Done(Box::new(task.perform(&parts, &settings).await)) };
         let id = self.jobs.spawn(job).id();
         self.slots.insert(id, slot);
     }
@@ -259,7 +259,7 @@ impl<'a> Run<'a> {
 
     fn done(&mut self, key: EntryKey, answer: Option<Answer>) {
         let done = match answer {
-            Some(Answer::Done(done)) => done,
+            Some(Answer::Done(done)) => *done,
             // A panic is a fault of ours; it must not keep the entry busy for ever.
             _ => Done::Failed(super::SiteError::Failed {
                 reason: "the delivery ended with a fault of sealock".to_owned(),

@@ -299,9 +299,7 @@ fn a_start_that_waits_for_its_passphrase_is_ended_by_a_signal() {
     for name in ["TERM", "INT"] {
         let locked = home.spawn_with(&with);
         // Each start has a log of its own.
-        until("it is said", PATIENCE, || {
-            home.log().contains("the keys are locked").then_some(())
-        });
+        until("it is said", PATIENCE, || home.log().contains("the keys are locked").then_some(()));
         // By itself, and not by what the system does to those who do not listen.
         assert_eq!(locked.stop_by(name), Some(1), "{}", home.log());
         assert!(home.log().contains("stopped before the keys were unlocked"), "{}", home.log());

@@ -121,11 +121,14 @@ pub(super) fn issuer(
     }
 }
 
+/// By issuer and the one below it.
+type Known<'a> = HashMap<(&'a [u8], &'a [u8]), Result<(), ImportError>>;
+
 /// What the constraints of issuers say about the names of those below, found out once for each two: they may stand in
 /// many chains.
 #[derive(Default)]
 pub(super) struct Constraints<'a> {
-    known: HashMap<(&'a [u8], &'a [u8]), Result<(), ImportError>>,
+    known: Known<'a>,
 }
 
 impl<'a> Constraints<'a> {

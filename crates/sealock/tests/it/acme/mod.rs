@@ -3,9 +3,9 @@
 mod alone;
 mod attested;
 mod clients;
+mod eab;
 mod issuer;
 mod killed;
-mod eab;
 mod upstream;
 
 use std::fs;

@@ -86,7 +86,9 @@ impl Stage {
     }
 
     fn forget(&self) {
-        self.world.call(Command::CertRequestDrop { name: "web".into(), forget: true, force: false }).unwrap();
+        self.world
+            .call(Command::CertRequestDrop { name: "web".into(), forget: true, force: false })
+            .unwrap();
     }
 
     fn label(&self) -> Result<(), ServiceError> {
@@ -147,7 +149,7 @@ async fn the_next_import_takes_the_place_of_the_one_before_and_nobody_elses() {
             && done.imported
             && done.added == [stage.world.standing().held.unwrap().serial]
     );
-    assert_eq!(stage.there(), [first.clone()]);
+    assert_eq!(stage.there(), std::slice::from_ref(&first));
     assert!(stage.publish().unwrap().unchanged);
     assert_eq!(stage.mend(), 0);
     // Somebody else's, signed by the same CA, in the same entry.

@@ -42,7 +42,9 @@ fn the_same_request_is_the_same_csr_and_another_one_takes_replace() {
     let new = replaced.waiting.unwrap();
     assert_ne!(new.key_sha256, waiting.key_sha256);
     assert_eq!(fs::read_to_string(world.csr_file()).unwrap(), new.csr);
-    world.call(Command::CertRequestDrop { name: "web".into(), forget: false, force: false }).unwrap();
+    world
+        .call(Command::CertRequestDrop { name: "web".into(), forget: false, force: false })
+        .unwrap();
     assert!(!world.csr_file().exists());
     let error = world.call(Command::CertRequests { name: Some("web".into()) }).unwrap_err();
     assert_eq!(error.code, ErrorCode::NotFound);
