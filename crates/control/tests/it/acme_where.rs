@@ -174,7 +174,11 @@ async fn shows(listener: TcpListener, address: IpAddr, wanted: Arc<parking_lot::
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = rustls::ServerConfig::builder_with_provider(provider);
         let builder = builder.with_safe_default_protocol_versions().unwrap();
-        let mut config = builder.with_no_client_auth().with_single_cert(chain, key).unwrap();
+        // Not by way of rustls's check of the pair, which knows no certificate with this critical extension.
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
+        let pair =
+            rustls::sign::SingleCertAndKey::from(rustls::sign::CertifiedKey::new(chain, key));
+        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(pair));
         config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
         if let Ok(mut stream) = TlsAcceptor::from(Arc::new(config)).accept(stream).await {
             let _ = stream.shutdown().await;

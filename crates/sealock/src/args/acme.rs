@@ -88,6 +88,8 @@ pub(crate) enum AcmeAccountCommand {
     /// End an account: its key signs for nothing any more. Its certificates stay
     Revoke {
         /// Its id, as `acme account list` has it, or its URL
+        // It is base64url, and may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         account: String,
     },
 }

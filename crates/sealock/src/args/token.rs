@@ -88,7 +88,8 @@ pub(crate) struct RevokedArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// The token with this id, as `token show` and the audit log have it
-    #[arg(long, value_name = "ID")]
+    // It is base64url, and may begin with a hyphen.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub(crate) id: Option<String>,
     /// All tokens of this identity: service/NAME, human/NAME or a SPIFFE ID
     #[arg(long, value_name = "WHO")]

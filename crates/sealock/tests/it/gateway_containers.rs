@@ -95,8 +95,15 @@ fn with_a_delivered_certificate_one_manages_and_another_is_refused() {
     // By address too, which is in the gateway's certificate because it listens there.
     let server = format!("tcp://{address}");
     let _ = manager.output(&["docker", "--host", &server, "version"]);
+    // What is revoked is refused, wherever it is; the container itself has another at once.
+    let _ = manager.output(&["cp", "-rL", "/run/sealock/certs/docker", "/run/stolen"]);
     home.ok(&["cert", "revoke", &serial, "--reason", "key-compromise"]);
-    let said = text(&manager.exec(&["docker", "ps"]).stderr);
+    let stolen = ["env", "DOCKER_CERT_PATH=/run/stolen", "docker", "ps"];
+    let said = text(&manager.exec(&stolen).stderr);
     assert!(said.contains("revoked"), "{said}");
+    home.await_certificate(&name(&manager), "docker", "another", |found| {
+        found["state"] == "delivered" && found["serial"] != serial.as_str()
+    });
+    let _ = manager.output(&["docker", "ps"]);
     assert_eq!(daemon.stop(), Some(0));
 }

@@ -46,16 +46,25 @@ impl Shop {
     /// Everything that stands there, in a folder of the host's. All of it is of one delivery: read through the link that
     /// was there before.
     fn taken(&self, home: &Home, to: &str) -> Taken {
+        self.taken_unless_replaced(home, to).expect("it is replaced all the while")
+    }
+
+    /// The same; nothing where another delivery has come meanwhile.
+    fn taken_unless_replaced(&self, home: &Home, to: &str) -> Option<Taken> {
         let folder = home.path(to);
         fs::create_dir(&folder).unwrap();
         let version = self.container.output(&["readlink", &format!("{FOLDER}/..data")]);
         let inside = format!("{FOLDER}/{}", version.trim());
         for name in self.container.output(&["ls", &inside]).lines() {
             let output = self.container.exec(&["cat", &format!("{inside}/{name}")]);
-            assert!(output.status.success(), "{name}: {}", text(&output.stderr));
+            if !output.status.success() {
+                let now = self.container.output(&["readlink", &format!("{FOLDER}/..data")]);
+                assert_ne!(now, version, "{name}: {}", text(&output.stderr));
+                return None;
+            }
             fs::write(folder.join(name), output.stdout).unwrap();
         }
-        Taken(folder)
+        Some(Taken(folder))
     }
 
     fn delivered(&self, home: &Home) -> Value {
@@ -463,7 +472,8 @@ fn killed_at_any_moment_the_next_start_has_the_store_of_now() {
         let mut tries = 0;
         until("the store of now", PATIENCE, || {
             tries += 1;
-            let taken = shop.taken(&home, &format!("taken-{number}-{tries}"));
+            let folder = format!("taken-{number}-{tries}");
+            let taken = shop.taken_unless_replaced(&home, &folder)?;
             fs::copy(&wanted, taken.path("pass")).unwrap();
             let password = format!("file:{}", taken.path("pass"));
             let store = taken.path("keystore.p12");

@@ -223,7 +223,8 @@ fn what_the_company_has_signed_is_published_by_label_and_gone_when_it_is_forgott
     let second = import();
     assert_ne!(second, first);
     there(&second);
-    home.ok(&["cert", "request", "shop", "--forget"]);
+    home.fails(1, &["cert", "request", "shop", "--forget"]);
+    home.ok(&["cert", "request", "shop", "--forget", "--force"]);
     until("its end in the directory", PATIENCE, || {
         slapd.certificates(&dn).is_empty().then_some(())
     });

@@ -7,12 +7,12 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 #[test]
 fn what_was_proved_in_the_future_is_not_proved() {
     let scratch = Scratch::new();
-    let account = scratch.account();
     let now = scratch.clock.now();
+    scratch.clock.set(now.plus(YEAR));
+    let account = scratch.account();
     let order = |name: &str| scratch.order(&account, &[name]);
     let status = |of: &Order| scratch.acme.order(&account.id, &of.id).unwrap().status;
     let name = sealock_core::SubjectName::dns("a.example").unwrap();
-    scratch.clock.set(now.plus(YEAR));
     let (proved, pending) = (order("a.example"), order("b.example"));
     scratch.prove(&account, &proved);
     assert_eq!((status(&proved), status(&pending)), (OrderStatus::Ready, OrderStatus::Pending));
@@ -80,9 +80,9 @@ fn accounts_and_bindings_of_the_future_take_no_room_and_vouch_for_nobody() {
 #[test]
 fn open_orders_of_the_future_take_no_room() {
     let scratch = Scratch::new();
-    let account = scratch.account();
     let now = scratch.clock.now();
     scratch.clock.set(now.plus(YEAR));
+    let account = scratch.account();
     super::room::fill(&scratch, "strangers", &account.id, 5_000);
     let make = || scratch.acme.order_make(&account.id, &new_order(&["a.example"], false));
     assert!(matches!(make(), Err(StateError::NoRoom(_))));

@@ -51,8 +51,12 @@ fn a_client_registers_by_a_binding_and_its_account_is_ended() {
     assert!((7199..=7201).contains(&life), "{life}");
     // Nobody is shown the key again, and none is made in the place of one that is there.
     assert!(!scene.home.ok(&["--json", "acme", "eab", "list"]).contains(key.trim()));
-    let again = scene.home.fails(1, &[&add[..], &["--key-out", out]].concat());
-    assert!(again.contains("there is a binding of that name"), "{again}");
+    let other = scene.path("other.eab");
+    let to_other = ["--key-out", other.to_str().unwrap()];
+    let again = scene.home.fails(1, &[&add[..], &to_other].concat());
+    assert!(again.contains("there is a binding of that name") && !other.exists(), "{again}");
+    let over = scene.home.fails(1, &[&add[..], &["--key-out", out]].concat());
+    assert!(over.contains("is there already"), "{over}");
     assert_eq!(fs::read_to_string(&file).unwrap(), key, "it is left as it was");
 
     // Its names need no challenge: nobody listens where it would be asked.
@@ -72,6 +76,11 @@ fn a_client_registers_by_a_binding_and_its_account_is_ended() {
     assert!(!refused.status.success() && said.contains("unauthorized"), "{said}");
     let log = scene.home.ok(&["--json", "audit", "tail"]);
     assert!(log.contains("revoked") && log.contains(&account), "{log}");
+    let listed = scene.home.json(&["acme", "account", "list"]);
+    let status =
+        |one: &serde_json::Value| (one["id"] == account.as_str()).then(|| one["status"].clone());
+    let found = listed["accounts"].as_array().unwrap().iter().find_map(status);
+    assert_eq!(found.unwrap(), "revoked", "{listed}");
     scene.home.fails(1, &["acme", "account", "revoke", &account]);
     assert_eq!(scene.state(&scene.serial(name)), "valid", "its certificates stay");
 }

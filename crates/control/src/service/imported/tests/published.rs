@@ -1,6 +1,7 @@
 //! What was imported in an LDAP directory, a real slapd: what follows it, and when it goes.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ impl Stage {
         let slapd = Slapd::start(&folder, &tls(&folder, &files));
         // The world's clock is not slapd's, so TLS would not do.
         fs::write(world.path("password"), PASSWORD).unwrap();
+        fs::set_permissions(world.path("password"), fs::Permissions::from_mode(0o600)).unwrap();
         world.settings = format!(
             "[directory.corp]\nurl = \"{}\"\ndn = \"cn={{name}},ou=devices,{SUFFIX}\"\n\
              bind_dn = \"{MANAGER}\"\npassword_file = \"password\"\ncreate = \"device\"\n",
