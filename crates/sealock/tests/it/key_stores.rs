@@ -55,7 +55,11 @@ impl Shop {
         fs::create_dir(&folder).unwrap();
         let version = self.container.output(&["readlink", &format!("{FOLDER}/..data")]);
         let inside = format!("{FOLDER}/{}", version.trim());
-        for name in self.container.output(&["ls", &inside]).lines() {
+        let listed = self.container.exec(&["ls", &inside]);
+        if !listed.status.success() {
+            return None;
+        }
+        for name in text(&listed.stdout).lines() {
             let output = self.container.exec(&["cat", &format!("{inside}/{name}")]);
             if !output.status.success() {
                 let now = self.container.output(&["readlink", &format!("{FOLDER}/..data")]);
