@@ -14,6 +14,7 @@ mod acme_client;
 mod acme_errors;
 #[cfg(test)]
 mod acme_good;
+#[cfg(test)]
 mod acme_issuer;
 #[cfg(test)]
 mod acme_kill;

@@ -46,7 +46,7 @@ impl Shop {
     /// Everything that stands there, in a folder of the host's. All of it is of one delivery: read through the link that
     /// was there before.
     fn taken(&self, home: &Home, to: &str) -> Taken {
-        self.taken_unless_replaced(home, to).expect("it is replaced all the while")
+        self.taken_unless_replaced(home, to).unwrap()
     }
 
     /// The same; nothing where another delivery has come meanwhile.

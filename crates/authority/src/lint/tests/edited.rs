@@ -109,7 +109,8 @@ fn what_is_not_changed_is_good() {
 
 #[test]
 fn each_rule_holds_for_the_bytes() {
-    let cases: [(Kind, &str, fn(&mut Tbs)); 23] = [
+    type Edit = fn(&mut Tbs);
+    let cases: [(Kind, &str, Edit); 23] = [
         (Kind::Leaf, "version is not 3", |it| it.version = x509_cert::Version::V2),
         (Kind::Leaf, "unique identifiers", |it| {
             it.issuer_unique_id = Some(BitString::from_bytes(&[1]).unwrap());

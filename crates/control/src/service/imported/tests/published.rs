@@ -243,7 +243,7 @@ async fn a_label_publishes_it_by_a_rule_of_its_own_and_what_follows_by_that_rule
     denied(stage.label().unwrap_err());
     stage.rule("Directory::PublishImported");
     stage.label().unwrap();
-    assert_eq!(stage.there(), [first.clone()]);
+    assert_eq!(stage.there(), std::slice::from_ref(&first));
 
     // The rule is gone: the daemon does not put in by itself what follows.
     stage.rule("Directory::Publish");
