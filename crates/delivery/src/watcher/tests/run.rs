@@ -50,6 +50,10 @@ async fn what_is_revoked_gets_a_successor_at_once() {
     world.authority.revoked.lock().insert(stolen.clone());
     run.watcher.poke();
     until("the successor", || run.serial("taken").filter(|now| *now != stolen)).await;
+    // A service that has just been started is not told before it has settled.
+    world.clock.advance(Duration::from_secs(120));
+    run.watcher.poke();
+    until("the reload", || (world.inside.reloads.load(Ordering::SeqCst) == 1).then_some(())).await;
     assert_eq!(run.serial("other").unwrap(), kept);
     assert_eq!(run.watcher.counters().deliveries, 3);
     run.stop().await;
