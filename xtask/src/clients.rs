@@ -75,6 +75,8 @@ const PYTHON: &[(&str, &str, &str)] = &[
         "python-with-oauth",
         "is a client of the broker",
     ),
+    ("jsonschema==4.26.0", "python-with-jsonschema", "holds settings against their schema"),
+    ("taplo==0.9.3", "taplo", "checks settings by their schema, as editors do"),
     ("certbot==5.8.0", "python-with-certbot", "gets certificates by ACME"),
 ];
 

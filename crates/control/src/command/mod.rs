@@ -6,6 +6,8 @@
 
 mod acme;
 mod authority;
+mod certificates;
+mod decisions;
 mod imported;
 mod inventory;
 mod issuers;
@@ -16,6 +18,7 @@ mod secret_blob;
 mod secret_text;
 mod secrets;
 mod services;
+mod status;
 mod traffic;
 mod transfer;
 mod upstream;
@@ -34,6 +37,13 @@ pub use authority::{
     CertificateState, Init, Issue, KeyHome, KeyProtection, KeyType, List, Names, RevocationReason,
     RotateWhat, Sign, Usages,
 };
+pub use certificates::{
+    CaCertificate, CaReport, CertificateList, CertificateReport, CrlReport, Files, InitReport,
+    PublishedAt,
+};
+pub use decisions::{
+    AuditPage, AuditReport, Membership, PolicyCheck, PolicyExplained, PolicyUsed, SettingInForce,
+};
 pub use imported::{
     AnchorReport, CertImport, CertRequest, HeldReport, ImportReport, RequestReport, Todo, TrustAdd,
     WaitingReport,
@@ -50,12 +60,7 @@ pub use login::{
     Logins,
 };
 pub use publish::{LdapServer, Publish, PublishReport};
-pub use reply::{
-    Alarm, AuditPage, AuditReport, CaCertificate, CaReport, CertificateList, CertificateReport,
-    ContainerStatus, CrlReport, DeliveredSecretStatus, DeliveredStatus, DeliveredTrustStatus,
-    EngineStatus, Files, InitReport, Membership, PolicyCheck, PolicyExplained, PolicyStatus,
-    PolicyUsed, PublishedAt, Reply, SettingInForce, SidecarStatus, StatusReport, TransferOpened,
-};
+pub use reply::Reply;
 pub use secret_blob::SecretBlob;
 pub use secret_text::SecretText;
 pub use secrets::{
@@ -63,11 +68,15 @@ pub use secrets::{
     VaultBackup, VaultImported, VersionReport, WhichContainer, Whoami,
 };
 pub use services::{InstanceReport, ServiceReport};
+pub use status::{
+    Alarm, ContainerStatus, DeliveredSecretStatus, DeliveredStatus, DeliveredTrustStatus,
+    EngineStatus, PolicyStatus, SidecarStatus, StatusReport,
+};
 pub use traffic::{
     CallDenied, ClientKeys, ClientReport, ClientSecret, TokenClaims, TokenForm, TokenKeyReport,
     TokenKeys, TokenReport, TokenState, TokenWanted, TokensBefore, TokensRevoked,
 };
-pub use transfer::{OfferEvent, TransferBegin, TransferFinish};
+pub use transfer::{OfferEvent, TransferBegin, TransferFinish, TransferOpened};
 pub use upstream::{EnrolmentReport, UpstreamAnswer, UpstreamReport, UpstreamRoot};
 
 /// One operation. [`Command::name`] is its stable name.

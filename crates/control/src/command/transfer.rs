@@ -61,3 +61,12 @@ pub enum OfferEvent {
         reason: String,
     },
 }
+
+/// A transfer that may begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferOpened {
+    /// Its id, for what follows.
+    pub transfer: String,
+    /// The request id in the audit log.
+    pub request: String,
+}

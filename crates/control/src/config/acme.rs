@@ -12,6 +12,7 @@ use sealock_core::{DnsName, IssuerName, Network};
 use super::file::Value;
 use super::profiles::Profiles;
 use super::settings::Listen;
+use super::shape::{self, ANY, Field, Shape};
 
 /// A name that can stand in an order and in a settings file.
 const LONGEST_NAME: usize = 64;
@@ -43,6 +44,17 @@ pub(super) struct AcmeTable {
     usages: Option<Usages>,
     issuer: Option<IssuerName>,
 }
+
+/// What a table has.
+pub(super) const FIELDS: &[Field] = &[
+    Field::new("life", Shape::Span, "how long certificates live; a span from a minute on"),
+    Field::new(
+        "usages",
+        Shape::Words(&["server", "client"]),
+        "what they are for, of `server` and `client`",
+    ),
+    Field::new("issuer", Shape::Text(ANY), "who signs them, one of `sealock ca list`"),
+];
 
 /// The ACME server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,10 +174,10 @@ pub(super) fn set_profile(
     let (name, field) = key.rsplit_once('.').unwrap_or_default();
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
     if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(good) {
-        return Err(
-            "is no profile: its name has a-z, 0-9, `-` and `_`, and it has life and usages, and issuer"
-                .to_owned(),
-        );
+        return Err(format!(
+            "is no profile: its name has a-z, 0-9, `-` and `_`, and it has {}",
+            shape::known(FIELDS)
+        ));
     }
     let mut table = settings.tables.get(name).cloned().unwrap_or_default();
     match field {
@@ -192,7 +204,7 @@ pub(super) fn set_profile(
             let issuer = value.text()?.parse().map_err(|error| format!("is no issuer: {error}"))?;
             table.issuer = Some(issuer);
         }
-        _ => return Err(format!("ends in `{field}`; there are life and usages, and issuer")),
+        _ => return Err(format!("ends in `{field}`; there are {}", shape::known(FIELDS))),
     }
     settings.tables.insert(name.to_owned(), table);
     Ok(())

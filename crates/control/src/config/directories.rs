@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sealock_directory::{Create, Dn, DnTemplate, Location};
 
 use super::file::Value;
+use super::shape::{self, ANY, Field, Shape};
 
 /// Directories by their names.
 pub type Directories = BTreeMap<String, DirectorySettings>;
@@ -32,6 +33,31 @@ pub struct DirectorySettings {
     /// As what a missing entry is made.
     pub create: Option<Create>,
 }
+
+/// What a table has.
+pub(super) const FIELDS: &[Field] = &[
+    Field::new("url", Shape::Text("^ldap[si]?://"), "`ldaps://`, `ldap://` or `ldapi://`"),
+    Field::new("dn", Shape::Text(ANY), "the entry, with `{name}` for the certificate's name"),
+    Field::new("bind_dn", Shape::Text(ANY), "as whom to bind; with `password_file`"),
+    Field::new("password_file", Shape::Text(ANY), "the file with its password"),
+    Field::new(
+        "certificate",
+        Shape::Text(ANY),
+        "a folder with `tls.crt` and `tls.key`, by which to bind instead",
+    ),
+    Field::new(
+        "ca_file",
+        Shape::Text(ANY),
+        "the roots that its server is known by; otherwise ours",
+    ),
+    Field::new("start_tls", Shape::Truth, "whether an `ldap://` one begins TLS"),
+    Field::new("dangerous_plain", Shape::Truth, "whether it may be without TLS over a network"),
+    Field::new(
+        "create",
+        Shape::Word(&["person", "device"]),
+        "as what an entry that is missing is made: `person` or `device`",
+    ),
+];
 
 impl DirectorySettings {
     /// Paths in the file are relative to it.
@@ -78,10 +104,7 @@ pub(super) fn set(directories: &mut Directories, key: &str, value: &Value) -> Re
         "dangerous_plain" => directory.dangerous_plain = value.truth()?,
         "create" => directory.create = Some(value.text()?.parse()?),
         _ => {
-            return Err(format!(
-                "ends in `{field}`; there are url, dn, bind_dn, password_file, certificate, ca_file, start_tls, \
-                 dangerous_plain and create"
-            ));
+            return Err(format!("ends in `{field}`; there are {}", shape::known(FIELDS)));
         }
     }
     directories.insert(name.to_owned(), directory);

@@ -14,8 +14,10 @@ mod keys;
 mod problems;
 mod profiles;
 mod revocation;
+mod schema;
 mod services;
 mod settings;
+mod shape;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -32,12 +34,13 @@ pub use keys::{KEYS, Key};
 pub use problems::Problem;
 pub use profiles::Profiles;
 pub use revocation::RevocationSettings;
+pub use schema::{TABLES, Table, schema};
 pub use services::{ServiceSettings, Services};
 pub use settings::{
     ApiSettings, AuthoritySettings, EngineSettings, GatewaySettings, Listen, PolicySettings,
     Settings, WatchSettings, Workload,
 };
-
+pub use shape::Field;
 pub use upstreams::{UpstreamKind, UpstreamSettings, Upstreams};
 
 use crate::command::SettingInForce;

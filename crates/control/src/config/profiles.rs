@@ -11,12 +11,30 @@ use sealock_authority::{KeyType, NameKind, OWN_PROFILES, Profile, Usages};
 use sealock_core::span::parse_span;
 
 use super::file::Value;
+use super::shape::{self, ANY, Field, Shape};
 use super::suggest;
 
 /// Built-in profiles for the same as another one: tables of that one hold for them, too.
 const TWINS: [(&str, &str); 2] = [("short", "server"), ("mutual", "both")];
 /// What a table can have.
-const FIELDS: [&str; 6] = ["extends", "usages", "life", "longest", "key_types", "names"];
+pub(super) const FIELDS: &[Field] = &[
+    Field::new(
+        "usages",
+        Shape::Words(&USAGES),
+        "what certificates are for, of `server`, `client`, `code` and `email`; `code` only alone, `email` not with `server`",
+    ),
+    Field::new(
+        "extends",
+        Shape::Text(ANY),
+        "another profile, whose bounds hold where there are none here; this or `usages` there must be",
+    ),
+    Field::new("life", Shape::Span, "a span from a minute on, where an order names none"),
+    Field::new("longest", Shape::Span, "a span; `authority.longest_life` holds besides"),
+    Field::new("key_types", Shape::Words(&KEY_TYPES), "of `p256`, `p384`, `ed25519` and `rsa3072`"),
+    Field::new("names", Shape::Words(&NAMES), "of `dns`, `ip`, `uri`, `email` and `identity`"),
+];
+/// Of those that are built in there can only be bounds.
+pub(super) const BOUNDS: &[&str] = &["life", "longest", "key_types", "names"];
 const USAGES: [&str; 4] = ["server", "client", "code", "email"];
 const KEY_TYPES: [&str; 4] = ["p256", "p384", "ed25519", "rsa3072"];
 const NAMES: [&str; 5] = ["dns", "ip", "uri", "email", "identity"];
@@ -70,7 +88,7 @@ impl Profiles {
         if !Profile::is_name(name) {
             return Err(format!(
                 "is no profile: its name has a-z, 0-9, `-` and `_`, and it has {}",
-                FIELDS.join(", ")
+                shape::known(FIELDS)
             ));
         }
         if OWN_PROFILES.iter().any(|(own, _)| *own == name) {
@@ -93,7 +111,10 @@ impl Profiles {
                 table.key_types = Some(words(value, &KEY_TYPES, read)?);
             }
             "names" => table.names = Some(words(value, &NAMES, str::parse::<NameKind>)?),
-            other => return Err(unknown(other, &FIELDS, "ends in")),
+            other => {
+                let known: Vec<&'static str> = FIELDS.iter().map(|field| field.name).collect();
+                return Err(unknown(other, &known, "ends in"));
+            }
         }
         self.tables.insert(name.to_owned(), table);
         Ok(())

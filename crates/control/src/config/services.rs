@@ -8,6 +8,7 @@ use sealock_traffic::forwarder::{Directory, Hop, Service};
 use sealock_traffic::registry::Address;
 
 use super::file::Value;
+use super::shape::{self, ANY, Field, Shape};
 
 /// Services by their names.
 pub type Services = BTreeMap<String, ServiceSettings>;
@@ -23,6 +24,21 @@ pub struct ServiceSettings {
     pub tls: Option<String>,
 }
 
+/// What a table has.
+pub(super) const FIELDS: &[Field] = &[
+    Field::new(
+        "addresses",
+        Shape::List(0, ANY),
+        "its Gatekeepers, HOST:PORT; those that have joined the broker come to them",
+    ),
+    Field::new("hosts", Shape::List(0, ANY), "other hosts that mean it, HOST or HOST:PORT"),
+    Field::new(
+        "tls",
+        Shape::Text(ANY),
+        "`identity`, or the host that the certificates at `addresses` are for; then only these are told",
+    ),
+];
+
 /// Where an address stands for one that is not known yet.
 const SOMEWHERE: &str = "somewhere:1";
 
@@ -30,7 +46,7 @@ const SOMEWHERE: &str = "somewhere:1";
 pub(super) fn set(services: &mut Services, key: &str, value: &Value) -> Result<(), String> {
     let (name, field) = key.rsplit_once('.').unwrap_or_default();
     if name.is_empty() {
-        return Err("is no service: it has addresses, hosts and tls".to_owned());
+        return Err(format!("is no service: it has {}", shape::known(FIELDS)));
     }
     let mut service = services.get(name).cloned().unwrap_or_default();
     match field {
@@ -47,7 +63,7 @@ pub(super) fn set(services: &mut Services, key: &str, value: &Value) -> Result<(
             }
             host => service.tls = Some(host.to_owned()),
         },
-        _ => return Err(format!("ends in `{field}`; there are addresses, hosts and tls")),
+        _ => return Err(format!("ends in `{field}`; there are {}", shape::known(FIELDS))),
     }
     check(&BTreeMap::from([(name.to_owned(), service.clone())]))?;
     services.insert(name.to_owned(), service);

@@ -20,6 +20,7 @@ use super::hsm::HsmSettings;
 use super::profiles::Profiles;
 use super::revocation::RevocationSettings;
 use super::services::Services;
+use super::shape::{self, Field, Shape};
 use super::upstreams::Upstreams;
 use crate::command::{KeyHome, KeyType};
 
@@ -262,6 +263,14 @@ impl Settings {
     }
 }
 
+/// What a table of limits has.
+pub(super) const LIMITS: &[Field] = &[
+    Field::new("rate", Shape::Most, "requests in a second, or off"),
+    Field::new("burst", Shape::Count, "requests at once, after a pause"),
+    Field::new("concurrent", Shape::Most, "requests and streams under way, or off"),
+    Field::new("connections", Shape::Most, "connections, or off"),
+];
+
 /// Far beyond what people, compose and runners do; an identity that runs wild takes nothing from others.
 fn usual_limits() -> Quota {
     [
@@ -284,9 +293,10 @@ pub(super) fn set_limit(settings: &mut Settings, key: &str, value: &Value) -> Re
                     (in quotes), followed by a limit"
             .to_owned());
     }
-    let limit = Limit::ALL.into_iter().find(|known| known.as_str() == limit).ok_or_else(|| {
-        format!("ends in `{limit}`; there are rate, burst, concurrent and connections")
-    })?;
+    let limit = Limit::ALL
+        .into_iter()
+        .find(|known| known.as_str() == limit)
+        .ok_or_else(|| format!("ends in `{limit}`; there are {}", shape::known(LIMITS)))?;
     let most = at_most(limit, value)?;
     settings.gateway.limits.named.entry(name.to_owned()).or_default().insert(limit, most);
     Ok(())

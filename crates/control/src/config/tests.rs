@@ -176,7 +176,7 @@ fn profiles_of_acme_are_changed_and_added() {
     assert_eq!((profiles["short"].life, profiles["mutual"].life), (days(6), days(90)));
     for (text, part) in [
         ("[acme.profiles.server]\nlife = \"1s\"\n", "a minute"),
-        ("[acme.profiles.server]\nlives = \"1d\"\n", "life and usages"),
+        ("[acme.profiles.server]\nlives = \"1d\"\n", "life, usages and issuer"),
         ("[acme.profiles.server]\nusages = [\"code\"]\n", "server, client or both"),
         ("[acme.profiles.\"A b\"]\nlife = \"1d\"\n", "is no profile"),
     ] {

@@ -9,6 +9,7 @@ use sealock_upstream::{Origin, Place, est};
 
 use super::directories::is_name;
 use super::file::Value;
+use super::shape::{self, ANY, Field, HTTPS, Shape};
 
 /// Upstreams by their names.
 pub type Upstreams = BTreeMap<String, UpstreamSettings>;
@@ -67,6 +68,47 @@ pub struct UpstreamSettings {
     pub certificate: Option<PathBuf>,
 }
 
+/// What a table has, whatever its kind.
+pub(super) const FIELDS: &[Field] = &[
+    Field::new("kind", Shape::Word(&["acme", "est"]), "what it speaks: `acme` or `est`"),
+    Field::new("url", Shape::Text(HTTPS), "`https://…`: the directory of ACME, the server of EST"),
+    Field::new(
+        "ca_file",
+        Shape::Text(ANY),
+        "the roots that its server is known by; otherwise those of `sealock trust add`",
+    ),
+    Field::new("hosts", Shape::List(0, ANY), "others that its URLs may lead to, HOST or HOST:PORT"),
+];
+/// What one of ACME has besides.
+pub(super) const OF_ACME: &[Field] = &[
+    Field::new("contact", Shape::List(1, "^mailto:"), "whom the account belongs to, `mailto:…`"),
+    Field::new("terms_agreed", Shape::Truth, "whether the server's terms are agreed to"),
+    Field::new("eab_kid", Shape::Text(ANY), "the id of what vouches for the account"),
+    Field::new("eab_key_file", Shape::Text(ANY), "the file with its key, in base64url"),
+    Field::new("profile", Shape::Text(ANY), "which of the server's profiles"),
+    Field::new(
+        "http01",
+        Shape::Text(":[0-9]{1,5}$"),
+        "ADDRESS:PORT to listen at while something is to be proved",
+    ),
+    Field::new(
+        "dns_hook",
+        Shape::List(1, ANY),
+        "a program and its first arguments; called with `present` or `cleanup`, name and value of a TXT record",
+    ),
+];
+/// What one of EST has besides.
+pub(super) const OF_EST: &[Field] = &[
+    Field::new("label", Shape::Text("^[A-Za-z0-9._-]+$"), "which of the server's CAs"),
+    Field::new("user", Shape::Text("^[^:]+$"), "who we are there; with `password_file`"),
+    Field::new("password_file", Shape::Text(ANY), "the file with the password"),
+    Field::new(
+        "certificate",
+        Shape::Text(ANY),
+        "a folder with `tls.crt` and `tls.key`, which says who we are",
+    ),
+];
+
 impl UpstreamSettings {
     /// Paths in the file are relative to it.
     pub(super) fn resolve_paths(&mut self, folder: &Path) {
@@ -112,6 +154,9 @@ pub(super) fn set(upstreams: &mut Upstreams, key: &str, value: &Value) -> Result
         }
         "contact" => {
             let contact = value.list()?;
+            if contact.is_empty() {
+                return Err("must name somebody".to_owned());
+            }
             if let Some(bad) = contact.iter().find(|one| !one.starts_with("mailto:")) {
                 return Err(format!("has `{bad}`, which is not mailto:SOMEBODY"));
             }
@@ -150,8 +195,10 @@ pub(super) fn set(upstreams: &mut Upstreams, key: &str, value: &Value) -> Result
         "certificate" => upstream.certificate = path()?,
         _ => {
             return Err(format!(
-                "ends in `{field}`; there are kind, url, ca_file, hosts; of ACME contact, terms_agreed, eab_kid, \
-                 eab_key_file, profile, http01, dns_hook; of EST label, user, password_file, certificate"
+                "ends in `{field}`; there are {}; of ACME {}; of EST {}",
+                shape::known(FIELDS),
+                shape::known(OF_ACME),
+                shape::known(OF_EST)
             ));
         }
     }

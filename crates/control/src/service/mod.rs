@@ -39,6 +39,7 @@ mod policy;
 mod profile;
 mod publish;
 mod publish_imported;
+mod publish_place;
 mod published;
 mod published_imported;
 mod registrar;

@@ -6,15 +6,13 @@ use sealock_authority::{Authority, CertDetail, CertState, ListFilter, Serial};
 use sealock_core::audit::{Actor, Fact};
 use sealock_core::policy::Action;
 use sealock_delivery::watcher::{Publisher, WantedPublication};
-use sealock_directory::{
-    BoxedError, Create, DirectoryError, Dn, Location, Outcome, Publication, Standing,
-};
-use sealock_store::Change;
-use serde_json::Value;
+use sealock_directory::{BoxedError, DirectoryError, Dn, Outcome, Publication, Standing};
+use sealock_store::{Change, Transaction};
 
 use super::authorize::Asking;
-use super::ldap::{self, How};
+use super::ldap;
 use super::places::Alone;
+use super::publish_place::Place;
 use super::published::{PublishedRecord, place as place_of};
 use super::{PolicySource, Service, convert};
 use crate::caller::{Caller, Door};
@@ -23,36 +21,6 @@ use crate::error::{ErrorCode, ServiceError};
 
 /// Twice the time that one publication has, and a little.
 const PATIENCE: Duration = Duration::from_secs(100);
-
-/// Where something is published.
-pub(super) struct Place<'a> {
-    url: Location,
-    pub(super) dn: Dn,
-    directory: Option<&'a str>,
-    pub(super) create: Option<Create>,
-    how: How<'a>,
-    /// Whether whoever has named it may name this very host.
-    local_allowed: bool,
-}
-
-impl Place<'_> {
-    pub(super) fn at(&self) -> PublishedAt {
-        PublishedAt {
-            url: self.url.to_string(),
-            dn: self.dn.to_string(),
-            directory: self.directory.map(str::to_owned),
-        }
-    }
-
-    pub(super) fn context(&self) -> Vec<(&'static str, Value)> {
-        let mut context = vec![
-            ("url", Value::from(self.url.to_string())),
-            ("dn", Value::from(self.dn.to_string())),
-        ];
-        context.extend(self.directory.map(|name| ("directory", Value::from(name))));
-        context
-    }
-}
 
 impl Service {
     pub(super) fn cert_publish(
@@ -79,71 +47,6 @@ impl Service {
         let _alone = self.alone_at(&at)?;
         let done = self.publish_in(&authority, &place, name, wanted.as_ref(), &granted.actor)?;
         Ok(Reply::Published(Box::new(report(at, name, done))))
-    }
-
-    pub(super) fn place<'a>(
-        &'a self,
-        publish: &'a Publish,
-        name: &str,
-        here: bool,
-    ) -> Result<Place<'a>, ServiceError> {
-        let usage = |text: &str| ServiceError::new(ErrorCode::Usage, text);
-        let given = publish.dn.as_deref().map(str::parse::<Dn>).transpose();
-        let given = given.map_err(|error| {
-            ServiceError::of(ErrorCode::Usage, &error)
-                .hint("such as cn=web,ou=people,dc=corp,dc=example; `,` and other special characters in a value have a backslash before them")
-        })?;
-        match (&publish.directory, &publish.server) {
-            (Some(directory), None) => self.place_of_settings(directory, given, name),
-            (None, Some(server)) => {
-                let dn = given.ok_or_else(|| usage("the entry is not named").hint("give --dn"))?;
-                let url = server.url.parse();
-                let url = url.map_err(|error| {
-                    ServiceError::of(ErrorCode::Usage, &error)
-                        .hint("such as ldaps://ldap.corp.example or ldap://10.0.0.5:389")
-                })?;
-                let create = server.create.as_deref().map(str::parse::<Create>).transpose();
-                let create = create.map_err(|error| usage(&format!("create {error}")))?;
-                if !here {
-                    may_be_named_from_elsewhere(&url, server.dangerous_plain)?;
-                }
-                let how = How::Given(server);
-                Ok(Place { url, dn, directory: None, create, how, local_allowed: here })
-            }
-            _ => Err(usage("either a directory of the settings or a server is named")
-                .hint("give --directory NAME, or --ldap URL and --dn DN")),
-        }
-    }
-
-    pub(super) fn place_of_settings<'a>(
-        &'a self,
-        directory: &'a str,
-        dn: Option<Dn>,
-        name: &str,
-    ) -> Result<Place<'a>, ServiceError> {
-        let settings = &self.config().settings.directories;
-        let set =
-            settings.get(directory).and_then(|set| Some((set, set.url.clone()?, set.dn.as_ref()?)));
-        let Some((set, url, template)) = set else {
-            let text = format!("the settings have no directory `{directory}`");
-            return Err(ServiceError::new(ErrorCode::NotFound, text).hint(self.about_settings(
-                format!("write [directory.{directory}] with url and dn into sealock.toml"),
-            )));
-        };
-        let dn = match dn {
-            Some(dn) => dn,
-            None => {
-                template.fill(name).map_err(|error| ServiceError::of(ErrorCode::Usage, &error))?
-            }
-        };
-        Ok(Place {
-            url,
-            dn,
-            directory: Some(directory),
-            create: set.create,
-            how: How::Settings(set),
-            local_allowed: true,
-        })
     }
 
     /// Waits for whoever else is at this entry. Blocking.
@@ -246,24 +149,36 @@ impl Service {
         };
         let added = serials(outcome.added.as_slice())?;
         let removed = serials(&outcome.removed)?;
-        if !outcome.is_unchanged() {
-            let transaction = Self::cross_out(&removed, at);
-            let fact = Fact::CertPublished {
-                name: name.to_owned(),
-                url: at.url.clone(),
-                dn: at.dn.clone(),
-                directory: at.directory.clone(),
-                added: added.clone(),
-                removed: removed.clone(),
-                created: outcome.created,
-                imported: false,
-            };
-            let event = actor.event(self.journal.clock().now(), fact);
-            self.journal
-                .commit_blocking(Change::new(transaction, event))
-                .map_err(|error| convert::journal_error(&error))?;
+        let done = Done { serial: None, added, removed, outcome };
+        if !done.outcome.is_unchanged() {
+            let transaction = Self::cross_out(&done.removed, at);
+            self.commit_published((name, false), at, &done, transaction, actor)?;
         }
-        Ok(Done { serial: None, added, removed, outcome })
+        Ok(done)
+    }
+
+    /// Writes down what was done for a name (imported or not), and in the same commit what that crosses out.
+    pub(super) fn commit_published(
+        &self,
+        (name, imported): (&str, bool),
+        at: &PublishedAt,
+        done: &Done,
+        crossed_out: Transaction,
+        actor: &Actor,
+    ) -> Result<(), ServiceError> {
+        let fact = Fact::CertPublished {
+            name: name.to_owned(),
+            url: at.url.clone(),
+            dn: at.dn.clone(),
+            directory: at.directory.clone(),
+            added: done.added.clone(),
+            removed: done.removed.clone(),
+            created: done.outcome.created,
+            imported,
+        };
+        let event = actor.event(self.journal.clock().now(), fact);
+        let recorded = self.journal.commit_blocking(Change::new(crossed_out, event));
+        recorded.map(|_| ()).map_err(|error| convert::journal_error(&error))
     }
 
     /// Nobody knows whether the change was made: the next run finds out, and the log says that there was one.
@@ -377,20 +292,6 @@ pub(super) fn report(at: PublishedAt, name: &str, done: Done) -> PublishReport {
         removed: done.removed,
         others: done.outcome.others,
     }
-}
-
-/// A socket's other end would see this process, which is root, whoever has asked for it; and what listens on loopback
-/// trusts whoever is here. What the name of a server leads to is looked at when it is dialled.
-fn may_be_named_from_elsewhere(url: &Location, dangerous_plain: bool) -> Result<(), ServiceError> {
-    if url.is_of_this_host() {
-        return Err(worded(&DirectoryError::Local(url.clone())));
-    }
-    if dangerous_plain {
-        let text = "only who is on the daemon's own host may have it ask a directory without TLS";
-        return Err(ServiceError::new(ErrorCode::Usage, text)
-            .hint("write ldaps://, or give --start-tls; or name a directory of the settings"));
-    }
-    Ok(())
 }
 
 /// The certificate itself where it is good, else the newest good one of its name.

@@ -6,15 +6,15 @@ use std::collections::BTreeSet;
 use sealock_authority::imported::{Held, RequestError};
 use sealock_authority::{Authority, CertState};
 use sealock_core::ImportedName;
-use sealock_core::audit::{Actor, Fact};
+use sealock_core::audit::Actor;
 use sealock_core::policy::Action;
 use sealock_delivery::watcher::WantedPublication;
 use sealock_directory::{BoxedError, Dn, Outcome, Standing};
-use sealock_store::Change;
 
 use super::authorize::Asking;
 use super::imported::{parse_name, request_error, resource};
-use super::publish::{Done, Place, report};
+use super::publish::{Done, report};
+use super::publish_place::Place;
 use super::published_imported::{ImportedRecord, Over};
 use super::{Service, convert};
 use crate::caller::{Caller, Door};
@@ -245,27 +245,13 @@ impl Service {
             outcome.added.iter().filter_map(|_| wanted.map(|held| held.serial.clone())).collect();
         let mut transaction = Self::cross_out_imported(&gone);
         transaction.operations.extend(Self::cross_out(&ours, at).operations);
-        if outcome.is_unchanged() {
-            if !gone.is_empty() {
-                self.write_published(transaction)?;
-            }
-            return Ok(Done { serial: None, added, removed, outcome });
+        let done = Done { serial: None, added, removed, outcome };
+        if !done.outcome.is_unchanged() {
+            self.commit_published((name.as_str(), true), at, &done, transaction, actor)?;
+        } else if !gone.is_empty() {
+            self.write_published(transaction)?;
         }
-        let fact = Fact::CertPublished {
-            name: name.to_string(),
-            url: at.url.clone(),
-            dn: at.dn.clone(),
-            directory: at.directory.clone(),
-            added: added.clone(),
-            removed: removed.clone(),
-            created: outcome.created,
-            imported: true,
-        };
-        let event = actor.event(self.journal.clock().now(), fact);
-        self.journal
-            .commit_blocking(Change::new(transaction, event))
-            .map_err(|error| convert::journal_error(&error))?;
-        Ok(Done { serial: None, added, removed, outcome })
+        Ok(done)
     }
 }
 

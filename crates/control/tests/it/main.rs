@@ -69,6 +69,8 @@ mod scratch;
 #[cfg(test)]
 mod services;
 #[cfg(test)]
+mod settings_schema;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod transfers;

@@ -165,6 +165,8 @@ pub(crate) enum PolicyCommand {
 pub(crate) enum ConfigCommand {
     /// Check the settings and print what is in force
     Check,
+    /// Print the JSON Schema of the settings file, for editors and linters
+    Schema,
 }
 
 /// `sealock demo`

@@ -6,6 +6,7 @@ mod broker;
 mod ca;
 mod cert;
 mod client;
+mod config;
 mod docker;
 mod envelope;
 mod export;
@@ -42,7 +43,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-use crate::args::{CertCommand, Cli, Command, Global};
+use crate::args::{CertCommand, Cli, Command, ConfigCommand, Global};
 use crate::demo;
 use crate::printer::{Failure, Printer};
 use session::Session;
@@ -90,7 +91,8 @@ pub(crate) fn run(global: Global, command: Command, printer: Printer) -> Result<
         Command::Audit(command) => audit::run(command, &session()?, printer)?,
         Command::Policy(command) => policy::run(command, &session()?, printer)?,
         Command::Group(command) => group::run(command, &session()?, printer)?,
-        Command::Config(command) => policy::config(command, &session()?, printer)?,
+        Command::Config(ConfigCommand::Check) => config::check(&session()?, printer)?,
+        Command::Config(ConfigCommand::Schema) => config::schema(printer)?,
         Command::Demo(arguments) => return demo::run(&arguments, &global, printer),
         Command::DemoServer(arguments) => return demo::serve(&arguments, printer),
         Command::Completions { shell } => completions(shell, printer)?,

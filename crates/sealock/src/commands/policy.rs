@@ -1,4 +1,4 @@
-//! `sealock policy …` and `sealock config …`
+//! `sealock policy …`
 
 mod learn;
 mod presets;
@@ -13,8 +13,8 @@ use sealock_control::command::{Command, PolicyCheck, PolicyExplained, Reply};
 use sealock_core::policy::{AttributeValue, Explanation};
 
 use super::session::{Session, unexpected};
-use crate::args::{ConfigCommand, PolicyCommand};
-use crate::printer::{Failure, Printer, Table};
+use crate::args::PolicyCommand;
+use crate::printer::{Failure, Printer};
 
 /// Runs one of the `policy` commands.
 pub(crate) fn run(
@@ -59,37 +59,6 @@ pub(crate) fn run(
         PolicyCommand::Learn { from, identity, out } => {
             learn::run(&from, &identity, out.as_deref(), session, printer)
         }
-    }
-}
-
-/// Runs one of the `config` commands.
-pub(crate) fn config(
-    command: ConfigCommand,
-    session: &Session,
-    printer: Printer,
-) -> Result<(), Failure> {
-    let ConfigCommand::Check = command;
-    match session.call(Command::ConfigCheck)? {
-        Reply::Settings(settings) => printer.either(&settings, |settings| {
-            let mut table = Table::new(&["SETTING", "VALUE", "FROM"]);
-            for setting in settings {
-                table.row([setting.key.clone(), setting.value.clone(), setting.source.clone()]);
-            }
-            table.render()
-        })?,
-        other => return Err(unexpected(&other)),
-    }
-    let problems = session.config().problems();
-    for warning in problems.iter().filter(|one| !one.is_error) {
-        printer.note(format!("warning: {}", warning.text));
-    }
-    let errors: Vec<&String> =
-        problems.iter().filter(|one| one.is_error).map(|one| &one.text).collect();
-    match errors.as_slice() {
-        [] => Ok(()),
-        errors => Err(Failure::usage("these settings do not go together")
-            .with_causes(errors.iter().map(ToString::to_string))
-            .hint("docs/reference/settings.md has all settings, with what they may be")),
     }
 }
 

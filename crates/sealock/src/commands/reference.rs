@@ -8,14 +8,14 @@ use std::fs;
 use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
-use sealock_control::config::KEYS;
+use sealock_control::config::{KEYS, TABLES};
 use sealock_control::forward::ForwardMetrics;
 use sealock_control::guard::GuardMetrics;
 use sealock_control::metrics::Metrics;
 use sealock_core::policy::PolicySet;
 use sealock_docker::body::settings::RISKS;
 
-use super::files;
+use super::{config, files};
 use crate::args::{Cli, ReferenceArgs};
 use crate::printer::Failure;
 
@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &ReferenceArgs) -> Result<(), Failure> {
     let pages = [
         ("cli.md", command_line()),
         ("settings.md", settings()),
+        ("settings.schema.json", config::schema_text()?),
         ("risks.md", risks()),
         ("metrics.md", metrics()),
         (
@@ -194,34 +195,26 @@ fn settings() -> String {
             writeln!(text, "| `{}` | `{}` | {default} | {} |", key.name, key.variable(), key.help);
     }
     text.push_str(
-        "\nGroups of principals, for policies: `[groups]` with entries such as \
-         `operators = [\"human/alice\", \"host/build\"]`.\n\n\
-         Limits of the gateway for one identity or the members of a group: `[limits.\"service/runner\"]` or \
-         `[limits.\"group/ci\"]` with `rate`, `burst`, `concurrent` and `connections`. An identity's own table \
-         counts before its groups' (the strictest of them), and those before `gateway.…`, limit by limit. \
-         `burst` counts only where it is set as near as `rate`; else it is twice the rate.\n\n\
-         Services that Forwarders are told of: `[services.orders]` with `addresses` (its Gatekeepers, HOST:PORT; those \
-         that have joined the broker come to them), `hosts` (other hosts that mean it, HOST or HOST:PORT) and `tls` \
-         (`identity`, or the host that the certificates at `addresses` are for; then only these are told).\n\n\
-         Certificate profiles: `[profiles.NAME]` with `usages` (of `server`, `client`, `code` and `email`) or `extends` \
-         (another profile), `life` (a span, where an order names none), `longest` (a span), `key_types` (of `p256`, `p384`, \
-         `ed25519` and `rsa3072`) and `names` (of `dns`, `ip`, `uri`, `email` and `identity`). There are `server`, `client`, \
-         `both`, `code`, `email`, `short` and `mutual`, whose usages stay as they are; `ocsp` and `intermediate` are the \
-         authority's own.\n\n\
-         Profiles of the ACME server are those that `acme.profiles` names; or, for ACME alone, `[acme.profiles.NAME]` with \
-         `life`, `usages` (of `server` and `client`) and `issuer` (one of `sealock ca list`), which add to the ones that there are.\n\n\
-         LDAP directories in which certificates are published: `[directory.NAME]` with `url` (`ldaps://`, `ldap://` or \
-         `ldapi://`), `dn` (the entry, with `{name}` for the certificate's name), `bind_dn` and `password_file`, or \
-         `certificate` (a folder with `tls.crt` and `tls.key`), `ca_file`, `start_tls`, `create` (`person` or `device`) and \
-         `dangerous_plain` (without TLS over a network).\n\n\
-         CAs of others that are asked by protocol (`sealock cert request --upstream NAME`): `[upstream.NAME]` with `kind` \
-         (`acme` or `est`), `url` (`https://…`: the directory of ACME, the server of EST), `ca_file` (its roots; otherwise \
-         those of `sealock trust add`) and `hosts` (others that its URLs may lead to, HOST or HOST:PORT). For ACME: \
-         `contact`, `terms_agreed`, `eab_kid` and `eab_key_file`, `profile`, `http01` (ADDRESS:PORT to listen at while \
-         something is to be proved) and `dns_hook` (a program and its first arguments; called with `present` or `cleanup`, \
-         name and value of a TXT record). For EST: `label`, `user` and `password_file`, `certificate` (a folder with \
-         `tls.crt` and `tls.key`).\n",
+        "\nA list is `[\"one\", \"two\"]`, in a variable `one, two`; a span is `90s`, `15m`, `24h`, `7d` or a sum such as \
+         `1h30m`. `sealock config schema` prints all this as a JSON Schema, [settings.schema.json](settings.schema.json): \
+         with `#:schema /path/to/settings.schema.json` as the first line of the file, editors of TOML know it, and \
+         `taplo check` does.\n\n\
+         ## `[groups]`\n\nGroups of principals, for rules: entries such as \
+         `operators = [\"human/alice\", \"host/build\"]`.\n",
     );
+    for table in TABLES {
+        let _ = write!(
+            text,
+            "\n## `[{}]`\n\n{}\n\n| key | what for |\n| --- | --- |\n",
+            table.name, table.help
+        );
+        for (whose, fields) in table.fields {
+            for field in *fields {
+                let whose = if whose.is_empty() { String::new() } else { format!("{whose}: ") };
+                let _ = writeln!(text, "| `{}` | {whose}{} |", field.name, field.help);
+            }
+        }
+    }
     text
 }
 

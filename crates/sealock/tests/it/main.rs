@@ -69,6 +69,7 @@ mod run;
 mod secrets;
 mod send;
 mod services;
+mod settings_schema;
 mod sidecar;
 mod strangers;
 mod summon;
