@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::{clients, run};
 
@@ -29,9 +29,5 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
 /// Where cargo puts release programs; `.cargo/config.toml` names a target, so there is a folder more.
 fn release_folder() -> Result<PathBuf> {
-    let folder = run::target_folder()?;
-    let output = Command::new("rustc").arg("-vV").output().context("cannot run rustc")?;
-    let text = String::from_utf8(output.stdout)?;
-    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(folder.join(host.context("rustc names no host")?).join("release"))
+    Ok(run::target_folder()?.join(run::host()?).join("release"))
 }

@@ -5,8 +5,11 @@
 //! `fuzz/artifacts` and belongs into the corpus once the bug is mended.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -19,7 +22,12 @@ const HANG: u32 = 10;
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let (seconds, mut targets) = parse(arguments)?;
-    let fuzz = Fuzz { program: tools::FUZZ.ensure()?, target: run::target_folder()?.join("fuzz") };
+    let fuzz = Fuzz {
+        program: tools::FUZZ.ensure()?,
+        target: run::target_folder()?.join("fuzz"),
+        host: run::host()?,
+    };
+    fuzz.build(&targets)?;
     if targets.is_empty() {
         let output = fuzz.command("list").output().context("cannot start cargo fuzz list")?;
         targets = String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect();
@@ -27,8 +35,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if targets.is_empty() {
         bail!("fuzz/ has no targets");
     }
-    for target in &targets {
-        fuzz.smoke(target, seconds)?;
+    let faults = fuzz.smoke_all(&targets, seconds);
+    if !faults.is_empty() {
+        bail!("{} of {} targets: {}", faults.len(), targets.len(), faults.join("; "));
     }
     println!("fuzz: {} targets, {seconds} s each, no finding", targets.len());
     Ok(())
@@ -38,6 +47,8 @@ struct Fuzz {
     program: PathBuf,
     /// Beside the run's own artifacts: builds for fuzzing have other flags.
     target: PathBuf,
+    /// What is built for.
+    host: String,
 }
 
 impl Fuzz {
@@ -47,24 +58,66 @@ impl Fuzz {
         command
     }
 
+    /// All of them in one build, or the ones that are named.
+    fn build(&self, targets: &[String]) -> Result<()> {
+        let build = |target: Option<&String>| {
+            let mut command = self.command("build");
+            // Without a sanitizer: our code has no `unsafe`, so panics, hangs and memory use are what
+            // there is to be found, and the stable compiler can build it.
+            command.args(["--dev", "--sanitizer", "none", "--target", &self.host, "--target-dir"]);
+            command.arg(&self.target).args(target);
+            run::to_end(&mut command)
+        };
+        match targets {
+            [] => build(None),
+            some => some.iter().try_for_each(|target| build(Some(target))),
+        }
+    }
+
+    /// As many at a time as there are processors; what went wrong, each in a line.
+    fn smoke_all(&self, targets: &[String], seconds: u32) -> Vec<String> {
+        let next = AtomicUsize::new(0);
+        let faults = Mutex::new(Vec::new());
+        let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+        std::thread::scope(|scope| {
+            for _ in 0..workers.min(targets.len()) {
+                scope.spawn(|| {
+                    while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if let Err(error) = self.smoke(target, seconds) {
+                            let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
+                            faults.push(format!("{target}: {error:#}"));
+                        }
+                    }
+                });
+            }
+        });
+        faults.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn smoke(&self, target: &str, seconds: u32) -> Result<()> {
         let seeds = Path::new("fuzz/corpus").join(target);
         if !seeds.is_dir() {
-            bail!("the target {target} has no seeds in {}", seeds.display());
+            bail!("it has no seeds in {}", seeds.display());
         }
         let found = self.target.join("corpus").join(target);
+        let artifacts = Path::new("fuzz/artifacts").join(target);
         fs::create_dir_all(&found)?;
-        let mut command = self.command("run");
-        // Without a sanitizer: our code has no `unsafe`, so panics, hangs and memory use are what
-        // there is to be found, and the stable compiler can build it.
-        command.args(["--dev", "--sanitizer", "none", "--target-dir"]).arg(&self.target);
-        command.arg(target).arg(&found).arg(&seeds).arg("--").args([
+        fs::create_dir_all(&artifacts)?;
+        let mut command = Command::new(self.target.join(&self.host).join("debug").join(target));
+        command.env("RUST_BACKTRACE", "0").args([&found, &seeds]).args([
+            format!("-artifact_prefix={}/", artifacts.display()),
             format!("-max_total_time={seconds}"),
             format!("-rss_limit_mb={MEMORY_MIB}"),
             format!("-timeout={HANG}"),
             "-verbosity=0".into(),
         ]);
-        run::to_end(&mut command).with_context(|| format!("fuzz target {target}"))
+        eprintln!("+ {}", run::show(&command));
+        let output = command.output().context("cannot be started")?;
+        if !output.status.success() {
+            eprintln!("{target}:\n{}", String::from_utf8_lossy(&output.stderr));
+            bail!("{}; what broke it is in {}", output.status, artifacts.display());
+        }
+        Ok(())
     }
 }
 
