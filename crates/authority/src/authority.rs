@@ -24,6 +24,7 @@ use crate::key::{AuthorityKey, KeyType};
 use crate::make::{self, Home, Made, MadeKey};
 use crate::ocsp::Answers;
 use crate::order::Usages;
+use crate::own::OwnProfiles;
 use crate::publication::{Publication, check_url};
 use crate::signer::AuditSigner;
 use crate::state::{FORMAT, IssuerRecord, KeyPlace, STATE, SignerRecord, State, key_name};
@@ -52,6 +53,8 @@ pub struct CreateOptions {
     pub crl_url: Option<String>,
     /// Where others find what it publishes.
     pub publication: Publication,
+    /// What its own certificates below the root are like.
+    pub own: OwnProfiles,
     /// Where the root's key is made.
     pub root_key: KeyHome,
     /// Where the intermediate's key is made.
@@ -69,6 +72,7 @@ impl CreateOptions {
             name_constraints: NameConstraints::default(),
             crl_url: None,
             publication: Publication::default(),
+            own: OwnProfiles::default(),
             root_key: KeyHome::Store,
             intermediate_key: KeyHome::Store,
             device: None,
@@ -90,6 +94,8 @@ pub struct Authority {
     /// Held while the authority's own state or a CRL changes. Issuing does not take it.
     pub(crate) changing: Mutex<()>,
     pub(crate) publication: ArcSwap<Publication>,
+    /// What the next certificates of its own are like.
+    pub(crate) own: ArcSwap<OwnProfiles>,
     pub(crate) answers: Answers,
     /// What others have signed or are to sign, and their roots.
     pub(crate) known: ArcSwap<Known>,
@@ -162,6 +168,7 @@ impl Authority {
         // Keys of an attempt that did not get to its end.
         opened.try_remove_unwanted();
         opened.publish(options.publication.clone())?;
+        opened.set_own_profiles(options.own);
         let existing = opened.trust_domain();
         if existing != options.trust_domain {
             let asked = options.trust_domain.clone();
@@ -192,6 +199,7 @@ impl Authority {
             loaded: ArcSwap::from_pointee(loaded),
             changing: Mutex::new(()),
             publication: ArcSwap::default(),
+            own: ArcSwap::default(),
             answers: Answers::default(),
             known: ArcSwap::from_pointee(known),
             device,
@@ -199,6 +207,11 @@ impl Authority {
         };
         authority.settle_retired()?;
         Ok(Arc::new(authority))
+    }
+
+    /// Says what the next certificates of its own are like.
+    pub fn set_own_profiles(&self, own: OwnProfiles) {
+        self.own.store(Arc::new(own));
     }
 
     /// Says where others find what it publishes. From then on certificates have the URLs.
@@ -366,7 +379,8 @@ fn new_authority(
     let root_issuer = root.issuer()?;
     let new = make::NewIntermediate {
         trust_domain: &options.trust_domain,
-        key_type,
+        key_type: options.own.intermediate.key_type.unwrap_or(key_type),
+        life: options.own.intermediate.life,
         home: &home,
         number: 1,
         constraints: &options.name_constraints,

@@ -102,6 +102,7 @@ mod make;
 mod migrate;
 mod ocsp;
 mod order;
+mod own;
 mod pem;
 mod profile;
 mod publication;
@@ -141,6 +142,7 @@ pub use ocsp::{
     from_path as ocsp_from_path, fuzz as fuzz_ocsp,
 };
 pub use order::{KeySource, MOST_NAMES, Order, OrderError, Usages};
+pub use own::{OwnProfile, OwnProfiles};
 pub use profile::{NameKind, OWN as OWN_PROFILES, Profile, ProfileError};
 pub use publication::{OCSP_LIFE, PRESIGNED, Publication};
 pub use query::{CaInfo, IssuerInfo, KeyWhere};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rcgen::Issuer;
 use sealock_core::{SecretBytes, Timestamp, TrustDomain};
 
-use crate::authority::{BACKDATE, INTERMEDIATE_LIFE, ROOT_LIFE};
+use crate::authority::{BACKDATE, ROOT_LIFE};
 use crate::certificate::{self, OwnKind, OwnPlan, Validity};
 use crate::constraints::NameConstraints;
 use crate::crl::{self, Crl};
@@ -14,7 +14,7 @@ use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
 use crate::issuers::CaSigner;
 use crate::key::{AuthorityKey, KeyType, NewKey};
-use crate::ocsp;
+use crate::own::OwnProfile;
 use crate::publication::Urls;
 use crate::serial::Serial;
 use crate::state::{Der, IssuerKind, IssuerRecord, KeyPlace};
@@ -89,6 +89,8 @@ impl Made {
 pub(crate) struct NewIntermediate<'a> {
     pub(crate) trust_domain: &'a TrustDomain,
     pub(crate) key_type: KeyType,
+    /// How long it lives, while its root does.
+    pub(crate) life: std::time::Duration,
     /// Where its key is made.
     pub(crate) home: &'a Home,
     pub(crate) number: u16,
@@ -155,7 +157,7 @@ pub(crate) fn intermediate(
         kind: OwnKind::Intermediate { number: new.number, constraints: new.constraints },
         trust_domain: new.trust_domain,
         serial: new_serial()?,
-        validity: validity(now, INTERMEDIATE_LIFE, Some(root.not_after)),
+        validity: validity(now, new.life, Some(root.not_after)),
         // A root answers no OCSP: its key may be elsewhere. Its list lives as long as what is below it.
         urls: &Urls { ocsp: None, ..new.urls.clone() },
     };
@@ -190,25 +192,28 @@ pub(crate) fn signer(
     Ok(Made::new(record(kind, id, root.id, 0, KeyType::P256, &plan, der, None), made))
 }
 
-/// A new OCSP responder under an intermediate. P-256, as the audit signer: everything can check it.
+/// A new OCSP responder under an intermediate. P-256, as the audit signer, unless something else is said: everything can
+/// check it.
 pub(crate) fn responder(
     trust_domain: &TrustDomain,
     issuer: &IssuerRecord,
     ca: &CaSigner,
+    profile: OwnProfile,
     now: Timestamp,
 ) -> Result<Made, AuthorityError> {
-    let (made, key) = new_key(KeyType::P256, &Home::Store, "")?;
+    let key_type = profile.key_type.unwrap_or(KeyType::P256);
+    let (made, key) = new_key(key_type, &Home::Store, "")?;
     let plan = OwnPlan {
         kind: OwnKind::Responder,
         trust_domain,
         serial: new_serial()?,
-        validity: validity(now, ocsp::RESPONDER_LIFE, Some(issuer.not_after)),
+        validity: validity(now, profile.life, Some(issuer.not_after)),
         urls: &Urls::default(),
     };
     let der = certificate::responder_below(&plan, &key, ca)?;
     let id = IssuerId::of(&key.identifier());
     let kind = IssuerKind::Intermediate;
-    Ok(Made::new(record(kind, id, issuer.id, 0, KeyType::P256, &plan, der, None), made))
+    Ok(Made::new(record(kind, id, issuer.id, 0, key_type, &plan, der, None), made))
 }
 
 /// Where an issuer's CRL will be found.

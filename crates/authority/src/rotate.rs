@@ -239,9 +239,11 @@ impl Authority {
         if now > root.not_after {
             return Err(AuthorityError::IssuerExpired(root.not_after));
         }
+        let profile = self.own.load().intermediate;
         let new = NewIntermediate {
             trust_domain: &state.trust_domain,
-            key_type: state.key_type,
+            key_type: profile.key_type.unwrap_or(state.key_type),
+            life: profile.life,
             home,
             number: state.next_number(IssuerKind::Intermediate),
             constraints: &state.name_constraints,

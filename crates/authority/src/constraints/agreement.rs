@@ -87,6 +87,7 @@ fn what_we_sign_openssl_accepts() {
             home: &Home::Store,
             trust_domain: &trust_domain,
             key_type: KeyType::P256,
+            life: crate::INTERMEDIATE_LIFE,
             number: 1,
             constraints: &constraints,
             urls: &crate::publication::Urls::default(),

@@ -21,7 +21,7 @@ use crate::key::AuthorityKey;
 use crate::make;
 use crate::state::{Der, IssuerKind, IssuerRecord, key_name};
 
-/// How long a responder's certificate lives at most. Nobody asks whether it is revoked, so not long.
+/// How long a responder's certificate lives where nothing else is said. Nobody asks whether it is revoked, so not long.
 pub(crate) const LIFE: Duration = Duration::from_secs(30 * 86_400);
 
 /// When the device is asked again that did not sign a responder's certificate.
@@ -164,7 +164,7 @@ impl Authority {
         }
         let ca = self.signer_of(issuer)?;
         let domain = &loaded.state.trust_domain;
-        let made = match (make::responder(domain, issuer, &ca, now), &old) {
+        let made = match (make::responder(domain, issuer, &ca, self.own.load().ocsp, now), &old) {
             // The one before answers on, while it may and the device that signs the next one is away.
             (Err(AuthorityError::Device(_)), Some((record, _)))
                 if now < record.not_after && !is_ahead(record.not_before, now) =>

@@ -1,5 +1,5 @@
 //! Certificate profiles that the settings change or add: `[profiles.NAME]` with `extends` or `usages`, `life`, `longest`,
-//! `key_types` and `names`.
+//! `key_types` and `names`; of the authority's own, `ocsp` and `intermediate`, `life` and `key_types`.
 //!
 //! The tables come in any order, so they are kept as they are written until all are there; then each becomes a
 //! [`Profile`], or the settings are refused.
@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sealock_authority::{KeyType, NameKind, OWN_PROFILES, Profile, Usages};
-use sealock_core::span::parse_span;
+use sealock_authority::{KeyType, NameKind, OWN_PROFILES, OwnProfiles, Profile, Usages};
+use sealock_core::span::{format_span, parse_span};
 
 use super::file::Value;
 use super::shape::{self, ANY, Field, Shape};
@@ -33,6 +33,19 @@ pub(super) const FIELDS: &[Field] = &[
     Field::new("key_types", Shape::Words(&KEY_TYPES), "of `p256`, `p384`, `ed25519` and `rsa3072`"),
     Field::new("names", Shape::Words(&NAMES), "of `dns`, `ip`, `uri`, `email` and `identity`"),
 ];
+/// What the authority's own have.
+pub(super) const OWN: &[Field] = &[
+    Field::new(
+        "life",
+        Shape::Span,
+        "a span, from when the next one is made: of `ocsp` 30d to 398d, of `intermediate` 270d to 3650d",
+    ),
+    Field::new(
+        "key_types",
+        Shape::Words(&KEY_TYPES),
+        "the one kind of key that the next one has, of `p256`, `p384`, `ed25519` and `rsa3072`",
+    ),
+];
 /// Of those that are built in there can only be bounds.
 pub(super) const BOUNDS: &[&str] = &["life", "longest", "key_types", "names"];
 const USAGES: [&str; 4] = ["server", "client", "code", "email"];
@@ -46,6 +59,7 @@ const SHORTEST: Duration = Duration::from_secs(60);
 pub struct Profiles {
     all: BTreeMap<String, Profile>,
     tables: BTreeMap<String, Table>,
+    own: OwnProfiles,
 }
 
 /// A table as it is written.
@@ -62,7 +76,7 @@ struct Table {
 impl Default for Profiles {
     fn default() -> Self {
         let all = Profile::built_in().into_iter().map(|(name, it)| (name.to_owned(), it));
-        Self { all: all.collect(), tables: BTreeMap::new() }
+        Self { all: all.collect(), tables: BTreeMap::new(), own: OwnProfiles::default() }
     }
 }
 
@@ -75,6 +89,11 @@ impl Profiles {
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.all.keys().map(String::as_str)
+    }
+
+    /// Those that nobody orders: of the authority itself.
+    pub const fn own(&self) -> OwnProfiles {
+        self.own
     }
 
     /// The name that was probably meant.
@@ -92,7 +111,7 @@ impl Profiles {
             ));
         }
         if OWN_PROFILES.iter().any(|(own, _)| *own == name) {
-            return Err("is the authority's own profile and stays as it is".to_owned());
+            return self.set_own(name, field, value);
         }
         let is_built_in = Profile::built_in().iter().any(|(known, _)| *known == name);
         let mut table = self.tables.get(name).cloned().unwrap_or_default();
@@ -117,6 +136,38 @@ impl Profiles {
             }
         }
         self.tables.insert(name.to_owned(), table);
+        Ok(())
+    }
+
+    /// Sets `life` or `key_types` of one that the authority makes for itself.
+    fn set_own(&mut self, name: &str, field: &str, value: &Value) -> Result<(), String> {
+        let (own, lives) = match name {
+            "ocsp" => (&mut self.own.ocsp, OwnProfiles::OCSP_LIVES),
+            _ => (&mut self.own.intermediate, OwnProfiles::INTERMEDIATE_LIVES),
+        };
+        match field {
+            "life" => {
+                let life = span(value)?;
+                if !lives.contains(&life) {
+                    let (least, most) = (format_span(*lives.start()), format_span(*lives.end()));
+                    return Err(format!("must be {least} to {most}"));
+                }
+                own.life = life;
+            }
+            "key_types" => {
+                let read = |word: &str| word.parse::<KeyType>().map_err(|error| error.to_string());
+                let [kind] = words(value, &KEY_TYPES, read)?[..] else {
+                    return Err("must be one: that of the next key".to_owned());
+                };
+                own.key_type = Some(kind);
+            }
+            _ => {
+                return Err(format!(
+                    "cannot be said of `{name}`, which the authority makes for itself; there are {}",
+                    shape::known(OWN)
+                ));
+            }
+        }
         Ok(())
     }
 
@@ -304,6 +355,21 @@ mod tests {
         assert!(card.usages.client && card.usages.email && !card.usages.server);
         assert_eq!(profiles.get("code").unwrap().usages, Usages::CODE);
         assert!(profiles.get("ocsp").is_none() && profiles.get("intermediate").is_none());
+        assert_eq!(profiles.own(), OwnProfiles::default());
+    }
+
+    #[test]
+    fn the_authoritys_own_have_a_life_and_a_kind_of_key() {
+        let profiles = with(&[
+            ("intermediate.life", "2y"),
+            ("intermediate.key_types", "p384"),
+            ("ocsp.life", "30d"),
+        ])
+        .unwrap();
+        let own = profiles.own();
+        assert_eq!(own.intermediate.life, Duration::from_secs(730 * 86_400));
+        assert_eq!(own.intermediate.key_type, Some(KeyType::P384));
+        assert_eq!((own.ocsp.life, own.ocsp.key_type), (Duration::from_secs(30 * 86_400), None));
     }
 
     #[test]
@@ -325,8 +391,17 @@ mod tests {
             (&[("a.extends", "a")], "extends itself"),
             (&[("server.usages", "client")], "is built in"),
             (&[("code.extends", "server")], "is built in"),
-            (&[("ocsp.life", "1d")], "the authority's own"),
-            (&[("intermediate.usages", "server")], "the authority's own"),
+            (&[("ocsp.life", "1d")], "must be 30d to"),
+            (&[("ocsp.life", "2y")], "must be 30d to"),
+            (&[("intermediate.life", "89d")], "must be 270d to"),
+            (
+                &[("intermediate.usages", "server")],
+                "makes for itself; there are life and key_types",
+            ),
+            (&[("ocsp.longest", "90d")], "makes for itself"),
+            (&[("ocsp.key_types", "p256,p384")], "must be one"),
+            (&[("ocsp.key_types", "dsa")], "there are p256"),
+            (&[("mine.extends", "ocsp")], "which there is not"),
             (&[("Vpn.life", "1d")], "is no profile"),
             (&[("life", "1d")], "is no profile"),
             (&[("m.usages", "email"), ("m.names", "identity")], "need email among"),

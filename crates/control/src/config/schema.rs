@@ -40,8 +40,8 @@ pub const TABLES: &[Table] = &[
     Table {
         name: "profiles.NAME",
         help: "Certificate profiles. There are `server`, `client`, `both`, `code`, `email`, `short` and `mutual`, whose \
-               usages stay as they are; `ocsp` and `intermediate` are the authority's own.",
-        fields: &[("", profiles::FIELDS)],
+               usages stay as they are. `ocsp` and `intermediate` are the authority's own, which nobody orders.",
+        fields: &[("", profiles::FIELDS), ("of `ocsp` and `intermediate`", profiles::OWN)],
     },
     Table {
         name: "acme.profiles.NAME",
@@ -130,7 +130,7 @@ fn named_services() -> Json {
     json!({ "type": "object", "additionalProperties": service })
 }
 
-/// What is built in has bounds only; what is the authority's own has nothing; any other one is for something.
+/// What is built in has bounds only; what is the authority's own, a life and a kind of key; any other one is for something.
 fn certificate_profiles() -> Json {
     let own = table_with(
         profiles::FIELDS,
@@ -140,9 +140,9 @@ fn certificate_profiles() -> Json {
     bounds.retain(|name, _| profiles::BOUNDS.contains(&name.as_str()));
     let bounded = json!({ "type": "object", "properties": bounds, "additionalProperties": false });
     let built_in = Profile::built_in().into_iter().map(|(name, _)| (name, bounded.clone()));
-    let never = OWN_PROFILES.iter().map(|(name, _)| (*name, Json::Bool(false)));
+    let own_ones = OWN_PROFILES.iter().map(|(name, _)| (*name, table(profiles::OWN)));
     let known: Map<String, Json> =
-        built_in.chain(never).map(|(name, schema)| (name.to_owned(), schema)).collect();
+        built_in.chain(own_ones).map(|(name, schema)| (name.to_owned(), schema)).collect();
     json!({
         "type": "object",
         "propertyNames": { "pattern": PROFILE },

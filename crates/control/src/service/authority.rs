@@ -38,11 +38,13 @@ impl Service {
             return Err(convert::authority_error(&missing));
         }
         let keyring = self.keyring()?;
-        let publication = self.opening.config.settings.revocation.publication();
+        let settings = &self.opening.config.settings;
+        let publication = settings.revocation.publication();
         let device = self.key_device()?;
         let authority = Authority::open_with(Arc::clone(&self.journal), keyring, device)
             .and_then(|authority| authority.publish(publication).map(|()| authority))
             .map_err(|error| convert::authority_error(&error))?;
+        authority.set_own_profiles(settings.profiles.own());
         self.authority.store(Some(Arc::clone(&authority)));
         Ok(authority)
     }
@@ -159,6 +161,7 @@ impl Service {
             name_constraints: constraints(init)?,
             crl_url: init.crl_url.clone().or_else(|| settings.authority.crl_url.clone()),
             publication: settings.revocation.publication(),
+            own: settings.profiles.own(),
             root_key: convert::key_home(init.root_key.unwrap_or(settings.authority.keys)),
             intermediate_key: convert::key_home(
                 init.intermediate_key.unwrap_or(settings.authority.keys),

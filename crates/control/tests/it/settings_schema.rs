@@ -116,6 +116,11 @@ key_types = ["p384", "rsa3072"]
 names = ["identity"]
 [profiles.vpn-guest]
 extends = "vpn"
+[profiles.ocsp]
+life = "45d"
+key_types = ["p384"]
+[profiles.intermediate]
+life = "2y"
 [acme.profiles.inside]
 life = "1d"
 usages = ["server", "client"]
@@ -219,7 +224,8 @@ const REFUSED: &[&str] = &[
     "[profiles.Vpn]\nusages = ['client']",
     "[profiles.server]\nusages = ['client']",
     "[profiles.code]\nextends = 'server'",
-    "[profiles.ocsp]\nlife = '1d'",
+    "[profiles.ocsp]\nusages = ['server']",
+    "[profiles.ocsp]\nlongest = '90d'",
     "[profiles.intermediate]\nusages = ['server']",
     "[profiles]\nvpn = 'client'",
     "[directory.corp]\nurl = 'ldaps://x'",
@@ -248,6 +254,8 @@ const REFUSED: &[&str] = &[
 const DEEPER: &[&str] = &[
     "[profiles.vpn]\nusages = ['server', 'code']",
     "[profiles.vpn]\nextends = 'sever'",
+    "[profiles.ocsp]\nlife = '1d'",
+    "[profiles.intermediate]\nkey_types = ['p256', 'p384']",
     "[profiles.vpn]\nextends = 'vpn'",
     "[profiles.vpn]\nusages = ['client']\nlife = '2d'\nlongest = '1d'",
     "[profiles.vpn]\nusages = ['client']\nlife = '1s'",

@@ -10,6 +10,7 @@ use crate::support::{Daemon, Home, PATIENCE, text, tool};
 
 mod ca;
 mod nginx;
+mod own;
 mod settings;
 
 /// A daemon with the plain door, by whose URL its certificates are checked.
