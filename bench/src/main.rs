@@ -39,6 +39,7 @@ pub(crate) struct Settings {
     only: Vec<String>,
     /// Less of everything: to see whether the bench works, not how fast we are.
     quick: bool,
+    /// The folder for what each group has come to.
     json: Option<PathBuf>,
     /// The peer of `run` and `summon`, where there is one.
     summon: Option<PathBuf>,
@@ -74,18 +75,21 @@ fn main() -> Result<()> {
             bail!("there is no group {name:?}");
         }
     }
-    let mut table = Table::new(settings.quick);
+    let mut all = Table::new(settings.quick);
     for (name, run) in groups {
         if settings.only.is_empty() || settings.only.iter().any(|only| only == name) {
             eprintln!("bench: {name}");
+            let mut table = Table::new(settings.quick);
             run(&settings, &mut table).with_context(|| format!("in the group {name}"))?;
+            if let Some(folder) = &settings.json {
+                let path = folder.join(format!("{name}.json"));
+                std::fs::write(&path, table.to_json()?)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            all.extend(table);
         }
     }
-    print!("{}", table.to_markdown());
-    if let Some(path) = &settings.json {
-        std::fs::write(path, table.to_json()?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    print!("{}", all.to_markdown());
     Ok(())
 }
 

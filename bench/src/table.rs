@@ -96,6 +96,11 @@ impl Table {
         Self { machine: machine(), quick, rows: Vec::new() }
     }
 
+    /// With what another group has come to.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+    }
+
     /// Us against a peer; the budget is how many times as good we have to be.
     pub(crate) fn against(
         &mut self,

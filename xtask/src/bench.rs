@@ -1,16 +1,17 @@
 //! `cargo xtask bench`: builds the release program and the bench, and runs them against our peers.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
 
 use crate::{clients, run};
 
-const RESULTS: &str = "bench/results/latest.json";
+/// What each group came to when it was last run, on which machine.
+const RESULTS: &str = "bench/results";
 
-/// `--quick` and names of groups go to the bench. Only a whole run is kept.
+/// `--quick` and names of groups go to the bench. What is quick is not kept.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let ready = clients::ensure()?;
     for missing in &ready.missing {
@@ -20,8 +21,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let programs = release_folder()?;
     let mut command = Command::new(programs.join("sealock-bench"));
     command.arg("--sealock").arg(programs.join("sealock")).args(arguments);
-    if arguments.is_empty() {
-        fs::create_dir_all(Path::new(RESULTS).parent().context("the folder of results")?)?;
+    if !arguments.iter().any(|argument| argument == "--quick") {
+        fs::create_dir_all(RESULTS)?;
         command.args(["--json", RESULTS]);
     }
     run::to_end(&mut command)

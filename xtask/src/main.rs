@@ -34,7 +34,7 @@ cargo xtask COMMAND
   fuzz [--seconds N] [TARGET…]
                        N seconds (default 5) of every fuzz target, or of those named
   bench [--quick] [GROUP…]
-                       us against our peers; a whole run is kept in bench/results/latest.json
+                       us against our peers; figures are kept in bench/results
   docs [--check]       writes docs/reference anew, or fails when it is stale
 
 With CI=true, what is missing is installed or fails; without, it is named and skipped.

@@ -40,6 +40,11 @@ fn the_demo_passes_and_removes_all_it_made() {
         "{said}"
     );
     assert!(said.contains("Sealock::Action::\"Http::Call\""), "{said}");
+    assert!(
+        said.contains("its request went to the company's CA, and came back as")
+            && said.contains("the company signed the next one, which is served without a restart"),
+        "{said}"
+    );
     assert_eq!(left(process), "");
     assert!(!std::path::Path::new(&format!("/tmp/sealock-demo-{process}")).exists());
 }

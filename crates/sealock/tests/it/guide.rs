@@ -75,7 +75,7 @@ fn the_list_of_guides_says_which_are_run() {
         marked += usize::from(is_run);
     }
     // As many as there are tests below that follow one.
-    assert_eq!(marked, 9);
+    assert_eq!(marked, 12);
 }
 
 #[test]
@@ -243,6 +243,45 @@ fn key_stores_by_label_are_as_the_guide_says() {
     let guide = read("labels").replace("$ docker run -d ", &labels);
     let guide = names.placed(guide.replace("busybox", image.name()));
     follow(&home, &guide, &[], 6);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn profiles_are_as_the_guide_says() {
+    if skip_without(&["openssl", "taplo"]) {
+        return;
+    }
+    let guide = read("profiles").replace("spiffe://corp.example/", "spiffe://test.sealock/");
+    follow(&Home::initialised(), &guide, &[], 13);
+}
+
+#[test]
+fn lists_and_reports_are_as_the_guide_says() {
+    if skip_without(&["python3"]) {
+        return;
+    }
+    follow(&Home::initialised(), &read("inventory"), &[], 11);
+}
+
+#[test]
+fn what_is_revoked_is_told_as_the_guide_says() {
+    if skip_without(&["openssl", "python3"]) {
+        return;
+    }
+    let mut home = Home::new();
+    let address = format!("127.0.0.1:{}", crate::chain::free());
+    let settings = home.write(
+        "sealock.toml",
+        &read("revocation")
+            .split("```")
+            .nth(1)
+            .unwrap()
+            .replace("0.0.0.0:8480", &address)
+            .replace("pki.corp.example:8480", &address),
+    );
+    home.set(&[("SEALOCK_CONFIG", Box::leak(settings.into_boxed_str()))]);
+    let daemon = home.up();
+    follow(&home, &read("revocation"), &[], 9);
     assert_eq!(daemon.stop(), Some(0));
 }
 

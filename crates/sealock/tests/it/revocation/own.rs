@@ -36,7 +36,7 @@ fn intermediates_and_responders_are_made_as_the_settings_say() {
     // The next ones are as they are wanted then; those that there are stay.
     scene.home.write("sealock.toml", "[profiles.intermediate]\nlife = \"300d\"\n");
     let _daemon = scene.home.up();
-    scene.issue(&["--yes"]);
+    scene.issue(&[]);
     let same = tool("openssl", &["x509", "-noout", "-text", "-in", &scene.file("issuer.pem")]);
     assert!(same.contains("secp384r1"), "{same}");
     scene.home.ok(&["ca", "rotate"]);
