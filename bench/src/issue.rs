@@ -99,10 +99,20 @@ fn lists(authority: &Authority, many: u64, table: &mut Table) -> Result<()> {
         ("list --only revoked", state(CertState::Revoked)),
         ("list --only expired", state(CertState::Expired)),
         ("list --all --issuer", ListFilter { issuer, ..any.clone() }),
+        ("list --issuer --expiring", ListFilter { issuer, expiring_within: within, ..any.clone() }),
+        (
+            "list --container --only revoked",
+            ListFilter { container: Some("shop".into()), ..state(CertState::Revoked) },
+        ),
     ] {
         let listing = list(authority, &filter)?;
         table.budget(format!("{title} of {many}"), Figure::time(listing), budget);
     }
+    let started = Instant::now();
+    authority.tally()?;
+    // Not a question of a list: each certificate is counted.
+    table
+        .alone(format!("totals of `cert report`, {many} counted"), Figure::time(started.elapsed()));
     Ok(())
 }
 

@@ -120,6 +120,14 @@ fn java_takes_pkcs7_pkcs12_and_its_own_key_stores() {
         scene.make(kind, Target::Pkcs7 { with_root: true }, "chain.p7b");
         let printed = scene.ok("keytool", &["-printcert", "-file", "chain.p7b"]);
         assert_eq!(printed.matches("Owner: ").count(), 3, "{printed}");
+        scene.make(kind, Target::Der, "leaf.der");
+        let (key, order) = (KeyPlace::Absent, ChainOrder::LeafFirst);
+        scene.make(kind, Target::Pem { key, order, with_root: true }, "chain.pem");
+        for (name, certificates) in [("leaf.der", 1), ("chain.pem", 3)] {
+            let printed = scene.ok("keytool", &["-printcert", "-file", name]);
+            assert_eq!(printed.matches("Owner: ").count(), certificates, "{name}: {printed}");
+            assert!(printed.contains(&format!("Owner: CN={kind}")), "{name}: {printed}");
+        }
     }
     for (target, name, java) in [
         (Target::TrustStorePkcs12, "trust.p12", "PKCS12"),
@@ -131,6 +139,10 @@ fn java_takes_pkcs7_pkcs12_and_its_own_key_stores() {
         assert!(list.contains("Entry type: trustedCertEntry"), "{list}");
         assert!(list.contains("contains 1 entry") && list.contains("Owner: CN=root"), "{list}");
     }
+    let info = ["pkcs12", "-in", "trust.p12", "-nokeys", "-passin", "pass:changeit"];
+    let opened = scene.ok("openssl", &info);
+    assert_eq!(opened.matches("BEGIN CERTIFICATE").count(), 1, "{opened}");
+    assert!(opened.contains("friendlyName: ca") && opened.contains("CN = root"), "{opened}");
     let wrong = scene.run("keytool", &["-list", "-keystore", "trust.jks", "-storepass", "another"]);
     assert!(!wrong.status.success());
 }
