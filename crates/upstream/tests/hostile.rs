@@ -467,3 +467,60 @@ async fn an_account_is_made_at_the_server_and_nowhere_else() {
     assert!(matches!(error, UpstreamError::Handshake(..)), "{error}");
     assert!(bad.asked.lock().is_empty(), "nothing was told to it");
 }
+
+/// instant-acme adds what the server says to the time; what is beyond all time ended the task that asked.
+#[tokio::test]
+async fn a_server_that_wants_rest_until_the_end_of_time_is_asked_again() {
+    const NEVER: &str = "18446744073709551615";
+    fn rest(reply: Reply) -> Reply {
+        let (status, mut fields, body) = reply;
+        fields.push(("retry-after", NEVER.to_owned()));
+        (status, fields, body)
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let bad = Bad::start(|path, base| match path {
+        "/authorization" => {
+            let (status, fields, body) = authorization(base, "www.corp.example", TOKEN);
+            rest((
+                status,
+                fields,
+                body.replace(
+                    r#""status":"pending","challenges""#,
+                    r#""status":"valid","challenges""#,
+                ),
+            ))
+        }
+        "/dir" => rest(directory(base)),
+        _ => rest(usual(path, base)),
+    })
+    .await;
+    let error = bad.enrol(&hook(&folder)).await;
+    assert!(matches!(error, UpstreamError::Processing(Some(_))), "{error:?}");
+
+    // The same where it is asked when a certificate is to be renewed (RFC 9773).
+    let bad = Bad::start(|path, base| {
+        let (status, fields, body) = match path {
+            "/dir" => {
+                let (status, fields, body) = directory(base);
+                let renewal = format!(r#"{{"renewalInfo":"{base}/renewal","#);
+                (status, fields, body.replacen('{', &renewal, 1))
+            }
+            _ if path.starts_with("/renewal/") => {
+                let window = r#"{"start":"2030-01-01T00:00:00Z","end":"2030-01-02T00:00:00Z"}"#;
+                (200, Vec::new(), format!(r#"{{"suggestedWindow":{window}}}"#))
+            }
+            _ => usual(path, base),
+        };
+        rest((status, fields, body))
+    })
+    .await;
+    let made = rcgen::KeyPair::generate().unwrap();
+    let mut wanted = rcgen::CertificateParams::new(vec!["www.corp.example".to_owned()]).unwrap();
+    wanted.use_authority_key_identifier_extension = true;
+    let leaf = wanted.self_signed(&made).unwrap();
+    let (key, url) = (AccountKey::generate().unwrap(), bad.url("/account"));
+    let account = Account { url: &url, key: &key };
+    let asked = acme::renewal(&bad.client(), &bad.url("/dir"), &account, leaf.der()).await;
+    let renewal = asked.unwrap().expect("a window");
+    assert!(renewal.again <= Duration::from_secs(31 * 86_400), "{:?}", renewal.again);
+}

@@ -107,6 +107,8 @@ impl Authority {
         if let Some(ready) = self.ocsp_ready(request) {
             return Ok(ready);
         }
+        // Before anything is read that a revocation changes, of a CA too: what is made of older things is not kept.
+        let revocations = self.answers.cache.lock().revocations();
         let responders = self.responders()?;
         let Some(responder) = request.asked.first().and_then(|asked| meant(&responders, asked))
         else {
@@ -114,19 +116,23 @@ impl Authority {
         };
         let nonce = request.nonce.as_deref().filter(|_| self.publication.load().nonce);
         match request.single() {
-            Some(asked) if nonce.is_none() => self.usual(responder, asked),
+            Some(asked) if nonce.is_none() => self.usual(responder, asked, revocations),
             _ => self.made_to_measure(responder, request, nonce),
         }
     }
 
     /// The answer to the usual question: from the store, or made and kept.
-    fn usual(&self, responder: &Responder, asked: &Asked) -> Result<OcspAnswer, AuthorityError> {
+    fn usual(
+        &self,
+        responder: &Responder,
+        asked: &Asked,
+        revocations: u64,
+    ) -> Result<OcspAnswer, AuthorityError> {
         let (Some(naming), Some(serial)) = (asked.hash, asked.serial) else {
             return Ok(OcspAnswer::unauthorized());
         };
         let now = self.now();
         let question = (responder.issuer.id, naming, serial);
-        let revocations = self.answers.cache.lock().revocations();
         let keep = |good: Good, der: &[u8]| {
             let answer = answer(good, der);
             let ready = Ready { answer: answer.clone(), again: again(good) };

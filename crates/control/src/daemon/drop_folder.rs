@@ -228,13 +228,16 @@ impl DropFolder {
         let below = rustix::fs::openat(folder, place, flags, Mode::empty()).map_err(failed)?;
         let mut to = name.to_owned();
         let mut number = 1;
-        while rustix::fs::statat(&below, &to, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        let mut beside = format!("{to}.txt");
+        let is_there =
+            |name: &str| rustix::fs::statat(&below, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        while is_there(&to) || is_there(&beside) {
             number += 1;
             to = format!("{number}-{name}");
+            beside = format!("{to}.txt");
         }
         let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let beside = format!("{to}.txt");
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let note = rustix::fs::openat(&below, &beside, flags, Mode::from_raw_mode(0o644));
         let note = note.map_err(failed)?;
         std::io::Write::write_all(&mut std::fs::File::from(note), text.as_bytes())

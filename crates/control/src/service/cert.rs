@@ -198,7 +198,9 @@ impl Service {
             Some(seconds) => Some(self.life(Some(seconds), &terms)?),
             // What was allowed when it was ordered may be too long by now.
             None => {
-                terms.profile.longest.filter(|longest| *longest < old.not_after.since(old.issued))
+                let longest = self.config().settings.authority.longest_life;
+                let longest = terms.profile.longest.map_or(longest, |it| it.min(longest));
+                Some(longest).filter(|longest| *longest < old.not_after.since(old.issued))
             }
         };
         let life = ttl.unwrap_or_else(|| old.not_after.since(old.not_before));

@@ -205,6 +205,13 @@ async fn a_renewal_is_of_the_profile_of_now() {
     assert_eq!(call(&service, too_long).await.unwrap_err().code, ErrorCode::Usage);
     drop(service);
 
+    // The setting for all of them is no less a bound than the profile's own.
+    let whole_host = format!("[authority]\nlongest_life = \"2h\"\n{SETTINGS}");
+    let service = world(&scratch, &whole_host).await;
+    let least = files(call(&service, renew(&second.serial)).await);
+    assert!(least.not_after.since(least.not_before) < Duration::from_secs(3 * 3600));
+    drop(service);
+
     // Other usages, other keys, or no such profile any more: it has to be issued anew.
     for (settings, part) in [
         (SETTINGS.replace("[\"client\"]", "[\"server\"]"), "is not for client any more"),

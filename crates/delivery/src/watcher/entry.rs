@@ -277,13 +277,13 @@ impl Entry {
         held: &CertificateRecord,
         world: &World<'_>,
     ) -> Timestamp {
-        // Nobody should accept it any more, and with another the key is another, too.
-        if world.source.is_revoked(&held.serial) {
-            return world.now;
-        }
         // Delivered in the future: the clock was set back, and nobody would accept it now.
         if record.delivered_at > world.now.plus(Duration::from_secs(300)) {
             return world.now;
+        }
+        // Nobody should accept it any more, and with another the key is another, too.
+        if world.source.is_revoked(&held.serial) {
+            return record.delivered_at.plus(rest(held.revoked_before)).max(world.now);
         }
         if world.source.is_below_revoked(&held.serial) {
             return world.now;
@@ -302,6 +302,18 @@ impl Entry {
             let life = held.not_after.since(record.delivered_at);
             now >= held.not_after.minus(life / 6)
         })
+    }
+}
+
+/// A certificate that is revoked later than this after it came is none that somebody revokes again and again.
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
+
+/// How long a certificate stands that was put in the place of revoked ones, if it is revoked, too: whoever has its key may
+/// revoke it (RFC 8555 §7.6), and could have another made without end.
+fn rest(revoked_before: u32) -> Duration {
+    match revoked_before {
+        0 => Duration::ZERO,
+        many => Duration::from_secs(60).saturating_mul(1 << (2 * (many - 1)).min(20)).min(DAY),
     }
 }
 

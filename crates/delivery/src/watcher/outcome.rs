@@ -5,7 +5,7 @@ use sealock_core::{SecretName, Timestamp};
 
 use super::denial::{Basis, Denied, Ground};
 use super::effects::Effects;
-use super::entry::{Entry, Reason, Trouble, World};
+use super::entry::{DAY, Entry, Reason, Trouble, World};
 use super::ports::{Delivered, SiteError};
 use super::proof::{Proof, pending};
 use super::record::{CertificateRecord, Content, Record, SecretRecord, TrustRecord};
@@ -157,6 +157,7 @@ impl Entry {
                     // What another authority signs comes anew when it was imported, whenever that is.
                     renew_at: if version.is_some() { not_after } else { due },
                     served_at: None,
+                    revoked_before: self.revoked_before(world),
                     version,
                     password: password.map(ReadSecret::record),
                 })
@@ -167,6 +168,17 @@ impl Entry {
                 Content::Trust(TrustRecord { bundle, password })
             }
         }
+    }
+
+    /// How many in a row were replaced because they had been revoked, with the one that is held.
+    fn revoked_before(&self, world: &World<'_>) -> u32 {
+        let Some(record) = &self.record else { return 0 };
+        let Some(held) = record.certificate().filter(|held| world.source.is_revoked(&held.serial))
+        else {
+            return 0;
+        };
+        let long_ago = record.delivered_at.plus(DAY) < world.now;
+        if long_ago { 1 } else { held.revoked_before.saturating_add(1) }
     }
 
     fn fact(&self, content: &Content, reload: String) -> Fact {

@@ -95,12 +95,20 @@ pub(super) struct CertificateRecord {
     pub(super) renew_at: Timestamp,
     /// When a handshake has shown the serial last.
     pub(super) served_at: Option<Timestamp>,
+    /// How many before it in a row were replaced because they had been revoked, each within a day.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) revoked_before: u32,
     /// Which import it was, of a certificate that another authority has signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<u64>,
     /// The secret that is the password of the key stores beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) password: Option<SecretRecord>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Which secret it was. Nothing is made of the value itself: of one that can be guessed, a digest is as

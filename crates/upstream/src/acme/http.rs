@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use parking_lot::Mutex;
@@ -16,6 +16,9 @@ use super::register::refused;
 use super::wire::Problem;
 use crate::client::Client;
 use crate::error::UpstreamError;
+
+/// For how long a server may want to be left alone. instant-acme adds what it is told to the time, whatever it comes to.
+const LONGEST_REST: Duration = Duration::from_secs(30 * 86_400);
 
 /// Our client, as instant-acme wants it; it remembers when the server last said that it wants to be asked again.
 #[derive(Clone)]
@@ -84,6 +87,11 @@ impl HttpClient for Http {
             let (mut head, ()) = Response::new(()).into_parts();
             head.status = answer.status;
             head.headers = answer.headers;
+            head.headers.remove(RETRY_AFTER);
+            if let Some(after) = *this.after.lock() {
+                let seconds = after.min(LONGEST_REST).as_secs();
+                head.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
             Ok(BytesResponse { parts: head, body: Box::new(answer.body) })
         })
     }

@@ -70,13 +70,15 @@ pub(super) fn list(asked: &Asked, id: &str, query: &str) -> Result<Said, AcmePro
 pub(super) fn finalize(asked: &Asked, id: &str) -> Result<Said, AcmeProblem> {
     let account = asked.account()?;
     let wanted = wire::Finalize::read(&asked.payload)?;
+    let mut may_issue = true;
     if asked.server.heeds_caa() {
         let ready = asked.service.acme_proofs(account, id)?;
+        may_issue = ready.is_some();
         let runtime = tokio::runtime::Handle::try_current();
         let runtime = runtime.map_err(|_| AcmeProblem::server_internal())?;
-        runtime.block_on(asked.server.check_order(&account.id, &ready))?;
+        runtime.block_on(asked.server.check_order(&account.id, &ready.unwrap_or_default()))?;
     }
-    let order = asked.service.acme_finalize(&asked.id, account, id, &wanted.csr)?;
+    let order = asked.service.acme_finalize(&asked.id, account, id, &wanted.csr, may_issue)?;
     Ok(shown(asked, StatusCode::OK, &order))
 }
 

@@ -179,6 +179,22 @@ fn what_cannot_be_moved_is_told_once_and_keeps_nothing_else() {
     assert_eq!(told(&scene), 2);
 }
 
+/// The text that is put beside a file could have the name of one that somebody has dropped before.
+#[test]
+fn what_is_said_of_a_file_overwrites_no_other() {
+    let mut scene = Scene::new();
+    scene.write("a.txt", b"the first");
+    scene.look();
+    scene.look();
+    assert_eq!(scene.text("refused/a.txt"), "the first");
+    scene.write("a", b"the second");
+    scene.look();
+    scene.look();
+    assert_eq!(scene.text("refused/a.txt"), "the first");
+    assert_eq!(scene.text("refused/2-a"), "the second");
+    assert!(scene.there("refused/2-a.txt"));
+}
+
 #[test]
 fn what_has_nothing_to_do_with_a_request_does_not_keep_it() {
     let mut scene = Scene::new();

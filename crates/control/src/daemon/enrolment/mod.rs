@@ -4,6 +4,7 @@
 mod windows;
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,14 +29,31 @@ const MOST_AT_ONCE: usize = 4;
 
 /// Runs until the shutdown.
 pub(super) async fn run(service: Arc<Service>, shutdown: Shutdown) {
+    let (enrolling, asking) = (Arc::clone(&service), service);
     tokio::select! {
-        () = enrol(&service) => {}
-        () = windows::keep(&service) => {}
+        () = always("enrolment", || enrol(Arc::clone(&enrolling))) => {}
+        () = always("renewal information", || windows::keep(Arc::clone(&asking))) => {}
         () = shutdown.triggered() => {}
     }
 }
 
-async fn enrol(service: &Arc<Service>) {
+/// In a task of its own, begun anew where it ends: a fault in one of these must not end the others.
+async fn always<F>(what: &str, begin: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let mut alone = JoinSet::new();
+        alone.spawn(begin());
+        if let Some(Err(error)) = alone.join_next().await {
+            tracing::error!(%error, "{what} ended unexpectedly, and begins anew");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn enrol(service: Arc<Service>) {
+    let service = &service;
     let mut changes = service.changes();
     let mut tries: JoinSet<ImportedName> = JoinSet::new();
     let mut busy: BTreeSet<ImportedName> = BTreeSet::new();
@@ -100,10 +118,21 @@ async fn look(
 async fn attempt(service: Arc<Service>, name: ImportedName) -> ImportedName {
     let Some(pending) = service.enrolment(&name) else { return name };
     let key = pending.key.clone();
-    let tried = tokio::time::timeout(DEADLINE, tried(&service, &name)).await.unwrap_or_else(|_| {
-        let text = format!("{} took too long", pending.upstream);
-        Tried::Failed(ServiceError::new(ErrorCode::Timeout, text), None)
-    });
+    // Alone, so that what ends unexpectedly is written down as what it is, and waits for its turn as others do.
+    let mut alone = JoinSet::new();
+    let (own, of) = (Arc::clone(&service), name.clone());
+    alone.spawn(async move { tried(&own, &of).await });
+    let failed = |code, text| Tried::Failed(ServiceError::new(code, text), None);
+    let tried = match tokio::time::timeout(DEADLINE, alone.join_next()).await {
+        Ok(Some(Ok(tried))) => tried,
+        Ok(ended) => {
+            tracing::error!(certificate = %name, ?ended, "a try ended unexpectedly");
+            let text = format!("the try at {} ended unexpectedly", pending.upstream);
+            failed(ErrorCode::Fault, text)
+        }
+        Err(_) => failed(ErrorCode::Timeout, format!("{} took too long", pending.upstream)),
+    };
+    drop(alone);
     match &tried {
         Tried::Done => tracing::info!(certificate = %name, upstream = pending.upstream, "enrolled"),
         Tried::Later(_) => {

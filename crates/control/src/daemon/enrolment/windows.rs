@@ -42,11 +42,11 @@ impl Early {
     }
 }
 
-pub(super) async fn keep(service: &Arc<Service>) {
+pub(super) async fn keep(service: Arc<Service>) {
     let mut windows: BTreeMap<ImportedName, Window> = BTreeMap::new();
     let mut early = Early::default();
     loop {
-        follow(service, &mut windows, &mut early).await;
+        follow(&service, &mut windows, &mut early).await;
         tokio::time::sleep(EVERY).await;
     }
 }

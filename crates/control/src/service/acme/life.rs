@@ -39,19 +39,22 @@ pub(super) fn check_moments(
 }
 
 impl Service {
-    /// How long the certificate lives from now on: as the profile says, or exactly as was asked.
+    /// How long the certificate lives from now on: as the profile says, or exactly as was asked. An order may have been
+    /// open for a day, and its certificate begins when it was asked to: its whole life is what is bounded.
     pub(super) fn acme_life(
         &self,
         terms: &AcmeProfile,
-        (_, not_after): Moments,
+        (not_before, not_after): Moments,
     ) -> Result<Duration, AcmeProblem> {
         let now = self.journal.clock().now();
         let longest = terms.life.min(self.config().settings.authority.longest_life);
+        let latest = not_before.map_or(now, |begins| begins.min(now)).plus(longest);
         match not_after {
-            None => Ok(longest),
+            None if latest <= now => Err(AcmeProblem::malformed("notBefore is too long ago")),
+            None => Ok(latest.since(now)),
             Some(asked) if asked <= now => Err(AcmeProblem::malformed("notAfter is over")),
-            Some(asked) if asked > now.plus(longest) => {
-                let latest = Timestamp::from_secs(now.plus(longest).as_secs());
+            Some(asked) if asked > latest => {
+                let latest = Timestamp::from_secs(latest.as_secs());
                 let text = format!("notAfter is later than is offered: {latest} at the latest");
                 Err(AcmeProblem::malformed(text))
             }

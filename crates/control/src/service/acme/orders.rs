@@ -108,15 +108,15 @@ impl Service {
         found.map_err(|error| state_problem(&error))
     }
 
-    /// The names of an order that is ready, and how each was proved, where it had to be; of any other none.
+    /// The names of an order that is ready, and how each was proved, where it had to be; of any other nothing.
     pub(crate) fn acme_proofs(
         &self,
         account: &Account,
         id: &str,
-    ) -> Result<Vec<(Identifier, Option<ChallengeType>)>, AcmeProblem> {
+    ) -> Result<Option<Vec<(Identifier, Option<ChallengeType>)>>, AcmeProblem> {
         let order = self.acme_order(account, id)?;
         if order.status != OrderStatus::Ready {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let acme = self.opened()?;
         let proofs = order.authorizations.iter().map(|id| {
@@ -125,10 +125,11 @@ impl Service {
             let kind = found.challenges.first().map(|challenge| challenge.kind);
             Ok((found.identifier, kind))
         });
-        proofs.collect()
+        proofs.collect::<Result<_, _>>().map(Some)
     }
 
-    /// Issues the certificate of an order that is ready. Asked again with the same CSR, it says what came of it: whoever was
+    /// Issues the certificate of an order that is ready, if it was when whoever had to be asked was asked
+    /// (`may_issue`). Asked again with the same CSR, it says what came of it: whoever was
     /// cut off before the answer gets the certificate that there is, and no second one.
     pub(crate) fn acme_finalize(
         &self,
@@ -136,12 +137,15 @@ impl Service {
         account: &Account,
         id: &str,
         csr_der: &[u8],
+        may_issue: bool,
     ) -> Result<AcmeOrder, AcmeProblem> {
         let csr_digest = HEXLOWER.encode(digest(&SHA256, csr_der).as_ref());
         for _ in 0..ATTEMPTS {
             let order = self.acme_order(account, id)?;
             match order.status {
-                OrderStatus::Ready => {}
+                OrderStatus::Ready if may_issue => {}
+                // It has become so since, and nobody was asked about its names.
+                OrderStatus::Ready => return Err(not_ready(OrderStatus::Pending)),
                 OrderStatus::Valid if order.csr.as_deref() == Some(&csr_digest) => {
                     return Ok(order);
                 }

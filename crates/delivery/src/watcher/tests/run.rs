@@ -59,6 +59,38 @@ async fn what_is_revoked_gets_a_successor_at_once() {
     run.stop().await;
 }
 
+/// Who has the key may revoke by it (RFC 8555 §7.6), and is not asked whether they may.
+#[tokio::test]
+async fn whoever_revokes_what_they_get_is_given_less_and_less_of_it() {
+    let world = World::new();
+    world.engine.put(world.web(1, "loop"));
+    let run = world.start();
+    run.delivered("loop").await;
+    let revoke = || {
+        let held = run.serial("loop").unwrap();
+        world.authority.revoked.lock().insert(held.clone());
+        held
+    };
+    let first = revoke();
+    run.watcher.poke();
+    until("the first successor", || run.serial("loop").filter(|now| *now != first)).await;
+    for (number, rest) in [(2, 60), (3, 240), (4, 960)] {
+        let held = revoke();
+        world.clock.advance(Duration::from_secs(rest - 10));
+        // Another one, which is delivered in a round that leaves this one as it is.
+        let marker = format!("marker{number}");
+        world.engine.put(world.web(number, &marker));
+        world.engine.tell(EventKind::Started, id(number));
+        run.watcher.poke();
+        run.delivered(&marker).await;
+        assert_eq!(run.serial("loop").unwrap(), held, "before {rest} s");
+        world.clock.advance(Duration::from_secs(20));
+        run.watcher.poke();
+        until("the next successor", || run.serial("loop").filter(|now| *now != held)).await;
+    }
+    run.stop().await;
+}
+
 /// What is delivered and asks for it is told in every round, with the serial that is there now; nothing waits for it.
 #[tokio::test]
 async fn delivered_certificates_are_told_to_whoever_publishes_them() {
