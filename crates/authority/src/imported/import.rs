@@ -260,8 +260,7 @@ impl Authority {
         let pending = pending.filter(|pending| pending.key != held.key).filter(|pending| {
             !(pending.renewal && fresh) && before.is_some_and(|it| it.held.is_some())
         });
-        let imports = before.map_or(0, |record| record.imports) + 1;
-        Record { format: FORMAT, wishes, imports, pending, held: Some(held), alarmed: false }
+        Record { format: FORMAT, wishes, pending, held: Some(held), alarmed: false }
     }
 
     /// The private key of what is served, with what is served. That it leaves is recorded before it does.

@@ -113,8 +113,6 @@ pub struct Standing {
     pub name: ImportedName,
     /// What is asked for.
     pub wishes: Wishes,
-    /// How often it was imported; 0 before the first time.
-    pub imports: u64,
     /// What waits for a signature.
     pub waiting: Option<Waiting>,
     /// What is served.
@@ -132,7 +130,6 @@ impl Standing {
         Self {
             name: name.clone(),
             wishes: record.wishes.clone(),
-            imports: record.imports,
             waiting,
             held: record.held.clone(),
         }
@@ -203,7 +200,6 @@ impl Authority {
         let record = Record {
             format: FORMAT,
             wishes: wishes.clone(),
-            imports: before.map_or(0, |(record, _)| record.imports),
             pending: Some(made.pending.clone()),
             held,
             alarmed: before.is_some_and(|(record, _)| record.alarmed),

@@ -1,6 +1,7 @@
 //! What is remembered of a certificate that another authority signs. One record for each name, written as a whole;
 //! keys are entries of their own, sealed.
 
+use aws_lc_rs::digest::{Context, SHA256};
 use sealock_core::{ImportedName, SubjectName, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -36,8 +37,6 @@ pub struct Wishes {
 pub(crate) struct Record {
     pub(super) format: u32,
     pub(super) wishes: Wishes,
-    /// Counts the imports.
-    pub(super) imports: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pending: Option<Pending>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,6 +110,20 @@ impl Held {
     /// The certificate itself (DER).
     pub fn leaf(&self) -> &[u8] {
         &self.leaf.0
+    }
+
+    /// A number for just this chain, whenever and however often it was imported: a count would begin again when the name is
+    /// forgotten, and whoever has the first of one count would not get the first of the next.
+    pub fn version(&self) -> u64 {
+        let mut digest = Context::new(&SHA256);
+        for der in self.ders() {
+            digest.update(&der.len().to_be_bytes());
+            digest.update(der);
+        }
+        let digest = digest.finish();
+        let first = digest.as_ref().first_chunk().copied().unwrap_or_default();
+        // Numbers of JSON are whole up to here.
+        u64::from_be_bytes(first) >> 11
     }
 
     pub(super) fn ders(&self) -> impl Iterator<Item = &[u8]> {

@@ -102,7 +102,11 @@ impl Shape {
 
 /// The value itself, or the text that variables and flags have for it.
 fn either(value: Json, pattern: &str) -> Json {
-    json!({ "anyOf": [value, Shape::Text(if pattern.is_empty() { ANY } else { pattern }).schema()] })
+    let text = match pattern {
+        ANY => json!({ "type": "string" }),
+        pattern => json!({ "type": "string", "pattern": pattern }),
+    };
+    json!({ "anyOf": [value, text] })
 }
 
 /// With what it is for, and what it is when nobody sets it.

@@ -75,8 +75,10 @@ impl CertificateSource for PolicySource {
     fn imported(&self, name: &ImportedName) -> Current {
         let Ok(authority) = self.0.authority() else { return Current::Unknown };
         match authority.standing(name) {
-            Some(standing) if standing.held.is_some() => Current::Version(standing.imports),
-            Some(_) => Current::Waiting,
+            Some(standing) => match standing.held {
+                Some(held) => Current::Version(held.version()),
+                None => Current::Waiting,
+            },
             None => Current::Gone,
         }
     }

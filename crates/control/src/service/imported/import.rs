@@ -1,7 +1,7 @@
 //! `cert import` and `cert files`; what comes by a label; what lies in the drop folder.
 
 use sealock_authority::imported::{
-    Held, ImportError, Imported, MOST_CERTIFICATES, Pile, RequestError, Standing,
+    Held, ImportError, Imported, MOST_CERTIFICATES, Pile, RequestError,
 };
 use sealock_core::audit::{Actor, Fact};
 use sealock_core::policy::{Action, Resource};
@@ -204,11 +204,11 @@ impl Service {
             request: &wanted.request,
         };
         let granted = self.decide(&asking, Action::CertUse, vec![resource(name)], &[])?;
-        let (standing, held, key) = self
+        let (_, held, key) = self
             .authority()?
             .imported_key(name, &granted.actor)
             .map_err(|error| request_error(&error))?;
-        Ok(delivered(&standing, &held, key, self.bundle_for(wanted)?))
+        Ok(delivered(&held, key, self.bundle_for(wanted)?))
     }
 
     /// The roots that a container gets beside its certificate: ours and those of others. Where clients are let in by
@@ -224,16 +224,11 @@ impl Service {
     }
 }
 
-fn delivered(
-    standing: &Standing,
-    held: &Held,
-    key: SecretBytes,
-    roots: String,
-) -> DeliveredCertificate {
+fn delivered(held: &Held, key: SecretBytes, roots: String) -> DeliveredCertificate {
     DeliveredCertificate {
         serial: held.serial.clone(),
         not_after: held.not_after,
-        version: Some(standing.imports),
+        version: Some(held.version()),
         tls_crt: held.tls_crt().into_bytes(),
         bundle_pem: bundle(&key, held),
         tls_key: key,

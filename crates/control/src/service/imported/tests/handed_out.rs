@@ -50,7 +50,8 @@ async fn a_container_gets_it_by_a_rule_only_and_corporate_roots_let_nobody_in() 
     assert_eq!(source.imported(&name), Current::Waiting);
     let leaf = world.sign(&request.waiting.unwrap().csr, 90);
     world.import(&[leaf, world.issuing.2.clone()]).unwrap();
-    assert_eq!(source.imported(&name), Current::Version(1));
+    let first = source.imported(&name);
+    assert!(matches!(first, Current::Version(_)), "{first:?}");
 
     let Err(Refusal::Denied { hint: Some(hint), .. }) = source.request(labelled(Layout::Tls)).await
     else {
@@ -107,4 +108,26 @@ fn roots_of_others_are_checked_kept_and_not_taken_for_ours() {
     let error = world.call(remove(false)).unwrap_err();
     assert_eq!(error.code, ErrorCode::Conflict, "{error:?}");
     world.call(remove(true)).unwrap();
+}
+
+/// A count of imports would begin again, and the container would keep the key that was forgotten because it was stolen.
+#[tokio::test]
+async fn what_is_forgotten_and_imported_again_is_another_version() {
+    let world = World::new();
+    world.trust_root();
+    let source = PolicySource(Arc::clone(world.service()));
+    let name = "web".parse().unwrap();
+    let import = |days: u64| {
+        let request = world.request(World::wanted()).unwrap();
+        let leaf = world.sign(&request.waiting.unwrap().csr, days);
+        world.import(&[leaf, world.issuing.2.clone()]).unwrap();
+        source.imported(&name)
+    };
+    let first = import(90);
+    let forget = Command::CertRequestDrop { name: "web".into(), forget: true, force: true };
+    world.call(forget).unwrap();
+    assert_eq!(source.imported(&name), Current::Gone);
+    let second = import(90);
+    assert!(matches!(second, Current::Version(_)) && second != first, "{first:?}, {second:?}");
+    assert_eq!(source.imported(&name), second, "and it stays what it is");
 }
