@@ -104,7 +104,7 @@ pub(crate) fn probe_below(
     plan: &LeafPlan<'_>,
     issuer: &CaSigner,
 ) -> Result<Vec<u8>, AuthorityError> {
-    below(plan, issuer, Purpose::Probe)
+    below(plan, issuer, Purpose::Probe(plan.usages))
 }
 
 fn below(

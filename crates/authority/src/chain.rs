@@ -95,7 +95,7 @@ impl Chain {
             not_before: record.not_before,
             not_after: record.not_after,
             issuer: CaSigner::new(record, key)?,
-            usages: Usages { server: under.server, client: under.client, ..Usages::NONE },
+            usages: under.usages(record),
             ocsp: under.ocsp,
             intermediate: OwnCertificate::new(&record.der.0),
             above: under.above().map(OwnCertificate::new).collect(),
@@ -128,19 +128,11 @@ impl Chain {
         Some((self.name.as_ref()?, &self.foreign_root.as_ref()?.der))
     }
 
-    /// Checks usages against the purposes of every CA that names any. Code and e-mail are signed below our own root only.
+    /// Checks usages against the purposes of every CA that names any.
     pub(crate) fn check_usages(&self, wanted: Usages) -> Result<(), AuthorityError> {
         let Some(issuer) = &self.name else { return Ok(()) };
-        let lacking = [
-            (wanted.server, self.usages.server, "server"),
-            (wanted.client, self.usages.client, "client"),
-            (wanted.code, self.usages.code, "code"),
-            (wanted.email, self.usages.email, "email"),
-        ];
-        match lacking.into_iter().find(|(wanted, permitted, _)| *wanted && !permitted) {
-            Some((_, _, usage)) => {
-                Err(AuthorityError::IssuerUsage { issuer: issuer.clone(), usage })
-            }
+        match wanted.lacking(self.usages) {
+            Some(usage) => Err(AuthorityError::IssuerUsage { issuer: issuer.clone(), usage }),
             None => Ok(()),
         }
     }

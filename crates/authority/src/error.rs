@@ -184,12 +184,14 @@ pub enum AuthorityError {
         /// The name.
         issuer: IssuerName,
     },
-    /// A usage that the issuer's chain does not permit.
-    #[error("the chain of the issuer `{issuer}` does not permit the usage {usage}")]
+    /// A usage that the extended key usage of a CA in the issuer's chain leaves out.
+    #[error(
+        "the chain of the issuer `{issuer}` does not permit the usage {usage}: the extended key usage of a CA in it lacks that"
+    )]
     IssuerUsage {
         /// The name.
         issuer: IssuerName,
-        /// `server` or `client`.
+        /// `server`, `client`, `code` or `email`.
         usage: &'static str,
     },
     /// It cannot be renewed.
@@ -316,7 +318,7 @@ impl AuthorityError {
                 "add the root with `sealock trust add`, or have the CA signed under another and `sealock ca import {issuer} FILE…`"
             )),
             Self::IssuerUsage { .. } => {
-                Some("ask for another --usage, or for another issuer".into())
+                Some("ask for another usage or profile, or for another issuer; `sealock ca list` shows what each permits".into())
             }
             Self::Order(OrderError::IdentityElsewhere { .. }) => {
                 Some("leave the identity out, or have it issued by `own`".into())

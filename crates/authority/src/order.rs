@@ -131,6 +131,23 @@ impl Usages {
         all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
     }
 
+    /// Those that are among both.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            server: self.server && other.server,
+            client: self.client && other.client,
+            code: self.code && other.code,
+            email: self.email && other.email,
+        }
+    }
+
+    /// The first of these that is not among `permitted`.
+    pub(crate) fn lacking(self, permitted: Self) -> Option<&'static str> {
+        let both = self.and(permitted).names();
+        self.names().into_iter().find(|name| !both.contains(name))
+    }
+
     /// Whether they go beyond TLS: then a name's holder is not thereby who may have them.
     pub fn beyond_tls(self) -> bool {
         self.code || self.email
@@ -160,6 +177,23 @@ impl Usages {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether there are names for all of these; an identity is one by which a server is reached.
+    pub(crate) fn check_names(
+        self,
+        names: &[SubjectName],
+        has_identity: bool,
+    ) -> Result<(), OrderError> {
+        let has = |kind: fn(&SubjectName) -> bool| names.iter().any(kind);
+        if self.email && !has(|name| matches!(name, SubjectName::Email(_))) {
+            return Err(OrderError::NoAddress);
+        }
+        let reachable = has_identity || has(|name| !matches!(name, SubjectName::Email(_)));
+        if self.server && !reachable {
+            return Err(OrderError::NoServerName);
+        }
+        Ok(())
     }
 }
 
@@ -241,14 +275,7 @@ impl Order {
             lint_name(name, identity.as_deref())?;
         }
         self.usages.check()?;
-        let has = |kind: fn(&SubjectName) -> bool| self.names.iter().any(kind);
-        if self.usages.email && !has(|name| matches!(name, SubjectName::Email(_))) {
-            return Err(OrderError::NoAddress);
-        }
-        let reachable = self.identity.is_some() || has(|it| !matches!(it, SubjectName::Email(_)));
-        if self.usages.server && !reachable {
-            return Err(OrderError::NoServerName);
-        }
+        self.usages.check_names(&self.names, self.identity.is_some())?;
         if self.ttl < Duration::from_secs(1) {
             return Err(OrderError::TooShort);
         }

@@ -173,6 +173,12 @@ impl NameConstraints {
         all.any(|constraint| matches!(constraint, Constraint::Directory(_)))
     }
 
+    /// Whether any of them is about addresses of e-mail.
+    pub(crate) fn has_email(&self) -> bool {
+        let mut all = self.permitted.iter().chain(&self.excluded);
+        all.any(|constraint| matches!(constraint, Constraint::Email(_)))
+    }
+
     fn check_one(&self, name: Name<'_>) -> Result<(), Violation> {
         for constraint in &self.excluded {
             if constraint.covers(name, Side::Excluded) == Some(true) {

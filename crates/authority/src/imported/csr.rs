@@ -24,9 +24,12 @@ const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 17];
 const EXTENDED_KEY_USAGE: [u8; 3] = [0x55, 0x1d, 37];
 const SERVER_AUTH: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 1];
 const CLIENT_AUTH: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 2];
-/// digitalSignature, and with it keyEncipherment.
+const CODE_SIGNING: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 3];
+const EMAIL_PROTECTION: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 4];
+/// digitalSignature, and with it keyEncipherment or keyAgreement.
 const SIGNS: [u8; 2] = [7, 0x80];
 const SIGNS_AND_ENCIPHERS: [u8; 2] = [5, 0xa0];
+const SIGNS_AND_AGREES: [u8; 2] = [3, 0x88];
 
 /// keyCertSign and cRLSign.
 const SIGNS_CERTIFICATES_AND_LISTS: [u8; 2] = [1, 0x06];
@@ -88,22 +91,39 @@ fn signed(
 }
 
 fn extensions(asked: &Asked<'_>) -> Vec<u8> {
-    let enciphers = asked.usages.server && asked.key_type == KeyType::Rsa3072;
-    let usage = if enciphers { SIGNS_AND_ENCIPHERS } else { SIGNS };
-    let mut purposes = Vec::new();
-    for (is, purpose) in [(asked.usages.server, SERVER_AUTH), (asked.usages.client, CLIENT_AUTH)] {
-        if is {
-            purposes.extend(element(OBJECT_IDENTIFIER, &purpose));
-        }
-    }
+    let usages = asked.usages;
+    let purposes = [
+        (usages.server, SERVER_AUTH),
+        (usages.client, CLIENT_AUTH),
+        (usages.code, CODE_SIGNING),
+        (usages.email, EMAIL_PROTECTION),
+    ];
+    let purposes = purposes.into_iter().filter(|(is, _)| *is);
+    let purposes: Vec<u8> =
+        purposes.flat_map(|(_, purpose)| element(OBJECT_IDENTIFIER, &purpose)).collect();
+    let purposes = match purposes.is_empty() {
+        // Of what came along with its key it is not always known what it is for.
+        true => Vec::new(),
+        false => extension(&EXTENDED_KEY_USAGE, false, &element(SEQUENCE, &purposes)),
+    };
     let names: Vec<u8> = asked.names.iter().flat_map(general_name).collect();
     [
-        extension(&KEY_USAGE, true, &element(BIT_STRING, &usage)),
-        extension(&EXTENDED_KEY_USAGE, false, &element(SEQUENCE, &purposes)),
+        extension(&KEY_USAGE, true, &element(BIT_STRING, &key_usage(asked))),
+        purposes,
         // RFC 5280 §4.2.1.6: critical where it alone says who it is.
         extension(&ALTERNATIVE_NAMES, asked.subject.is_empty(), &element(SEQUENCE, &names)),
     ]
     .concat()
+}
+
+/// As our own certificates have it: signatures, and what a kind of key does with keys of others where that is of use (TLS 1.2,
+/// e-mail that is sent to its holder).
+fn key_usage(asked: &Asked<'_>) -> [u8; 2] {
+    match asked.key_type {
+        KeyType::Rsa3072 if asked.usages.server || asked.usages.email => SIGNS_AND_ENCIPHERS,
+        KeyType::P256 | KeyType::P384 if asked.usages.email => SIGNS_AND_AGREES,
+        _ => SIGNS,
+    }
 }
 
 fn extension(oid: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
@@ -162,5 +182,64 @@ mod tests {
                 assert_eq!(read.common_name, expected);
             }
         }
+    }
+
+    /// What a CSR asks for: purposes and key usage, in the words of x509-parser.
+    fn asked_for(usages: Usages, key_type: KeyType) -> (Option<Usages>, [bool; 3]) {
+        use x509_parser::certification_request::X509CertificationRequest;
+        use x509_parser::extensions::ParsedExtension;
+        use x509_parser::prelude::FromDer;
+        let made = NewKey::generate(key_type).unwrap();
+        let key = AuthorityKey::from_pkcs8(&made.pkcs8).unwrap();
+        let names = [SubjectName::email("jo@corp.example").unwrap()];
+        let subject: Subject = "CN=jo".parse().unwrap();
+        let asked = Asked { subject: &subject, names: &names, usages, key_type };
+        let der = write(&asked, &key).unwrap();
+        let (_, csr) = X509CertificationRequest::from_der(&der).unwrap();
+        let (mut purposes, mut key_usage) = (None, None);
+        for extension in csr.requested_extensions().unwrap() {
+            match extension {
+                ParsedExtension::ExtendedKeyUsage(it) => {
+                    assert!(it.other.is_empty() && !it.any && !it.time_stamping);
+                    purposes = Some(Usages {
+                        server: it.server_auth,
+                        client: it.client_auth,
+                        code: it.code_signing,
+                        email: it.email_protection,
+                    });
+                }
+                ParsedExtension::KeyUsage(it) => {
+                    let all = [it.digital_signature(), it.key_encipherment(), it.key_agreement()];
+                    let count = it.flags.count_ones() as usize;
+                    assert_eq!(all.iter().filter(|is| **is).count(), count, "and nothing else");
+                    key_usage = Some(all);
+                }
+                _ => {}
+            }
+        }
+        (purposes, key_usage.unwrap())
+    }
+
+    #[test]
+    fn purposes_and_key_usages_go_together() {
+        let card = Usages { client: true, ..Usages::EMAIL };
+        let (signs, enciphers, agrees) =
+            ([true, false, false], [true, true, false], [true, false, true]);
+        for (usages, key_type, key_usage) in [
+            (Usages::EMAIL, KeyType::P256, agrees),
+            (Usages::EMAIL, KeyType::P384, agrees),
+            (Usages::EMAIL, KeyType::Ed25519, signs),
+            (Usages::EMAIL, KeyType::Rsa3072, enciphers),
+            (card, KeyType::P256, agrees),
+            (Usages::CODE, KeyType::P256, signs),
+            (Usages::CODE, KeyType::Rsa3072, signs),
+            (Usages::CLIENT, KeyType::Rsa3072, signs),
+            (Usages::SERVER, KeyType::Rsa3072, enciphers),
+            (Usages::SERVER, KeyType::P256, signs),
+        ] {
+            assert_eq!(asked_for(usages, key_type), (Some(usages), key_usage), "{usages:?}");
+        }
+        // Nothing at all is asked for by leaving it out.
+        assert_eq!(asked_for(Usages::NONE, KeyType::P256), (None, signs));
     }
 }

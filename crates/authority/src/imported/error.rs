@@ -78,7 +78,7 @@ pub enum ImportError {
     Usage {
         /// Which certificate.
         subject: String,
-        /// `server` or `client`.
+        /// `server`, `client`, `code` or `email`.
         usage: &'static str,
     },
     /// The leaf is a CA.
@@ -200,8 +200,10 @@ pub enum ImportError {
         /// Which certificate.
         subject: String,
     },
-    /// Neither servers nor clients.
-    #[error("{subject} permits certificates neither of servers nor of clients below it")]
+    /// Nothing that is certified here.
+    #[error(
+        "{subject} permits certificates below it neither of servers or clients nor for code or e-mail"
+    )]
     NoPurpose {
         /// Which certificate.
         subject: String,
@@ -234,8 +236,8 @@ pub enum ImportError {
         /// Which certificate.
         subject: String,
     },
-    /// What TLS clients would say, where nothing above has said it first.
-    #[error("the chain from {subject} would not be accepted by TLS clients: {why}")]
+    /// What verifiers would say, where nothing above has said it first.
+    #[error("the chain from {subject} would not be accepted by verifiers: {why}")]
     Verifier {
         /// The leaf.
         subject: String,

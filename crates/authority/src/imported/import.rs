@@ -333,24 +333,20 @@ fn chain_of(assembled: &Assembled) -> Vec<String> {
 
 /// What to ask for next time, where the certificate came with its key and nobody asked for it here.
 fn wishes_of(leaf: &Foreign) -> Wishes {
-    let common_name = leaf
-        .names
-        .iter()
-        .find(|name| matches!(name, sealock_core::SubjectName::Dns(_)))
-        .map(|name| Subject::common_name(&name.to_string()));
-    let usages = leaf.purposes.map_or(Usages::BOTH, |it| Usages {
-        server: it.server,
-        client: it.client,
-        ..Usages::NONE
-    });
+    let usages = leaf.purposes.map_or(Usages::BOTH, |it| it.usages);
+    // A mixture that is not asked for here is asked for as far as it is for TLS.
+    let usages = match usages.check() {
+        Ok(()) => usages,
+        Err(_) => usages.and(Usages::BOTH),
+    };
+    let subject = Subject::usual(&leaf.names, usages);
     let key_type = match leaf.public_key_kind() {
         Some(PublicKeyKind::P384) => KeyType::P384,
         Some(PublicKeyKind::Ed25519) => KeyType::Ed25519,
         Some(PublicKeyKind::Rsa(_)) => KeyType::Rsa3072,
         _ => KeyType::P256,
     };
-    let (subject, names) = (common_name.unwrap_or_default(), leaf.names.clone());
-    Wishes { subject, names, usages, key_type, upstream: None }
+    Wishes { subject, names: leaf.names.clone(), usages, key_type, upstream: None }
 }
 
 #[cfg(test)]

@@ -110,11 +110,7 @@ fn listed<'a>(
     let mut authorities: Vec<String> = chain.into_iter().flat_map(|one| one.called).collect();
     authorities.extend(root.iter().map(ToString::to_string));
     authorities.push(held.issuer.clone());
-    let usages = leaf.purposes.map_or(Usages::BOTH, |it| Usages {
-        server: it.server,
-        client: it.client,
-        ..Usages::NONE
-    });
+    let usages = leaf.purposes.map_or(Usages::BOTH, |it| it.usages);
     Some(ImportedCertificate {
         name: name.clone(),
         serial: held.serial.clone(),

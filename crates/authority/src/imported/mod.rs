@@ -49,7 +49,7 @@ pub use record::{Held, Wishes};
 pub use renew::RENEWAL_SHARE;
 pub use subject::{Subject, SubjectError};
 
-pub(crate) use assemble::{AssembledAuthority, Foreign, assemble_authority};
+pub(crate) use assemble::{AssembledAuthority, Foreign, assemble_authority, permitted_below};
 pub(crate) use csr::authority_csr;
 pub(crate) use known::Known;
 pub(crate) use own::is_own_subject;

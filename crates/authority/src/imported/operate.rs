@@ -1,7 +1,7 @@
 //! Requests: made, shown, dropped.
 
 use sealock_core::audit::{Actor, Fact};
-use sealock_core::{ImportedName, SubjectName, Timestamp};
+use sealock_core::{ImportedName, Timestamp};
 use sealock_store::{Change, Condition, Keyring, Transaction};
 use thiserror::Error;
 
@@ -12,8 +12,9 @@ use super::record::{FORMAT, Held, KeyRef, Pending, Record, Wishes, place};
 use crate::authority::Authority;
 use crate::error::AuthorityError;
 use crate::key::{AuthorityKey, NewKey};
-use crate::order::MOST_NAMES;
+use crate::order::{MOST_NAMES, OrderError};
 use crate::pem;
+use crate::profile::{Profile, ProfileError};
 use crate::state::Der;
 
 /// The most names that imported certificates may have here.
@@ -28,9 +29,20 @@ pub enum RequestError {
     /// Too many.
     #[error("{0} names are more than a certificate may have ({MOST_NAMES})")]
     TooManyNames(usize),
-    /// Good for nothing.
-    #[error("the certificate would have no usage: it needs server, client or both")]
-    NoUsage,
+    /// Usages that no certificate has, or names that do not go with them.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// Names of kinds that certificates for this do not have.
+    #[error("the names do not go with the usage {usages}")]
+    Names {
+        /// What it was to be for.
+        usages: String,
+        /// Which names.
+        source: ProfileError,
+    },
+    /// For code, in nobody's name.
+    #[error("a certificate for code needs a subject")]
+    NoSubject,
     /// No more room.
     #[error("there are {MOST} imported certificates already")]
     TooMany,
@@ -70,6 +82,12 @@ impl RequestError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoNames => "give names with --dns, --ip, --email or --uri".into(),
+            Self::Order(OrderError::MixedUsages(_)) => {
+                "ask for one certificate for each: `code` goes alone, `email` with `client` at most"
+                    .into()
+            }
+            Self::Order(OrderError::NoAddress) => "give it with --email".into(),
+            Self::NoSubject => "give one with --subject, or a name with --dns or --email".into(),
             Self::OtherWishes(name) => format!(
                 "`sealock cert request {name} --show` prints what waits; --replace makes a new key and CSR"
             ),
@@ -351,15 +369,20 @@ pub(super) fn seal(
 }
 
 fn check(wishes: &Wishes) -> Result<(), RequestError> {
-    let names: &[SubjectName] = &wishes.names;
+    let Wishes { subject, names, usages, .. } = wishes;
     if names.is_empty() {
         return Err(RequestError::NoNames);
     }
     if names.len() > MOST_NAMES {
         return Err(RequestError::TooManyNames(names.len()));
     }
-    if !wishes.usages.server && !wishes.usages.client {
-        return Err(RequestError::NoUsage);
+    usages.check()?;
+    usages.check_names(names, false)?;
+    Profile::of(*usages)
+        .check_names(None, names)
+        .map_err(|source| RequestError::Names { usages: usages.names().join(" and "), source })?;
+    match usages.code && subject.is_empty() {
+        true => Err(RequestError::NoSubject),
+        false => Ok(()),
     }
-    Ok(())
 }

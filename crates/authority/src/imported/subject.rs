@@ -6,10 +6,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sealock_core::SubjectName;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::der::{OBJECT_IDENTIFIER, SEQUENCE, element};
+use crate::order::Usages;
 
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
@@ -102,6 +104,15 @@ impl Subject {
             text.push(c);
         }
         text.parse().unwrap_or_default()
+    }
+
+    /// What is asked for where nobody says: the first DNS name as common name, and for code or e-mail otherwise the first
+    /// address; nothing where there is none.
+    pub fn usual(names: &[SubjectName], usages: Usages) -> Self {
+        let dns = names.iter().find(|name| matches!(name, SubjectName::Dns(_)));
+        let email = names.iter().find(|name| matches!(name, SubjectName::Email(_)));
+        let name = dns.or_else(|| email.filter(|_| usages.beyond_tls()));
+        name.map(|name| Self::common_name(&name.to_string())).unwrap_or_default()
     }
 
     /// Whether there is nothing in it.

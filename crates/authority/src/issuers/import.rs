@@ -246,8 +246,10 @@ fn record(
         bridges: ders(bridges),
         root: Der(root.der.clone()),
         path_length: authority.path_length,
-        server: purposes.server,
-        client: purposes.client,
+        server: purposes.usages.server,
+        client: purposes.usages.client,
+        code: Some(purposes.usages.code),
+        email: Some(purposes.usages.email),
         ocsp: purposes.ocsp && permits_responder(found, &state.trust_domain),
     };
     let lives = || found.chain();
@@ -283,11 +285,11 @@ fn permits_responder(found: &AssembledAuthority, trust_domain: &TrustDomain) -> 
     subject.as_ref().is_some_and(permits)
 }
 
-/// Whether the chain is the one that is there.
+/// Whether the chain is the one that is there. What follows from its certificates a record of before need not say.
 fn is_same(before: &IssuerRecord, after: &IssuerRecord) -> bool {
     let chain = |record: &IssuerRecord| {
         let under = record.under.as_deref().cloned();
-        under.map(|under| Under { imported: under.since, ..under })
+        under.map(|under| Under { imported: under.since, code: None, email: None, ..under })
     };
     before.der == after.der && chain(before) == chain(after)
 }

@@ -87,4 +87,9 @@ pub(crate) struct Under {
     pub(crate) server: bool,
     pub(crate) client: bool,
     pub(crate) ocsp: bool,
+    /// These a record of before does not say: then the certificates do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) email: Option<bool>,
 }

@@ -7,6 +7,7 @@ use crate::authority::Authority;
 use crate::constraints::NameConstraints;
 use crate::inventory::IssuerId;
 use crate::key::KeyType;
+use crate::order::Usages;
 use crate::pem;
 use crate::query::{KeyWhere, fingerprint};
 use crate::state::{Der, IssuerRecord, KeyPlace, State};
@@ -51,10 +52,8 @@ pub struct IssuerHeld {
     pub imported: Timestamp,
     /// Its path length, where it has one.
     pub path_length: Option<u32>,
-    /// Whether the chain permits servers below it.
-    pub server: bool,
-    /// Whether it permits clients.
-    pub client: bool,
+    /// What the chain permits below it.
+    pub usages: Usages,
     /// Whether it permits an OCSP responder.
     pub ocsp: bool,
     /// The constraints of each CA of the chain that has any: its subject, and what it permits and excludes.
@@ -145,8 +144,7 @@ fn held(record: &IssuerRecord, under: &Under) -> Option<IssuerHeld> {
         not_after: record.not_after,
         imported: under.imported,
         path_length: under.path_length,
-        server: under.server,
-        client: under.client,
+        usages: under.usages(record),
         ocsp: under.ocsp,
         constraints: constraints(record, under).ok()?,
         fingerprint: fingerprint(&record.der.0),
@@ -192,6 +190,20 @@ impl Authority {
 }
 
 impl Under {
+    /// What the chain permits below it.
+    pub(crate) fn usages(&self, record: &IssuerRecord) -> Usages {
+        let tls = Usages { server: self.server, client: self.client, ..Usages::NONE };
+        let (code, email) = match (self.code, self.email) {
+            (Some(code), Some(email)) => (code, email),
+            _ => {
+                let chain = std::iter::once(&record.der).chain(&self.between);
+                let held = crate::imported::permitted_below(chain.map(|der| der.0.as_slice()));
+                (held.code, held.email)
+            }
+        };
+        Usages { code, email, ..tls }
+    }
+
     /// Beside the certificate itself: what is between it and the root, then what leads to other roots.
     pub(crate) fn above(&self) -> impl Iterator<Item = &[u8]> {
         self.between.iter().chain(&self.bridges).map(|der| der.0.as_slice())

@@ -29,8 +29,8 @@ pub(crate) enum Purpose {
     Authority,
     /// It is somebody else's.
     Leaf(Usages),
-    /// It shows a chain to a verifier and is handed out to nobody: for TLS, and without a name.
-    Probe,
+    /// It shows a chain to a verifier and is handed out to nobody: for this, and without a name.
+    Probe(Usages),
     /// It signs the audit log.
     Signer,
     /// It answers OCSP.
@@ -86,9 +86,9 @@ pub(super) fn as_meant(
     match intended.purpose {
         Purpose::Authority => authority(found),
         Purpose::Leaf(usages) => leaf(certificate, found, usages),
-        Purpose::Probe => {
+        Purpose::Probe(usages) => {
             not_an_authority(found)?;
-            only(found, |it| it.server_auth && it.client_auth && !it.ocsp_signing)?;
+            only(found, |it| is_for(it, usages))?;
             must(
                 found.names.is_none(),
                 "RFC 5280 §4.2.1.6",
@@ -130,15 +130,7 @@ fn leaf(
     usages: Usages,
 ) -> Result<(), LintError> {
     not_an_authority(found)?;
-    only(found, |it| {
-        let says = Usages {
-            server: it.server_auth,
-            client: it.client_auth,
-            code: it.code_signing,
-            email: it.email_protection,
-        };
-        says == usages && !it.time_stamping && !it.ocsp_signing && it.other.is_empty()
-    })?;
+    only(found, |it| is_for(it, usages))?;
     usages.check().map_err(|error| against("RFC 5280 §4.2.1.12", error.to_string()))?;
     key_usage(certificate, found, usages)?;
     names(certificate, found, usages)
@@ -215,6 +207,17 @@ fn only(
 ) -> Result<(), LintError> {
     let is = found.extended.is_some_and(|it| !it.any && is(it));
     must(is, "RFC 5280 §4.2.1.12", "its purposes are not just those that were ordered")
+}
+
+/// Whether these are its purposes, and there is no other.
+fn is_for(it: &ExtendedKeyUsage<'_>, usages: Usages) -> bool {
+    let says = Usages {
+        server: it.server_auth,
+        client: it.client_auth,
+        code: it.code_signing,
+        email: it.email_protection,
+    };
+    says == usages && !it.time_stamping && !it.ocsp_signing && it.other.is_empty()
 }
 
 /// Whether this is the only one of the known purposes, and there is no unknown one.

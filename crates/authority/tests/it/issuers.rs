@@ -39,7 +39,7 @@ keyUsage = critical, cRLSign
 [nopurpose]
 basicConstraints = critical, CA:TRUE
 keyUsage = critical, keyCertSign, cRLSign
-extendedKeyUsage = codeSigning
+extendedKeyUsage = timeStamping
 [servers]
 basicConstraints = critical, CA:TRUE
 keyUsage = critical, keyCertSign, cRLSign
@@ -344,7 +344,7 @@ fn constraints_and_purposes_of_every_ca_above_are_kept() {
     let taken = company.import(&["ours", "policy"]).unwrap();
     let held = taken.standing.held.unwrap();
     assert_eq!(held.constraints.len(), 1, "{held:?}");
-    assert!(held.server && !held.client && !held.ocsp, "{held:?}");
+    assert!(held.usages == Usages::SERVER && !held.ocsp, "{held:?}");
     let server = |names: &[&str]| Order { usages: Usages::SERVER, ..by_corp(names) };
     let issued = scratch.issue(&server(&["web.corp.example"])).unwrap();
     let chain = scratch.file("tls.crt", issued.tls_crt());

@@ -8,6 +8,7 @@
     reason = "a test may fail in any way"
 )]
 
+mod alternative_names;
 mod anchors;
 mod common;
 mod device;
@@ -16,6 +17,7 @@ mod gnutls;
 mod issuers;
 mod issuers_anew;
 mod issuers_named;
+mod issuers_purposes;
 mod kill;
 mod kill_issuers;
 mod life;

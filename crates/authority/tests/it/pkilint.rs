@@ -262,6 +262,17 @@ fn what_an_issuing_ca_under_a_companys_root_signs_is_clean() {
             let detail = scratch.authority.show(&issued.serial.to_string()).unwrap();
             leaves.push(scratch.file(&format!("{}.pem", issued.serial), detail.pem));
         }
+        let address = vec![SubjectName::email("jo@corp.example").unwrap()];
+        let mail = Order { name: "jo".into(), names: address, ..order(&[]) };
+        for kind in [KeyType::P256, KeyType::Rsa3072] {
+            let mail = Order { key: KeySource::Generate(kind), ..mail.clone() };
+            let code = Order { name: "release".into(), ..mail.clone() };
+            for signed in [by(Usages::EMAIL, mail), by(Usages::CODE, code)] {
+                let issued = scratch.issue(&signed).unwrap();
+                let detail = scratch.authority.show(&issued.serial.to_string()).unwrap();
+                leaves.push(scratch.file(&format!("{}.pem", issued.serial), detail.pem));
+            }
+        }
         let nameless = Order {
             name: "x".into(),
             names: vec![SubjectName::ip("10.0.0.1").unwrap()],

@@ -52,16 +52,26 @@ pub enum RotateWhat {
 
 /// What a certificate may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a purpose of its own in the certificate"
+)]
 pub struct Usages {
     /// TLS server.
     pub server: bool,
     /// TLS client.
     pub client: bool,
+    /// To sign code.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub code: bool,
+    /// To sign e-mail, and be sent encrypted e-mail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub email: bool,
 }
 
 impl Default for Usages {
     fn default() -> Self {
-        Self { server: true, client: true }
+        Self { server: true, client: true, code: false, email: false }
     }
 }
 

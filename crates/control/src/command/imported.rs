@@ -13,11 +13,12 @@ use super::{KeyType, Names, SecretBlob, Usages};
 pub struct CertRequest {
     /// What it is called here.
     pub name: String,
-    /// Its subject (RFC 4514); the first DNS name as common name by default.
+    /// Its subject (RFC 4514); by default the first DNS name as common name, and for code or e-mail otherwise the first
+    /// address.
     pub subject: Option<String>,
     /// Its names.
     pub names: Names,
-    /// Server, client or both.
+    /// What it is for: code alone, and e-mail not with a server.
     pub usages: Usages,
     /// The algorithm of its key.
     pub key_type: KeyType,
@@ -69,7 +70,7 @@ pub struct RequestReport {
     pub subject: String,
     /// The names that are asked for.
     pub names: Vec<SubjectName>,
-    /// Server, client or both.
+    /// Of `server`, `client`, `code` and `email`.
     pub usages: Vec<String>,
     /// The algorithm of its key.
     pub key_type: String,

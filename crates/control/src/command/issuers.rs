@@ -107,7 +107,7 @@ pub struct IssuingHeld {
     /// How many CAs it may have below it; it never has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_length: Option<u32>,
-    /// What its chain permits: `server`, `client`, `ocsp`.
+    /// What its chain permits: of `server`, `client`, `code`, `email` and `ocsp`.
     pub permits: Vec<String>,
     /// The name constraints of its chain, such as `permit dns:corp.example (O=Corp, CN=Root)`.
     pub constraints: Vec<String>,

@@ -83,8 +83,8 @@ pub(super) const fn key_type(kind: KeyType) -> sealock_authority::KeyType {
 }
 
 pub(super) const fn usages(usages: Usages) -> sealock_authority::Usages {
-    let none = sealock_authority::Usages::NONE;
-    sealock_authority::Usages { server: usages.server, client: usages.client, ..none }
+    let Usages { server, client, code, email } = usages;
+    sealock_authority::Usages { server, client, code, email }
 }
 
 pub(super) fn usage_names(usages: sealock_authority::Usages) -> Vec<String> {

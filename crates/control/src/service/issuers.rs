@@ -264,8 +264,8 @@ pub(super) fn request_text(standing: &IssuerStanding, waiting: &IssuerWaiting) -
 }
 
 fn report(held: &IssuerHeld) -> IssuingHeld {
-    let permits = [("server", held.server), ("client", held.client), ("ocsp", held.ocsp)];
-    let permits = permits.into_iter().filter(|(_, is)| *is).map(|(name, _)| name.to_owned());
+    let ocsp = held.ocsp.then(|| "ocsp".to_owned());
+    let permits = convert::usage_names(held.usages).into_iter().chain(ocsp);
     let constraints = held.constraints.iter().flat_map(|(subject, constraints)| {
         subtrees(constraints).into_iter().map(move |subtree| format!("{subtree} ({subject})"))
     });
@@ -313,7 +313,7 @@ fn own(info: &CaInfo) -> Option<IssuingReport> {
             not_before: signs.not_before,
             not_after: signs.not_after,
             path_length: Some(0),
-            permits: ["server", "client", "ocsp"].map(ToOwned::to_owned).to_vec(),
+            permits: ["server", "client", "code", "email", "ocsp"].map(ToOwned::to_owned).to_vec(),
             constraints: both.map(|subtree| format!("{subtree} ({subject})")).collect(),
             fingerprint: signs.fingerprint.clone(),
             chain: signs.pem.clone(),

@@ -61,13 +61,7 @@ impl Service {
         names: &[SubjectName],
         context: &[(&str, Value)],
     ) -> Result<Granted, ServiceError> {
-        let mut note: Option<DecisionNote> = None;
-        if beyond_tls(context) {
-            let resources = names.iter().cloned().map(Resource::Name).collect();
-            let granted = self.decide(asking, Action::CertPurpose, resources, context);
-            let granted = granted.map_err(|error| not_for_that(error, asking))?;
-            note = joined(note, granted.actor.decision);
-        }
+        let mut note = self.decide_purpose(asking, names, context)?;
         for (name, whose) in self.reserved(names) {
             let resources = vec![Resource::Name(name.clone())];
             let granted = self.decide(asking, Action::CertReserved, resources, context);
@@ -78,6 +72,23 @@ impl Service {
         let mut granted = self.decide(asking, action, resources, context)?;
         granted.actor.decision = joined(granted.actor.decision.take(), note);
         Ok(granted)
+    }
+
+    /// Whether certificates with these names may be for what the context says, where that is more than TLS; whoever signs
+    /// them.
+    pub(super) fn decide_purpose(
+        &self,
+        asking: &Asking<'_>,
+        names: &[SubjectName],
+        context: &[(&str, Value)],
+    ) -> Result<Option<DecisionNote>, ServiceError> {
+        if !beyond_tls(context) {
+            return Ok(None);
+        }
+        let resources = names.iter().cloned().map(Resource::Name).collect();
+        let granted = self.decide(asking, Action::CertPurpose, resources, context);
+        let granted = granted.map_err(|error| not_for_that(error, asking))?;
+        Ok(granted.actor.decision)
     }
 
     /// What of these is not everybody's.

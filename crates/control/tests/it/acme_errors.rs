@@ -300,6 +300,22 @@ fn openssl(folder: &std::path::Path, key: &[&str], digest: &str, names: &str) ->
     std::fs::read(file).unwrap()
 }
 
+/// `directoryName` with `CN=x` in it.
+const DIRECTORY_NAME: &[u8] =
+    &[0xa4, 14, 0x30, 12, 0x31, 10, 0x30, 8, 6, 3, 0x55, 4, 3, 0x0c, 1, b'x'];
+
+/// DNS names and what is added to them, as openssl's settings have a value in DER.
+fn in_der(names: &[&str], more: &[u8]) -> String {
+    let mut inner = Vec::new();
+    for name in names {
+        inner.extend([0x82, u8::try_from(name.len()).unwrap()]);
+        inner.extend(name.as_bytes());
+    }
+    inner.extend(more);
+    let whole = [&[0x30, u8::try_from(inner.len()).unwrap()][..], &inner].concat();
+    format!("DER:{}", data_encoding::HEXLOWER.encode(&whole))
+}
+
 #[tokio::test]
 async fn a_csr_is_for_the_names_of_the_order_and_for_a_good_key_that_is_not_the_accounts() {
     if skip_without(&["openssl"]) {
@@ -316,6 +332,8 @@ async fn a_csr_is_for_the_names_of_the_order_and_for_a_good_key_that_is_not_the_
     let p256 = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
     let both = "DNS:a.web.example,DNS:b.web.example";
     let with = |more: &str| der_csr(&openssl(folder, &p256, "-sha256", &format!("{both},{more}")));
+    // What openssl does not write by itself.
+    let raw = |more: &[u8]| der_csr(&openssl(folder, &p256, "-sha256", &in_der(&names, more)));
     let good = openssl(folder, &p256, "-sha256", both);
     let mut changed = good.clone();
     *changed.last_mut().unwrap() ^= 1;
@@ -332,6 +350,10 @@ async fn a_csr_is_for_the_names_of_the_order_and_for_a_good_key_that_is_not_the_
         ("a URI", "badCSR", with("URI:spiffe://test.sealock/service/web")),
         ("an e-mail address", "badCSR", with("email:a@web.example")),
         ("a registered id", "badCSR", with("RID:1.2.3.4")),
+        ("a name of a directory", "badCSR", raw(DIRECTORY_NAME)),
+        ("an X.400 address", "badCSR", raw(&[0xa3, 2, 0x30, 0])),
+        ("an EDI party", "badCSR", raw(&[0xa5, 5, 0xa1, 3, 0x0c, 1, b'x'])),
+        ("no kind of name", "badCSR", raw(&[0x8a, 1, b'x'])),
         ("another's name behind it", "badCSR", with("DNS:localhost")),
         ("a bad signature", "badCSR", der_csr(&changed)),
         ("something behind it", "badCSR", der_csr(&[&good[..], &[0]].concat())),

@@ -30,12 +30,12 @@ permit (principal, action in [Sealock::Action::\"Cert::Issue\", Sealock::Action:
 when { context has issuer && context.issuer == \"corp\" };
 ";
 
-fn openssl(folder: &Path, arguments: &[&str]) {
+pub(crate) fn openssl(folder: &Path, arguments: &[&str]) {
     let output = Program::new("openssl").args(arguments).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn der(folder: &Path, name: &str) -> String {
+pub(crate) fn der(folder: &Path, name: &str) -> String {
     openssl(folder, &["x509", "-in", name, "-outform", "DER", "-out", "out.der"]);
     BASE64.encode(&std::fs::read(folder.join("out.der")).unwrap())
 }
@@ -60,33 +60,48 @@ async fn service_with(scratch: &Scratch, issuers: &[&str], constraints: &str) ->
 /// Has the CA `corp` signed by a company whose root is known from then on, with these extensions beside; again: for the
 /// same key.
 pub(crate) async fn corp_signed(service: &Arc<Service>, folder: &Path, more: &str) {
+    signed_by_its_company(service, folder, "corp", more).await;
+}
+
+/// The same for an issuer of any name, whose company has the folder to itself.
+pub(crate) async fn signed_by_its_company(
+    service: &Arc<Service>,
+    folder: &Path,
+    name: &str,
+    more: &str,
+) {
     std::fs::write(
         folder.join("ext"),
         format!("basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n{more}\n"),
     )
     .unwrap();
     if !folder.join("ours.csr").exists() {
-        corp_asked(service, folder).await;
+        ask(service, folder, name).await;
     }
     let sign = ["x509", "-req", "-in", "ours.csr", "-CA", "root.pem", "-CAkey", "root.key"];
     let more = ["-CAcreateserial", "-days", "60", "-extfile", "ext", "-out", "ours.pem"];
     openssl(folder, &[&sign[..], &more].concat());
-    let import = CaImport { name: "corp".into(), certificates: vec![der(folder, "ours.pem")] };
+    let import = CaImport { name: name.into(), certificates: vec![der(folder, "ours.pem")] };
     call(service, Command::CaImport(import)).await.unwrap();
 }
 
-async fn corp_asked(service: &Arc<Service>, folder: &Path) {
-    let make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "root.key", "-subj"];
-    openssl(folder, &[&make[..], &["/O=Corp/CN=Root", "-days", "99", "-out", "root.pem"]].concat());
-    let trust = TrustAdd {
-        certificate: der(folder, "root.pem"),
-        name: Some("corp".into()),
-        intermediate: false,
-    };
-    call(service, Command::TrustAdd(trust)).await.unwrap();
+/// Has the company make its root, where there is none, and the CSR go out: for a new key, where one signs already.
+pub(crate) async fn ask(service: &Arc<Service>, folder: &Path, name: &str) {
+    if !folder.join("root.pem").exists() {
+        let make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "root.key"];
+        let root = format!("/O={name}/CN=Root");
+        let more = ["-subj", &root, "-days", "99", "-out", "root.pem"];
+        openssl(folder, &[&make[..], &more].concat());
+        let trust = TrustAdd {
+            certificate: der(folder, "root.pem"),
+            name: Some(name.into()),
+            intermediate: false,
+        };
+        call(service, Command::TrustAdd(trust)).await.unwrap();
+    }
     let wanted = CaRequest {
-        name: "corp".into(),
-        subject: Some("CN=Docker Issuing CA,O=Corp".into()),
+        name: name.into(),
+        subject: Some(format!("CN=Docker Issuing CA,O={name}")),
         ..CaRequest::default()
     };
     let Reply::Issuer(waiting) = call(service, Command::CaRequest(wanted)).await.unwrap() else {
@@ -95,7 +110,7 @@ async fn corp_asked(service: &Arc<Service>, folder: &Path) {
     std::fs::write(folder.join("ours.csr"), waiting.waiting.unwrap().csr).unwrap();
 }
 
-fn wanted(names: &[&str]) -> WantedCertificate {
+pub(crate) fn wanted(names: &[&str]) -> WantedCertificate {
     WantedCertificate {
         container: ContainerFacts {
             id: "ef".repeat(32),
@@ -118,7 +133,7 @@ fn wanted(names: &[&str]) -> WantedCertificate {
     }
 }
 
-async fn listed(service: &Arc<Service>) -> Vec<IssuingReport> {
+pub(crate) async fn listed(service: &Arc<Service>) -> Vec<IssuingReport> {
     match call(service, Command::CaIssuers).await.unwrap() {
         Reply::Issuers(all) => all,
         other => panic!("{other:?}"),
@@ -126,7 +141,10 @@ async fn listed(service: &Arc<Service>) -> Vec<IssuingReport> {
 }
 
 /// Whose name stands in a certificate as its issuer, and whether it has an identity.
-async fn signed_by(service: &Arc<Service>, made: &DeliveredCertificate) -> (String, bool) {
+pub(crate) async fn signed_by(
+    service: &Arc<Service>,
+    made: &DeliveredCertificate,
+) -> (String, bool) {
     let certificate = made.serial.clone();
     let Reply::Certificate(report) =
         call(service, Command::CertShow { certificate }).await.unwrap()

@@ -47,6 +47,8 @@ mod inventory;
 #[cfg(test)]
 mod issuers;
 #[cfg(test)]
+mod issuers_two;
+#[cfg(test)]
 mod key_stores;
 #[cfg(test)]
 mod kill;

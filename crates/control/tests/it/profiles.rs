@@ -123,7 +123,7 @@ async fn an_order_is_of_its_profile_or_is_none() {
         (
             Issue {
                 name: "web".into(),
-                usages: Some(Usages { server: true, client: false }),
+                usages: Some(Usages { client: false, ..Usages::default() }),
                 ttl: Some(60 * 86_400),
                 ..Issue::default()
             },

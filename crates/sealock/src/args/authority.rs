@@ -220,6 +220,10 @@ pub(crate) enum UsageArg {
     Server,
     /// TLS client (clientAuth)
     Client,
+    /// Signatures on code (codeSigning); alone
+    Code,
+    /// S/MIME (emailProtection); not with server
+    Email,
 }
 
 /// Names and life, as `issue` and `sign` take them.

@@ -12,7 +12,8 @@ use super::{InstallArgs, KeyType, UsageArg};
 pub(crate) struct RequestArgs {
     /// What the certificate is called here, and in labels
     pub(crate) name: String,
-    /// Its subject, such as CN=www.corp.example,O=Corp (RFC 4514) [default: the first DNS name]
+    /// Its subject, such as CN=www.corp.example,O=Corp (RFC 4514) [default: the first DNS name; for code and email otherwise
+    /// the first address]
     #[arg(long, value_name = "SUBJECT")]
     pub(crate) subject: Option<String>,
     /// DNS names

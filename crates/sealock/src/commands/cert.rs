@@ -120,10 +120,16 @@ fn names(asked: &NamesArgs) -> command::Names {
 }
 
 fn usages(asked: &NamesArgs) -> Option<command::Usages> {
-    (!asked.usage.is_empty()).then(|| command::Usages {
-        server: asked.usage.contains(&UsageArg::Server),
-        client: asked.usage.contains(&UsageArg::Client),
-    })
+    (!asked.usage.is_empty()).then(|| usages_of(&asked.usage))
+}
+
+pub(super) fn usages_of(asked: &[UsageArg]) -> command::Usages {
+    command::Usages {
+        server: asked.contains(&UsageArg::Server),
+        client: asked.contains(&UsageArg::Client),
+        code: asked.contains(&UsageArg::Code),
+        email: asked.contains(&UsageArg::Email),
+    }
 }
 
 fn hand_over(

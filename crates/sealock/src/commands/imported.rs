@@ -16,7 +16,7 @@ use sealock_core::span::format_span;
 use super::init::key_type;
 use super::session::{Session, unexpected};
 use super::{cert, files};
-use crate::args::{ImportedArgs, RequestArgs, UsageArg};
+use crate::args::{ImportedArgs, RequestArgs};
 use crate::printer::{Failure, Printer, Table};
 
 /// How many files of a folder are looked at.
@@ -44,10 +44,7 @@ pub(super) fn request(
             uri: arguments.uri.clone(),
             email: arguments.email.clone(),
         },
-        usages: command::Usages {
-            server: arguments.usage.contains(&UsageArg::Server),
-            client: arguments.usage.contains(&UsageArg::Client),
-        },
+        usages: cert::usages_of(&arguments.usage),
         key_type: key_type(arguments.key_type),
         replace: arguments.replace,
         upstream: arguments.upstream.clone(),

@@ -2,6 +2,7 @@
 //! in.
 
 mod company;
+mod purposes;
 mod served;
 
 use std::fs;

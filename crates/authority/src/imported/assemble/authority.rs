@@ -4,7 +4,7 @@
 //! verifier of rustls has the last word: it is shown a probe, a leaf below the CA that is never handed out. While the
 //! company replaces its root, more than one known root may be reached; what leads to the others is kept as well.
 
-use std::cell::OnceCell;
+use std::collections::HashMap;
 
 use sealock_core::{Timestamp, TrustDomain};
 
@@ -20,9 +20,21 @@ const MOST_ROOTS: usize = 8;
 /// What a CA's chain permits below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Permitted {
-    pub(crate) server: bool,
-    pub(crate) client: bool,
+    pub(crate) usages: Usages,
     pub(crate) ocsp: bool,
+}
+
+impl Permitted {
+    const ALL: Self =
+        Self { usages: Usages { server: true, client: true, code: true, email: true }, ocsp: true };
+
+    /// What is left of it below a CA.
+    fn below(self, ca: &Foreign) -> Self {
+        match ca.purposes {
+            Some(it) => Self { usages: self.usages.and(it.usages), ocsp: self.ocsp && it.ocsp },
+            None => self,
+        }
+    }
 }
 
 /// An issuing CA and its chain.
@@ -98,20 +110,22 @@ fn one<'a>(
 ) -> Result<AssembledAuthority, ImportError> {
     itself(authority, trust_domain, now)?;
     let mut constraints = Constraints::default();
-    let shown: OnceCell<Option<Foreign>> = OnceCell::new();
+    let mut shown: HashMap<Usages, Option<Foreign>> = HashMap::new();
     let mut holds = |chain: &[&'a Foreign]| -> Result<(), ImportError> {
         // With a leaf below it the chain has one more.
         if chain.len() >= DEEPEST {
             return Err(ImportError::TooDeep(DEEPEST));
         }
         above(chain, &mut constraints, trust_domain, now)?;
-        let permitted = permitted(chain)?;
-        let usages = Usages { server: permitted.server, client: permitted.client, ..Usages::NONE };
+        let permitted = permitted(chain)?.usages;
+        let (probed, usages) = probed(permitted);
         let refused = || ImportError::Verifier {
             subject: authority.subject_text.clone(),
             why: "no certificate can be made below it".to_owned(),
         };
-        let leaf = shown.get_or_init(|| Foreign::read(&probe(&authority.der, Usages::BOTH)?).ok());
+        let leaf = shown
+            .entry(probed)
+            .or_insert_with(|| Foreign::read(&probe(&authority.der, probed)?).ok());
         let leaf = leaf.as_ref().ok_or_else(refused)?;
         let whole: Vec<&Foreign> = std::iter::once(leaf).chain(chain.iter().copied()).collect();
         check::verifier(&whole, usages, now)
@@ -207,15 +221,26 @@ fn above<'a>(
 /// What every CA of the chain permits; a root's own word on purposes counts for nobody.
 fn permitted(chain: &[&Foreign]) -> Result<Permitted, ImportError> {
     let [below_root @ .., _] = chain else { return Err(ImportError::Empty) };
-    let said = below_root.iter().filter_map(|one| Some((one, one.purposes?)));
-    let mut all = Permitted { server: true, client: true, ocsp: true };
-    for (one, purposes) in said {
-        all.server &= purposes.server;
-        all.client &= purposes.client;
-        all.ocsp &= purposes.ocsp;
-        if !all.server && !all.client {
-            return Err(ImportError::NoPurpose { subject: one.subject_text.clone() });
+    below_root.iter().try_fold(Permitted::ALL, |all, one| {
+        let left = all.below(one);
+        match left.usages == Usages::NONE {
+            true => Err(ImportError::NoPurpose { subject: one.subject_text.clone() }),
+            false => Ok(left),
         }
-    }
-    Ok(all)
+    })
+}
+
+/// The same of CAs (DER) that were taken before, that root not among them; nothing below what cannot be read.
+pub(crate) fn permitted_below<'a>(chain: impl IntoIterator<Item = &'a [u8]>) -> Usages {
+    let left = chain
+        .into_iter()
+        .try_fold(Permitted::ALL, |all, der| Foreign::read(der).map(|one| all.below(&one)));
+    left.map_or(Usages::NONE, |left| left.usages)
+}
+
+/// What a probe is for, and what of that it is shown for: TLS, and for code or e-mail where the chain permits nothing of TLS.
+fn probed(permitted: Usages) -> (Usages, Usages) {
+    let tls = permitted.and(Usages::BOTH);
+    let only = if permitted.email { Usages::EMAIL } else { Usages::CODE };
+    if tls == Usages::NONE { (only, only) } else { (Usages::BOTH, tls) }
 }

@@ -11,6 +11,9 @@ use super::{Expected, Foreign};
 use crate::imported::error::ImportError;
 use crate::order::Usages;
 
+/// `id-kp-codeSigning` and `id-kp-emailProtection` (RFC 5280 §4.2.1.12).
+const CODE_SIGNING: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 3];
+const EMAIL_PROTECTION: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 4];
 /// The most names of a CA that is below constraints; leaves may have as many as they can.
 const MOST_NAMES_BETWEEN: usize = 32;
 
@@ -27,6 +30,10 @@ pub(super) fn leaf(
     in_time(leaf, now)?;
     names(leaf, expected)?;
     usages(leaf, expected)?;
+    // Nobody takes a signature on code by what does not say that it is for that.
+    if expected.usages.code && leaf.purposes.is_none() {
+        return Err(ImportError::Usage { subject: subject(), usage: "code" });
+    }
     match leaf.weak_key().or_else(|| leaf.weak_signature()) {
         Some(why) => Err(ImportError::Weak { subject: subject(), why }),
         None => Ok(()),
@@ -63,13 +70,8 @@ fn names(leaf: &Foreign, expected: &Expected<'_>) -> Result<(), ImportError> {
 /// What is asked for must be permitted, where anything is said about it at all.
 fn usages(one: &Foreign, expected: &Expected<'_>) -> Result<(), ImportError> {
     let Some(purposes) = one.purposes else { return Ok(()) };
-    let wanted = [
-        (expected.usages.server, purposes.server, "server"),
-        (expected.usages.client, purposes.client, "client"),
-    ];
-    let lacking = wanted.into_iter().find(|(wanted, permitted, _)| *wanted && !permitted);
-    match lacking {
-        Some((_, _, usage)) => Err(ImportError::Usage { subject: one.subject_text.clone(), usage }),
+    match expected.usages.lacking(purposes.usages) {
+        Some(usage) => Err(ImportError::Usage { subject: one.subject_text.clone(), usage }),
         None => Ok(()),
     }
 }
@@ -182,19 +184,18 @@ fn permits(issuer: &Foreign, one: &Foreign) -> Result<(), ImportError> {
 
 /// What a chain is shown to the verifier for: as what was asked for, or else as what the leaf says that it is.
 fn wanted(chain: &[&Foreign], expected: &Expected<'_>) -> Usages {
-    if expected.usages.server || expected.usages.client {
+    if expected.usages != Usages::NONE {
         return expected.usages;
     }
     let says = chain.first().and_then(|leaf| leaf.purposes);
-    says.map_or(Usages::SERVER, |it| Usages {
-        server: it.server,
-        client: it.client,
-        ..Usages::NONE
-    })
+    let says = says.map_or(Usages::SERVER, |it| it.usages);
+    let tls = says.and(Usages::BOTH);
+    if tls == Usages::NONE { says } else { tls }
 }
 
 /// The verifier of rustls has the last word: what it refuses, nobody who uses it could connect to. Of constraints on
-/// names of a directory it knows nothing and refuses all that is below them: there, what was said above counts.
+/// names of a directory it knows nothing and refuses all that is below them, and so it does with addresses below
+/// constraints on those, which for e-mail is too much: there, what was said above counts.
 pub(super) fn verifier(
     chain: &[&Foreign],
     wanted: Usages,
@@ -213,11 +214,17 @@ pub(super) fn verifier(
         intermediates.iter().map(|one| CertificateDer::from(one.der.as_slice())).collect();
     let seconds = u64::try_from(now.as_secs()).unwrap_or_default();
     let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-    let usages =
-        [(wanted.server, KeyUsage::server_auth()), (wanted.client, KeyUsage::client_auth())];
-    let has_directory =
-        |one: &&Foreign| one.constraints.as_ref().is_ok_and(|it| it.has_directory());
-    let beyond_it = chain.iter().any(has_directory);
+    let usages = [
+        (wanted.server, KeyUsage::server_auth()),
+        (wanted.client, KeyUsage::client_auth()),
+        (wanted.code, KeyUsage::required_if_present(&CODE_SIGNING)),
+        (wanted.email, KeyUsage::required_if_present(&EMAIL_PROTECTION)),
+    ];
+    let beyond = |one: &&Foreign| {
+        let constraints = one.constraints.as_ref();
+        constraints.is_ok_and(|it| it.has_directory() || (wanted.beyond_tls() && it.has_email()))
+    };
+    let beyond_it = chain.iter().any(beyond);
     for (_, usage) in usages.into_iter().filter(|(wanted, _)| *wanted) {
         let algorithms = webpki::ALL_VERIFICATION_ALGS;
         match end.verify_for_usage(algorithms, &anchors, &between, time, usage, None, None) {

@@ -13,6 +13,7 @@ use x509_parser::x509::{SubjectPublicKeyInfo, X509Version};
 use crate::constraints::{ConstraintError, DirectoryName, NameConstraints};
 use crate::csr::{subject_name, whole_bytes};
 use crate::key::PublicKeyKind;
+use crate::order::Usages;
 use crate::serial::Serial;
 
 const SMALLEST_RSA: usize = 2048;
@@ -54,8 +55,7 @@ enum KeyKind {
 /// What a certificate may be used for, where it says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Purposes {
-    pub(crate) server: bool,
-    pub(crate) client: bool,
+    pub(crate) usages: Usages,
     pub(crate) ocsp: bool,
 }
 
@@ -137,8 +137,12 @@ impl Foreign {
             signs_lists: usage.map(|usage| usage.value.crl_sign()),
             unknown_critical: unknown_critical(&certificate),
             purposes: purposes.map(|purposes| Purposes {
-                server: purposes.value.server_auth,
-                client: purposes.value.client_auth,
+                usages: Usages {
+                    server: purposes.value.server_auth,
+                    client: purposes.value.client_auth,
+                    code: purposes.value.code_signing,
+                    email: purposes.value.email_protection,
+                },
                 ocsp: purposes.value.ocsp_signing,
             }),
             names,

@@ -17,13 +17,15 @@ mod ways;
 #[cfg(test)]
 mod named;
 #[cfg(test)]
+mod purposes;
+#[cfg(test)]
 mod tests;
 
 use std::cmp::Reverse;
 
 use sealock_core::{SubjectName, Timestamp};
 
-pub(crate) use authority::{AssembledAuthority, assemble_authority};
+pub(crate) use authority::{AssembledAuthority, assemble_authority, permitted_below};
 pub(crate) use foreign::Foreign;
 pub(crate) use related::Heap;
 

@@ -50,7 +50,7 @@ fn edited(kind: Kind, change: fn(&mut Tbs)) -> Result<(), LintError> {
         Kind::Probe => {
             parameters.extended_key_usages = both;
             parameters.subject_alt_names = Vec::new();
-            Purpose::Probe
+            Purpose::Probe(Usages::BOTH)
         }
         Kind::Responder => {
             parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning];

@@ -59,7 +59,9 @@ fn decode(text: &str) -> Result<Vec<u8>, ServiceError> {
 pub(super) fn request_error(error: &RequestError) -> ServiceError {
     use RequestError as E;
     let code = match error {
-        E::NoNames | E::TooManyNames(_) | E::NoUsage => ErrorCode::Usage,
+        E::NoNames | E::TooManyNames(_) | E::Order(_) | E::Names { .. } | E::NoSubject => {
+            ErrorCode::Usage
+        }
         E::OtherWishes(_) | E::Changed(_) => ErrorCode::Conflict,
         E::Unknown(_) | E::NotWaiting(_) | E::Waiting(_) => ErrorCode::NotFound,
         E::TooMany => ErrorCode::Busy,

@@ -1,14 +1,16 @@
 //! `cert request` and `cert requests`.
 
 use sealock_authority::imported::{Subject, Wishes};
+use sealock_core::ImportedName;
+use sealock_core::audit::DecisionNote;
 use sealock_core::policy::{Action, Resource};
-use sealock_core::{ImportedName, SubjectName};
 use serde_json::Value;
 
 use super::{parse_name, request_error, resource};
 use crate::caller::Caller;
 use crate::command::{CertRequest, Reply};
 use crate::error::{ErrorCode, ServiceError};
+use crate::service::authorize::Asking;
 use crate::service::{Service, convert, names};
 
 impl Service {
@@ -29,8 +31,11 @@ impl Service {
         if let Some(upstream) = &wishes.upstream {
             context.push(("upstream", upstream.as_str().into()));
         }
-        let granted =
+        let mut granted =
             self.authorize(caller, request, Action::CertRequest, resource(&name), &context)?;
+        let purpose = self.may_be_for(&Asking::of(caller, request), &name, &wishes)?;
+        let decisions = granted.actor.decision.take().into_iter().chain(purpose);
+        granted.actor.decision = decisions.reduce(DecisionNote::and);
         self.can_be_asked(&wishes)?;
         let authority = self.authority()?;
         let made = authority
@@ -99,6 +104,23 @@ impl Service {
         Ok(Reply::Done)
     }
 
+    /// By whomever a certificate is signed: to sign code or e-mail in a name takes the right to that, as for one of our own
+    /// (ADR 0055).
+    fn may_be_for(
+        &self,
+        asking: &Asking<'_>,
+        name: &ImportedName,
+        wishes: &Wishes,
+    ) -> Result<Option<DecisionNote>, ServiceError> {
+        let context = [
+            ("name", Value::from(name.as_str())),
+            ("usages", convert::usage_names(wishes.usages).into()),
+            ("profile", wishes.usages.usual_profile().into()),
+            ("keyType", wishes.key_type.as_str().into()),
+        ];
+        self.decide_purpose(asking, &wishes.names, &context)
+    }
+
     /// No running container has it by a label, as far as the daemon sees any.
     fn must_be_unused(&self, name: &ImportedName) -> Result<(), ServiceError> {
         let Some(container) = self.used_by(name).into_iter().next() else { return Ok(()) };
@@ -111,17 +133,13 @@ impl Service {
 
 fn wishes(wanted: &CertRequest) -> Result<Wishes, ServiceError> {
     let names = names::parse(&wanted.names)?;
+    let usages = convert::usages(wanted.usages);
     let subject = match &wanted.subject {
         Some(text) => text
             .parse::<Subject>()
             .map_err(|error| ServiceError::of(ErrorCode::Usage, &error).maybe_hint(error.hint()))?,
-        None => names
-            .iter()
-            .find(|name| matches!(name, SubjectName::Dns(_)))
-            .map(|name| Subject::common_name(&name.to_string()))
-            .unwrap_or_default(),
+        None => Subject::usual(&names, usages),
     };
-    let usages = convert::usages(wanted.usages);
     let key_type = convert::key_type(wanted.key_type);
     Ok(Wishes { subject, names, usages, key_type, upstream: wanted.upstream.clone() })
 }

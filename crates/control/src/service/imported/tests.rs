@@ -3,6 +3,7 @@
 mod handed_out;
 mod listed;
 mod published;
+mod purposes;
 mod requests;
 
 use std::path::PathBuf;
@@ -11,8 +12,8 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use sealock_core::audit::Fact;
 use sealock_core::{Clock, ManualClock, Timestamp};
@@ -125,7 +126,17 @@ impl World {
 
     /// The company signs a CSR for so many days.
     pub(crate) fn sign(&self, csr: &str, days: u64) -> Vec<u8> {
+        self.signed(CertificateSigningRequestParams::from_pem(csr).unwrap(), days)
+    }
+
+    /// The same for something else than was asked for.
+    fn sign_for(&self, csr: &str, days: u64, purpose: ExtendedKeyUsagePurpose) -> Vec<u8> {
         let mut csr = CertificateSigningRequestParams::from_pem(csr).unwrap();
+        csr.params.extended_key_usages = vec![purpose];
+        self.signed(csr, days)
+    }
+
+    fn signed(&self, mut csr: CertificateSigningRequestParams, days: u64) -> Vec<u8> {
         let (from, life) = (self.clock.now(), Duration::from_secs(days * DAY));
         csr.params.not_before = from.to_offset();
         csr.params.not_after = from.plus(life).to_offset();

@@ -111,9 +111,16 @@ impl Service {
     pub(super) fn can_be_asked(&self, wishes: &Wishes) -> Result<(), ServiceError> {
         let Some(upstream) = &wishes.upstream else { return Ok(()) };
         let set = self.upstream_settings(upstream)?;
+        let is_acme = set.kind == Some(UpstreamKind::Acme);
+        if is_acme && wishes.usages.beyond_tls() {
+            let text = format!("`{upstream}` is asked by ACME, which is for TLS alone");
+            return Err(ServiceError::new(ErrorCode::Usage, text).hint(
+                "leave --upstream out and have the CSR signed, or ask a CA that speaks EST",
+            ));
+        }
         let other = |name: &&SubjectName| !matches!(name, SubjectName::Dns(_) | SubjectName::Ip(_));
         match wishes.names.iter().find(other) {
-            Some(name) if set.kind == Some(UpstreamKind::Acme) => {
+            Some(name) if is_acme => {
                 let error = UpstreamError::NoIdentifier(name.to_string());
                 Err(ServiceError::of(ErrorCode::Usage, &error))
             }

@@ -134,7 +134,7 @@ impl<'a> Authority<'a> {
                 uri: vec![set.identity.to_string()],
                 email: Vec::new(),
             },
-            usages: Some(Usages { server: is_server, client: !is_server }),
+            usages: Some(Usages { server: is_server, client: !is_server, ..Usages::default() }),
             profile: None,
             ttl: Some(set.life.as_secs()),
             key_type: command::KeyType::P256,

@@ -16,7 +16,7 @@ use tokio::task::block_in_place;
 use super::{DAY, World};
 use crate::command::{
     CertRequest, Command, Files, Issue, LdapServer, Names, Publish, PublishReport, Reply,
-    SecretText,
+    SecretText, Usages,
 };
 use crate::error::{ErrorCode, ServiceError};
 
@@ -256,4 +256,20 @@ async fn a_label_publishes_it_by_a_rule_of_its_own_and_what_follows_by_that_rule
     // Nobody asks for it any more, and it ends.
     stage.world.clock.advance(Duration::from_secs(91 * DAY));
     assert_eq!((stage.mend(), stage.there().len()), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_for_e_mail_is_where_mail_programs_look_for_it() {
+    let Some(stage) = Stage::new() else { return };
+    let usages = Usages { server: false, client: false, email: true, ..Usages::default() };
+    let wanted = super::purposes::mail(usages, &["jo@corp.example"]);
+    let csr = stage.world.request(wanted).unwrap().waiting.unwrap().csr;
+    let leaf = stage.world.sign(&csr, 90);
+    stage.world.import(&[leaf.clone(), stage.world.issuing.2.clone()]).unwrap();
+    let done = stage.publish().unwrap();
+    assert!(done.created && done.imported, "{done:?}");
+    assert_eq!(stage.there(), [BASE64.encode(&leaf)], "in userCertificate;binary");
+    assert!(stage.publish().unwrap().unchanged);
+    stage.forget();
+    assert_eq!((stage.mend(), stage.there()), (1, vec![]));
 }
