@@ -1,6 +1,6 @@
 //! The authority itself: made once, opened at every start, shared by many threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::error::AuthorityError;
 use crate::imported::Known;
 use crate::inventory::{Inventory, IssuerId};
 use crate::key::{AuthorityKey, KeyType};
+use crate::lists;
 use crate::make::{self, Home, Made, MadeKey};
 use crate::ocsp::Answers;
 use crate::order::Usages;
@@ -103,6 +104,8 @@ pub struct Authority {
     pub(crate) device: Shared,
     /// Until when it is not asked for lists, since it was away.
     pub(crate) left_alone: Mutex<Option<Timestamp>>,
+    /// Whose full list lacked a revocation when this was opened; it is made anew before it is given to anybody.
+    pub(crate) left_behind: Mutex<BTreeSet<IssuerId>>,
 }
 
 /// The state as read, and what is made from it.
@@ -191,6 +194,7 @@ impl Authority {
         let store = Arc::clone(journal.store());
         let loaded = load(store.as_ref(), &keyring, &device)?;
         let known = Known::load(store.as_ref())?;
+        let left_behind = lists::behind(store.as_ref(), &loaded.state)?;
         journal.set_signer(Arc::clone(&loaded.signer) as _);
         let authority = Self {
             journal,
@@ -204,6 +208,7 @@ impl Authority {
             known: ArcSwap::from_pointee(known),
             device,
             left_alone: Mutex::new(None),
+            left_behind: Mutex::new(left_behind),
         };
         authority.settle_retired()?;
         Ok(Arc::new(authority))

@@ -224,6 +224,12 @@ pub enum AuthorityError {
     /// It could not be encrypted.
     #[error("cannot encrypt the root key")]
     Encrypt,
+    /// A list that lacks a revocation which is committed: it is given to nobody.
+    #[error("the revocation list of {issuer} lacks a revocation, and its key cannot be had now")]
+    ListBehind {
+        /// Whose.
+        issuer: IssuerId,
+    },
     /// The device that has the key did not do it.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -292,6 +298,9 @@ impl AuthorityError {
             Self::Contended => {
                 Some("stop the other process that uses this state folder, and try again".into())
             }
+            Self::ListBehind { .. } => Some(
+                "another is made as soon as the passphrase is given, or the HSM answers; OCSP is answered meanwhile".into(),
+            ),
             Self::Device(error) => Some(error.hint.clone()),
             Self::KeyInDevice(_) => Some(
                 "`sealock ca migrate-key` takes a key out that may leave it; `sealock ca rotate` makes another".into(),

@@ -1,5 +1,6 @@
 //! The revocation lists of all issuers: made with each revocation, and before they run out.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rcgen::Issuer;
@@ -14,7 +15,7 @@ use crate::error::AuthorityError;
 use crate::inventory::IssuerId;
 use crate::issuers::CaSigner;
 use crate::key::AuthorityKey;
-use crate::state::{IssuerKind, IssuerRecord, KeyPlace, crl_key, delta_key, list_due_key};
+use crate::state::{IssuerKind, IssuerRecord, KeyPlace, State, crl_key, delta_key, list_due_key};
 
 /// So long a device that was away is not asked again for lists that somebody wants.
 const LEFT_ALONE: Duration = Duration::from_secs(30);
@@ -24,6 +25,8 @@ const LEFT_ALONE: Duration = Duration::from_secs(30);
 pub(crate) struct Lists {
     full: Option<Previous>,
     delta: Option<PreviousDelta>,
+    /// Whether a revocation is on neither: the device was away that signs them.
+    unlisted: bool,
 }
 
 /// What has to be made anew.
@@ -37,13 +40,15 @@ enum Due {
 impl Lists {
     pub(crate) fn read(store: &dyn Store, issuer: IssuerId) -> Result<Self, AuthorityError> {
         let corrupt = || AuthorityError::Corrupt { record: format!("CRL of {issuer}") };
-        let full = store.get(&crl_key(issuer))?.map(|stored| {
-            Previous::from_bytes(issuer, &stored.value, stored.version).ok_or_else(corrupt)
-        });
+        // The full list last: what is revoked meanwhile may be missed on one that has it, and not the other way round.
+        let unlisted = store.get(&list_due_key(issuer))?.is_some();
         let delta = store.get(&delta_key(issuer))?.map(|stored| {
             PreviousDelta::from_bytes(issuer, &stored.value, stored.version).ok_or_else(corrupt)
         });
-        Ok(Self { full: full.transpose()?, delta: delta.transpose()? })
+        let full = store.get(&crl_key(issuer))?.map(|stored| {
+            Previous::from_bytes(issuer, &stored.value, stored.version).ok_or_else(corrupt)
+        });
+        Ok(Self { full: full.transpose()?, delta: delta.transpose()?, unlisted })
     }
 
     /// The full list, with its version.
@@ -73,14 +78,30 @@ impl Lists {
         self.delta.as_ref().map_or(0, |delta| delta.delta.pending)
     }
 
-    fn due(&self, now: Timestamp) -> Due {
-        let Some(full) = &self.full else { return Due::Both };
+    /// Whether the full list lacks a revocation that is committed.
+    pub(crate) fn full_lacks(&self) -> bool {
+        self.unlisted || self.pending() > 0
+    }
+
+    /// Whether the delta does.
+    pub(crate) fn delta_lacks(&self) -> bool {
+        self.unlisted
+    }
+
+    /// Whether the full list has stood for so long that another may be made.
+    fn has_rested(&self, now: Timestamp) -> bool {
+        let rested = |full: &Previous| now >= full.crl.this_update.plus(BACKDATE + crl::FULL_AFTER);
+        self.full.as_ref().is_none_or(rested)
+    }
+
+    /// What is due; `left` is whether the full list was left behind by a process that has ended.
+    fn due(&self, now: Timestamp, left: bool) -> Due {
+        let Some(full) = self.full.as_ref().filter(|_| !self.unlisted) else { return Due::Both };
         let ahead = |crl: &Crl| is_ahead(crl.this_update, now);
         if ahead(&full.crl) || self.delta.as_ref().is_some_and(|delta| ahead(&delta.crl)) {
             return Due::Both;
         }
-        let made = full.crl.this_update.plus(BACKDATE);
-        let lacks = self.pending() > 0 && now >= made.plus(crl::FULL_AFTER);
+        let lacks = self.pending() > 0 && (left || self.has_rested(now));
         if lacks || full.crl.next_update < now.plus(crl::MARGIN) {
             return Due::Both;
         }
@@ -98,14 +119,58 @@ impl Authority {
 
     /// The revocation list of one issuer; `None` for an unknown issuer.
     pub fn crl_of(&self, issuer: IssuerId) -> Result<Option<Crl>, AuthorityError> {
-        self.refresh_if_signed(issuer)?;
-        Ok(self.lists(issuer)?.into_full())
+        let signed = self.refresh_if_signed(issuer)?;
+        let lists = self.lists(issuer)?;
+        match signed || !self.is_overdue(issuer, &lists) {
+            true => Ok(lists.into_full()),
+            false => Err(AuthorityError::ListBehind { issuer }),
+        }
     }
 
     /// The delta of an issuer's list; `None` for an unknown issuer and for roots.
     pub fn delta_of(&self, issuer: IssuerId) -> Result<Option<Crl>, AuthorityError> {
-        self.refresh_if_signed(issuer)?;
-        Ok(self.lists(issuer)?.into_delta())
+        let signed = self.refresh_if_signed(issuer)?;
+        let lists = self.lists(issuer)?;
+        match signed || !lists.delta_lacks() {
+            true => Ok(lists.into_delta()),
+            false => Err(AuthorityError::ListBehind { issuer }),
+        }
+    }
+
+    /// Makes the lists anew that are due. One whose device is away waits for it.
+    pub fn keep_lists(&self) -> Result<(), AuthorityError> {
+        let now = self.now();
+        let state = self.loaded.load().state.clone();
+        for issuer in state.issuers.iter().filter(|issuer| issuer.in_use(now)) {
+            self.refresh_if_signed(issuer.id)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the full lists that lack a revocation, however short a time they have: for who ends now, so that nobody would
+    /// do it later.
+    pub fn catch_up(&self) -> Result<(), AuthorityError> {
+        let state = self.loaded.load().state.clone();
+        for issuer in behind(self.store(), &state)? {
+            self.left_behind.lock().insert(issuer);
+            self.refresh_if_signed(issuer)?;
+        }
+        Ok(())
+    }
+
+    /// The issuers whose full list is given to nobody now: it lacks a revocation, and the device is away that signs
+    /// another.
+    pub fn held_back(&self) -> Result<Vec<IssuerId>, AuthorityError> {
+        let away = self.left_alone.lock().is_some();
+        let state = self.loaded.load().state.clone();
+        let mut held = Vec::new();
+        for issuer in behind(self.store(), &state)? {
+            let lists = self.lists(issuer)?;
+            if lists.unlisted || away && self.is_overdue(issuer, &lists) {
+                held.push(issuer);
+            }
+        }
+        Ok(held)
     }
 
     /// The revocation lists of all issuers whose certificates may still be in use, roots included.
@@ -118,17 +183,33 @@ impl Authority {
         in_use.filter_map(|issuer| self.crl_of(issuer.id).transpose()).collect()
     }
 
-    /// While the device is away that signs them, the lists that there are serve on until their `nextUpdate`. Strangers
-    /// ask, and must not have everybody wait for a device again and again that does not answer.
-    fn refresh_if_signed(&self, issuer: IssuerId) -> Result<(), AuthorityError> {
+    /// While the device is away that signs them, the lists that there are serve on until their `nextUpdate`, unless they
+    /// lack a revocation; says whether it was there. Strangers ask, and must not have everybody wait for a device again and
+    /// again that does not answer.
+    fn refresh_if_signed(&self, issuer: IssuerId) -> Result<bool, AuthorityError> {
         let now = self.now();
         if self.left_alone.lock().is_some_and(|until| now < until) {
-            return Ok(());
+            return Ok(false);
         }
         let outcome = self.refresh_crl(issuer, &Actor::daemon("crl"));
         let away = matches!(&outcome, Err(AuthorityError::Device(error)) if error.may_pass);
         *self.left_alone.lock() = away.then(|| now.plus(LEFT_ALONE));
-        if away { Ok(()) } else { outcome.map(|_| ()) }
+        if away { Ok(false) } else { outcome.map(|_| true) }
+    }
+
+    /// Whether a revocation is not on the full list, and it is time that it were.
+    fn is_overdue(&self, issuer: IssuerId, lists: &Lists) -> bool {
+        let waited = || self.is_left_behind(issuer, lists) || lists.has_rested(self.now());
+        lists.unlisted || lists.pending() > 0 && waited()
+    }
+
+    /// Whether a process before this one has left the full list without a revocation, and nobody has mended that since.
+    fn is_left_behind(&self, issuer: IssuerId, lists: &Lists) -> bool {
+        let mut left = self.left_behind.lock();
+        if lists.pending() == 0 {
+            left.remove(&issuer);
+        }
+        left.contains(&issuer)
     }
 
     pub(crate) fn lists(&self, issuer: IssuerId) -> Result<Lists, AuthorityError> {
@@ -168,7 +249,10 @@ impl Authority {
         let entries = lists.full.as_ref().map_or(0, |full| full.crl.entries) + lists.pending() + 1;
         let delta = lists.delta.as_ref().map(|delta| delta.delta.clone());
         let short = delta.as_ref().filter(|delta| !delta.is_long());
-        if let (Some(delta), true) = (short, entries > crl::FULL_AT_ONCE) {
+        // One that comes by itself is on the full list at once, whatever that costs; of many, the others wait for each
+        // other.
+        let alone = lists.has_rested(now) || self.is_left_behind(issuer, &lists);
+        if let (Some(delta), true) = (short, entries > crl::FULL_AT_ONCE && !alone) {
             let delta = delta.clone().with(revoked);
             let (condition, put) = delta.build(by, number, lists.delta.as_ref(), now)?;
             return Ok((transaction.when(condition).with(put), None));
@@ -206,13 +290,13 @@ impl Authority {
     ) -> Result<Option<Crl>, AuthorityError> {
         let state = self.loaded.load().state.clone();
         let record = state.issuer(issuer).filter(|record| record.kind == IssuerKind::Intermediate);
-        if record.is_none() || self.due(issuer, &self.lists(issuer)?, self.now())? == Due::Nothing {
+        if record.is_none() || self.due(issuer, &self.lists(issuer)?, self.now()) == Due::Nothing {
             return Ok(None);
         }
         let _changing = self.changing.lock();
         let now = self.now();
         let lists = self.lists(issuer)?;
-        let due = self.due(issuer, &lists, now)?;
+        let due = self.due(issuer, &lists, now);
         let key = self.list_key(issuer)?.filter(|_| due != Due::Nothing);
         let Some((record, key)) = key else { return Ok(None) };
         let url = self.publication.load().delta(issuer);
@@ -247,11 +331,8 @@ impl Authority {
         Ok(full)
     }
 
-    fn due(&self, issuer: IssuerId, lists: &Lists, now: Timestamp) -> Result<Due, AuthorityError> {
-        match self.store().get(&list_due_key(issuer))? {
-            Some(_) => Ok(Due::Both),
-            None => Ok(lists.due(now)),
-        }
+    fn due(&self, issuer: IssuerId, lists: &Lists, now: Timestamp) -> Due {
+        lists.due(now, self.is_left_behind(issuer, lists))
     }
 
     /// An intermediate and its key; `None` when that is gone.
@@ -292,6 +373,25 @@ impl Authority {
         certificate::issuer(&record.der.0, self.ca_key(record)?)
             .map_err(|source| AuthorityError::Build { what: "the issuer", source })
     }
+}
+
+/// The issuers whose full list lacks a revocation that is committed.
+pub(crate) fn behind(
+    store: &dyn Store,
+    state: &State,
+) -> Result<BTreeSet<IssuerId>, AuthorityError> {
+    let mut behind = BTreeSet::new();
+    for issuer in state.of_kind(IssuerKind::Intermediate).map(|record| record.id) {
+        // Of lists that cannot be read, whoever reads them says so.
+        let delta = store
+            .get(&delta_key(issuer))?
+            .and_then(|stored| PreviousDelta::from_bytes(issuer, &stored.value, stored.version));
+        let lacks = delta.is_some_and(|delta| delta.delta.pending > 0);
+        if lacks || store.get(&list_due_key(issuer))?.is_some() {
+            behind.insert(issuer);
+        }
+    }
+    Ok(behind)
 }
 
 pub(crate) fn made_list(list: &Crl) -> Fact {

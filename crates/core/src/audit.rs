@@ -360,6 +360,8 @@ pub enum Fact {
     Other { what: String, fields: BTreeMap<String, String> },
     /// The key of a CA went from one place to another: `store`, `hsm`.
     CaKeyMoved { what: String, serial: String, from: String, to: String },
+    /// The wrapping key came under another protection: `file`, `passphrase`. Recorded just before it is put in place.
+    KeyProtected { from: String, to: String },
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]

@@ -36,7 +36,7 @@ use std::fmt::Debug;
 
 pub use error::{BoxedError, StoreError};
 pub use journal::{Change, Committed, Journal, JournalError};
-pub use keyring::{Keyring, KeyringError, NewProtection, Protection};
+pub use keyring::{Keyring, KeyringError, NewProtection, Prepared, Protection};
 pub use sqlite::SqliteStore;
 pub use transaction::{
     Condition, Conflict, KeyRange, MAX_KEY, MAX_VALUE, Operation, Revision, Sequence, Transaction,

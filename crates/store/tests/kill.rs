@@ -13,8 +13,10 @@ use std::thread;
 use std::time::Duration;
 
 use sealock_core::audit::{Event, Fact};
-use sealock_core::{Clock, SystemClock, Timestamp};
-use sealock_store::{Change, Journal, KeyRange, Keyring, NewProtection, SqliteStore, Transaction};
+use sealock_core::{Clock, SecretBytes, SystemClock, Timestamp};
+use sealock_store::{
+    Change, Journal, KeyRange, Keyring, NewProtection, Protection, SqliteStore, Transaction,
+};
 
 /// Where the victim finds its state; without it the victim's test does nothing.
 const STATE: &str = "SEALOCK_STORE_KILL_TEST_STATE";
@@ -70,8 +72,12 @@ fn victim() {
 }
 
 fn start(state: &Path) -> Child {
+    start_of("victim", state)
+}
+
+fn start_of(victim: &str, state: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "victim", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", victim, "--ignored", "--nocapture", "--test-threads=1"])
         .env(STATE, state)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -88,7 +94,11 @@ fn below(limit: u64) -> u64 {
 
 /// Kills the victim after `answers` and gives back all that it had answered by then.
 fn kill_after(state: &Path, answers: usize) -> Vec<(u64, String)> {
-    let mut victim = start(state);
+    kill_of("victim", state, answers)
+}
+
+fn kill_of(victim: &str, state: &Path, answers: usize) -> Vec<(u64, String)> {
+    let mut victim = start_of(victim, state);
     let mut answered = Vec::new();
     for line in BufReader::new(victim.stderr.take().unwrap()).split(b'\n') {
         let line = String::from_utf8(line.unwrap()).unwrap();
@@ -161,6 +171,63 @@ fn a_kill_while_everything_is_made_is_healed() {
             std::fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["wrapping.key"]);
         inspect(state.path());
+    }
+}
+
+const PASSPHRASES: [&str; 2] = ["passphrase one", "passphrase two"];
+
+fn passphrase(number: usize) -> Option<SecretBytes> {
+    PASSPHRASES.get(number).map(|text| SecretBytes::new((*text).into()))
+}
+
+/// Puts one key under one passphrase, another, none, and so on, and says each time what holds.
+#[test]
+#[ignore = "started by the test below, as what it kills"]
+fn protecting_victim() {
+    let Some(state) = std::env::var_os(STATE) else { return };
+    let keys = Path::new(&state).join("keys");
+    let mut now = (0..3)
+        .find(|now| {
+            Keyring::open(&keys, passphrase(*now).as_ref())
+                .is_ok_and(|it| (*now == 2) == (it.protection() == Protection::File))
+        })
+        .unwrap();
+    let keyring = Keyring::open(&keys, passphrase(now).as_ref()).unwrap();
+    loop {
+        let next = (now + 1) % 3;
+        let (old, new) = (passphrase(now), passphrase(next));
+        let new = match &new {
+            Some(new) => NewProtection::Passphrase(new),
+            None => NewProtection::File,
+        };
+        let prepared = keyring.protect(&keys, old.as_ref(), &new).unwrap();
+        if std::io::stderr().write_all(b"answered 0 prepared\n").is_err() {
+            return;
+        }
+        prepared.put().unwrap();
+        now = next;
+        if std::io::stderr().write_all(b"answered 0 put\n").is_err() {
+            return;
+        }
+    }
+}
+
+/// The old protection or the new one holds, and never neither; the key stays the same, and nothing lies beside it.
+#[test]
+fn a_key_whose_protection_is_changed_survives_every_kill() {
+    let state = tempfile::tempdir().unwrap();
+    let keys = state.path().join("keys");
+    let sealed = Keyring::create(&keys, &NewProtection::File).unwrap().seal("a", b"x").unwrap();
+    for answers in [1, 2, 3, 4, 5, 6, 1, 3, 5] {
+        kill_of("protecting_victim", state.path(), answers);
+        let opened = [None, passphrase(0), passphrase(1)]
+            .into_iter()
+            .find_map(|passphrase| Keyring::open(&keys, passphrase.as_ref()).ok());
+        let opened = opened.unwrap();
+        assert_eq!(opened.open_sealed("a", &sealed).unwrap().expose(), b"x");
+        let names: Vec<_> =
+            std::fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["wrapping.key"]);
     }
 }
 

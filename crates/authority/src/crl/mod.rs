@@ -2,10 +2,11 @@
 //!
 //! | list | made | good for |
 //! | --- | --- | --- |
-//! | full | with each revocation, while it has at most [`FULL_AT_ONCE`] entries; beyond that [`FULL_AFTER`] later at the latest; and before it runs out | [`LIFE`] |
+//! | full | with each revocation, while it has at most [`FULL_AT_ONCE`] entries; beyond that once in [`FULL_AFTER`], so with one that comes by itself and a while after the first of many; when the process ends; and before it runs out | [`LIFE`] |
 //! | delta | with each revocation, and before it runs out | [`DELTA_LIFE`] |
 //!
-//! So a revocation writes as much with a hundred thousand entries as with a few hundred. A delta has all that
+//! So a hundred thousand revocations write a full list once in a while, and not each. Whoever cannot sign gives out no
+//! full list that lacks a revocation, and who can signs another first, when a process before it has left one. A delta has all that
 //! was revoked since its base, the last full list that was made on schedule; who has that list or any later
 //! one can apply it. Full lists and deltas share their numbers (RFC 5280 §5.2.3), which only grow, and
 //! `thisUpdate` (a little before the making, for verifiers whose clock is behind) goes back only when the
@@ -41,7 +42,7 @@ pub(crate) const DELTA_LIFE: Duration = Duration::from_secs(86_400);
 pub(crate) const DELTA_MARGIN: Duration = Duration::from_secs(43_200);
 /// Up to so many entries the full list is made together with each revocation.
 pub(crate) const FULL_AT_ONCE: u64 = 256;
-/// Beyond that, a full list that lacks a revocation is made anew when it is so old.
+/// Beyond that, a full list that lacks a revocation is made anew when it is so old, and not sooner.
 pub(crate) const FULL_AFTER: Duration = Duration::from_secs(60);
 
 /// A certificate revocation list.

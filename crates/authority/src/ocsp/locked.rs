@@ -14,11 +14,12 @@ use crate::authority::read_state;
 use crate::crl::Crl;
 use crate::error::AuthorityError;
 use crate::inventory::{IssuerId, keys};
-use crate::lists::Lists;
+use crate::lists::{self, Lists};
 use crate::state::{IssuerKind, STATE};
 
 /// What an authority has published, read from its store: it needs no key, so it is there while the
-/// authority is locked. Nothing is made anew; each list and answer ends at its `nextUpdate`.
+/// authority is locked. Nothing is made anew; each list and answer ends at its `nextUpdate`, and a list that lacks a
+/// revocation is given to nobody.
 #[derive(Debug)]
 pub struct Published {
     store: Arc<dyn Store>,
@@ -48,12 +49,26 @@ impl Published {
 
     /// The full list of an issuer, as it was made last; `None` once its `nextUpdate` is over.
     pub fn crl(&self, issuer: IssuerId) -> Result<Option<Crl>, AuthorityError> {
-        Ok(self.current(Lists::read(self.store.as_ref(), issuer)?.into_full()))
+        let lists = Lists::read(self.store.as_ref(), issuer)?;
+        match lists.full_lacks() {
+            true => Err(AuthorityError::ListBehind { issuer }),
+            false => Ok(self.current(lists.into_full())),
+        }
     }
 
     /// The delta of an issuer's list, as it was made last; `None` once its `nextUpdate` is over.
     pub fn delta(&self, issuer: IssuerId) -> Result<Option<Crl>, AuthorityError> {
-        Ok(self.current(Lists::read(self.store.as_ref(), issuer)?.into_delta()))
+        let lists = Lists::read(self.store.as_ref(), issuer)?;
+        match lists.delta_lacks() {
+            true => Err(AuthorityError::ListBehind { issuer }),
+            false => Ok(self.current(lists.into_delta())),
+        }
+    }
+
+    /// The issuers whose full list lacks a revocation.
+    pub fn held_back(&self) -> Result<Vec<IssuerId>, AuthorityError> {
+        let (state, _) = read_state(self.store.as_ref())?;
+        Ok(lists::behind(self.store.as_ref(), &state)?.into_iter().collect())
     }
 
     fn current(&self, list: Option<Crl>) -> Option<Crl> {

@@ -1,8 +1,9 @@
 //! Revocation lists in the long run: deltas, many entries, numbers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sealock_authority::{CreateOptions, Crl, Publication, Reason};
+use sealock_authority::{AuthorityError, CreateOptions, Crl, Publication, Published, Reason};
 
 use crate::common::{Place, Scratch, actor, available, options, order, succeed};
 
@@ -72,6 +73,81 @@ fn a_long_list_waits_and_its_delta_does_not() {
     scratch.place.clock.advance(Duration::from_secs(61));
     let (newer, delta) = both(&scratch);
     assert_eq!((newer.entries, delta.entries), (258, 0));
+}
+
+/// What a process gives out that has no keys.
+fn locked(scratch: &Scratch) -> Published {
+    Published::of(Arc::clone(scratch.journal.store()), scratch.place.clock.clone())
+}
+
+/// A long list that lacks the last revocation, and its issuer.
+fn long(scratch: &Scratch) -> sealock_authority::IssuerId {
+    both(scratch);
+    revoke(scratch, 257);
+    let (full, delta) = both(scratch);
+    assert_eq!((full.entries, delta.entries), (256, 257), "the last one waits");
+    full.issuer
+}
+
+#[test]
+fn a_locked_authority_gives_out_no_full_list_that_lacks_a_revocation() {
+    let scratch = scratch();
+    let issuer = long(&scratch);
+    // As after a kill, whatever time has passed.
+    let scratch = scratch.reopen();
+    for _ in 0..2 {
+        let published = locked(&scratch);
+        let error = published.crl(issuer).unwrap_err();
+        assert!(matches!(error, AuthorityError::ListBehind { .. }), "{error:?}");
+        assert!(error.hint().is_some());
+        assert_eq!(published.held_back().unwrap(), [issuer]);
+        // What is on the delta is told.
+        assert_eq!(published.delta(issuer).unwrap().unwrap().entries, 257);
+        scratch.place.clock.advance(Duration::from_secs(61));
+    }
+}
+
+#[test]
+fn what_the_process_before_has_left_is_on_the_list_before_it_is_given_out() {
+    let scratch = scratch();
+    let issuer = long(&scratch);
+    // With the keys, and within the minute.
+    let scratch = scratch.reopen();
+    assert_eq!(scratch.authority.crl_of(issuer).unwrap().unwrap().entries, 257);
+    assert_eq!(locked(&scratch).crl(issuer).unwrap().unwrap().entries, 257);
+    assert!(locked(&scratch).held_back().unwrap().is_empty());
+    // That was once: of many, the others wait again.
+    revoke(&scratch, 2);
+    assert_eq!(both(&scratch).0.entries, 257);
+    // Or with the next revocation, if that comes first.
+    let scratch = scratch.reopen();
+    revoke(&scratch, 1);
+    assert_eq!(locked(&scratch).crl(issuer).unwrap().unwrap().entries, 260);
+    revoke(&scratch, 1);
+    assert_eq!(both(&scratch).0.entries, 260);
+}
+
+#[test]
+fn a_revocation_that_comes_by_itself_is_on_a_long_list_at_once() {
+    let scratch = scratch();
+    let issuer = long(&scratch);
+    scratch.place.clock.advance(Duration::from_secs(61));
+    revoke(&scratch, 1);
+    assert_eq!(locked(&scratch).crl(issuer).unwrap().unwrap().entries, 258);
+    let (full, delta) = both(&scratch);
+    assert_eq!((full.entries, delta.number), (258, full.number));
+}
+
+#[test]
+fn who_ends_leaves_no_list_behind() {
+    let scratch = scratch();
+    let issuer = long(&scratch);
+    assert!(scratch.authority.held_back().unwrap().is_empty(), "it can be made at any time");
+    scratch.authority.catch_up().unwrap();
+    let list = locked(&scratch).crl(issuer).unwrap().unwrap();
+    assert_eq!(list.entries, 257);
+    scratch.authority.catch_up().unwrap();
+    assert_eq!(locked(&scratch).crl(issuer).unwrap(), Some(list), "once");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::body::{OutBody, whole};
 use crate::error::{ErrorCode, ServiceError};
 
-/// When whoever asks too much may ask again, in seconds.
+/// When whoever asks too much, or for what is away, may ask again, in seconds.
 const TRY_AGAIN: u64 = 5;
 
 /// A problem document.
@@ -50,7 +50,7 @@ pub fn problem(error: &ServiceError, local: bool) -> Response<OutBody> {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let mut response = whole(status, "application/problem+json", body);
-    if error.code == ErrorCode::Busy {
+    if matches!(error.code, ErrorCode::Busy | ErrorCode::Unavailable) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(TRY_AGAIN));
     }
     response

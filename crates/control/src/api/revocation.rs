@@ -10,7 +10,8 @@
 //! | `GET /healthz` | that it answers |
 //!
 //! It is there before the authority's keys are, and while they are locked: then what is stored is served, until
-//! its `nextUpdate`. Nothing else of the daemon is behind this door.
+//! its `nextUpdate`; but a list that lacks a revocation is not (503): its client would take what is revoked for good.
+//! Nothing else of the daemon is behind this door.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
-    LAST_MODIFIED,
+    LAST_MODIFIED, RETRY_AFTER,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use sealock_authority::{IssuerId, LARGEST_OCSP, OcspAnswer, OcspRequest, ocsp_from_path};
@@ -42,6 +43,9 @@ const CONNECTIONS: usize = 10_000;
 const HTTP_DATE: &[FormatItem<'_>] = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
+
+/// When a list that is held back may be asked for again, in seconds.
+const TRY_AGAIN: u64 = 60;
 
 const OCSP: &str = "/ocsp";
 const CRL_TYPE: &str = "application/pkix-crl";
@@ -119,8 +123,16 @@ impl Door {
             Err(error) => {
                 // Strangers ask, so it is not said for each of them; the daemon's own rounds say it.
                 tracing::debug!(%error, causes = ?error.causes, "a list cannot be served");
-                let status = StatusCode::INTERNAL_SERVER_ERROR;
-                body::whole(status, "text/plain", "this cannot be served now\n")
+                let held = error.code == ErrorCode::Unavailable;
+                let status = match held {
+                    true => StatusCode::SERVICE_UNAVAILABLE,
+                    false => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                let mut refused = body::whole(status, "text/plain", "this cannot be served now\n");
+                if held {
+                    refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from(TRY_AGAIN));
+                }
+                refused
             }
         }
     }

@@ -499,6 +499,17 @@ pub enum Command {
     },
     /// Try the HSM's PIN once more, whatever became of it before.
     CaRetryPin,
+    /// Put the key under which all others are encrypted under another protection, or another passphrase.
+    CaProtect {
+        /// Which.
+        key_protection: KeyProtection,
+        /// The passphrase of now, where there is one.
+        #[serde(default)]
+        passphrase: Option<SecretText>,
+        /// That of from now on.
+        #[serde(default)]
+        new_passphrase: Option<SecretText>,
+    },
 }
 
 impl Command {
@@ -616,6 +627,7 @@ impl Command {
             Self::Upstreams { .. } => "upstreams",
             Self::CaMigrateKey { .. } => "ca-migrate-key",
             Self::CaRetryPin => "ca-retry-pin",
+            Self::CaProtect { .. } => "ca-protect",
         }
     }
 }

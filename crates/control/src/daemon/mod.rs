@@ -427,6 +427,7 @@ impl Daemon {
         let (service, socket) = (self.service, self.socket);
         service.was_daemon();
         blocking(move || {
+            service.catch_up_lists();
             let recorded = record(&service, Fact::DaemonStopped {});
             // The lock is still held, so the socket is ours.
             let _ = std::fs::remove_file(&socket);

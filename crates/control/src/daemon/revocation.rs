@@ -40,7 +40,7 @@ async fn keep(service: Arc<Service>, shutdown: Shutdown) {
             None => Duration::from_secs(1),
             Some(authority) => {
                 let work = move || {
-                    let made = authority.crls().and_then(|_| authority.presign());
+                    let made = authority.keep_lists().and_then(|()| authority.presign());
                     made.map_err(|error| ServiceError::of(ErrorCode::State, &error))
                 };
                 match blocking(work).await {

@@ -103,7 +103,7 @@ impl Service {
         self.changes.subscribe()
     }
 
-    fn protection(&self) -> Result<Option<Protection>, ServiceError> {
+    pub(super) fn protection(&self) -> Result<Option<Protection>, ServiceError> {
         Keyring::protection_in(&self.opening.state.keys())
             .map_err(|error| convert::keyring_error(&error))
     }
@@ -206,11 +206,17 @@ impl Service {
             (_, _, true, _) => "other name constraints",
             (_, _, _, true) => "another URL of its list",
         };
+        let hint = match other_protection && !other_kind {
+            true => "`sealock ca show` shows it; `sealock ca protect` changes it",
+            false => {
+                "`sealock ca show` shows it; leave the option out, or name another --state DIR"
+            }
+        };
         Err(ServiceError::new(
             ErrorCode::Conflict,
             format!("there is an authority already, with {what} than you ask for"),
         )
-        .hint("`sealock ca show` shows it; leave the option out, or name another --state DIR"))
+        .hint(hint))
     }
 
     /// Where somebody wants a key that is somewhere else already.

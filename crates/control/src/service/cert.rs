@@ -257,6 +257,9 @@ impl Service {
             .authority()?
             .revoke(serial, reason, &granted.actor)
             .map_err(|error| convert::authority_error(&error))?;
+        if self.daemon.load().is_none() {
+            self.catch_up_lists();
+        }
         // Before they begin to lose it.
         let published = self.published_at(serial);
         self.after_revocation(&outcome.certificate.serial.to_string(), outcome.already);

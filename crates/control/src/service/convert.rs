@@ -52,6 +52,7 @@ pub(super) fn authority_error(error: &AuthorityError) -> ServiceError {
         E::CrlUrl(_) | E::Order(_) | E::Constraint(_) | E::Csr(_) => ErrorCode::Usage,
         E::Read(_) | E::Commit { .. } | E::Corrupt { .. } | E::Unseal { .. } => ErrorCode::State,
         E::Device(error) => return device_error(error),
+        E::ListBehind { .. } => ErrorCode::Unavailable,
         E::Encode(_) | E::Random | E::Build { .. } | E::Encrypt | E::Seal { .. } => {
             ErrorCode::Fault
         }

@@ -1,6 +1,6 @@
 //! Revocation lists as they are sent: a list may have megabytes, and everybody may ask for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use sealock_authority::{AuthorityError, Crl, IssuerId};
 use sealock_core::Timestamp;
 
-use super::Service;
+use super::{Service, convert};
+use crate::command::Alarm;
 use crate::daemon::blocking;
 use crate::error::{ErrorCode, ServiceError};
 
@@ -45,6 +46,8 @@ pub(crate) struct SentLists {
     known: Mutex<HashMap<WhichList, (Instant, Arc<SentList>)>>,
     /// One reads at a time, however many ask: each would hold a copy.
     reading: tokio::sync::Mutex<()>,
+    /// Those that are held back, of which it was said.
+    held: Mutex<HashSet<WhichList>>,
 }
 
 impl SentLists {
@@ -52,6 +55,22 @@ impl SentLists {
         let known = self.known.lock();
         let (at, list) = known.get(&which)?;
         (at.elapsed() < FRESH).then(|| Arc::clone(list))
+    }
+
+    /// Says that a list is held back, and not again for each who asks.
+    fn tell(&self, which: WhichList, read: &Result<Option<Crl>, ServiceError>) {
+        let behind = match read {
+            Ok(_) => None,
+            Err(error) => Some(error).filter(|error| error.code == ErrorCode::Unavailable),
+        };
+        let mut held = self.held.lock();
+        match behind {
+            None => _ = held.remove(&which),
+            Some(error) if held.insert(which) => {
+                tracing::warn!(%error, issuer = %which.issuer, delta = which.delta, "a list is held back");
+            }
+            Some(_) => {}
+        }
     }
 
     /// Keeps what was read at `began`. The same list stays the same copy.
@@ -83,9 +102,41 @@ impl Service {
         let began = Instant::now();
         let own = Arc::clone(self);
         let read = blocking(move || {
-            own.read_list(which).map_err(|error| ServiceError::of(ErrorCode::State, &error))
+            own.read_list(which).map_err(|error| match error {
+                AuthorityError::ListBehind { .. } => convert::authority_error(&error),
+                _ => ServiceError::of(ErrorCode::State, &error),
+            })
         });
-        Ok(read.await?.map(|crl| self.sent_lists.keep(which, began, crl)))
+        let read = read.await;
+        self.sent_lists.tell(which, &read);
+        Ok(read?.map(|crl| self.sent_lists.keep(which, began, crl)))
+    }
+
+    /// Has no full list lack a revocation when nobody is there to make it within the minute. What is revoked is revoked all
+    /// the same.
+    pub(crate) fn catch_up_lists(&self) {
+        let Some(authority) = self.opened_authority() else { return };
+        if let Err(error) = authority.catch_up() {
+            let error = convert::authority_error(&error);
+            tracing::warn!(%error, causes = ?error.causes, "a list cannot be made that lacks a revocation");
+        }
+    }
+
+    /// Full lists that nobody is given.
+    pub(super) fn list_alarms(&self, now: Timestamp) -> Vec<Alarm> {
+        let held = match self.opened_authority() {
+            Some(authority) => authority.held_back(),
+            None => self.published.held_back(),
+        };
+        let alarm = |issuer: IssuerId| Alarm {
+            alarm: "list-held-back".to_owned(),
+            subject: format!("revocation list of {issuer}"),
+            reason: "it lacks a revocation, and its key cannot be had to make another".to_owned(),
+            hint: Some("give the passphrase (`sealock up`), or have the HSM answer".to_owned()),
+            since: now,
+        };
+        // What cannot be read is said by whoever needs it.
+        held.unwrap_or_default().into_iter().map(alarm).collect()
     }
 
     fn read_list(&self, which: WhichList) -> Result<Option<Crl>, AuthorityError> {

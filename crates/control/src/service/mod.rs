@@ -37,6 +37,7 @@ mod passed;
 mod places;
 mod policy;
 mod profile;
+mod protect;
 mod publish;
 mod publish_imported;
 mod publish_place;
@@ -427,6 +428,10 @@ impl Service {
                 self.ca_migrate_key(caller, request, whose, to, extractable)
             }
             Command::CaRetryPin => self.ca_retry_pin(caller, request),
+            Command::CaProtect { key_protection, passphrase, new_passphrase } => {
+                let passphrases = (passphrase.as_ref(), new_passphrase.as_ref());
+                self.ca_protect(caller, request, key_protection, passphrases)
+            }
         }
     }
 

@@ -160,6 +160,7 @@ impl Service {
             alarms.extend(self.imported_alarms().unwrap_or_default());
         }
         alarms.extend(self.hsm_alarm());
+        alarms.extend(self.list_alarms(now));
         alarms.extend(self.publications().alarms());
         alarms.extend(policy.rejected.iter().map(|reason| Alarm {
             alarm: "policy-rejected".to_owned(),

@@ -8,6 +8,7 @@ use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealock_control::config::{Listen, Settings};
 use sealock_core::Network;
+use sealock_testkit::clients::skip;
 use sealock_testkit::names::Names;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -161,6 +162,19 @@ fn own_address() -> Option<IpAddr> {
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
+/// The name of an address in the DNS (RFC 8738 §6).
+fn reverse(address: IpAddr) -> String {
+    let parts: Vec<String> = match address {
+        IpAddr::V4(it) => it.octets().iter().rev().map(u8::to_string).collect(),
+        IpAddr::V6(it) => {
+            let nibbles = it.octets().into_iter().rev().flat_map(|it| [it & 15, it >> 4]);
+            nibbles.map(|it| format!("{it:x}")).collect()
+        }
+    };
+    let zone = if address.is_ipv4() { "in-addr.arpa" } else { "ip6.arpa" };
+    format!("{}.{zone}", parts.join("."))
+}
+
 /// Shows the certificate of tls-alpn-01 for an address, once it is known what has to be in it.
 async fn shows(listener: TcpListener, address: IpAddr, wanted: Arc<parking_lot::Mutex<String>>) {
     while let Ok((stream, _)) = listener.accept().await {
@@ -181,16 +195,21 @@ async fn shows(listener: TcpListener, address: IpAddr, wanted: Arc<parking_lot::
         let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(pair));
         config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
         if let Ok(mut stream) = TlsAcceptor::from(Arc::new(config)).accept(stream).await {
+            assert_eq!(stream.get_ref().1.server_name(), Some(&*reverse(address)));
             let _ = stream.shutdown().await;
         }
     }
 }
 
-/// Answers http-01 with whatever is wanted.
-async fn answers(listener: TcpListener, wanted: Arc<parking_lot::Mutex<String>>) {
+/// Answers http-01 with whatever is wanted, where it is asked by this `Host`.
+async fn answers(listener: TcpListener, host: String, wanted: Arc<parking_lot::Mutex<String>>) {
     while let Ok((mut stream, _)) = listener.accept().await {
         let mut head = vec![0; 4096];
-        let _ = stream.read(&mut head).await;
+        let length = stream.read(&mut head).await.unwrap_or_default();
+        let head = String::from_utf8_lossy(&head[..length]).to_ascii_lowercase();
+        if !head.contains(&format!("\r\nhost: {host}\r\n")) {
+            continue;
+        }
         let answer = found(&wanted.lock());
         let _ = stream.write_all(answer.as_bytes()).await;
     }
@@ -199,24 +218,40 @@ async fn answers(listener: TcpListener, wanted: Arc<parking_lot::Mutex<String>>)
 /// RFC 8738: an address is proved where it is, and not by the DNS.
 #[tokio::test]
 async fn an_address_is_proved_by_http_and_by_tls() {
-    let Some(address) = own_address() else {
-        eprintln!("SKIPPED: this host has no address but loopback");
-        return;
-    };
+    match own_address() {
+        Some(address) => proved(address, 32).await,
+        None => _ = skip("this host has no address but loopback"),
+    }
+}
+
+/// The same for IPv6: `Host` is in brackets, and the name of the handshake is its reverse.
+#[tokio::test]
+async fn an_ipv6_address_is_proved_by_http_and_by_tls() {
+    let address = IpAddr::from(std::net::Ipv6Addr::LOCALHOST);
+    match TcpListener::bind((address, 0)).await {
+        Ok(_) => proved(address, 128).await,
+        Err(_) => _ = skip("this host has no IPv6"),
+    }
+}
+
+async fn proved(address: IpAddr, bits: u8) {
     let wanted = Arc::new(parking_lot::Mutex::new(String::new()));
     let http = TcpListener::bind((address, 0)).await.unwrap();
     let tls = TcpListener::bind((address, 0)).await.unwrap();
     let ports = (http.local_addr().unwrap().port(), tls.local_addr().unwrap().port());
-    tokio::spawn(answers(http, Arc::clone(&wanted)));
+    tokio::spawn(answers(http, SocketAddr::new(address, ports.0).to_string(), Arc::clone(&wanted)));
     tokio::spawn(shows(tls, address, Arc::clone(&wanted)));
     let world = World::with(move |settings| {
         (settings.acme.http_port, settings.acme.tls_port) = ports;
         // No DNS: it is not asked about an address.
         settings.acme.resolvers = vec![free()];
+        if address.is_loopback() {
+            settings.acme.allow = networks(&format!("{address}/{bits}"));
+        }
         settings.acme.caa = vec!["ca.example".parse().unwrap()];
     })
     .await;
-    let rule = RULE.replace("Domain::\"acme.test\"", &format!("Network::\"{address}/32\""));
+    let rule = RULE.replace("Domain::\"acme.test\"", &format!("Network::\"{address}/{bits}\""));
     world.ruled(&rule).await;
     for kind in ["http-01", "tls-alpn-01"] {
         // Another account each time: what one has proved counts.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use sealock_control::command::{
     AcmeBind, CaImport, CaRequest, CertImport, CertRequest, ClientKeys, Init, Issue, IssuerChange,
-    KeyHome, LdapServer, List, LoginConfirm, LoginDeny, LoginInvite, Names, NewValue, OfferEvent,
-    OnExisting, Publish, RevocationReason, RotateWhat, SecretBlob, SecretOutcome, SecretText,
-    SecretWanted, Sign, TokenWanted, TokensRevoked, TransferBegin, TransferFinish, TrustAdd,
+    KeyHome, KeyProtection, LdapServer, List, LoginConfirm, LoginDeny, LoginInvite, Names,
+    NewValue, OfferEvent, OnExisting, Publish, RevocationReason, RotateWhat, SecretBlob,
+    SecretOutcome, SecretText, SecretWanted, Sign, TokenWanted, TokensRevoked, TransferBegin,
+    TransferFinish, TrustAdd,
 };
 use sealock_control::{Caller, Command, Door, ErrorCode, Reply, Service};
-use sealock_core::audit::Fact;
+use sealock_core::audit::{Fact, Record};
 use sealock_core::policy::ContainerFacts;
 use sealock_core::{IdentityKind, SecretBytes};
 
@@ -122,10 +123,11 @@ fn guard(command: &Command) -> (usize, Guard) {
         Command::CaMigrateKey { .. } => (81, Guard::Policy),
         Command::CaRetryPin => (82, Guard::Policy),
         Command::CaRevoke { .. } => (84, Guard::Policy),
+        Command::CaProtect { .. } => (85, Guard::Policy),
     }
 }
 
-const COMMANDS: usize = 85;
+const COMMANDS: usize = 86;
 
 /// One of each, in an order in which the administrator may do them all.
 async fn samples(service: &Arc<Service>) -> Vec<Command> {
@@ -207,10 +209,11 @@ async fn samples(service: &Arc<Service>) -> Vec<Command> {
     all
 }
 
-fn of_keys(exported: SecretText, ca: String) -> [Command; 6] {
+fn of_keys(exported: SecretText, ca: String) -> [Command; 7] {
     let what = RotateWhat::Intermediate;
     [
         Command::CaRetryPin,
+        unprotected(),
         Command::CaMigrateKey {
             what: Some(what),
             issuer: None,
@@ -227,6 +230,11 @@ fn of_keys(exported: SecretText, ca: String) -> [Command; 6] {
         Command::CaExportRootKey { passphrase: None },
         Command::CaRemoveRootKey { exported, passphrase: None },
     ]
+}
+
+fn unprotected() -> Command {
+    let key_protection = KeyProtection::File;
+    Command::CaProtect { key_protection, passphrase: None, new_passphrase: None }
 }
 
 fn of_vault() -> Vec<Command> {
@@ -468,7 +476,7 @@ async fn keys_of_the_ca_are_seen_to_by_the_hosts_own_doors_only() {
         extractable: false,
     };
     for door in [Door::Api, Door::Gateway, Door::Workload, Door::Label, Door::Acme] {
-        for command in [move_key.clone(), Command::CaRetryPin] {
+        for command in [move_key.clone(), Command::CaRetryPin, unprotected()] {
             let caller = Caller { door, ..admin(&service) };
             let before = records(&service).len();
             let error = service.handle(&caller, command.clone()).await.unwrap_err();
@@ -624,7 +632,6 @@ async fn a_certificate_cannot_be_named_like_a_serial_number() {
 
 #[tokio::test]
 async fn keys_under_a_passphrase_open_only_with_it() {
-    use sealock_control::command::KeyProtection;
     use sealock_control::state::Purpose;
     use sealock_control::{Opening, PassphraseFor, ServiceError};
 
@@ -659,4 +666,73 @@ async fn keys_under_a_passphrase_open_only_with_it() {
 
     let service = with(Some("correct horse"));
     issued(&service, "web").await;
+}
+
+/// The running keys stay; what is needed from the next start on is the new passphrase, and nothing tells it to others.
+#[tokio::test]
+async fn keys_come_under_another_passphrase_and_what_is_sealed_stays() {
+    use sealock_control::state::Purpose;
+    use sealock_control::{Opening, PassphraseFor, ServiceError};
+
+    let scratch = Scratch::new();
+    let service = scratch.initialised().await;
+    let set = Command::SecretSet {
+        name: "db".into(),
+        value: NewValue::Given(SecretBytes::new(b"hunter2".to_vec()).into()),
+        ttl: None,
+    };
+    call(&service, set).await.unwrap();
+    let text = |text: &str| SecretText::new(SecretBytes::new(text.into())).unwrap();
+    let protect = |passphrase: Option<&str>, new: Option<&str>| Command::CaProtect {
+        key_protection: match new {
+            Some(_) => KeyProtection::Passphrase,
+            None => KeyProtection::File,
+        },
+        passphrase: passphrase.map(text),
+        new_passphrase: new.map(text),
+    };
+    let protection = |reply| match reply {
+        Reply::Ca(report) => report.protection,
+        other => panic!("{other:?}"),
+    };
+    let done = call(&service, protect(None, Some("battery staple"))).await.unwrap();
+    assert_eq!(protection(done), "passphrase");
+    issued(&service, "web").await;
+    let before = records(&service).len();
+    for old in [None, Some("battery horse")] {
+        for new in [None, Some("another one")] {
+            let error = call(&service, protect(old, new)).await.unwrap_err();
+            assert_eq!(error.code, ErrorCode::State, "{error:?}");
+        }
+    }
+    assert_eq!(records(&service).len(), before, "nothing was done");
+    call(&service, protect(Some("battery staple"), Some("correct horse"))).await.unwrap();
+    let told = format!("{:?}", records(&service));
+    assert!(!told.contains("staple") && !told.contains("horse"), "{told}");
+    let protected = |it: &&Record| matches!(it.event.fact, Fact::KeyProtected { .. });
+    assert_eq!(records(&service).iter().filter(protected).count(), 2);
+    drop(service);
+
+    let with = |given: &'static str| {
+        let passphrases: sealock_control::Passphrases =
+            Arc::new(move |_: PassphraseFor| Ok::<_, ServiceError>(SecretBytes::new(given.into())));
+        let opening = Opening { passphrases, ..scratch.opening() };
+        let lock = opening.state.open(Purpose::Command, std::time::Duration::from_secs(9)).unwrap();
+        Service::open(opening, lock).unwrap()
+    };
+    let service = with("battery staple");
+    assert_eq!(call(&service, Command::CaShow).await.unwrap_err().code, ErrorCode::State);
+    drop(service);
+    // Nobody is asked for the passphrase besides.
+    let service = with("nobody needs this");
+    let done = call(&service, protect(Some("correct horse"), None)).await.unwrap();
+    assert_eq!(protection(done), "file");
+    drop(service);
+    let service = scratch.service();
+    issued(&service, "api").await;
+    let read =
+        Command::SecretRead { secrets: vec![SecretWanted { name: "db".into(), version: None }] };
+    let Reply::Secrets(read) = call(&service, read).await.unwrap() else { panic!("no secrets") };
+    let given = |it: &SecretAnswer| matches!(it.outcome, SecretOutcome::Read { .. });
+    assert!(read.iter().all(given), "the vault's key lies below the same one");
 }

@@ -69,6 +69,7 @@ fn keys_of_the_host_leave_by_its_own_doors_only() {
         (Action::CaManage, Resource::Authority, "export-root-key"),
         (Action::CaManage, Resource::Authority, "remove-root-key"),
         (Action::CaManage, Resource::Authority, "migrate-key"),
+        (Action::CaManage, Resource::Authority, "protect"),
         (Action::CaManage, Resource::Authority, "retry-pin"),
         (Action::VaultManage, Resource::Vault, "export"),
         (Action::VaultManage, Resource::Vault, "import"),

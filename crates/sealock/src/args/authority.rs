@@ -181,6 +181,15 @@ pub(crate) enum CaCommand {
         #[arg(long)]
         extractable: bool,
     },
+    /// Put the CA's keys under a passphrase, under another one, or under none; certificates stay the same
+    Protect {
+        /// How they are kept from now on
+        #[arg(long, value_enum)]
+        key_protection: KeyProtection,
+        /// File with the new passphrase [default: that of --passphrase-file where there was none before, else a prompt]
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+    },
     /// Try the HSM's PIN once more, where it was refused or a login came to no end
     RetryPin,
 }

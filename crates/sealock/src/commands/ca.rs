@@ -10,7 +10,7 @@ use sealock_control::command::{
 use super::cert::revocation_reason;
 use super::init::key_home;
 use super::session::{Session, unexpected};
-use super::{files, issuers, passphrase};
+use super::{files, issuers, passphrase, protect};
 use crate::args::{CaCommand, RotateWhat};
 use crate::printer::{Failure, Printer};
 
@@ -76,6 +76,9 @@ pub(crate) fn run(command: CaCommand, session: &Session, printer: Printer) -> Re
                 }),
                 other => Err(unexpected(&other)),
             }
+        }
+        CaCommand::Protect { key_protection, new_passphrase_file } => {
+            protect::run(key_protection, new_passphrase_file.as_deref(), session, printer)
         }
         CaCommand::RetryPin => match session.call(Command::CaRetryPin)? {
             Reply::Done => printer.either(&(), |()| "The HSM takes the PIN.\n".to_owned()),

@@ -24,6 +24,7 @@ mod login;
 mod offer;
 mod passphrase;
 mod policy;
+mod protect;
 mod publish;
 mod reference;
 mod run;

@@ -8,6 +8,7 @@ use sealock_control::config::{Config, Environment, Flags};
 use sealock_control::daemon::engine_url;
 use sealock_control::state::StateFolder;
 use sealock_control::{Client, ErrorCode, Opening, PassphraseFor, Passphrases, ServiceError};
+use sealock_core::SecretBytes;
 use sealock_core::policy::PolicySet;
 use sealock_engine::Engine;
 
@@ -36,6 +37,11 @@ impl Session {
     /// The settings.
     pub(crate) fn config(&self) -> &Config {
         &self.opening.config
+    }
+
+    /// A passphrase of the CA's keys, from where it always comes.
+    pub(crate) fn passphrase(&self, wanted: PassphraseFor) -> Result<SecretBytes, Failure> {
+        (self.opening.passphrases)(wanted).map_err(Failure::from)
     }
 
     /// One command to the service, waited for.

@@ -185,6 +185,50 @@ fn a_passphrase_is_needed_and_a_wrong_one_is_refused() {
 }
 
 #[test]
+fn the_protection_of_the_keys_is_changed_while_the_daemon_runs() {
+    let home = Home::initialised();
+    let right = home.write("right", "correct horse\n");
+    let next = home.write("next", "battery staple\n");
+    let wrong = home.write("wrong", "paper clip or so\n");
+    let said = home.fails(1, &["init", "--key-protection", "passphrase"]);
+    assert!(said.contains("sealock ca protect"), "{said}");
+    home.ok(&["cert", "issue", "a"]);
+    let protect = ["ca", "protect", "--key-protection", "passphrase"];
+    // As at `init`, where there was no passphrase before.
+    let said = home.ok(&[&["--passphrase-file", &right][..], &protect].concat());
+    assert!(said.contains("passphrase"), "{said}");
+    assert!(home.fails(1, &["cert", "issue", "b"]).contains("--passphrase-file"));
+
+    let daemon = home.up_with(&["--passphrase-file", &right]);
+    let with = |old: &str, new: &str| {
+        let more = ["--passphrase-file", old, "--new-passphrase-file", new];
+        [&protect[..], &more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    fn of(all: &[String]) -> Vec<&str> {
+        all.iter().map(String::as_str).collect()
+    }
+    let said = home.fails(1, &of(&with(&wrong, &next)));
+    assert!(said.contains("passphrase is wrong") && !said.contains("paper"), "{said}");
+    home.fails(1, &["ca", "protect", "--key-protection", "file"]);
+    home.fails(64, &["ca", "protect", "--key-protection", "file", "--new-passphrase-file", &next]);
+    let short = home.write("short", "short\n");
+    home.fails(64, &of(&with(&right, &short)));
+    home.ok(&of(&with(&right, &next)));
+    // The keys that are open stay open.
+    home.ok(&["cert", "issue", "b"]);
+    let audit = home.ok(&["--json", "audit", "export"]);
+    assert!(audit.contains("key-protected"), "{audit}");
+    assert!(!audit.contains("staple") && !home.log().contains("staple"), "{audit}");
+    daemon.kill();
+    home.fails(1, &["--passphrase-file", &right, "cert", "issue", "c"]);
+    home.ok(&["--passphrase-file", &next, "cert", "issue", "c"]);
+    home.ok(&["--passphrase-file", &next, "ca", "protect", "--key-protection", "file"]);
+    home.ok(&["cert", "issue", "d"]);
+    let keys = std::fs::read_dir(home.state().join("keys")).unwrap().count();
+    assert_eq!(keys, 1, "nothing lies beside the key");
+}
+
+#[test]
 fn names_outside_the_constraints_are_refused_before_signing() {
     let home = Home::new();
     home.ok(&[

@@ -9,6 +9,7 @@ use crate::chain::free;
 use crate::support::{Daemon, Home, PATIENCE, text, tool};
 
 mod ca;
+mod held;
 mod nginx;
 mod own;
 mod settings;

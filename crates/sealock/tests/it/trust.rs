@@ -1,5 +1,5 @@
 //! Roots where programs look for them, in systems that are folders: the real `update-ca-certificates` runs in one, and
-//! openssl, curl and keytool look at what it has made. This machine's own stores are never touched.
+//! openssl, curl and keytool look at what it has made; and in a copy of this machine's own, which is never touched itself.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -12,6 +12,8 @@ use sealock_testkit::clients::{skip_without, skip_without_root};
 
 use crate::corporate::Company;
 use crate::support::{Home, text, tool};
+
+mod running;
 
 const LOCAL: &str = "usr/local/share/ca-certificates";
 const BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";

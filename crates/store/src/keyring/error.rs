@@ -67,6 +67,18 @@ pub enum KeyringError {
         /// What was asked for.
         asked: Protection,
     },
+    /// The file has other names, under which the old protection would stay.
+    #[error("the wrapping key {} is a link, or has other names", path.display())]
+    OtherNames {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file's key is another than the one in use.
+    #[error("the wrapping key {} is another than the one in use", path.display())]
+    OtherKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// Key derivation failed, for want of memory most likely.
     #[error("cannot derive a key from the passphrase: {detail}")]
     Derive {
@@ -95,11 +107,17 @@ impl KeyringError {
             Self::OtherOwner { path, .. } => {
                 Some(format!("chown {} to the user that runs sealock", path.display()))
             }
+            Self::OtherNames { .. } => {
+                Some("remove the other names: they would keep the old protection".to_owned())
+            }
             Self::PassphraseNeeded => Some("give --passphrase-file FILE".to_owned()),
             Self::WrongPassphrase => {
                 Some("the key file may also have been changed; compare it with a backup".to_owned())
             }
-            Self::Missing { .. } | Self::Unreadable { .. } | Self::Unsealable { .. } => Some(
+            Self::Missing { .. }
+            | Self::Unreadable { .. }
+            | Self::OtherKey { .. }
+            | Self::Unsealable { .. } => Some(
                 "restore the keys folder from the backup that belongs to this state".to_owned(),
             ),
             _ => None,

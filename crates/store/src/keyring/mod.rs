@@ -18,9 +18,11 @@
 mod disk;
 mod error;
 mod file;
+mod protect;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use sealock_core::SecretBytes;
@@ -28,6 +30,7 @@ use zeroize::Zeroizing;
 
 pub use error::KeyringError;
 use file::{KeyFile, WrappingKey};
+pub use protect::Prepared;
 
 /// The first byte of every sealed value.
 const SEALED: u8 = 1;
@@ -80,7 +83,8 @@ impl NewProtection<'_> {
 /// The opened wrapping key.
 pub struct Keyring {
     key: RandomizedNonceKey,
-    protection: Protection,
+    /// Whether the file is under a passphrase; another protection may come while this is open.
+    sealed: AtomicBool,
 }
 
 impl Keyring {
@@ -94,8 +98,8 @@ impl Keyring {
             disk::write_new(keys_dir, &file.render())?;
         }
         let opened = Self::open(keys_dir, protection.passphrase())?;
-        if opened.protection != protection.kind() {
-            let (found, asked) = (opened.protection, protection.kind());
+        if opened.protection() != protection.kind() {
+            let (found, asked) = (opened.protection(), protection.kind());
             return Err(KeyringError::OtherProtection { found, asked });
         }
         Ok(opened)
@@ -114,12 +118,16 @@ impl Keyring {
         disk::remove_leftovers(keys_dir);
         let file = parse(keys_dir, &text)?;
         let key = file.unprotect(passphrase)?;
-        Ok(Self { key: key.cipher()?, protection: file.protection() })
+        let sealed = AtomicBool::new(file.protection() == Protection::Passphrase);
+        Ok(Self { key: key.cipher()?, sealed })
     }
 
     /// What protects the wrapping key on disk.
     pub fn protection(&self) -> Protection {
-        self.protection
+        match self.sealed.load(Ordering::Relaxed) {
+            true => Protection::Passphrase,
+            false => Protection::File,
+        }
     }
 
     /// Seals `plain` for the record of this name: format byte, nonce, ciphertext, tag (29 bytes more).
@@ -138,7 +146,7 @@ impl fmt::Debug for Keyring {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Keyring")
-            .field("protection", &self.protection)
+            .field("protection", &self.protection())
             .finish_non_exhaustive()
     }
 }

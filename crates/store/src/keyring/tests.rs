@@ -113,6 +113,94 @@ fn the_file_is_its_owners_or_refused() {
 }
 
 #[test]
+fn another_protection_holds_at_once_and_the_old_one_opens_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path();
+    let keyring = Keyring::create(keys, &NewProtection::File).unwrap();
+    let sealed = keyring.seal("a", b"x").unwrap();
+    let (one, two) = (secret("passphrase one"), secret("passphrase two"));
+    let path = keys.join("wrapping.key");
+    let old = fs::File::open(&path).unwrap();
+    let plain = fs::read(&path).unwrap();
+    let opens = |passphrase: Option<&SecretBytes>| {
+        let opened = Keyring::open(keys, passphrase)?;
+        assert_eq!(opened.open_sealed("a", &sealed).unwrap().expose(), b"x");
+        Ok::<_, KeyringError>(opened.protection())
+    };
+    keyring.protect(keys, None, &NewProtection::Passphrase(&one)).unwrap().put().unwrap();
+    assert_eq!(keyring.protection(), Protection::Passphrase);
+    assert_eq!(opens(Some(&one)).unwrap(), Protection::Passphrase);
+    assert!(matches!(opens(None), Err(KeyringError::PassphraseNeeded)));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    // What the old file held is overwritten.
+    use std::io::Read as _;
+    let mut held = Vec::new();
+    (&old).read_to_end(&mut held).unwrap();
+    assert_eq!(held, vec![0; plain.len()]);
+
+    // Neither without the passphrase nor with a wrong one, and then nothing has changed.
+    let before = fs::read(&path).unwrap();
+    for given in [None, Some(&two)] {
+        for new in [NewProtection::File, NewProtection::Passphrase(&two)] {
+            let error = keyring.protect(keys, given, &new).unwrap_err();
+            assert!(
+                matches!(error, KeyringError::PassphraseNeeded | KeyringError::WrongPassphrase),
+                "{error:?}"
+            );
+        }
+    }
+    let empty = keyring.protect(keys, Some(&one), &NewProtection::Passphrase(&secret("")));
+    assert!(matches!(empty, Err(KeyringError::EmptyPassphrase)));
+    assert_eq!(fs::read(&path).unwrap(), before);
+
+    keyring.protect(keys, Some(&one), &NewProtection::Passphrase(&two)).unwrap().put().unwrap();
+    assert!(matches!(opens(Some(&one)), Err(KeyringError::WrongPassphrase)));
+    opens(Some(&two)).unwrap();
+    keyring.protect(keys, Some(&two), &NewProtection::File).unwrap().put().unwrap();
+    assert_eq!(opens(None).unwrap(), Protection::File);
+    assert_eq!(fs::read(&path).unwrap(), plain, "the key is the same");
+    assert_eq!(fs::read_dir(keys).unwrap().count(), 1);
+}
+
+#[test]
+fn what_is_not_put_in_place_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path();
+    let keyring = Keyring::create(keys, &NewProtection::File).unwrap();
+    let before = fs::read(keys.join("wrapping.key")).unwrap();
+    let one = secret("passphrase one");
+    drop(keyring.protect(keys, None, &NewProtection::Passphrase(&one)).unwrap());
+    assert_eq!(fs::read_dir(keys).unwrap().count(), 1);
+    // As if killed: what stands beside it goes with the next opening.
+    std::mem::forget(keyring.protect(keys, None, &NewProtection::Passphrase(&one)).unwrap());
+    assert_eq!(fs::read_dir(keys).unwrap().count(), 2);
+    assert_eq!(Keyring::open(keys, None).unwrap().protection(), Protection::File);
+    assert_eq!(fs::read_dir(keys).unwrap().count(), 1);
+    assert_eq!(fs::read(keys.join("wrapping.key")).unwrap(), before);
+    assert_eq!(keyring.protection(), Protection::File);
+}
+
+/// Under another name the old protection would stay; of another key, nothing would open.
+#[test]
+fn a_key_with_other_names_or_of_another_keyring_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    let keyring = Keyring::create(&keys, &NewProtection::File).unwrap();
+    let one = secret("passphrase one");
+    let (path, other) = (keys.join("wrapping.key"), folder.path().join("other"));
+    let refused = || keyring.protect(&keys, None, &NewProtection::Passphrase(&one)).unwrap_err();
+    fs::hard_link(&path, &other).unwrap();
+    assert!(matches!(refused(), KeyringError::OtherNames { .. }));
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&other, &path).unwrap();
+    assert!(matches!(refused(), KeyringError::OtherNames { .. }));
+    fs::remove_file(&path).unwrap();
+    Keyring::create(&keys, &NewProtection::File).unwrap();
+    assert!(matches!(refused(), KeyringError::OtherKey { .. }));
+    assert_eq!(fs::read_dir(&keys).unwrap().count(), 1);
+}
+
+#[test]
 fn protection_does_not_change_by_accident() {
     let folder = tempfile::tempdir().unwrap();
     Keyring::create(folder.path(), &NewProtection::File).unwrap();
