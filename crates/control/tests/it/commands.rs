@@ -6,9 +6,9 @@ use std::sync::Arc;
 use sealock_control::command::{
     AcmeBind, CaImport, CaRequest, CertImport, CertRequest, ClientKeys, Init, Issue, IssuerChange,
     KeyHome, KeyProtection, LdapServer, List, LoginConfirm, LoginDeny, LoginInvite, Names,
-    NewValue, OfferEvent, OnExisting, Publish, RevocationReason, RotateWhat, SecretBlob,
-    SecretOutcome, SecretText, SecretWanted, Sign, TokenWanted, TokensRevoked, TransferBegin,
-    TransferFinish, TrustAdd,
+    NewValue, OfferEvent, OnExisting, Publish, RevocationReason, RotateWhat, SecretAnswer,
+    SecretBlob, SecretOutcome, SecretText, SecretWanted, Sign, TokenWanted, TokensRevoked,
+    TransferBegin, TransferFinish, TrustAdd,
 };
 use sealock_control::{Caller, Command, Door, ErrorCode, Reply, Service};
 use sealock_core::audit::{Fact, Record};
