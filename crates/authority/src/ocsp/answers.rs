@@ -107,9 +107,13 @@ impl Authority {
         if let Some(ready) = self.ocsp_ready(request) {
             return Ok(ready);
         }
-        // Before anything is read that a revocation changes, of a CA too: what is made of older things is not kept.
-        let revocations = self.answers.cache.lock().revocations();
-        let responders = self.responders()?;
+        // Counted before anything is read that a revocation changes, of a CA too: what is made of older things is not kept.
+        // New responders count as well, and are there then.
+        let counted = || self.answers.cache.lock().revocations();
+        let (mut revocations, mut responders) = (counted(), self.responders()?);
+        if revocations != counted() {
+            (revocations, responders) = (counted(), self.responders()?);
+        }
         let Some(responder) = request.asked.first().and_then(|asked| meant(&responders, asked))
         else {
             return Ok(OcspAnswer::unauthorized());

@@ -206,7 +206,7 @@ async fn a_renewal_is_of_the_profile_of_now() {
     drop(service);
 
     // The setting for all of them is no less a bound than the profile's own.
-    let whole_host = format!("[authority]\nlongest_life = \"2h\"\n{SETTINGS}");
+    let whole_host = format!("{SETTINGS}\n[authority]\nlongest_life = \"2h\"\n");
     let service = world(&scratch, &whole_host).await;
     let least = files(call(&service, renew(&second.serial)).await);
     assert!(least.not_after.since(least.not_before) < Duration::from_secs(3 * 3600));
