@@ -132,6 +132,17 @@ impl Authority {
         }
     }
 
+    /// The certificates of our own CAs that are revoked and have not ended (DER), and when they do.
+    pub fn revoked_cas(&self) -> Vec<(Vec<u8>, Timestamp)> {
+        let now = self.now();
+        let loaded = self.loaded.load();
+        let revoked = loaded
+            .state
+            .ours()
+            .filter(|record| record.revoked.is_some() && now <= record.not_after);
+        revoked.map(|record| (record.der.0.clone(), record.not_after)).collect()
+    }
+
     /// The certificates that a filter lets through.
     pub fn list(&self, filter: &ListFilter) -> Result<Vec<CertSummary>, AuthorityError> {
         self.search(filter).map(|listed| listed.certificates)

@@ -286,7 +286,9 @@ mod first;
 mod peer;
 
 pub use first::dangerous_first_contact;
-pub use peer::{ServerIdentity, identity_of, is_no_machine, peer_client_config, server_name};
+pub use peer::{
+    ServerIdentity, identity_of, is_no_machine, peer_client_config, public_keys, server_name,
+};
 
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ static U (*real_sign)(U, B *, U, B *, U *);
 static U (*real_login)(U, U, B *, U);
 static int is(const char *path) { return access(path, F_OK) == 0; }
 static U sign(U session, B *data, U length, B *out, U *room) {
-  if (is(CONTROL "/hang")) for (;;) pause();
+  if (is(CONTROL "/hang")) { fclose(fopen(CONTROL "/hung", "a")); for (;;) pause(); }
   if (is(CONTROL "/crash")) abort();
   if (is(CONTROL "/print")) {
     printf("greetings from the module\n"); fflush(stdout);
@@ -148,6 +148,12 @@ impl SoftHsm {
     /// Takes that back.
     pub fn untell(&self, what: &str) {
         let _ = fs::remove_file(self.control().join(what));
+    }
+
+    /// Whether a signature was begun that hangs.
+    #[must_use]
+    pub fn hangs(&self) -> bool {
+        self.control().join("hung").exists()
     }
 
     /// How often the proxy was logged in through.

@@ -171,7 +171,7 @@ impl Way {
         let tls = Some(authority.server_of_both("orders"));
         let gate = Gate::before("orders", Self::app(nginx), &broker, tls).await;
         let services = directory(vec![listed("orders", &[gate.address], Hop::Tls)]);
-        let trust = Trust { roots: vec![authority.root()], own: None, ends: None };
+        let trust = Trust { roots: vec![authority.root()], ..Trust::default() };
         let door = Door::start(Settings::default(), services, trust, &broker).await;
         let base = format!("http://{}", door.port("orders").await);
         let (name, folder) = ("Forwarder", tempfile::tempdir().unwrap());

@@ -75,7 +75,7 @@ impl Way {
         let tls = Some(authority.server_of_both("orders"));
         let gate = Gate::start("orders", app, &broker, tls).await;
         let services = directory(vec![listed("orders", &[gate.address], Hop::Tls)]);
-        let trust = Trust { roots: vec![authority.root()], own: None, ends: None };
+        let trust = Trust { roots: vec![authority.root()], ..Trust::default() };
         let door = Door::start(Settings::default(), services, trust, &broker).await;
         Self { name: "Forwarder and Gatekeeper", gate, door: Some(door), token, ends }
     }

@@ -13,6 +13,7 @@ use sealock_core::TrustDomain;
 use sealock_net::tls::{
     LiveClient, ServerIdentity, identity_of, is_no_machine, peer_client_config,
 };
+use sealock_traffic::broker::{RevokedCas, keys_of};
 use sealock_traffic::registry::Address;
 use tokio::net::TcpStream;
 
@@ -107,10 +108,11 @@ pub(super) fn broker_config(
         .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))
 }
 
-/// A connection to the API, its certificate checked.
+/// A connection to the API, its certificate checked: one below a CA that is known to be revoked is nobody's.
 pub(super) async fn connected(
     address: &str,
     config: rustls::ClientConfig,
+    revoked: &RevokedCas,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ServiceError> {
     let client: Arc<LiveClient> = LiveClient::new(config);
     let connecting = async {
@@ -120,16 +122,24 @@ pub(super) async fn connected(
     };
     let connected = tokio::time::timeout(CONNECTING, connecting).await;
     let connected = connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-    connected.map_err(|error| away(&format!("https://{address}"), &error))
+    let stream = connected.map_err(|error| away(&format!("https://{address}"), &error))?;
+    if revoked.are_in(&keys_of(stream.get_ref().1.peer_certificates())) {
+        let text = format!("who answers at https://{address} is not the broker");
+        return Err(ServiceError::new(ErrorCode::Unavailable, text).hint(
+            "its certificate is below a CA that is revoked; `sealock up` gets another one when it is its own",
+        ));
+    }
+    Ok(stream)
 }
 
 /// A connection to the API, with a certificate of ours.
 async fn shaken(
     address: &str,
     files: IdentityFiles,
+    revoked: &RevokedCas,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ServiceError> {
     let IdentityFiles { chain, key, roots } = files;
-    connected(address, broker_config(&roots, Some((chain, key)), None)?).await
+    connected(address, broker_config(&roots, Some((chain, key)), None)?, revoked).await
 }
 
 fn away(broker: &str, error: &std::io::Error) -> ServiceError {
@@ -203,7 +213,8 @@ impl Link {
                 wire::call(stream, command).await
             }
             Self::Https(address, identity) => {
-                wire::call(self.handshake(address, identity).await?, command).await
+                let stream = self.handshake(address, identity, &RevokedCas::default()).await?;
+                wire::call(stream, command).await
             }
         }
     }
@@ -212,11 +223,14 @@ impl Link {
     pub(crate) async fn call_as(
         &self,
         files: IdentityFiles,
+        revoked: &RevokedCas,
         command: &Command,
     ) -> Result<Reply, ServiceError> {
         match self {
             Self::Socket(_) => self.call(command).await,
-            Self::Https(address, _) => wire::call(shaken(address, files).await?, command).await,
+            Self::Https(address, _) => {
+                wire::call(shaken(address, files, revoked).await?, command).await
+            }
         }
     }
 
@@ -225,6 +239,7 @@ impl Link {
         &self,
         service: &str,
         advertise: &Advertise,
+        revoked: &RevokedCas,
     ) -> Result<Follower, ServiceError> {
         let path = |from: Option<IpAddr>| match advertise.address(from) {
             Some(at) => format!("{FEED}?service={service}&advertise={at}"),
@@ -236,7 +251,7 @@ impl Link {
                 wire::lines(stream, &path(None), None).await
             }
             Self::Https(address, identity) => {
-                let stream = self.handshake(address, identity).await?;
+                let stream = self.handshake(address, identity, revoked).await?;
                 let from = stream.get_ref().0.local_addr().ok().map(|from| from.ip());
                 wire::lines(stream, &path(from), None).await
             }
@@ -244,14 +259,15 @@ impl Link {
     }
 
     /// The services that we may call, line by line.
-    pub(crate) async fn services(&self) -> Result<Follower, ServiceError> {
+    pub(crate) async fn services(&self, revoked: &RevokedCas) -> Result<Follower, ServiceError> {
         match self {
             Self::Socket(socket) => {
                 let stream = wire::connect(socket).await.map_err(|error| self.away(&error))?;
                 wire::lines(stream, SERVICES, None).await
             }
             Self::Https(address, identity) => {
-                wire::lines(self.handshake(address, identity).await?, SERVICES, None).await
+                let stream = self.handshake(address, identity, revoked).await?;
+                wire::lines(stream, SERVICES, None).await
             }
         }
     }
@@ -260,9 +276,11 @@ impl Link {
         &self,
         address: &str,
         identity: &IdentityFolder,
+        revoked: &RevokedCas,
     ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ServiceError> {
         let identity = identity.clone();
-        shaken(address, crate::daemon::blocking(move || identity.read()).await?).await
+        let files = crate::daemon::blocking(move || identity.read()).await?;
+        shaken(address, files, revoked).await
     }
 
     fn away(&self, error: &std::io::Error) -> ServiceError {

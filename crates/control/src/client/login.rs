@@ -11,6 +11,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sealock_core::Timestamp;
 use sealock_net::tls::dangerous_first_contact;
+use sealock_traffic::broker::RevokedCas;
 use sealock_traffic::oauth::{DEVICE, ENROL};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -129,7 +130,7 @@ impl LoginServer {
     ) -> Result<Self, ServiceError> {
         let config = dangerous_first_contact()
             .map_err(|error| ServiceError::of(ErrorCode::Failed, &error))?;
-        let stream = connected(&address, config).await?;
+        let stream = connected(&address, config, &RevokedCas::default()).await?;
         let bundle = wire::get(stream, "/ca.crt", LONGEST_BUNDLE).await?;
         let is_it = |root: &CertificateDer<'_>| digest(&SHA256, root).as_ref() == fingerprint;
         let found = CertificateDer::pem_slice_iter(&bundle).filter_map(Result::ok).find(is_it);
@@ -223,7 +224,8 @@ impl LoginServer {
         form: &[(&str, &str)],
     ) -> Result<(u16, bytes::Bytes), ServiceError> {
         // Which trust domain it is we are yet to hear.
-        let stream = connected(&self.address, broker_config(&self.roots, None, None)?).await?;
+        let config = broker_config(&self.roots, None, None)?;
+        let stream = connected(&self.address, config, &RevokedCas::default()).await?;
         wire::form(stream, path, bearer, form).await
     }
 }
@@ -240,7 +242,7 @@ pub async fn renew_login(
     let IdentityFiles { chain, key, roots } = blocking(move || identity.read()).await?;
     let config = broker_config(&roots, Some((chain, key)), None)?;
     let (key, csr) = new_key()?;
-    let stream = connected(address, config).await?;
+    let stream = connected(address, config, &RevokedCas::default()).await?;
     let answer = wire::form(stream, ENROL, None, &[("csr", &csr)]).await?;
     enrolled(address, key, answer)
 }

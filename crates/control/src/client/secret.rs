@@ -7,6 +7,7 @@ use data_encoding::BASE64;
 use form_urlencoded::byte_serialize;
 use hyper::header::HeaderValue;
 use sealock_core::TrustDomain;
+use sealock_traffic::broker::RevokedCas;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
@@ -48,7 +49,10 @@ struct Refused {
 
 impl ClientSecret {
     /// A connection to the broker, its certificate checked, and the secret as it is now: it is rotated.
-    async fn connected(&self) -> Result<(TlsStream<TcpStream>, Zeroizing<String>), ServiceError> {
+    async fn connected(
+        &self,
+        revoked: &RevokedCas,
+    ) -> Result<(TlsStream<TcpStream>, Zeroizing<String>), ServiceError> {
         let own = self.clone();
         let (secret, roots) = crate::daemon::blocking(move || {
             let failed = |error: &std::io::Error| {
@@ -60,12 +64,12 @@ impl ClientSecret {
         })
         .await?;
         let config = broker_config(&roots, None, Some(self.trust_domain.clone()))?;
-        Ok((connected(&self.address, config).await?, secret))
+        Ok((connected(&self.address, config, revoked).await?, secret))
     }
 
     /// The services that it may call, line by line.
-    pub(crate) async fn services(&self) -> Result<Follower, ServiceError> {
-        let (stream, secret) = self.connected().await?;
+    pub(crate) async fn services(&self, revoked: &RevokedCas) -> Result<Follower, ServiceError> {
+        let (stream, secret) = self.connected(revoked).await?;
         wire::lines(stream, SERVICES, Some(basic(&self.client, secret.trim())?)).await
     }
 
@@ -73,8 +77,9 @@ impl ClientSecret {
     pub(crate) async fn token(
         &self,
         audience: &str,
+        revoked: &RevokedCas,
     ) -> Result<(Zeroizing<String>, u64), ServiceError> {
-        let (stream, secret) = self.connected().await?;
+        let (stream, secret) = self.connected(revoked).await?;
         let form = [
             ("grant_type", "client_credentials"),
             ("audience", audience),

@@ -24,6 +24,15 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// Before the first try again, and the most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// One of the sites.
+struct Followed {
+    number: usize,
+    broker: Way,
+    domain: TrustDomain,
+    /// Whether its services are called.
+    learn: bool,
+}
+
 /// What is known of all sites.
 struct Learnt {
     forwarder: Arc<Forwarder>,
@@ -33,7 +42,7 @@ struct Learnt {
     known: Mutex<Vec<(TrustDomain, Option<Listing>)>>,
 }
 
-/// Follows each site that is listened to, until the end.
+/// Follows each site until the end: what it says of its CAs counts in any case, and its services where it is listened to.
 pub(super) fn start(
     forwarder: &Arc<Forwarder>,
     own: Directory,
@@ -44,26 +53,25 @@ pub(super) fn start(
     let known = sites.iter().map(|(domain, _)| (domain.clone(), None)).collect();
     let learnt =
         Arc::new(Learnt { forwarder: Arc::clone(forwarder), own, known: Mutex::new(known) });
-    for (number, (_, site)) in sites.iter().enumerate() {
-        if site.learn {
-            let broker = Way::of(&site.asker);
-            tasks.spawn(follow(Arc::clone(&learnt), number, broker, shutdown.clone()));
-        }
+    for (number, (domain, site)) in sites.iter().enumerate() {
+        let (broker, domain, learn) = (Way::of(&site.asker), domain.clone(), site.learn);
+        let site = Followed { number, broker, domain, learn };
+        tasks.spawn(follow(Arc::clone(&learnt), site, shutdown.clone()));
     }
 }
 
-async fn follow(learnt: Arc<Learnt>, number: usize, broker: Way, shutdown: Shutdown) {
+async fn follow(learnt: Arc<Learnt>, site: Followed, shutdown: Shutdown) {
     let mut pause = PAUSES.0;
     loop {
         let mut heard = false;
         let ended = tokio::select! {
             () = shutdown.triggered() => return,
-            ended = once(&learnt, number, &broker, &mut heard) => ended,
+            ended = once(&learnt, &site, &mut heard) => ended,
         };
         match ended {
             Ok(()) => tracing::debug!("the directory has ended"),
             Err(error) => {
-                tracing::warn!(%broker, %error, causes = ?error.causes, hint = error.hint, "no directory from the broker");
+                tracing::warn!(broker = %site.broker, %error, causes = ?error.causes, hint = error.hint, "no directory from the broker");
             }
         }
         pause = if heard { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
@@ -74,15 +82,12 @@ async fn follow(learnt: Arc<Learnt>, number: usize, broker: Way, shutdown: Shutd
     }
 }
 
-async fn once(
-    learnt: &Learnt,
-    number: usize,
-    broker: &Way,
-    heard: &mut bool,
-) -> Result<(), ServiceError> {
+async fn once(learnt: &Learnt, site: &Followed, heard: &mut bool) -> Result<(), ServiceError> {
     let silent = |_| ServiceError::new(ErrorCode::Timeout, "the broker has fallen silent");
+    let revoked = learnt.forwarder.revoked_cas(&site.domain);
     // One that takes the question and says nothing at all is not there either.
-    let mut lines = tokio::time::timeout(SILENCE, broker.services()).await.map_err(silent)??;
+    let asked = tokio::time::timeout(SILENCE, site.broker.services(&revoked));
+    let mut lines = asked.await.map_err(silent)??;
     loop {
         let line = tokio::time::timeout(SILENCE, lines.next()).await.map_err(silent)?;
         let Some(line) = line else { return Ok(()) };
@@ -92,7 +97,11 @@ async fn once(
         })?;
         *heard = true;
         if let Line::Services(listing) = line {
-            learnt.take(number, listing);
+            // First, so that nobody whom it brings is spoken to before.
+            learnt.forwarder.revoke_cas(&site.domain, &listing.cas);
+            if site.learn {
+                learnt.take(site.number, listing);
+            }
         }
     }
 }
@@ -159,7 +168,8 @@ mod tests {
                 addresses: vec!["10.0.0.5:8443".to_owned()],
                 tls: None,
             };
-            Listing { settled: true, services: services.iter().map(listed).collect() }
+            let services = services.iter().map(listed).collect();
+            Listing { settled: true, services, ..Listing::default() }
         };
         let domain = |text: &str| text.parse::<TrustDomain>().unwrap();
         let a = listing(&["spiffe://a/service/orders", "spiffe://b/service/payroll"]);

@@ -90,7 +90,7 @@ async fn trust(
         if let Some(identity) = identity {
             let IdentityFiles { chain, key, roots } = identity.read()?;
             let ends = chain.first().and_then(|leaf| end_of(leaf));
-            trust = Trust { roots, own: Some((chain, key)), ends };
+            trust = Trust { roots, own: Some((chain, key)), ends, ..trust };
         } else if let Some(ca) = ca {
             trust.roots = roots_in(&ca)?;
         }

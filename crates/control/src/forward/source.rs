@@ -49,7 +49,8 @@ impl Broker {
     async fn fetch(&self, audience: &Identity, trust: &Trust) -> Result<Fresh, ServiceError> {
         match &self.way {
             Way::Secret(secret) => {
-                let (token, life) = secret.token(&audience.to_string()).await?;
+                let (token, life) =
+                    secret.token(&audience.to_string(), &trust.revoked.now()).await?;
                 let life = std::time::Duration::from_secs(life);
                 Ok(Fresh { token, expires_at: SystemClock.now().plus(life) })
             }
@@ -84,7 +85,7 @@ async fn call(link: &Link, trust: &Trust, command: &Command) -> Result<Reply, Se
     match &trust.own {
         Some((chain, key)) => {
             let (chain, key, roots) = (chain.clone(), key.clone_key(), trust.roots.clone());
-            link.call_as(IdentityFiles { chain, key, roots }, command).await
+            link.call_as(IdentityFiles { chain, key, roots }, &trust.revoked.now(), command).await
         }
         None => link.call(command).await,
     }

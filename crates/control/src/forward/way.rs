@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sealock_traffic::broker::RevokedCas;
+
 use super::options::{Asker, Link};
 use crate::client::Follower;
 use crate::client::secret::ClientSecret;
@@ -30,10 +32,10 @@ impl Way {
     }
 
     /// The services that we may call, line by line.
-    pub(super) async fn services(&self) -> Result<Follower, ServiceError> {
+    pub(super) async fn services(&self, revoked: &RevokedCas) -> Result<Follower, ServiceError> {
         match self {
-            Self::Link(link) => link.services().await,
-            Self::Secret(secret) => secret.services().await,
+            Self::Link(link) => link.services(revoked).await,
+            Self::Secret(secret) => secret.services(revoked).await,
         }
     }
 }

@@ -64,8 +64,10 @@ async fn once(
     taken: &mut u64,
 ) -> Result<(), ServiceError> {
     let silent = |_| ServiceError::new(ErrorCode::Timeout, "the broker has fallen silent");
+    // Who answers with what a stolen CA has signed is not listened to.
+    let revoked = gatekeeper.known().map(|known| known.cas).unwrap_or_default();
     // One that takes the question and says nothing at all is not there either.
-    let asked = tokio::time::timeout(SILENCE, broker.feed(service.name(), advertise));
+    let asked = tokio::time::timeout(SILENCE, broker.feed(service.name(), advertise, &revoked));
     let mut lines = asked.await.map_err(silent)??;
     receiver.begin_again();
     loop {

@@ -253,6 +253,7 @@ impl Service {
         let context = [("reason", Value::from(reason.as_str()))];
         let granted =
             self.authorize(caller, request, Action::CertRevoke, resource(&found), &context)?;
+        self.revoke_bound(&found, &granted.actor);
         let outcome = self
             .authority()?
             .revoke(serial, reason, &granted.actor)

@@ -177,7 +177,7 @@ impl Service {
                 services.push(listed);
             }
         }
-        Ok(Listing { settled, services })
+        Ok(Listing { settled, services, cas: self.revoked_cas()? })
     }
 
     /// By identity: what the settings say, and who has joined.

@@ -4,7 +4,12 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use super::Service;
+use sealock_authority::{CertDetail, CertState};
+use sealock_core::audit::Actor;
+use sealock_traffic::broker::{Broker, EntryHash, Revoked as RevokedTokens};
+
+use super::{Service, broker_error};
+use crate::error::ServiceError;
 
 /// More than there are labelled certificates on any host; renewals leave their predecessors here.
 const MOST: usize = 10_000;
@@ -51,6 +56,29 @@ impl Revoked {
 }
 
 impl Service {
+    /// What comes before the revocation of a certificate: the tokens that are bound to it are revoked, for Gatekeepers, which
+    /// do not know the inventory. Before it, so that whoever is cut off in between begins with it again; no token that is
+    /// bound to it is good from then on, whenever it is issued. What cannot be said there is over with the last token, and
+    /// is no reason to keep a certificate.
+    pub(super) fn revoke_bound(&self, found: &CertDetail, actor: &Actor) {
+        if !found.summary.usages.client || found.summary.state != CertState::Valid {
+            return;
+        }
+        if let Err(error) = self.try_revoke_bound(&found.der, actor) {
+            tracing::error!(%error, causes = ?error.causes, "Gatekeepers are not told of a revoked certificate");
+        }
+    }
+
+    fn try_revoke_bound(&self, der: &[u8], actor: &Actor) -> Result<(), ServiceError> {
+        let failed = |error| broker_error(&error);
+        // Where there was never a token, none is bound to anything.
+        if !Broker::is_there(self.journal.store().as_ref()).map_err(failed)? {
+            return Ok(());
+        }
+        let certificate = RevokedTokens::Certificate(EntryHash::of_bytes(der));
+        self.broker()?.revoke(&certificate, actor).map(|_| ()).map_err(failed)
+    }
+
     /// What follows a revocation, whoever asked for it: its connections end, directories lose it, and what has it
     /// (containers, doors of our own) gets another.
     pub(super) fn after_revocation(&self, serial: &str, already: bool) {

@@ -29,6 +29,8 @@ use tokio::sync::watch;
 use crate::services::app;
 
 const ISSUER: &str = "https://broker.test";
+/// No CA is revoked.
+const NO_CAS: &str = "[]";
 const ORDERS: &str = "spiffe://t.sealock/service/orders";
 /// For how long what is known decides without a word from the broker.
 const STALE_AFTER: Duration = Duration::from_secs(3);
@@ -190,8 +192,8 @@ impl Broker {
 
     fn head(&self) -> String {
         let (log, hash) = (ISSUER.to_owned(), EntryHash::START);
-        let keys = EntryHash::of(&self.keys());
-        Head { log, number: 0, hash, from: 1, at: now(), keys }.sign(&self.key).unwrap()
+        let (keys, cas) = (EntryHash::of(&self.keys()), EntryHash::of(NO_CAS));
+        Head { log, number: 0, hash, from: 1, at: now(), keys, cas }.sign(&self.key).unwrap()
     }
 
     fn keys(&self) -> String {
@@ -207,6 +209,7 @@ impl Broker {
             policy: Policy { epoch, sources, mode: Mode::Enforce },
             groups: Vec::new(),
             revocations: Vec::new(),
+            cas: NO_CAS.to_owned(),
             head: self.head(),
         }))
     }

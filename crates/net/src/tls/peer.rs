@@ -53,6 +53,16 @@ pub fn identity_of(certificate: &CertificateDer<'_>) -> Option<Identity> {
     if names.next().is_some() { None } else { only.parse().ok() }
 }
 
+/// The public keys of certificates (SubjectPublicKeyInfo, DER), as far as they can be read: of what cannot, nobody makes a
+/// chain.
+pub fn public_keys(chain: &[CertificateDer<'_>]) -> Vec<Vec<u8>> {
+    let key = |certificate| {
+        let certificate = EndEntityCert::try_from(certificate).ok()?;
+        Some(certificate.subject_public_key_info().to_vec())
+    };
+    chain.iter().filter_map(key).collect()
+}
+
 /// A host, or an address, as a certificate can be for it.
 pub fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host).ok().map(|name| name.to_owned())

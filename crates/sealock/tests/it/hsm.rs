@@ -18,6 +18,17 @@ pub(crate) struct Scene {
     settings: String,
 }
 
+/// What names a token in the settings file, by this module.
+pub(crate) fn settings(token: &SoftHsm, module: &str) -> String {
+    format!(
+        "[hsm]\nmodule = \"{module}\"\ntoken = \"{}\"\npin_file = \"{}\"\ndeadline = \"2s\"\n\
+         environment = [\"SOFTHSM2_CONF={}\"]\n",
+        SoftHsm::LABEL,
+        token.pin_file().display(),
+        token.configuration().display(),
+    )
+}
+
 impl Scene {
     /// `None` where there is no SoftHSM.
     pub(crate) fn new() -> Option<Self> {
@@ -27,17 +38,8 @@ impl Scene {
     fn with(module: impl Fn(&SoftHsm) -> String, more: &str) -> Option<Self> {
         let token = SoftHsm::new()?;
         let home = Home::new();
-        let settings = home.write(
-            "sealock.toml",
-            &format!(
-                "[hsm]\nmodule = \"{}\"\ntoken = \"{}\"\npin_file = \"{}\"\ndeadline = \"2s\"\n\
-                 environment = [\"SOFTHSM2_CONF={}\"]\n{more}",
-                module(&token),
-                SoftHsm::LABEL,
-                token.pin_file().display(),
-                token.configuration().display(),
-            ),
-        );
+        let settings = settings(&token, &module(&token)) + more;
+        let settings = home.write("sealock.toml", &settings);
         Some(Self { home, token, settings })
     }
 

@@ -65,6 +65,7 @@ mod promises;
 mod publish;
 mod raw;
 mod revocation;
+mod revoked_elsewhere;
 mod run;
 mod secrets;
 mod send;

@@ -55,6 +55,16 @@ struct Row {
 
 const PREFIX: &[u8] = b"traffic/key/";
 
+impl Broker {
+    /// Whether a store has a broker, which has issued tokens or could have.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn is_there(store: &dyn Store) -> Result<bool, BrokerError> {
+        Ok(!store.range(&KeyRange::prefix(PREFIX), 1)?.is_empty())
+    }
+}
+
 fn place(number: u64) -> String {
     format!("traffic/key/{number:010}")
 }

@@ -2,8 +2,8 @@
 //!
 //! Whoever holds the head knows the whole list: an entry that is left out, added, changed or moved does not fit the
 //! hashes. An entry's own signature is for who hears it as it is made; later its key may be gone, and the head, which is
-//! signed anew each time, stands for it. The head names the broker's keys as well: with it they are vouched for by what
-//! was known before.
+//! signed anew each time, stands for it. The head names the broker's keys as well, and the CAs that are revoked: with it
+//! they are vouched for by what was known before.
 
 use std::fmt;
 
@@ -21,8 +21,8 @@ const ENTRY: &str = "sealock-revocation+jwt";
 /// `typ` of a head.
 const HEAD: &str = "sealock-revocations+jwt";
 
-/// SHA-256 of an entry's text, or of a key set's.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// SHA-256 of an entry's text, of a key set's, of a certificate or of a public key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EntryHash([u8; 32]);
 
@@ -32,9 +32,19 @@ impl EntryHash {
 
     /// That of a text.
     pub fn of(text: &str) -> Self {
+        Self::of_bytes(text.as_bytes())
+    }
+
+    /// That of bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
         let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+        hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
         Self(hash)
+    }
+
+    /// The hash itself.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 
@@ -90,6 +100,8 @@ pub struct Head {
     pub from: u64,
     /// The key set that is in force, as it is sent.
     pub keys: EntryHash,
+    /// The CAs that are revoked, as they are told.
+    pub cas: EntryHash,
     /// When that was so, in seconds since 1970.
     pub at: u64,
 }

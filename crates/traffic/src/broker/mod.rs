@@ -30,6 +30,7 @@
 mod assertion;
 #[cfg(test)]
 mod assertion_tests;
+mod cas;
 mod client;
 mod device;
 mod enrolment;
@@ -53,6 +54,7 @@ use sealock_store::{Change, Conflict, Journal, JournalError, Keyring, Store, Tra
 use zeroize::Zeroizing;
 
 pub use assertion::AssertionFault;
+pub use cas::{MOST_CAS, RevokedCas, RevokedCasError, keys_of};
 pub use client::{ClientInfo, ClientName, ClientNameError, SECRET_OVERLAP, ShownSecret};
 pub use device::{
     Approved, Begun, DEVICE_INTERVAL, DEVICE_LIFE, DeviceFault, Devices, Polled, Program, UserCode,

@@ -30,6 +30,8 @@ pub enum Revoked {
     Identity(Identity),
     /// The tokens that a client has asked for with its secret.
     Client(ClientName),
+    /// The tokens that are bound to a certificate, by its SHA-256: it is revoked, so they are, whenever they were issued.
+    Certificate(EntryHash),
     /// All tokens.
     Before,
 }
@@ -41,6 +43,7 @@ impl Revoked {
             Self::Token(_) => "token",
             Self::Identity(_) => "identity",
             Self::Client(_) => "client",
+            Self::Certificate(_) => "certificate",
             Self::Before => "before",
         }
     }
@@ -50,6 +53,7 @@ impl Revoked {
             Self::Token(id) => id.clone(),
             Self::Identity(identity) => identity.to_string(),
             Self::Client(name) => name.to_string(),
+            Self::Certificate(hash) => String::from(*hash),
             Self::Before => String::new(),
         }
     }
@@ -70,13 +74,14 @@ pub struct Revocation {
 impl Revocation {
     /// Whether this token is no longer good.
     pub fn covers(&self, claims: &Claims) -> bool {
-        claims.issued_at <= self.issued_until
-            && match &self.revoked {
-                Revoked::Token(id) => claims.id == *id,
-                Revoked::Identity(identity) => claims.subject == *identity,
-                Revoked::Client(name) => claims.client.as_deref() == Some(name.as_str()),
-                Revoked::Before => true,
-            }
+        let is_meant = match &self.revoked {
+            Revoked::Token(id) => claims.id == *id,
+            Revoked::Identity(identity) => claims.subject == *identity,
+            Revoked::Client(name) => claims.client.as_deref() == Some(name.as_str()),
+            Revoked::Certificate(hash) => return claims.binding.as_ref() == Some(hash.as_bytes()),
+            Revoked::Before => true,
+        };
+        is_meant && claims.issued_at <= self.issued_until
     }
 
     /// Whether no token that it is about can be alive.
@@ -270,8 +275,8 @@ impl Broker {
         Ok((all, last.number, last.hash))
     }
 
-    /// A signed statement of how far the list goes now, and which keys are in force; `from` is the number from which on
-    /// entries still matter, `keys` the key set as it was sent.
+    /// A signed statement of how far the list goes now, which keys are in force, and which CAs are revoked; `from` is the
+    /// number from which on entries still matter, `keys` and `cas` what was sent of those.
     ///
     /// # Errors
     /// It cannot be signed.
@@ -281,12 +286,14 @@ impl Broker {
         hash: EntryHash,
         from: u64,
         keys: &str,
+        cas: &str,
     ) -> Result<String, BrokerError> {
         let now = self.now();
         let signers = self.signers();
         let signer = signers.current(now).ok_or(BrokerError::NoKey)?;
-        let (log, keys) = (self.issuer().to_owned(), EntryHash::of(keys));
-        Ok(Head { log, number, hash, from, keys, at: seconds(now) }.sign(&signer.key)?)
+        let (log, at) = (self.issuer().to_owned(), seconds(now));
+        let [keys, cas] = [keys, cas].map(EntryHash::of);
+        Ok(Head { log, number, hash, from, keys, cas, at }.sign(&signer.key)?)
     }
 
     /// Signs what an earlier version has left unsigned.

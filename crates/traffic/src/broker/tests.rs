@@ -492,10 +492,11 @@ fn the_list_goes_on_after_a_restart_and_after_it_has_emptied() {
     assert_eq!((entry.previous, entry.log.as_str()), (hash, ISSUER));
     let keys = scratch.broker.key_set();
     let hash = EntryHash::of(&third.signed);
-    let head = scratch.broker.revocation_head(3, hash, 3, &keys.to_json()).unwrap();
+    let head = scratch.broker.revocation_head(3, hash, 3, &keys.to_json(), "[]").unwrap();
     let opened = Head::open(&head, &keys).unwrap();
     assert_eq!(opened.at, seconds(scratch.clock.now()));
     assert_eq!(opened.keys, EntryHash::of(&keys.to_json()));
+    assert_eq!(opened.cas, EntryHash::of("[]"));
     // None of these is another, or a token.
     assert!(Head::open(&third.signed, &keys).is_err() && Entry::open(&head, &keys).is_err());
     assert!(scratch.broker.introspect(&head).unwrap().is_none());

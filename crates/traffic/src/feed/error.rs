@@ -40,6 +40,12 @@ pub enum FeedError {
     /// The keys are others than those that are said to be in force.
     #[error("the feed's keys are others than those that the broker names")]
     OtherKeys,
+    /// The revoked CAs cannot be read.
+    #[error("the feed has a list of revoked CAs that cannot be read")]
+    Cas,
+    /// The revoked CAs are others than the broker names.
+    #[error("the feed's revoked CAs are others than those that the broker names")]
+    OtherCas,
     /// In the midst of a feed: other keys, and none of those that were known before vouches for them.
     #[error("the feed has other keys, and none of those before vouches for them: {0}")]
     Unvouched(#[source] Refusal),

@@ -6,6 +6,7 @@ use sealock_core::{Identity, ManualClock, Timestamp};
 use sealock_net::proxy::{Address as AppAddress, Upstream, UpstreamSettings};
 
 use super::{Message, Receiver};
+use crate::broker::RevokedCas;
 use crate::gatekeeper::{Access, Denied, Gatekeeper, Report, Settings};
 use crate::registry::{Address, Line, Listing};
 use crate::token::{claimed_issuer, introspected};
@@ -34,6 +35,7 @@ pub fn fuzz(data: &[u8]) {
     for line in text.lines().take(64) {
         directory(line, &mut before);
         address(line);
+        cas(line);
         answer(line.as_bytes());
         let _ = claimed_issuer(line);
     }
@@ -66,6 +68,7 @@ fn feed(text: &str, gatekeeper: &Gatekeeper) {
                 "a refused policy is in force"
             );
             assert!(is.revocations.last() >= was.revocations.last(), "a revocation is forgotten");
+            assert!(is.cas.has_all(&was.cas), "a revoked CA is forgotten");
         }
         if let Some(is) = is {
             let first = issuer.get_or_insert_with(|| is.issuer.clone());
@@ -77,6 +80,14 @@ fn feed(text: &str, gatekeeper: &Gatekeeper) {
             receiver.begin_again();
         }
     }
+}
+
+fn cas(text: &str) {
+    let Some(read) = RevokedCas::read(text) else { return };
+    assert_eq!(read.to_text(), text, "two spellings");
+    let mut known = RevokedCas::default();
+    known.merge(&read, 0);
+    assert_eq!(known, read, "what is told is not what is known");
 }
 
 fn directory(line: &str, before: &mut Option<Listing>) {
@@ -125,6 +136,7 @@ fn answer(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::EntryHash;
 
     fn seeds() -> Vec<(String, Vec<u8>)> {
         let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/traffic_feed");
@@ -163,5 +175,7 @@ mod tests {
         }
         let known = gatekeeper.known().unwrap();
         assert_eq!((known.policy.epoch(), known.revocations.last()), (2, 2));
+        let two = [EntryHash::of("one"), EntryHash::of("two")];
+        assert!(two.iter().all(|ca| known.cas.are_in(&[*ca])));
     }
 }

@@ -35,7 +35,10 @@ pub struct Snapshot {
     pub groups: Vec<(Identity, Vec<String>)>,
     /// The revocations that still matter, as they were signed (an [`Entry`](crate::broker::Entry) each).
     pub revocations: Vec<String>,
-    /// How far the list goes, and which keys are in force, signed (a [`Head`](crate::broker::Head)).
+    /// The CAs that are revoked ([`RevokedCas`](crate::broker::RevokedCas)), a text, which the head names by its hash.
+    pub cas: String,
+    /// How far the list goes, which keys are in force and which CAs are revoked, signed (a
+    /// [`Head`](crate::broker::Head)).
     pub head: String,
 }
 
@@ -54,9 +57,16 @@ pub enum Message {
     },
     /// The next revocation, as it was signed.
     Revoked(String),
+    /// Another CA is revoked, or the certificate of one has ended.
+    Cas {
+        /// All that are revoked.
+        cas: String,
+        /// What names them by their hash, signed. It says nothing else here.
+        head: String,
+    },
     /// The feed lives.
     Beat {
-        /// How far the list goes, and which keys are in force, signed.
+        /// How far the list goes, which keys are in force and which CAs are revoked, signed.
         head: String,
     },
 }

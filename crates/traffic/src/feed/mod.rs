@@ -1,9 +1,10 @@
 //! The feed from the broker to a Gatekeeper: a snapshot, then changes, as lines of JSON over an authenticated channel.
 //!
 //! ```text
-//! snapshot  issuer, keys, policy, groups, revocations up to a signed head; again when the keys are others
+//! snapshot  issuer, keys, policy, groups, revoked CAs, revocations up to a signed head; again when the keys are others
 //! policy                      and who is in the groups that it names: in force together
 //! revoked                     the next one, signed, with the hash of the one before it
+//! cas                         all CAs that are revoked, with a head that names them; again when they are others
 //! beat                        after all that is new, and every five seconds: the head, signed anew
 //! ```
 //!
@@ -14,6 +15,9 @@
 //!
 //! Other keys come with a snapshot, whose head names them and is signed by a key that was known before; otherwise the
 //! feed is over, and the next one's keys are taken on the channel's word.
+//!
+//! Every head names the CAs that are revoked, so that none can be left out. One that was told of stays revoked until its
+//! certificate has ended, whatever is said later.
 //!
 //! **What an attacker controls:** nothing, as long as TLS holds or the socket's folder is the host's: from there come the
 //! keys, and the broker is trusted with what it says. With the keys that it was given, a Gatekeeper holds every

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sealock_core::policy::{Modes, Plane, PolicySet};
 
 use super::{FeedError, Message, Policy, Snapshot};
-use crate::broker::{Entry, EntryHash, Head, Revocation};
+use crate::broker::{Entry, EntryHash, Head, Revocation, RevokedCas};
 use crate::gatekeeper::{Gatekeeper, Known};
 use crate::token::{KeySet, SKEW};
 
@@ -28,7 +28,9 @@ struct Log {
     keys: Arc<KeySet>,
     /// Of the keys, as they were sent.
     named: EntryHash,
-    /// When the snapshot was signed.
+    /// Of the revoked CAs, as they were sent.
+    cas: EntryHash,
+    /// When the snapshot was signed, or the revoked CAs after it.
     at: u64,
     end: End,
 }
@@ -69,6 +71,10 @@ impl Receiver {
                 Some(revocation) => gatekeeper.revoke(&revocation),
                 None => true,
             },
+            Message::Cas { cas: text, head } => {
+                let cas = log.renewed(&text, &head, issuer)?;
+                gatekeeper.revoke_cas(&cas)
+            }
             Message::Beat { head } => {
                 if log.is_whole(&head, issuer, gatekeeper.now())? {
                     gatekeeper.heard();
@@ -80,7 +86,8 @@ impl Receiver {
     }
 
     fn begin(&mut self, snapshot: Snapshot, gatekeeper: &Gatekeeper) -> Result<(), FeedError> {
-        let Snapshot { issuer, keys: text, policy: rules, groups, revocations, head } = snapshot;
+        let Snapshot { issuer, keys: text, policy: rules, groups, revocations, cas, head } =
+            snapshot;
         if self.issuer.as_ref().is_some_and(|known| *known != issuer) {
             return Err(FeedError::OtherIssuer);
         }
@@ -92,6 +99,7 @@ impl Receiver {
         if head.keys != EntryHash::of(&text) {
             return Err(FeedError::OtherKeys);
         }
+        let cas = named(&cas, &head)?;
         let age = gatekeeper.now().abs_diff(head.at);
         if age > NEW + SKEW {
             return Err(FeedError::Old { seconds: age });
@@ -112,10 +120,11 @@ impl Receiver {
             policy: policy(&rules)?,
             groups: Arc::new(groups.into_iter().collect()),
             revocations: Arc::new(all.iter().collect()),
+            cas: Arc::new(cas),
         };
         gatekeeper.know(known);
         let end = End { number: head.number, hash: head.hash };
-        self.log = Some(Log { keys, named: head.keys, at: head.at, end });
+        self.log = Some(Log { keys, named: head.keys, cas: head.cas, at: head.at, end });
         self.issuer = Some(issuer);
         Ok(())
     }
@@ -154,12 +163,29 @@ impl Log {
         }
     }
 
+    /// The revoked CAs that are told of now, if their head is no older than what was told before.
+    fn renewed(&mut self, text: &str, head: &str, issuer: &str) -> Result<RevokedCas, FeedError> {
+        let head = opened(head, &self.keys, issuer)?;
+        if let seconds @ 1.. = self.at.saturating_sub(head.at) {
+            return Err(FeedError::Old { seconds });
+        }
+        if head.keys != self.named {
+            return Err(FeedError::OtherKeys);
+        }
+        let cas = named(text, &head)?;
+        (self.cas, self.at) = (head.cas, head.at);
+        Ok(cas)
+    }
+
     /// Whether nothing is missing now. A head that is older says nothing.
     fn is_whole(&self, head: &str, issuer: &str, now: u64) -> Result<bool, FeedError> {
         let head = opened(head, &self.keys, issuer)?;
         let known = self.end.number;
         if head.keys != self.named {
             return if head.at < self.at { Ok(false) } else { Err(FeedError::OtherKeys) };
+        }
+        if head.cas != self.cas {
+            return if head.at < self.at { Ok(false) } else { Err(FeedError::OtherCas) };
         }
         if head.number > known {
             return Err(FeedError::Gap { known, number: head.number });
@@ -174,6 +200,14 @@ impl Log {
 fn opened(head: &str, keys: &KeySet, issuer: &str) -> Result<Head, FeedError> {
     let head = Head::open(head, keys)?;
     if head.log == issuer { Ok(head) } else { Err(FeedError::OtherIssuer) }
+}
+
+/// The revoked CAs that a head names.
+fn named(text: &str, head: &Head) -> Result<RevokedCas, FeedError> {
+    if head.cas != EntryHash::of(text) {
+        return Err(FeedError::OtherCas);
+    }
+    RevokedCas::read(text).ok_or(FeedError::Cas)
 }
 
 /// The revocations of a snapshot, each of which the next one names, and the head the last; and what stands at the place

@@ -8,7 +8,7 @@ use sealock_core::{Clock, Identity, IdentityKind, ManualClock, SystemClock, Trus
 use sealock_net::proxy::{Address, Upstream, UpstreamSettings};
 
 use super::{FeedError, Message, Policy, Receiver, Snapshot};
-use crate::broker::{Entry, EntryHash, Head, Revocation, Revoked};
+use crate::broker::{Entry, EntryHash, Head, Revocation, Revoked, RevokedCas};
 use crate::gatekeeper::{Access, Denied, Gatekeeper, Report, Revocations, Settings};
 use crate::token::{Algorithm, KeySet, PublicKey, SigningKey};
 
@@ -43,6 +43,11 @@ fn revocation(number: u64) -> Revocation {
     Revocation { number, issued_until: now(), revoked }
 }
 
+fn cas_of(cas: &[(u8, u64)]) -> RevokedCas {
+    let all = cas.iter().map(|(key, ends)| (vec![*key], now() + ends));
+    RevokedCas::new(all).unwrap()
+}
+
 const ISSUER: &str = "https://broker";
 
 /// The broker's list, as it is signed.
@@ -52,12 +57,17 @@ struct Book {
     beside: Vec<PublicKey>,
     issuer: &'static str,
     entries: Vec<String>,
+    cas: RevokedCas,
+    /// The sets that were told, each with one more than the one before it.
+    told: Vec<EntryHash>,
 }
 
 impl Book {
     fn new(issuer: &'static str) -> Self {
         let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
-        Self { key, beside: Vec::new(), issuer, entries: Vec::new() }
+        let cas = RevokedCas::default();
+        let (beside, entries, told) = (Vec::new(), Vec::new(), Vec::new());
+        Self { key, beside, issuer, entries, cas, told }
     }
 
     fn keys(&self) -> String {
@@ -93,7 +103,8 @@ impl Book {
     fn head(&self, at: u64) -> String {
         let (number, hash) = (self.last(), self.hash());
         let (log, keys) = (self.issuer.into(), EntryHash::of(&self.keys()));
-        Head { log, number, hash, from: 1, keys, at }.sign(&self.key).unwrap()
+        let cas = EntryHash::of(&self.cas.to_text());
+        Head { log, number, hash, from: 1, keys, cas, at }.sign(&self.key).unwrap()
     }
 
     fn beat(&self) -> Message {
@@ -111,8 +122,19 @@ impl Book {
             policy: Policy { epoch: 1, sources: Vec::new(), mode: Mode::Enforce },
             groups: Vec::new(),
             revocations: self.entries.clone(),
+            cas: self.cas.to_text(),
             head: self.head(at),
         }
+    }
+
+    /// These CAs are revoked, each until its certificate ends in so many seconds.
+    fn revoke_cas(&mut self, cas: &[(u8, u64)]) -> Message {
+        self.cas = cas_of(cas);
+        self.tell_cas(now())
+    }
+
+    fn tell_cas(&self, at: u64) -> Message {
+        Message::Cas { cas: self.cas.to_text(), head: self.head(at) }
     }
 
     fn begin(&self) -> Message {
@@ -161,6 +183,10 @@ fn bent(message: &Message, dice: &mut Dice) -> Message {
     match message {
         Message::Revoked(text) => Message::Revoked(bend(text, dice)),
         Message::Beat { head } => Message::Beat { head: bend(head, dice) },
+        Message::Cas { cas, head } => match dice.roll(2) {
+            0 => Message::Cas { cas: bend(cas, dice), head: head.clone() },
+            _ => Message::Cas { cas: cas.clone(), head: bend(head, dice) },
+        },
         Message::Snapshot(whole) => {
             let mut whole = (**whole).clone();
             match (whole.revocations.pop(), dice.roll(3)) {
@@ -183,7 +209,7 @@ fn happens(
     wire: &mut Vec<Message>,
     [book, other, forger]: [&mut Book; 3],
 ) -> bool {
-    match dice.roll(12) {
+    match dice.roll(13) {
         0..=3 => wire.push(book.revoke()),
         4..=5 => wire.push(book.beat()),
         6 if !wire.is_empty() => {
@@ -202,8 +228,16 @@ fn happens(
             let at = usize::try_from(dice.roll(wire.len() as u64)).unwrap();
             wire[at] = bent(&wire[at], dice);
         }
-        10 => match dice.roll(6) {
+        11 => {
+            let count = book.told.len();
+            let all: Vec<_> = (0..=u8::try_from(count).unwrap()).map(|key| (key, 1000)).collect();
+            wire.push(book.revoke_cas(&all));
+            book.told.push(EntryHash::of(&book.cas.to_text()));
+        }
+        10 => match dice.roll(8) {
             0 => wire.push(other.revoke()),
+            6 => wire.push(other.revoke_cas(&[(99, 1000)])),
+            7 => wire.push(forger.revoke_cas(&[(99, 1000)])),
             1 => wire.push(other.beat()),
             2 => wire.push(forger.revoke()),
             3 => wire.push(forger.beat()),
@@ -234,7 +268,7 @@ fn whatever_gets_lost_a_beat_that_is_taken_means_that_nothing_is_missing() {
                     Message::Beat { head } => {
                         let keys = KeySet::from_iter([book.key.public()]);
                         let head = Head::open(head, &keys);
-                        head.ok().map(|head| head.number)
+                        head.ok().map(|head| (head.number, head.cas))
                     }
                     _ => None,
                 };
@@ -243,8 +277,12 @@ fn whatever_gets_lost_a_beat_that_is_taken_means_that_nothing_is_missing() {
                     Ok(()) => {
                         begun = true;
                         if is_beat {
-                            let last = whole.expect("a beat by somebody else is taken");
+                            let (last, cas) = whole.expect("a beat by somebody else is taken");
                             assert!(holds(&gatekeeper, last), "seed {seed}: {last}");
+                            let told = book.told.iter().position(|told| *told == cas);
+                            let told = told.map_or(0, |at| u8::try_from(at).unwrap() + 1);
+                            let all: Vec<u8> = (0..told).collect();
+                            assert!(knows_cas(&gatekeeper, &all), "seed {seed}: {told}");
                         }
                     }
                     Err(FeedError::Policy(error)) => panic!("seed {seed}: {error}"),
@@ -264,6 +302,7 @@ fn whatever_gets_lost_a_beat_that_is_taken_means_that_nothing_is_missing() {
                 let all = known.revocations.last();
                 assert!(all <= book.last(), "seed {seed}: {all}");
                 assert_eq!(known.issuer, ISSUER);
+                assert!(!knows_cas(&gatekeeper, &[99]), "seed {seed}");
             }
             wire.clear();
             // A feed that has ended begins anew.
@@ -465,6 +504,103 @@ fn other_keys_are_taken_from_who_was_known_before_or_with_another_feed() {
     assert!(matches!(receiver.take(book.begin(), &gatekeeper), Err(FeedError::Unvouched(_))));
 }
 
+/// Whether the Gatekeeper knows of these revoked CAs.
+fn knows_cas(gatekeeper: &Gatekeeper, cas: &[u8]) -> bool {
+    let known = gatekeeper.known().unwrap().cas;
+    cas.iter().all(|key| known.are_in(&[EntryHash::of_bytes(&[*key])]))
+}
+
+#[test]
+fn a_revoked_ca_is_taken_from_the_broker_only_and_none_is_left_out() {
+    let mut book = Book::new(ISSUER);
+    book.revoke_cas(&[(1, 1000)]);
+    let (gatekeeper, mut receiver) = began(&book);
+    assert!(knows_cas(&gatekeeper, &[1]) && !knows_cas(&gatekeeper, &[2]));
+    let (before, told_before) = (book.tell_cas(now() - 20), book.beat());
+    receiver.take(book.revoke_cas(&[(1, 1000), (2, 1000)]), &gatekeeper).unwrap();
+    assert!(knows_cas(&gatekeeper, &[1, 2]));
+    receiver.take(book.beat(), &gatekeeper).unwrap();
+    // What was so before, and what was said before it.
+    let old = receiver.take(before, &gatekeeper);
+    assert!(matches!(old, Err(FeedError::Old { .. })), "{old:?}");
+    let old = receiver.take(told_before, &gatekeeper);
+    assert!(old.is_ok() || matches!(old, Err(FeedError::OtherCas)), "{old:?}");
+    // One is held back: the next head tells of it.
+    receiver.take(book.beat(), &gatekeeper).unwrap();
+    let held_back = book.revoke_cas(&[(1, 1000), (2, 1000), (3, 1000)]);
+    let missing = receiver.take(book.beat(), &gatekeeper);
+    assert!(matches!(missing, Err(FeedError::OtherCas)), "{missing:?}");
+    assert!(!knows_cas(&gatekeeper, &[3]));
+    receiver.take(held_back, &gatekeeper).unwrap();
+    assert!(knows_cas(&gatekeeper, &[1, 2, 3]));
+    // By somebody else, about another list, and another set than the head names.
+    let mut forger = Book::new(ISSUER);
+    let forged = receiver.take(forger.revoke_cas(&[(9, 1000)]), &gatekeeper);
+    assert!(matches!(forged, Err(FeedError::Unsigned(_))), "{forged:?}");
+    let head = book.head(now());
+    let swapped = |cas: &str| Message::Cas { cas: cas.to_owned(), head: head.clone() };
+    let other = receiver.take(swapped(&cas_of(&[(9, 1000)]).to_text()), &gatekeeper);
+    assert!(matches!(other, Err(FeedError::OtherCas)), "{other:?}");
+    let spaced = format!("{} ", book.cas.to_text());
+    let other = receiver.take(swapped(&spaced), &gatekeeper);
+    assert!(matches!(other, Err(FeedError::OtherCas)), "{other:?}");
+    assert!(!knows_cas(&gatekeeper, &[9]));
+    // A broker that was set back takes none back, and neither does a feed that begins anew.
+    receiver.take(book.revoke_cas(&[]), &gatekeeper).unwrap();
+    receiver.begin_again();
+    receiver.take(book.begin(), &gatekeeper).unwrap();
+    assert!(knows_cas(&gatekeeper, &[1, 2, 3]));
+    receiver.begin_again();
+    assert!(matches!(receiver.take(book.tell_cas(now()), &gatekeeper), Err(FeedError::NoSnapshot)));
+}
+
+#[test]
+fn a_snapshot_has_the_revoked_cas_that_its_head_names() {
+    let mut book = Book::new(ISSUER);
+    book.revoke_cas(&[(1, 1000), (2, 1000)]);
+    let take = |change: &dyn Fn(&mut Snapshot)| {
+        let mut snapshot = book.snapshot();
+        change(&mut snapshot);
+        Receiver::default().take(Message::Snapshot(Box::new(snapshot)), &gatekeeper())
+    };
+    assert!(take(&|_| {}).is_ok());
+    for text in [String::new(), "[]".into(), cas_of(&[(1, 1000)]).to_text()] {
+        let done = take(&|it| it.cas.clone_from(&text));
+        assert!(matches!(done, Err(FeedError::OtherCas)), "{text}");
+    }
+    // Named as it is, and no set.
+    for text in ["", "{}", "[ ]", "[{\"key\":\"AA\",\"until\":1}]"] {
+        let cas = EntryHash::of(text);
+        let head = Head { cas, ..Head::open(&book.head(now()), &key_set(&book)).unwrap() };
+        let head = head.sign(&book.key).unwrap();
+        let done = take(&|it| (it.cas, it.head) = (text.to_owned(), head.clone()));
+        assert!(matches!(done, Err(FeedError::Cas)), "{text}");
+    }
+}
+
+fn key_set(book: &Book) -> KeySet {
+    KeySet::from_iter([book.key.public()])
+}
+
+/// Said again and again, it would hide that nothing else is said.
+#[test]
+fn telling_of_revoked_cas_does_not_keep_a_feed_alive() {
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let gatekeeper = gatekeeper_at(Arc::clone(&clock) as Arc<dyn Clock>);
+    let (mut book, mut receiver) = (Book::new(ISSUER), Receiver::default());
+    receiver.take(book.begin(), &gatekeeper).unwrap();
+    clock.advance(Duration::from_secs(10));
+    receiver.take(book.revoke_cas(&[(1, 1000)]), &gatekeeper).unwrap();
+    assert_eq!(gatekeeper.silence(), Some(Duration::from_secs(10)));
+    receiver.take(book.beat(), &gatekeeper).unwrap();
+    assert_eq!(gatekeeper.silence(), Some(Duration::ZERO));
+    // What is below it has ended with it, so it is forgotten with the next that is told.
+    clock.advance(Duration::from_secs(2000));
+    let far = RevokedCas::new([(vec![2], now() + 9000)]).unwrap();
+    assert!(gatekeeper.revoke_cas(&far));
+    assert!(knows_cas(&gatekeeper, &[2]) && !knows_cas(&gatekeeper, &[1]));
+}
+
 #[test]
 fn another_issuer_is_not_taken_later_and_a_list_that_went_back_is_said_once() {
     let mut book = Book::new(ISSUER);
@@ -539,6 +675,9 @@ fn lines_are_read_strictly() {
         r#"{"feed":"else","is":1}"#,
         r#"{"feed":"revoked","is":{"number":1,"issued_until":1}}"#,
         r#"{"feed":"revoked","is":7}"#,
+        r#"{"feed":"cas","is":{"cas":"[]"}}"#,
+        r#"{"feed":"cas","is":{"cas":[],"head":"a"}}"#,
+        r#"{"feed":"cas","is":{"cas":"[]","head":"a","more":1}}"#,
     ] {
         assert!(matches!(Message::read(bad), Err(FeedError::Line { .. })), "{bad}");
     }

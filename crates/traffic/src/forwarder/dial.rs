@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use super::address::{Forbidden, Own};
 use super::destination::Destination;
 use super::socket;
+use super::trust::Revoked;
+use crate::broker::keys_of;
 
 /// Of the addresses of a name no more are tried.
 const MOST_ADDRESSES: usize = 4;
@@ -71,13 +73,22 @@ pub(super) fn forbidden(error: &io::Error) -> Option<Forbidden> {
     error.get_ref()?.downcast_ref().copied()
 }
 
+/// How an instance is spoken to over TLS.
+pub(super) struct Secured {
+    pub(super) client: Arc<LiveClient>,
+    /// By this name, `host:port`.
+    pub(super) asked: String,
+    /// Whoever shows a certificate below one of these is not who it should be.
+    pub(super) revoked: Arc<Revoked>,
+}
+
 /// Dials one instance of a service.
 pub(super) struct Dialler {
     pub(super) to: Destination,
     pub(super) own: Arc<Own>,
     pub(super) deadline: Duration,
-    /// Over TLS: who is asked for, by this name. None where a token may go in clear text, or there is none.
-    pub(super) tls: Option<(Arc<LiveClient>, String)>,
+    /// Over TLS. None where a token may go in clear text, or there is none.
+    pub(super) tls: Option<Secured>,
     /// Whatever is dialled must be this host.
     pub(super) only_here: bool,
 }
@@ -86,14 +97,19 @@ impl Dial for Dialler {
     fn dial(&self, offer: Offer) -> Pin<Box<dyn Future<Output = io::Result<Dialled>> + Send + '_>> {
         Box::pin(async move {
             let stream = reach(&self.to, &self.own, self.deadline).await?;
-            let Some((client, name)) = &self.tls else {
+            let Some(Secured { client, asked, revoked }) = &self.tls else {
                 if self.only_here && !stream.peer_addr()?.ip().to_canonical().is_loopback() {
                     let why = "a token must not go there in clear text";
                     return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
                 }
                 return Ok(Dialled::Tcp(stream));
             };
-            let stream = client.connect_for(name, stream, offer).await?;
+            let stream = client.connect_for(asked, stream, offer).await?;
+            // A session that is gone on with brings the certificates of its beginning.
+            if revoked.now().are_in(&keys_of(stream.get_ref().1.peer_certificates())) {
+                let why = "its certificate is below a CA that is revoked";
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+            }
             Ok(Dialled::Tls(Box::new(stream)))
         })
     }

@@ -13,7 +13,7 @@ use sealock_net::tls::{LiveClient, ServerIdentity, TlsError, peer_client_config,
 
 use super::address::Own;
 use super::destination::Destination;
-use super::dial::Dialler;
+use super::dial::{Dialler, Secured};
 use super::directory::{Hop, Listed};
 use super::settings::Settings;
 use super::trust::Trust;
@@ -42,7 +42,7 @@ impl Dialling {
 
 /// How somebody is spoken to.
 struct How {
-    tls: Option<(Arc<LiveClient>, String)>,
+    tls: Option<Secured>,
     only_here: bool,
     versions: Versions,
 }
@@ -74,7 +74,8 @@ impl Lane {
                 Hop::TlsAs(host) => format!("{host}:{}", to.port()),
                 _ => to.to_string(),
             };
-            let tls = Some((Arc::clone(&client), asked));
+            let (client, revoked) = (Arc::clone(&client), Arc::clone(&trust.revoked));
+            let tls = Some(Secured { client, asked, revoked });
             dialling.upstream(to, How { tls, only_here: false, versions: Versions::Agreed })
         });
         Ok(Self(upstreams.collect()))
@@ -124,6 +125,13 @@ impl Lanes {
         let lane = Arc::new(Lane::tls(&each.service, trust, &each.dialling)?);
         made.push((Arc::downgrade(trust), Arc::clone(&lane)));
         Ok(lane)
+    }
+
+    /// Gives up all connections over TLS: the next ones are made anew, and looked at. What is under way goes on.
+    pub(super) fn clear(&self) {
+        if let Self::Each(each) = self {
+            each.made.lock().clear();
+        }
     }
 
     /// Gives up the connections with certificates that nobody holds any more. What is under way on them goes on.

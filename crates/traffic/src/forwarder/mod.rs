@@ -27,6 +27,8 @@
 //!   and each request in it must be for the tunnel's host.
 //! - A token is used beside the certificate that it is bound to, and no other. When ours is renewed, the old one is used,
 //!   with its connections and tokens, until a token for the new one has come.
+//! - Nothing is sent to a Gatekeeper whose certificate is below a CA that is known to be revoked, with whichever
+//!   certificate and token of ours, old or new.
 //! - Nothing is sent twice that may have been acted on. An instance that cannot be reached has nothing of a request, so
 //!   another one gets it; a request whose token was refused is repeated once, if it has no body and is idempotent. Beyond
 //!   that only a GET or HEAD, on a kept connection that was dead.
@@ -90,7 +92,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use sealock_core::Clock;
+use sealock_core::{Clock, TrustDomain};
 use sealock_net::Places;
 use sealock_net::tls::TlsError;
 
@@ -98,7 +100,7 @@ use address::Own;
 pub use destination::{Destination, NoDestination};
 pub use directory::{Directory, DirectoryError, Hop, Service};
 pub use fuzz::fuzz;
-use live::Live;
+use live::{Live, To};
 pub use metrics::Figures;
 use metrics::Metrics;
 use names::Names;
@@ -110,7 +112,9 @@ pub use serve::Entry;
 pub use settings::{Settings, TokenSettings};
 pub use source::{Fresh, SourceError, TokenSource};
 use tokens::Tokens;
-pub use trust::{Trust, Trusts};
+pub use trust::{Revoked, Trust, Trusts};
+
+use crate::broker::RevokedCas;
 
 /// How often it is looked for tokens that have to be fetched ahead.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -200,6 +204,29 @@ impl Forwarder {
         self.tokens.renew(trusts);
         drop(changing);
         Ok(())
+    }
+
+    /// CAs of a trust domain that are revoked, as its broker says; what was told before stays. In force when this returns:
+    /// nobody below one is spoken to from then on. When one of them is new, what runs to services of that domain over TLS is
+    /// cut, whoever it runs to, and can begin again at once with those who have another certificate.
+    pub fn revoke_cas(&self, domain: &TrustDomain, cas: &RevokedCas) {
+        let changing = self.changing.lock();
+        let now = u64::try_from(self.clock.now().as_secs()).unwrap_or(0);
+        if self.tokens.trusts().revoke(domain, cas, now) {
+            let routes = self.routes.load();
+            routes.clear(domain);
+            let is_theirs = |to: &To| match to {
+                To::Service(name, _) => routes.is_secured_in(domain, name),
+                _ => false,
+            };
+            self.metrics.cut(self.live.cut(is_theirs));
+        }
+        drop(changing);
+    }
+
+    /// The CAs of a trust domain that are known to be revoked.
+    pub fn revoked_cas(&self, domain: &TrustDomain) -> Arc<RevokedCas> {
+        self.tokens.trusts().of(domain).revoked.now()
     }
 
     /// Addresses that are not dialled from now on, whatever is listed, beside those of the settings and our own listeners.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sealock_core::Timestamp;
+use sealock_core::{Timestamp, TrustDomain};
 use sealock_net::tls::TlsError;
 
 use super::address::Own;
@@ -152,6 +152,17 @@ impl Routes {
         self.services.values().filter_map(|outlet| outlet.service.as_ref())
     }
 
+    /// Whether the service of this name is of the domain, and spoken to over TLS.
+    pub(super) fn is_secured_in(&self, domain: &TrustDomain, name: &str) -> bool {
+        self.services.get(name).is_some_and(|outlet| outlet.is_secured_in(domain))
+    }
+
+    /// Gives up the connections over TLS to the services of a domain.
+    pub(super) fn clear(&self, domain: &TrustDomain) {
+        let of_domain = self.services.values().filter(|outlet| outlet.is_secured_in(domain));
+        of_domain.for_each(|outlet| outlet.lanes.clear());
+    }
+
     /// Makes ready for these, or says that they cannot be used.
     pub(super) fn renew(&self, trusts: &Trusts) -> Result<(), TlsError> {
         self.services.values().try_for_each(|outlet| outlet.make_ready(trusts))
@@ -179,6 +190,11 @@ impl Outlet {
         let balance = Balance::new([host.to_string()]);
         let lanes = Lanes::passed(host, &Dialling::new(settings, own));
         Self { service: None, balance, lanes }
+    }
+
+    fn is_secured_in(&self, domain: &TrustDomain) -> bool {
+        let service = self.service.as_ref();
+        service.is_some_and(|it| it.hop.is_tls() && it.audience.trust_domain() == domain)
     }
 
     fn make_ready(&self, trusts: &Trusts) -> Result<(), TlsError> {

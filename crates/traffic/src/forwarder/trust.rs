@@ -6,9 +6,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealock_core::{Timestamp, TrustDomain};
+
+use crate::broker::RevokedCas;
 
 /// The roots that Gatekeepers' certificates must be under, and our own certificate where we have one.
 #[derive(Default)]
@@ -19,6 +22,20 @@ pub struct Trust {
     pub own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     /// When our certificate ends, where that is known.
     pub ends: Option<Timestamp>,
+    /// The CAs that are revoked: nobody is spoken to whose certificate is below one. One for all of a domain, whichever
+    /// certificate of ours they go with.
+    pub revoked: Arc<Revoked>,
+}
+
+/// The CAs of a domain that are known to be revoked now.
+#[derive(Debug, Default)]
+pub struct Revoked(ArcSwap<RevokedCas>);
+
+impl Revoked {
+    /// All that were told of.
+    pub fn now(&self) -> Arc<RevokedCas> {
+        self.0.load_full()
+    }
 }
 
 impl Trust {
@@ -51,6 +68,12 @@ impl Trust {
         self.own.as_ref().map(|(chain, _)| chain.as_slice()).unwrap_or_default()
     }
 
+    /// This, with what is known of another one's CAs, from now on as well.
+    fn knowing(&self, other: &Self) -> Self {
+        let revoked = Arc::clone(&other.revoked);
+        Self { roots: self.roots.clone(), own: self.identity(), ends: self.ends, revoked }
+    }
+
     fn is_same(&self, other: &Self) -> bool {
         self.roots == other.roots && self.chain() == other.chain() && self.ends == other.ends
     }
@@ -77,15 +100,29 @@ impl Trusts {
         found.map_or(&self.others, |(_, trust)| trust)
     }
 
-    /// These, and where nothing has changed those of before, whose connections stay.
+    /// These, and where nothing has changed those of before, whose connections stay. What was revoked stays so.
     pub(super) fn after(mut self, before: &Self) -> Self {
         let of_domains = self.domains.iter_mut().map(|(domain, next)| (before.of(domain), next));
         for (last, next) in of_domains.chain([(&before.others, &mut self.others)]) {
-            if last.is_same(next) {
-                *next = Arc::clone(last);
-            }
+            *next = match last.is_same(next) {
+                true => Arc::clone(last),
+                false => Arc::new(next.knowing(last)),
+            };
         }
         self
+    }
+}
+
+impl Trusts {
+    /// Adds CAs of a domain that are revoked, and says whether that is news. By one at a time.
+    pub(super) fn revoke(&self, domain: &TrustDomain, cas: &RevokedCas, now: u64) -> bool {
+        let Revoked(known) = &*self.of(domain).revoked;
+        let before = known.load_full();
+        let mut all = RevokedCas::clone(&before);
+        all.merge(cas, now);
+        let is_news = !before.has_all(&all);
+        known.store(Arc::new(all));
+        is_news
     }
 }
 
@@ -113,7 +150,7 @@ mod tests {
         let der = |byte: u8| CertificateDer::from(vec![byte]);
         let key = || PrivatePkcs8KeyDer::from(vec![0]).into();
         let own = leaf.map(|leaf| (vec![der(leaf)], key()));
-        Trust { roots: vec![der(root)], own, ends: None }
+        Trust { roots: vec![der(root)], own, ..Trust::default() }
     }
 
     #[test]
@@ -136,6 +173,30 @@ mod tests {
         assert!(is_same("a") && is_same("other") && !is_same("b"));
         assert_eq!(trust(None, 1).thumbprint(), None);
         assert_ne!(trust(Some(1), 1).thumbprint(), trust(Some(2), 1).thumbprint());
+    }
+
+    #[test]
+    fn what_was_revoked_stays_so_with_another_certificate_and_means_its_own_domain_only() {
+        let domain = |text: &str| text.parse::<TrustDomain>().unwrap();
+        let both =
+            || Trusts::new(vec![(domain("a"), trust(Some(1), 1)), (domain("b"), trust(None, 1))]);
+        let cas = RevokedCas::new([(vec![7], 100)]).unwrap();
+        let trusts = both();
+        let held = Arc::clone(trusts.of(&domain("a")));
+        assert!(trusts.revoke(&domain("a"), &cas, 50));
+        assert!(trusts.of(&domain("a")).revoked.now().has_all(&cas));
+        assert!(trusts.of(&domain("b")).revoked.now().is_empty());
+        assert!(!trusts.revoke(&domain("a"), &cas, 50), "it is known");
+        assert!(!trusts.revoke(&domain("a"), &RevokedCas::default(), 50));
+        // Our certificate is another one, and its files say nothing of CAs.
+        let renewed = vec![(domain("a"), trust(Some(2), 1)), (domain("b"), trust(None, 1))];
+        let renewed = Trusts::new(renewed).after(&trusts);
+        assert!(renewed.of(&domain("a")).revoked.now().has_all(&cas));
+        assert!(renewed.of(&domain("b")).revoked.now().is_empty());
+        // A token that goes with the old one knows what is told later.
+        let more = RevokedCas::new([(vec![8], 100)]).unwrap();
+        assert!(renewed.revoke(&domain("a"), &more, 50));
+        assert!(held.revoked.now().has_all(&more));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::patience::Patience;
 use super::report::{Access, Denied};
 use super::state::{Caller, State};
 use super::{Gatekeeper, LOOK_EVERY};
-use crate::broker::LONGEST;
+use crate::broker::{EntryHash, LONGEST};
 use crate::http::bearer;
 use crate::http::grpc;
 use crate::http::host::Host;
@@ -45,6 +45,8 @@ pub(super) struct Connection {
     pub(super) is_tls: bool,
     /// SHA-256 of the client's certificate.
     pub(super) certificate: Option<[u8; 32]>,
+    /// The public keys of all certificates that it has shown.
+    pub(super) chain: Arc<[EntryHash]>,
     /// Of the whole connection. Over HTTP/2 each request has one of its own.
     pub(super) cut: Cut,
     pub(super) patience: Patience,
@@ -59,7 +61,8 @@ impl Connection {
         // An address has only characters that a header can have.
         let address = HeaderValue::from_maybe_shared(address)
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { app, peer, address, is_tls: false, certificate: None, cut, patience, place }
+        let (certificate, chain) = (None, Arc::default());
+        Self { app, peer, address, is_tls: false, certificate, chain, cut, patience, place }
     }
 
     /// It counts for whoever is let in on it first.
@@ -191,8 +194,12 @@ impl Gatekeeper {
         let mut state = self.current(&call.path)?;
         loop {
             served.access.epoch = Some(state.known.policy.epoch());
-            let caller =
-                self.authenticate(&state, connection.certificate.as_ref(), &head.headers, told)?;
+            let Connection { certificate, chain, .. } = connection;
+            // Whatever the token: nobody knows whose a certificate is that such a CA has signed.
+            if state.known.cas.are_in(chain) {
+                return Err(certificate_revoked());
+            }
+            let caller = self.authenticate(&state, certificate.as_ref(), &head.headers, told)?;
             let who = &caller.claims.subject;
             let before = served.access.caller.replace(Arc::clone(&caller.claims));
             // Once for each request, denied ones included.
@@ -205,7 +212,7 @@ impl Gatekeeper {
             }
             connection.counts_for(who)?;
             if served.slot.is_none() {
-                served.slot = Some(self.enter(&caller, &call, served)?);
+                served.slot = Some(self.enter(&caller, &call, chain, served)?);
             }
             let newest = self.current(&call.path)?;
             if !Arc::ptr_eq(&state, &newest) {
@@ -332,6 +339,7 @@ impl Gatekeeper {
         &self,
         caller: &Arc<Caller>,
         call: &Arc<Call>,
+        chain: &Arc<[EntryHash]>,
         served: &mut Served,
     ) -> Result<Slot, Problem> {
         let longer = self.settings.skew.saturating_add(self.settings.outlive).as_secs();
@@ -343,6 +351,7 @@ impl Gatekeeper {
         let running = Running {
             caller: Arc::clone(caller),
             call: Arc::clone(call),
+            chain: Arc::clone(chain),
             ends,
             cut: served.cut.clone(),
             quiet: served.quiet.clone(),
@@ -426,6 +435,11 @@ fn asks_for_websocket(head: &Parts) -> bool {
 
 fn is_empty(body: &Incoming) -> bool {
     hyper::body::Body::is_end_stream(body)
+}
+
+fn certificate_revoked() -> Problem {
+    let detail = "the client's certificate is below a CA that is revoked";
+    Problem::token("certificate_revoked", detail)
 }
 
 fn bad_target() -> Problem {

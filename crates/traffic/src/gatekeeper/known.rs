@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sealock_core::Identity;
 use sealock_core::policy::PolicySet;
 
-use crate::broker::{Revocation, Revoked};
+use crate::broker::{Revocation, Revoked, RevokedCas};
 use crate::token::{Claims, KeySet};
 
 /// What a Gatekeeper decides by.
@@ -24,6 +24,8 @@ pub struct Known {
     /// Which tokens are no longer good. A whole that replaces another one takes none back: it may be older than a change
     /// that came by another way.
     pub revocations: Arc<Revocations>,
+    /// Which CAs are revoked: what is below one is a certificate of nobody. A whole takes none back either.
+    pub cas: Arc<RevokedCas>,
 }
 
 /// Who is in which groups: callers, and the service itself.
@@ -54,6 +56,9 @@ pub struct Revocations {
     tokens: HashMap<String, u64>,
     identities: HashMap<Identity, u64>,
     clients: HashMap<String, u64>,
+    /// By the SHA-256 of the certificate. Tokens that are bound to it are not good, whenever they were issued; until when
+    /// they were, here as well, for it to be forgotten in time.
+    certificates: HashMap<[u8; 32], u64>,
     before: Option<u64>,
 }
 
@@ -73,6 +78,9 @@ impl Revocations {
             Revoked::Client(name) => {
                 later(self.clients.entry(name.as_str().to_owned()), until);
             }
+            Revoked::Certificate(hash) => {
+                later(self.certificates.entry(*hash.as_bytes()), until);
+            }
             Revoked::Before => self.before = self.before.max(Some(until)),
         }
     }
@@ -89,6 +97,9 @@ impl Revocations {
         for (client, until) in &other.clients {
             later(self.clients.entry(client.clone()), *until);
         }
+        for (certificate, until) in &other.certificates {
+            later(self.certificates.entry(*certificate), *until);
+        }
         self.before = self.before.max(other.before);
     }
 
@@ -101,6 +112,7 @@ impl Revocations {
         self.tokens.retain(|_, until| matters(*until));
         self.identities.retain(|_, until| matters(*until));
         self.clients.retain(|_, until| matters(*until));
+        self.certificates.retain(|_, until| matters(*until));
         self.before = self.before.filter(|until| matters(*until));
     }
 
@@ -112,6 +124,7 @@ impl Revocations {
             || is_until(self.tokens.get(&claims.id))
             || is_until(self.identities.get(&claims.subject))
             || is_until(client.and_then(|client| self.clients.get(client)))
+            || claims.binding.is_some_and(|bound| self.certificates.contains_key(&bound))
     }
 }
 
@@ -133,6 +146,7 @@ fn later<K>(entry: Entry<'_, K, u64>, until: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::EntryHash;
 
     fn claims(number: u64) -> Claims {
         let who = number % 3;
@@ -145,15 +159,20 @@ mod tests {
             expires_at: 400,
             id: format!("t{}", number % 5),
             client: number.is_multiple_of(2).then(|| format!("c{}", number % 4)),
-            binding: None,
+            binding: number.is_multiple_of(3).then(|| bound(number)),
         }
     }
 
+    fn bound(number: u64) -> [u8; 32] {
+        *EntryHash::of_bytes(&[(number % 4) as u8]).as_bytes()
+    }
+
     fn revocation(number: u64, seed: u64) -> Revocation {
-        let revoked = match seed % 13 {
+        let revoked = match seed % 15 {
             0..5 => Revoked::Token(format!("t{}", seed % 5)),
             5..8 => Revoked::Identity(claims(seed).subject),
             8..12 => Revoked::Client(format!("c{}", seed % 4).parse().unwrap()),
+            12..14 => Revoked::Certificate(EntryHash::of_bytes(&[(seed % 4) as u8])),
             _ => Revoked::Before,
         };
         Revocation { number, issued_until: 98 + seed % 9, revoked }

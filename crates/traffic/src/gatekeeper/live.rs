@@ -12,6 +12,7 @@ use sealock_net::proxy::Cut;
 use super::call::Call;
 use super::quiet::Quiet;
 use super::state::Caller;
+use crate::broker::EntryHash;
 
 /// So that threads seldom wait for one another.
 const SHARDS: usize = 16;
@@ -21,6 +22,8 @@ const SHARDS: usize = 16;
 pub(super) struct Running {
     pub(super) caller: Arc<Caller>,
     pub(super) call: Arc<Call>,
+    /// The public keys of the certificates that the client has shown.
+    pub(super) chain: Arc<[EntryHash]>,
     /// When it must end, in seconds since 1970.
     pub(super) ends: u64,
     /// Ends its connection.

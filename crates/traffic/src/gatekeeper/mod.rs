@@ -18,6 +18,8 @@
 //!   would now be refused is cut, streams and upgraded connections included. A request is put among those that run
 //!   before the last look at what is known, so none falls between.
 //! - What was revoked stays so until no token that it is about can be alive.
+//! - Nobody is let in by a connection whose client has shown a certificate below a CA that is known to be revoked, whatever
+//!   token comes on it.
 //! - Caches change no answer. A verified token is remembered with everything that its verification looked at, until its
 //!   `exp`, and forgotten with the keys; a decision with everything that policy was asked, and forgotten with the policy
 //!   and the groups. Whether a token has ended or was revoked is looked at every time.
@@ -97,7 +99,7 @@ pub use sign::{IDENTITY_TOKEN, Signer};
 pub use stale::{StaleRouteError, StaleRoutes};
 use state::State;
 
-use crate::broker::{LONGEST, Revocation};
+use crate::broker::{LONGEST, Revocation, RevokedCas};
 
 /// How often it is looked for tokens that have ended, and whether the feed is alive.
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -196,6 +198,7 @@ impl Gatekeeper {
             let mut before = Revocations::clone(&state.known.revocations);
             before.forget(self.now());
             Arc::make_mut(&mut known.revocations).merge(&before);
+            Arc::make_mut(&mut known.cas).merge(&state.known.cas, self.now());
         }
         self.put(known);
         drop(guard);
@@ -224,6 +227,12 @@ impl Gatekeeper {
             revocations.forget(now);
             revocations.add(revocation);
         })
+    }
+
+    /// Adds CAs that are revoked. In force when this returns, and what runs below one is cut; false if nothing is known yet.
+    pub fn revoke_cas(&self, cas: &RevokedCas) -> bool {
+        let now = self.now();
+        self.change(|known| Arc::make_mut(&mut known.cas).merge(cas, now))
     }
 
     /// The feed is alive, and nothing of it is missing.
@@ -319,7 +328,7 @@ impl Gatekeeper {
     /// Cuts what is running and would be refused by what is known now.
     fn weed(&self) {
         let Some(state) = self.state.load_full() else { return };
-        let cut = self.live.weed(|running| !state.lets_go_on(&running.caller, &running.call));
+        let cut = self.live.weed(|running| !state.lets_go_on(running));
         self.metrics.cut(cut);
     }
 }

@@ -13,6 +13,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::handle::Connection;
 use super::{Gatekeeper, LOOK_EVERY};
+use crate::broker::keys_of;
 
 /// What everybody is told who comes without TLS where it is spoken.
 const NOT_TLS: &str = "this service is guarded by Sealock: it is called over TLS";
@@ -96,6 +97,7 @@ impl Gatekeeper {
             hash.iter_mut().zip(digest(&SHA256, leaf).as_ref()).for_each(|(to, from)| *to = *from);
             hash
         });
+        connection.chain = keys_of(chain).into();
         connection.is_tls = true;
         let speaks = if speaks_http2(&stream) { Speaks::Http2 } else { Speaks::Http1 };
         self.requests(stream, connection, shutdown, speaks).await;

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::cache::Cache;
 use super::call::Call;
 use super::known::Known;
+use super::live::Running;
 use super::metrics::Metrics;
 use super::sign::Signed;
 use crate::token::{Claims, Expected, PublicKey, Refusal, verify};
@@ -149,13 +150,15 @@ impl State {
     }
 
     /// Whether what runs may go on.
-    pub(super) fn lets_go_on(&self, caller: &Caller, call: &Arc<Call>) -> bool {
+    pub(super) fn lets_go_on(&self, running: &Running) -> bool {
+        let Running { caller, call, chain, .. } = running;
         let claims = &caller.claims;
         let is_signed = caller.key.as_ref().is_none_or(|key| {
             claims.issuer == self.known.issuer && self.known.keys.get(key.kid()) == Some(key)
         });
         is_signed
             && !self.known.revocations.cover(claims)
+            && !self.known.cas.are_in(chain)
             && self.decide(&claims.subject, call, None).permits()
     }
 }

@@ -3,6 +3,8 @@
 use sealock_core::Identity;
 use serde::{Deserialize, Serialize};
 
+use crate::broker::RevokedCas;
+
 /// The longest line, in bytes.
 const MAXIMUM_LINE: usize = 4 << 20;
 
@@ -30,6 +32,8 @@ pub struct Listing {
     pub settled: bool,
     /// The services, by name.
     pub services: Vec<Listed>,
+    /// The CAs of the broker's trust domain that are revoked: a Gatekeeper's certificate below one is nobody's.
+    pub cas: RevokedCas,
 }
 
 /// A line of the directory.

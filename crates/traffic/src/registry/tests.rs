@@ -136,7 +136,11 @@ fn while_a_broker_settles_nobody_is_missing() {
         settled: true,
         services: vec![listed("billing", &["c:1"]), listed("orders", &["a:1", "b:1"])],
     };
-    let first = Listing { settled: false, services: vec![listed("orders", &["b:1", "d:1"])] };
+    let first = Listing {
+        settled: false,
+        services: vec![listed("orders", &["b:1", "d:1"])],
+        ..Listing::default()
+    };
     let known = first.clone().after(Some(&before));
     assert_eq!(
         known.services,
@@ -147,13 +151,14 @@ fn while_a_broker_settles_nobody_is_missing() {
     assert_eq!(settled.clone().after(Some(&known)), settled);
     // Another certificate is asked for now: where it was asked for the old one is of no use.
     let other = Listed { tls: Some("orders.example".into()), ..listed("orders", &["d:1"]) };
-    let changed = Listing { settled: false, services: vec![other.clone()] };
+    let changed = Listing { settled: false, services: vec![other.clone()], ..Listing::default() };
     assert_eq!(changed.after(Some(&before)).services[1], other);
 }
 
 #[test]
 fn lines_are_read_strictly() {
-    let listing = Listing { settled: true, services: vec![listed("orders", &["a:1"])] };
+    let listing =
+        Listing { settled: true, services: vec![listed("orders", &["a:1"])], ..Listing::default() };
     for line in [Line::Services(listing), Line::Beat(1)] {
         let text = String::from_utf8(line.to_line()).unwrap();
         assert_eq!(Line::read(text.trim_end()), Some(line));
@@ -163,8 +168,10 @@ fn lines_are_read_strictly() {
         "{}",
         r#"{"directory":"services"}"#,
         r#"{"directory":"services","is":{"settled":true}}"#,
-        r#"{"directory":"services","is":{"settled":true,"services":[],"more":1}}"#,
-        r#"{"directory":"services","is":{"settled":true,"services":[{"service":"orders","addresses":[]}]}}"#,
+        r#"{"directory":"services","is":{"settled":true,"services":[]}}"#,
+        r#"{"directory":"services","is":{"settled":true,"services":[],"cas":[],"more":1}}"#,
+        r#"{"directory":"services","is":{"settled":true,"services":[],"cas":[{"key":"AA","until":1}]}}"#,
+        r#"{"directory":"services","is":{"settled":true,"services":[{"service":"orders","addresses":[]}],"cas":[]}}"#,
         r#"{"directory":"beat","is":-1}"#,
         r#"{"directory":"else","is":1}"#,
     ] {

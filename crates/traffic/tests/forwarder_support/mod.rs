@@ -93,7 +93,7 @@ impl Broker {
 impl Broker {
     /// A token for a service, for who has no certificate.
     pub(crate) async fn unbound(&self, service: &str) -> String {
-        let nobody = Trust { roots: Vec::new(), own: None, ends: None };
+        let nobody = Trust::default();
         self.token(&identity(service), &nobody).await.unwrap().token.to_string()
     }
 }
@@ -147,6 +147,14 @@ impl Authority {
 
     pub(crate) fn root(&self) -> CertificateDer<'static> {
         self.0.der().clone()
+    }
+
+    /// An intermediate. Its own certificate is what it calls its root.
+    pub(crate) fn below(&self, name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap())
     }
 
     /// A certificate of this service, for hosts too.
@@ -343,6 +351,7 @@ impl Gate {
             policy: Arc::new(policy),
             groups: Arc::new(Groups::default()),
             revocations: Arc::default(),
+            cas: Arc::default(),
         });
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::default();

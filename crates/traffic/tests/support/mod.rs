@@ -287,6 +287,7 @@ impl Scene {
             policy: Arc::new(set(policy, epoch)),
             groups: Arc::new(Groups::from_iter(groups)),
             revocations: Arc::default(),
+            cas: Arc::default(),
         }
     }
 

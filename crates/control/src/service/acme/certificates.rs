@@ -160,6 +160,7 @@ impl Service {
         }
         let actor = Actor { who, request: request.to_owned(), decision: None };
         let authority = self.authority().map_err(|error| service_problem(&error))?;
+        self.revoke_bound(&found, &actor);
         let outcome = authority
             .revoke(serial, reason, &actor)
             .map_err(|error| service_problem(&convert::authority_error(&error)))?;

@@ -232,7 +232,11 @@ impl Service {
             Err(error @ AuthorityError::OutlivesIssuer { .. }) if not_after.is_some() => {
                 Err(AcmeProblem::malformed(error.to_string()))
             }
-            Err(error) => Err(refused_by_authority(&error)),
+            Err(error) => {
+                let asking = Asking::of(&orderer.caller, request);
+                self.acme_record_unsigned(&asking, granted.actor, order, &error);
+                Err(refused_by_authority(&error))
+            }
         }
     }
 

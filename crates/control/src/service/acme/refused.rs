@@ -1,10 +1,41 @@
 //! What an applicant is told when the authority signs nothing.
 
 use sealock_acme::problem::{AcmeProblem, ErrorKind};
+use sealock_acme::state::Order;
 use sealock_authority::{AuthorityError, OrderError};
+use sealock_core::audit::{Actor, Fact};
+use sealock_store::Change;
 
-use super::super::convert;
+use super::super::authorize::Asking;
+use super::super::{Service, convert};
 use super::service_problem;
+
+impl Service {
+    /// Records that the HSM has not signed what was ordered. The client comes again and again until it does, so this has the
+    /// room that denials have.
+    pub(super) fn acme_record_unsigned(
+        &self,
+        asking: &Asking<'_>,
+        actor: Actor,
+        order: &Order,
+        error: &AuthorityError,
+    ) {
+        let AuthorityError::Device(device) = error else { return };
+        let Some(unrecorded) = self.room_for_denial(asking) else { return };
+        let names: Vec<String> = order.identifiers.iter().map(ToString::to_string).collect();
+        let what = format!("certificate for {}", names.join(", "));
+        let mut error = device.to_string();
+        if unrecorded > 0 {
+            error.push_str(&format!(" ({unrecorded} more were not recorded)"));
+        }
+        let fact = Fact::Failed { what, error };
+        let event = actor.event(self.journal.clock().now(), fact);
+        // The client is told the same in any case.
+        if let Err(error) = self.journal.commit_blocking(Change::event(event)) {
+            tracing::warn!(%error, "what was not signed is not recorded");
+        }
+    }
+}
 
 pub(super) fn refused_by_authority(error: &AuthorityError) -> AcmeProblem {
     match error {

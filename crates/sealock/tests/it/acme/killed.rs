@@ -120,16 +120,15 @@ impl Between {
 }
 
 /// A daemon that is killed and started again, behind [`Between`].
-struct Stage {
-    scene: Scene,
+pub(super) struct Stage {
+    pub(super) scene: Scene,
     between: Arc<Between>,
     server: String,
     kills: usize,
 }
 
 impl Stage {
-    fn new() -> Self {
-        let scene = Scene::start();
+    pub(super) fn new(scene: Scene) -> Self {
         let between = Arc::new(Between::default());
         between.disarm();
         let port = between.start();
@@ -150,7 +149,7 @@ impl Stage {
         self.between.port.store(port, Ordering::SeqCst);
     }
 
-    fn lego(&self, name: &str) -> Child {
+    pub(super) fn lego(&self, name: &str) -> Child {
         let mut command = self.scene.client("lego");
         command.args(["--server", &self.server, "--accept-tos", "--email", "jo@corp.example"]);
         command.arg("--path").arg(self.scene.path("lego")).args(["--domains", name]);
@@ -160,13 +159,18 @@ impl Stage {
     }
 
     /// Runs lego to its end; a daemon that was killed meanwhile is started again at once, should lego try again by itself.
-    fn run(&mut self, name: &str) -> Result<(), String> {
-        let mut lego = self.lego(name);
+    pub(super) fn run(&mut self, name: &str) -> Result<(), String> {
+        let lego = self.lego(name);
+        self.to_its_end(lego)
+    }
+
+    /// The same with one that runs.
+    pub(super) fn to_its_end(&mut self, mut lego: Child) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if !self.scene.daemon.runs() {
                 self.kills += 1;
-                self.scene.daemon = self.scene.home.up();
+                self.scene.start_again();
                 self.found();
             }
             if lego.try_wait().unwrap().is_some() {
@@ -182,7 +186,7 @@ impl Stage {
     }
 
     /// The certificates of a name, and the keys that they are for.
-    fn issued(&self, name: &str) -> (usize, BTreeSet<String>) {
+    pub(super) fn issued(&self, name: &str) -> (usize, BTreeSet<String>) {
         let found = self.scene.home.json(&["cert", "list", "--name", name, "--all"]);
         let serials = found["certificates"].as_array().unwrap().iter();
         let serials: Vec<&str> = serials.map(|one| one["serial"].as_str().unwrap()).collect();
@@ -200,7 +204,7 @@ fn lego_comes_to_its_certificate_wherever_the_daemon_is_killed() {
     if skip_without(&["lego", "openssl"]) {
         return;
     }
-    let mut stage = Stage::new();
+    let mut stage = Stage::new(Scene::start());
     let moments = (2..=13).map(|record| (record, Moment::Unheard));
     let moments = moments.chain([4, 7, 10].map(|record| (record, Moment::Lost)));
     let (mut second_orders, mut asked) = (0, 0);

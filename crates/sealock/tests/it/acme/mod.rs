@@ -4,6 +4,7 @@ mod alone;
 mod attested;
 mod clients;
 mod eab;
+mod hsm;
 mod issuer;
 mod killed;
 mod upstream;
@@ -27,6 +28,8 @@ const RULE: &str = "permit (principal in Sealock::Group::\"acme\", action == Sea
 pub(crate) struct Scene {
     pub(crate) home: Home,
     daemon: Daemon,
+    /// Its settings file.
+    settings: String,
     names: Names,
     /// The directory's URL.
     pub(crate) server: String,
@@ -62,7 +65,12 @@ impl Scene {
         let port = api(&home).rsplit_once(':').unwrap().1.to_owned();
         let root = home.write("root.pem", &home.ok(&["ca", "bundle"]));
         let server = format!("https://localhost:{port}/acme/directory");
-        Self { home, daemon, names, server, root, http, tls }
+        Self { home, daemon, settings, names, server, root, http, tls }
+    }
+
+    /// Starts the daemon anew, after its end. Its API is at another port then.
+    fn start_again(&mut self) {
+        self.daemon = self.home.up_with(&["--config", &self.settings]);
     }
 
     fn path(&self, name: &str) -> PathBuf {
