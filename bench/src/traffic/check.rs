@@ -82,6 +82,7 @@ fn gatekeeper(key: &SigningKey, policy: &Arc<PolicySet>) -> Result<Arc<Gatekeepe
         policy: Arc::clone(policy),
         groups: Arc::default(),
         revocations: Arc::default(),
+        cas: Arc::default(),
     });
     Ok(gatekeeper)
 }

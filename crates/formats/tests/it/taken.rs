@@ -142,7 +142,7 @@ fn java_takes_pkcs7_pkcs12_and_its_own_key_stores() {
     let info = ["pkcs12", "-in", "trust.p12", "-nokeys", "-passin", "pass:changeit"];
     let opened = scene.ok("openssl", &info);
     assert_eq!(opened.matches("BEGIN CERTIFICATE").count(), 1, "{opened}");
-    assert!(opened.contains("friendlyName: ca") && opened.contains("CN = root"), "{opened}");
+    assert!(opened.contains("friendlyName: shop") && opened.contains("CN = root"), "{opened}");
     let wrong = scene.run("keytool", &["-list", "-keystore", "trust.jks", "-storepass", "another"]);
     assert!(!wrong.status.success());
 }

@@ -135,6 +135,7 @@ fn while_a_broker_settles_nobody_is_missing() {
     let before = Listing {
         settled: true,
         services: vec![listed("billing", &["c:1"]), listed("orders", &["a:1", "b:1"])],
+        ..Listing::default()
     };
     let first = Listing {
         settled: false,
