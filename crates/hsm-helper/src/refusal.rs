@@ -47,7 +47,6 @@ fn why(value: RvError) -> Why {
     match value {
         E::PinIncorrect | E::PinInvalid | E::PinLenRange => Why::PinWrong,
         E::PinLocked => Why::PinLocked,
-        E::KeyHandleInvalid | E::ObjectHandleInvalid => Why::Key,
         E::MechanismInvalid
         | E::MechanismParamInvalid
         | E::FunctionNotSupported
@@ -63,6 +62,9 @@ fn why(value: RvError) -> Why {
         | E::SessionHandleInvalid
         | E::UserNotLoggedIn
         | E::CryptokiNotInitialized
+        // Handles are those that this token has given: it is another one, or away.
+        | E::KeyHandleInvalid
+        | E::ObjectHandleInvalid
         | E::GeneralError => Why::Gone,
         _ => Why::Failed,
     }
