@@ -46,6 +46,9 @@ pub(crate) struct Ordered {
     pub(crate) replaces: Option<CertificateId>,
 }
 
+/// Names, and how each was proved, where it had to be.
+pub(crate) type Proofs = Vec<(Identifier, Option<ChallengeType>)>;
+
 impl Service {
     /// Makes an order, if policy would let the account have such a certificate: nobody has us ask at a name that they
     /// could not have in any case.
@@ -113,7 +116,7 @@ impl Service {
         &self,
         account: &Account,
         id: &str,
-    ) -> Result<Option<Vec<(Identifier, Option<ChallengeType>)>>, AcmeProblem> {
+    ) -> Result<Option<Proofs>, AcmeProblem> {
         let order = self.acme_order(account, id)?;
         if order.status != OrderStatus::Ready {
             return Ok(None);

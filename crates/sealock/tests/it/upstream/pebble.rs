@@ -140,10 +140,14 @@ impl Pebble {
         home.ok(&["trust", "add", &root, "--name", "pebble"]);
     }
 
+    /// All that it has said.
+    pub(super) fn log(home: &Home) -> String {
+        std::fs::read_to_string(home.path("pebble.log")).unwrap_or_default()
+    }
+
     /// How often it has said this.
     pub(super) fn said(home: &Home, what: &str) -> usize {
-        let log = std::fs::read_to_string(home.path("pebble.log")).unwrap_or_default();
-        log.matches(what).count()
+        Self::log(home).matches(what).count()
     }
 
     /// Ends it; what it knew is gone.
