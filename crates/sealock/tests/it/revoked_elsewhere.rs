@@ -77,7 +77,7 @@ impl Scene {
     }
 
     fn forwarder(&self) -> Forwarder {
-        let (shop, at) = (self.there("shop"), format!("orders=localhost:{}", self.port));
+        let (shop, at) = (self.there("shop"), format!("orders=127.0.0.1:{}", self.port));
         let way = ["--identity", &shop, "--broker", &self.broker, "--service", &at];
         Forwarder::start(&self.away, &way)
     }

@@ -269,7 +269,7 @@ fn lego_gets_one_certificate_though_the_daemon_is_killed_in_the_midst_of_the_sig
     crate::support::signal(stage.scene.daemon.id(), "KILL");
     token.untell("hang");
     // Which of lego's runs gets it depends on what it makes of a connection that ends.
-    if stage.to_its_end(lego).is_err() {
+    if stage.wait_for(lego).is_err() {
         until("lego's certificate", PATIENCE, || stage.run(name).ok());
     }
     let (certificates, keys) = stage.issued(name);

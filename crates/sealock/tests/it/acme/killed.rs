@@ -161,11 +161,11 @@ impl Stage {
     /// Runs lego to its end; a daemon that was killed meanwhile is started again at once, should lego try again by itself.
     pub(super) fn run(&mut self, name: &str) -> Result<(), String> {
         let lego = self.lego(name);
-        self.to_its_end(lego)
+        self.wait_for(lego)
     }
 
     /// The same with one that runs.
-    pub(super) fn to_its_end(&mut self, mut lego: Child) -> Result<(), String> {
+    pub(super) fn wait_for(&mut self, mut lego: Child) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if !self.scene.daemon.runs() {
