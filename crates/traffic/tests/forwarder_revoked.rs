@@ -1,6 +1,11 @@
 //! A Gatekeeper whose certificate is below a revoked CA: nothing goes there any more, whatever was open.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails"
+)]
 
 mod forwarder_support;
 
