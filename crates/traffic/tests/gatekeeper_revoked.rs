@@ -1,7 +1,13 @@
 //! Over TLS, with intermediates: below a CA that is revoked nobody is let in, and a token that is bound to a revoked certificate
 //! is worth nothing.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails"
+)]
 
 mod support;
 

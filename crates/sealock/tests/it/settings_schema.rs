@@ -87,5 +87,5 @@ fn settings_in_the_guides_are_good_by_the_schema() {
             tried += 1;
         }
     }
-    assert!(tried > 8, "only {tried} blocks of settings were found");
+    assert!(tried >= 8, "only {tried} blocks of settings were found");
 }
