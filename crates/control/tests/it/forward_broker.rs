@@ -53,8 +53,10 @@ async fn head<R: AsyncRead + Unpin>(stream: &mut R) -> Option<String> {
 struct Counts {
     /// Times that somebody connected.
     connections: AtomicUsize,
-    /// Times that somebody said something after the handshake.
+    /// Times that somebody asked for a token after the handshake.
     asked: AtomicUsize,
+    /// Times that somebody asked for the directory, with the secret too.
+    directory: AtomicUsize,
 }
 
 /// Gives a numbered token to whoever asks.
@@ -68,6 +70,15 @@ async fn broker(certificate: Arc<LiveCertificate>, counts: Arc<Counts>) -> Socke
             counts.connections.fetch_add(1, Ordering::SeqCst);
             let Ok(mut stream) = server.accept(stream, PATIENCE).await else { continue };
             let Some(said) = head(&mut stream).await else { continue };
+            if said.starts_with("GET /v1/traffic/services HTTP/1.1\r\n") {
+                // It says which CAs are revoked; this one has none.
+                counts.directory.fetch_add(1, Ordering::SeqCst);
+                let none =
+                    b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                let _ = stream.write_all(none).await;
+                let _ = stream.shutdown().await;
+                continue;
+            }
             let number = counts.asked.fetch_add(1, Ordering::SeqCst) + 1;
             assert!(said.starts_with("POST /oauth/token HTTP/1.1\r\n"), "{said}");
             let json = format!("{{\"access_token\":\"token-{number}\",\"expires_in\":{LIFE}}}");
@@ -153,6 +164,8 @@ async fn a_broker_whose_certificate_has_expired_gets_no_secret_and_calls_go_on()
     let began = Instant::now();
     assert_eq!(call(proxy).await, (200, "Bearer token-1".to_owned()));
     certificate.replace(expired.0, expired.1).unwrap();
+    assert_eq!(call(proxy).await, (200, "Bearer token-1".to_owned()));
+    let told = counts.directory.load(Ordering::SeqCst);
     // The next one is asked for in vain, and the one that there is goes on.
     while began.elapsed() < Duration::from_secs(LIFE - 2) {
         assert_eq!(call(proxy).await, (200, "Bearer token-1".to_owned()));
@@ -160,6 +173,7 @@ async fn a_broker_whose_certificate_has_expired_gets_no_secret_and_calls_go_on()
     }
     assert!(counts.connections.load(Ordering::SeqCst) > 1, "it was not asked again");
     assert_eq!(counts.asked.load(Ordering::SeqCst), 1, "it was told a secret");
+    assert_eq!(counts.directory.load(Ordering::SeqCst), told, "it was told a secret");
     let until = |status: u16| async move {
         let end = Instant::now() + PATIENCE;
         loop {
