@@ -1,7 +1,8 @@
 //! What a setting may be, as a JSON Schema says it (draft 7, which is what editors of TOML read).
 //!
-//! A schema says less than [`super::Config`] does: it knows no files and no other setting. But whatever it refuses is
-//! refused there, too; a test holds them against one another.
+//! A schema says less than [`super::Config`] does: it knows no files and no other setting. What it refuses is refused there,
+//! too; a test holds them against one another. But names with dots in them have to be quoted for it, except those of
+//! services: `"build.people" = […]`, and not a table `build` within the groups.
 
 use serde_json::{Map, Value as Json, json};
 
